@@ -1,8 +1,9 @@
 /**
- * `npm run bench -- delta [large]`: deltas of real releases, fetched from npm, against what
- * `zstd -19 --long=27 --patch-from` makes of the whole tars: bytes on the wire, seconds and peak
- * memory of build machine and robot, all with real processes. `large` is one payload of 1 GiB with
- * a changed part, a moved one and a new one: the promise is a robot below 256 MiB, zstd included.
+ * `npm run bench -- delta [large | bytes …]`: deltas of real releases, fetched from npm, against
+ * what `zstd -19 --long=27 --patch-from` makes of the whole tars: bytes on the wire, seconds and
+ * peak memory of build machine and robot, all with real processes. `large` is one payload of 1 GiB
+ * with a changed part, a moved one and a new one: the promise is a robot below 256 MiB, zstd
+ * included. `bytes` compares sizes alone, beside more peers (delta-bytes.ts).
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -15,8 +16,10 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { callLocalApi } from '../robot-client/local/client.ts';
 import { startTcpProxy, type TcpProxy } from '../test/helpers/tcp-proxy.ts';
+import { benchDeltaBytes } from './delta-bytes.ts';
 import { FamilyWatch, measureFamily, type FamilyRun } from './family.ts';
 import { writeLargePair } from './large-pair.ts';
+import { fetchPackage } from './npm-release.ts';
 import { appendResult, REPOSITORY } from './results.ts';
 
 const PAIRS = [
@@ -56,6 +59,7 @@ interface RobotRun {
 }
 
 export async function benchDelta(args: readonly string[]): Promise<void> {
+  if (args[0] === 'bytes') return benchDeltaBytes(args.slice(1));
   const home = await mkdtemp(join(tmpdir(), 'drover-bench-'));
   try {
     const pairs = args[0] === 'large' ? [await largePair(home)] : await fetchPairs(home);
@@ -79,16 +83,6 @@ async function fetchPairs(home: string): Promise<Pair[]> {
     pairs.push({ name, from, to, old, next, isAlone: false });
   }
   return pairs;
-}
-
-async function fetchPackage(home: string, name: string, version: string): Promise<string> {
-  const folder = join(home, `${name.replace('/', '-')}-${version}`);
-  await mkdir(folder, { recursive: true });
-  const pack = ['pack', '--silent', '--pack-destination', folder, `${name}@${version}`];
-  await measureFamily('npm', pack, { cwd: folder });
-  const file = `${name.replace('@', '').replace('/', '-')}-${version}.tgz`;
-  await measureFamily('tar', ['-xzf', join(folder, file), '-C', folder]);
-  return join(folder, 'package');
 }
 
 async function largePair(home: string): Promise<Pair> {
@@ -123,13 +117,18 @@ class Bench {
       const full = await this.#build(next, to);
       await rm(this.#at('bundles', to), { recursive: true });
       const build = await this.#build(next, to, '--delta-from', this.#at('bundles', from));
-      const delta = await stat(this.#at('bundles', to, 'deltas', `${from}.zst`));
+      // The robot has zstd, so it takes the smaller one.
+      const sizes = ['zst', 'add'].map(async (kind) => {
+        const part = await stat(this.#at('bundles', to, 'deltas', `${from}.${kind}`));
+        return part.size;
+      });
+      const deltaBytes = Math.min(...(await Promise.all(sizes)));
       const payload = await stat(this.#at('bundles', to, 'payload.tar.gz'));
       const robot = await this.#carry();
       const peer = isAlone ? null : await this.#peer();
       const seconds = build.seconds - full.seconds;
       const fullBytes = payload.size;
-      return { fullBytes, deltaBytes: delta.size, build: { ...build, seconds }, robot, peer };
+      return { fullBytes, deltaBytes, build: { ...build, seconds }, robot, peer };
     } finally {
       for (const end of this.#ends) await end();
       for (const child of this.#running) child.kill('SIGTERM');
@@ -178,7 +177,7 @@ class Bench {
     const patch = await this.#update({ watch, proxy, publish: () => publish(to) });
     robot.kill('SIGTERM');
     const before = proxy.bytesDown;
-    const words = [...own('r2'), '--broker', url, ...trust, '--zstd', 'none'];
+    const words = [...own('r2'), '--broker', url, ...trust, '--no-deltas'];
     this.#start('robot-client/drover-robot', ...words);
     await this.#untilInstalled('r2', to);
     return { patch, full: proxy.bytesDown - before };

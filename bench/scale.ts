@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- scale`: what a broker's start, one chunk and one subscription to a control topic
- * cost as its store grows from 10 to 100,000 chunks. None of the three may follow the store.
+ * `npm run bench -- scale [chunks|robots [MAX]]`: the cost of a broker's start, one chunk and one
+ * subscription to a control topic as its store grows from 10 to 100,000 chunks: none of the three
+ * may follow the store. Then the cost of a pass of the controller as the fleet grows (refresh.ts).
  */
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -13,6 +14,7 @@ import type { Scope } from '../test/helpers/scope.ts';
 import { leanMqtt } from './lean-client.ts';
 import { median } from './median.ts';
 import { startDroverPeer } from './peers.ts';
+import { benchRefresh } from './refresh.ts';
 import { appendResult } from './results.ts';
 
 const STORED = [10, 1_000, 10_000, 100_000] as const;
@@ -20,7 +22,12 @@ const STORED = [10, 1_000, 10_000, 100_000] as const;
 const CHUNK_BYTES = 1_024;
 const ASKED_MAX = 200;
 
-export async function benchScale(): Promise<void> {
+export async function benchScale([part, max]: readonly string[] = []): Promise<void> {
+  if (part !== 'robots') await benchChunks();
+  if (part !== 'chunks') await benchRefresh(max === undefined ? Infinity : Number(max));
+}
+
+async function benchChunks(): Promise<void> {
   const rows: (string | number)[][] = [];
   for (const stored of STORED) {
     const cleanUps: (() => void | Promise<void>)[] = [];

@@ -18,6 +18,13 @@ import { showStore } from './attached/store-state.ts';
 import { openBackupDoor } from './backup/backup-socket.ts';
 import { ControlStore, readAnnouncement } from './control/control-store.ts';
 import { openDataFolder } from './control/data-folder.ts';
+import { openEnrolSocket } from './enrolment/enrol-socket.ts';
+import {
+  Enrolment,
+  ENROLMENT_DATABASE,
+  noEnrolment,
+  type EnrolmentPort,
+} from './enrolment/enrolment.ts';
 import type { ExpiryView } from './control/expiry.ts';
 import { Fleet } from './control/fleet.ts';
 import { walkTrust } from './control/trust.ts';
@@ -28,7 +35,7 @@ import { Metrics } from './http/metrics.ts';
 import { makeEmbedded } from './mqtt/embed.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { BrokerEngine, Parts } from './parts.ts';
-import { readExpiry, readRollouts, watchExpiry } from './rollout/announced.ts';
+import { readExpiry, readFacts, readRollouts, watchExpiry } from './rollout/announced.ts';
 import { AttachmentReader } from './rollout/attachment-reader.ts';
 import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';
@@ -60,10 +67,12 @@ async function compose(
   events.on('announced', () => engine.garbage.announced());
   const lead = await openLead(parts, engine);
   closers.add(await openBackups(parts, engine, lead));
+  const enrolment = parts.enrolment ?? noEnrolment(whyNoEnrolment(settings));
+  closers.add(await openEnrolSocket({ ...settings, enrolment }));
   await engine.start();
   const views = viewsOf(parts, engine, lead);
   closers.add(watchExpiry(views.expiry, settings.log));
-  const http = closers.with(await openHttp(parts, { engine, lead, views }));
+  const http = closers.with(await openHttp(parts, { engine, lead, views, enrolment }));
   events.on('robotEvent', (event) => http.publishEvent(event));
   credentials?.onChange(() => {
     engine.endOutdated();
@@ -87,11 +96,34 @@ async function openParts(settings: BrokerSettings, closers: Closers): Promise<Pa
   // The database with the lock comes first: a second broker must not touch the chunks of the first,
   // or end its session on an engine.
   const control = closers.with(await ControlStore.open(join(dataFolder, 'control')));
+  const enrolment = await openEnrolment(settings, credentials, closers);
   const trust = settings.trust && new LiveTrust(settings.trust);
   if (trust) walkTrust(trust, control, log);
   const made = { fleet: new Fleet(), counters: new EventCounters(), events: new BrokerEvents() };
-  return { settings, closers, credentials, certificates, control, trust, ...made };
+  return { settings, closers, credentials, certificates, enrolment, control, trust, ...made };
 }
+
+/** Null without credentials, and on an external engine, which knows its robots itself. */
+async function openEnrolment(
+  { dataFolder, engine, log }: BrokerSettings,
+  credentials: LiveCredentials | null,
+  closers: Closers,
+): Promise<Enrolment | null> {
+  if (!credentials || engine.kind !== 'embedded') return null;
+  const opened = await Enrolment.open({
+    folder: join(dataFolder, ENROLMENT_DATABASE),
+    users: credentials.enrolled,
+    hasUser: (name) => credentials.hasInFile(name),
+    onEnded: () => credentials.changed(),
+    log,
+  });
+  return closers.with(opened);
+}
+
+const whyNoEnrolment = ({ engine }: BrokerSettings): string =>
+  engine.kind === 'attached'
+    ? `robots log in at ${engine.profile.name}, which keeps its own users`
+    : 'this broker has no --credentials, so that anybody may connect';
 
 async function makeEngine(parts: Parts): Promise<BrokerEngine> {
   const { engine } = parts.settings;
@@ -120,11 +152,15 @@ async function openLead(parts: Parts, engine: BrokerEngine): Promise<OpenedContr
  * again.
  */
 async function openBackups(
-  { settings, control }: Parts,
+  { settings, control, enrolment }: Parts,
   { databases, disk: chunks }: BrokerEngine,
   lead: OpenedController | null,
 ): Promise<() => Promise<void>> {
-  const named = { control, ...databases, ...(lead && { rollouts: lead.store }) };
+  const named = {
+    ...{ control, ...databases },
+    ...(enrolment && { [ENROLMENT_DATABASE]: enrolment }),
+    ...(lead && { rollouts: lead.store }),
+  };
   const source = { databases: new Map(Object.entries(named)), chunks };
   return await openBackupDoor({ ...settings, source });
 }
@@ -154,9 +190,10 @@ interface Shown {
   readonly engine: BrokerEngine;
   readonly lead: OpenedController | null;
   readonly views: Views;
+  readonly enrolment: EnrolmentPort;
 }
 
-async function openHttp(parts: Parts, { engine, lead, views }: Shown): Promise<HttpApi> {
+async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown): Promise<HttpApi> {
   const { settings, control, fleet, credentials, certificates } = parts;
   const { dataFolder, host, httpPort: port, log } = settings;
   const { upstream } = engine.gauges;
@@ -172,9 +209,11 @@ async function openHttp(parts: Parts, { engine, lead, views }: Shown): Promise<H
   });
   return await startHttpApi({
     ...{ host, port, log, fleet, controller, metrics, credentials, certificates, garbage },
+    enrolment,
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,
+    rolloutFacts: (id) => controller?.facts(id) ?? readFacts(id, { control, fleet }),
     attachments: new AttachmentReader({
       announcement: () => readAnnouncement(control),
       read: engine.garbage.read,
@@ -188,6 +227,7 @@ async function openHttp(parts: Parts, { engine, lead, views }: Shown): Promise<H
     isHealthy: async () => {
       await access(dataFolder, constants.W_OK);
       await control.assertWritable();
+      await parts.enrolment?.assertWritable();
       return await engine.isHealthy();
     },
   });

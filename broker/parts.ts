@@ -13,6 +13,7 @@ import type { StoreState } from './attached/store-state.ts';
 import type { BackupSource } from './backup/write.ts';
 import type { Snapshotted } from './control/durable-level.ts';
 import type { ControlStore } from './control/control-store.ts';
+import type { Enrolment } from './enrolment/enrolment.ts';
 import type { Fleet } from './control/fleet.ts';
 import type { BrokerEvents } from './events.ts';
 import type { Collecting } from './garbage/collect.ts';
@@ -31,6 +32,8 @@ export interface Parts {
    */
   readonly credentials: LiveCredentials | null;
   readonly certificates: Certificates | null;
+  /** Null without credentials, and where robots are known to an external engine. */
+  readonly enrolment: Enrolment | null;
   readonly control: ControlStore;
   readonly trust: LiveTrust | null;
   readonly fleet: Fleet;

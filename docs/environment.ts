@@ -45,6 +45,16 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'read',
     meaning: 'password at the broker, where --password-file is not given',
   },
+  DROVER_ROBOT_ID: {
+    programs: ['drover-robot'],
+    way: 'read',
+    meaning: 'robot id, where --id is not given; drover-robot enrol writes it',
+  },
+  DROVER_CLAIM: {
+    programs: ['drover-robot'],
+    way: 'read',
+    meaning: 'claim of enrol, where neither --claim nor --claim-file is given',
+  },
   DROVER_API: {
     programs: ['drover'],
     way: 'read',

@@ -22,6 +22,11 @@ export interface HttpRoute {
 }
 
 const READERS = 'technician, publisher' as const;
+const PAGE_FILES = [
+  ['/page.css', 'text/css'],
+  ['/page.js', 'text/javascript'],
+  ['/page.svg', 'image/svg+xml'],
+] as const;
 const SAID = ['reason', 'by', 'wave'];
 
 const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string>> = {
@@ -38,11 +43,39 @@ const COMMAND_REFUSALS: readonly ErrorCode[] = [
   ...(['APPROVAL_TOO_EARLY', 'ROLLOUT_COMMAND_INVALID', 'ACCESS_DENIED'] as const),
 ];
 
+const ENROLMENT_PURPOSE = {
+  accept: 'say yes to a robot that waits with its claim',
+  refuse: 'say no to it: its claim is void',
+  revoke: 'end the claim and the enrolled credential of a robot',
+} as const;
+
 export const HTTP_ROUTES: readonly HttpRoute[] = [
   {
     ...{ method: 'GET', path: '/', who: 'anybody' },
-    purpose: 'the dashboard; it asks for a token where one is needed',
+    purpose: 'the page; it asks a person to sign in where the broker has credentials',
     answer: 'text/html',
+  },
+  ...PAGE_FILES.map(([path, answer]): HttpRoute => ({
+    ...{ method: 'GET', path, who: 'anybody', answer },
+    purpose: 'a part of the page',
+  })),
+  {
+    ...{ method: 'GET', path: '/user', who: 'anybody' },
+    purpose: 'the user of the token or session; null for nobody',
+    answer: ['user', 'role', 'needs_sign_in', 'csrf', 'expires_in_s'],
+  },
+  {
+    ...{ method: 'POST', path: '/sign-in', who: 'anybody' },
+    purpose: 'begins a session of the page, in a cookie; without `username` the secret is a token',
+    answer: ['user', 'role', 'needs_sign_in', 'csrf', 'expires_in_s'],
+    given: ['username', 'secret'],
+    refusals: ['SIGN_IN_REFUSED', 'SIGN_IN_LIMITED', 'ACCESS_DENIED', 'CONNECTIONS_FULL', 'USAGE'],
+  },
+  {
+    ...{ method: 'POST', path: '/sign-out', who: 'anybody' },
+    purpose: 'ends that session',
+    answer: ['signed_out'],
+    refusals: ['ACCESS_DENIED'],
   },
   {
     ...{ method: 'GET', path: '/healthz', who: 'anybody' },
@@ -62,8 +95,11 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   },
   {
     ...{ method: 'GET', path: '/robots', who: READERS },
-    purpose: 'the last words of every robot, and what the broker knows of it',
-    answer: ['robots'],
+    purpose:
+      'the last words of every robot, and what the broker knows of it; `limit` (at most 1,000) makes pages by id, `next` is the `after` of the page that follows, null at the end; the others are filters; 304 for an `If-None-Match` that still holds',
+    answer: ['robots', 'next?'],
+    given: ['limit', 'after', 'tag', 'component', 'version', 'phase', 'online'],
+    refusals: ['USAGE'],
   },
   {
     ...{ method: 'GET', path: '/robots/versions', who: READERS },
@@ -82,6 +118,30 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     answer: ['retired'],
     refusals: ['NOT_FOUND', 'ROBOT_ONLINE', 'ACCESS_DENIED'],
   },
+  {
+    ...{ method: 'POST', path: '/enrol', who: 'anybody' },
+    purpose: 'a robot enrols with its claim: [enrolment.md](enrolment.md)',
+    given: ['claim', 'token_sha256'],
+    answer: ['robot_id', 'status'],
+    refusals: [
+      ...(['CLAIM_UNKNOWN', 'CLAIM_USED', 'CLAIM_EXPIRED', 'CLAIM_REVOKED'] as const),
+      ...(['CLAIM_TRIES', 'ROBOT_NAME_TAKEN', 'ENROLMENT_OFF', 'ACCESS_DENIED'] as const),
+    ],
+  },
+  {
+    ...{ method: 'GET', path: '/enrolments', who: READERS },
+    purpose: 'claims and the robots that used them; nothing in it is secret',
+    answer: ['enrolments'],
+    refusals: ['ENROLMENT_OFF'],
+  },
+  ...(['accept', 'refuse', 'revoke'] as const).map((command): HttpRoute => {
+    return {
+      ...{ method: 'POST', path: `/enrolments/:id/${command}`, who: 'publisher' },
+      purpose: ENROLMENT_PURPOSE[command],
+      answer: ['enrolment'],
+      refusals: ['NOT_FOUND', 'ENROLMENT_OFF', 'ACCESS_DENIED'],
+    };
+  }),
   {
     ...{ method: 'GET', path: '/relays', who: READERS },
     purpose: 'relays below this broker, and what keeps them from bringing releases',
@@ -110,6 +170,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'attachments',
       'run',
       'led',
+      'words',
     ],
     refusals: ['NOT_FOUND'],
   },
@@ -119,6 +180,21 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     answer: ['entries', 'led'],
     given: ['after', 'limit'],
     refusals: ['NOT_FOUND', 'USAGE'],
+  },
+  {
+    ...{ method: 'GET', path: '/rollouts/:id/robots', who: READERS },
+    purpose:
+      'its robots, each with a reason: `state` is one of [operations.md](operations.md#robots-of-a-rollout) or several with commas, `after` the last id of the page before (`next`)',
+    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves'],
+    given: ['state', 'after', 'limit'],
+    refusals: ['NOT_FOUND', 'USAGE'],
+  },
+  {
+    ...{ method: 'GET', path: '/rollouts/:id/commands', who: READERS },
+    purpose:
+      'which commands this user may give now, and what each would do to how many robots; changes nothing',
+    answer: ['commands', 'led'],
+    refusals: ['NOT_FOUND'],
   },
   ...ATTACHMENT_KINDS.map((kind): HttpRoute => ({
     ...{ method: 'GET', path: `/rollouts/:id/${kind}`, who: READERS },

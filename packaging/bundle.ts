@@ -1,10 +1,12 @@
 /**
- * The second half of `npm run build`: each program as one file, `dist/drover.js`,
- * `dist/drover-broker.js` and `dist/drover-robot.js`, and each library that other programs import.
+ * The last part of `npm run build`: the page of the broker, each program as one file
+ * (`dist/drover.js`, `dist/drover-broker.js`, `dist/drover-robot.js`), and each library that other
+ * programs import.
  * A start then reads one file instead of some 440, and costs half the CPU: `recover` runs at each
  * boot, before the application. Only the native add-on stays outside.
  */
 
+import { existsSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,8 +16,10 @@ import {
   BUNDLED,
   LIBRARIES,
   NATIVE_PACKAGE,
+  WORKERS,
   type BundledPackages,
 } from './bundled.ts';
+import { buildPage, pageInside } from './page.ts';
 
 /** Packages of the old module form ask for these. */
 const FOR_OLD_MODULES = [
@@ -42,6 +46,13 @@ const ENGLISH_ONLY: Plugin = {
 
 const dist = dirname(dirname(fileURLToPath(import.meta.url)));
 
+/** A build folder may lie deeper than `dist/`. */
+function sourcesAbove(folder: string): string {
+  if (existsSync(join(folder, 'package.json'))) return folder;
+  if (folder === dirname(folder)) throw new Error(`no sources above ${dist}`);
+  return sourcesAbove(dirname(folder));
+}
+
 async function bundle(entry: string, name: string): Promise<BundledPackages> {
   const outfile = join(dist, `${name}.js`);
   const { metafile } = await build({
@@ -54,6 +65,7 @@ async function bundle(entry: string, name: string): Promise<BundledPackages> {
     target: 'node20',
     external: [NATIVE_PACKAGE],
     plugins: [ENGLISH_ONLY],
+    define: pageFiles,
     banner: { js: FOR_OLD_MODULES },
     legalComments: 'none', // packages carry each licence whole
     metafile: true,
@@ -71,12 +83,15 @@ async function bundle(entry: string, name: string): Promise<BundledPackages> {
   return { inside: [...new Set(inside)].sort(), beside: isBeside ? [NATIVE_PACKAGE] : [] };
 }
 
+await buildPage(sourcesAbove(dist), dist);
+const pageFiles = await pageInside(dist);
 const lists = await Promise.all(
   Object.entries(BUNDLED).map(
     async ([folder, name]) => [folder, await bundle(join(folder, 'main.js'), name)] as const,
   ),
 );
-await Promise.all(Object.entries(LIBRARIES).map(([entry, name]) => bundle(entry, name)));
+const others = { ...LIBRARIES, ...WORKERS };
+await Promise.all(Object.entries(others).map(([entry, name]) => bundle(entry, name)));
 await writeFile(
   join(dist, BUNDLE_LISTS),
   `${JSON.stringify(Object.fromEntries(lists), null, 2)}\n`,

@@ -13,6 +13,11 @@ export const LIBRARIES = {
   'robot-client/local/library.js': 'local',
 } as const;
 
+/** Threads that the publisher starts: each lies beside its bundles, under the name of its source. */
+export const WORKERS = {
+  'publisher/bundle/deltas/add-worker.js': 'add-worker',
+} as const;
+
 /** What of node_modules a bundle holds and what it needs beside it. */
 export interface BundledPackages {
   /** Folders, below the repository. */

@@ -6,7 +6,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { BUNDLED } from './bundled.ts';
+import { BUNDLED, WORKERS } from './bundled.ts';
 import { bundledPackages, closureOf, licencesOf, namesOf, type Arch } from './closure.ts';
 import type { Deb, PackedFile } from './deb.ts';
 import { launcher, maintainerScripts } from './scripts.ts';
@@ -52,7 +52,7 @@ const PROGRAMS: readonly Program[] = [
     command: 'drover-robot',
     folder: 'robot-client',
     script: 'robot-client/drover-robot',
-    units: ['drover-robot.service', 'drover-recover.service'],
+    units: ['drover-robot.service', 'drover-recover.service', 'drover-enrol.service'],
     defaults: ['drover-robot'],
     user: null,
     data: ['/var/lib/drover'], // what was mounted; roots of robots are never removed
@@ -78,6 +78,12 @@ export function programPackages(tree: Tree, arch: Arch): Deb[] {
   return PROGRAMS.map((program) => makePackage(tree, program, arch));
 }
 
+/** Below the repository: the threads that a program starts. */
+function workersOf(folder: string): string[] {
+  const mine = Object.entries(WORKERS).filter(([source]) => source.startsWith(`${folder}/`));
+  return mine.map(([, name]) => `dist/${name}.js`);
+}
+
 function makePackage({ top, version }: Tree, program: Program, arch: Arch): Deb {
   const { name, folder } = program;
   const [home, doc] = [`usr/lib/${name}`, `usr/share/doc/${name}`];
@@ -89,6 +95,7 @@ function makePackage({ top, version }: Tree, program: Program, arch: Arch): Deb 
   const manifest = { name, version, type: 'module', private: true };
   const files: PackedFile[] = [
     file(`${home}/${bundle}`, join(top, bundle)),
+    ...workersOf(folder).map((worker) => file(`${home}/${worker}`, join(top, worker))),
     ...closure.files.map(({ from, to }) => file(`${home}/${to}`, from)),
     ...licencesOf(inside, top).map(({ from, to }) => file(`${doc}/licences/${to}`, from)),
     text(`${home}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`),

@@ -48,7 +48,9 @@ export interface AgentOptions {
   readonly disk: Disk;
   /** Locks of the roots; absent where no other agent can run. */
   readonly claims?: Claims | undefined;
-  /** Null on a robot without zstd: it takes full payloads. */
+  /** False for a robot that takes full payloads only; default true. */
+  readonly takesDeltas?: boolean | undefined;
+  /** Null on a robot without zstd: it takes the deltas that need none. */
   readonly patchProgram?: PatchProgram | null | undefined;
   /** The wall clock; default `Date.now`. It may be wrong by years and jump. */
   readonly now?: (() => EpochMs) | undefined;

@@ -40,7 +40,7 @@ import { layoutOf } from './install/layout.ts';
 import { explainRobot, showTrust } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
 import { NO_MODULES } from './modules/module-folder.ts';
-import { PATCH_CAPABILITY } from './update/delta.ts';
+import { PATCH_CAPABILITIES } from './update/delta.ts';
 import { Unheard } from './fleet/unheard.ts';
 import { Orders } from './orders.ts';
 import { SetBoard } from './update/set-board.ts';
@@ -130,8 +130,15 @@ export class Agent {
   #onHeartbeat(): void {
     inBackground(this.#log, 'look at the slots', this.#components.refresh());
     this.#memory.settle().catch(this.#untold('floors'));
+    inBackground(this.#log, 'look at the modules', this.refreshModules());
+  }
+
+  /** Also when a person asks for another try: the module may have been put there meanwhile. */
+  async refreshModules(): Promise<void> {
     const { modules = NO_MODULES } = this.#options;
-    inBackground(this.#log, 'look at the modules', modules.look());
+    const before = modules.names.join();
+    await modules.look();
+    if (modules.names.join() !== before) this.#reporter.soon(true);
   }
 
   /** Continues from the state on the disk, then connects. Resolves before the link is up. */
@@ -263,7 +270,7 @@ export class Agent {
   #makeComponent({ component, root }: AgentOptions['roots'][number]): Component {
     const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
-    const { robot, arch, tags, patchProgram, logPolicy = null } = this.#options;
+    const { robot, arch, tags, patchProgram, takesDeltas, logPolicy = null } = this.#options;
     const { compatible = [] } = this.#options;
     const { modules, moduleTimeoutMs } = this.#options;
     const siblings = this.#options.roots.map((one) => one.root);
@@ -275,6 +282,7 @@ export class Agent {
       link: this.#chunks,
       trust: this.#trust,
       patchProgram,
+      takesDeltas,
       hooksFolder,
       ...{ hookTimeoutMs, modules, moduleTimeoutMs },
       bytesPerSecondMax,
@@ -331,11 +339,17 @@ export class Agent {
     this.#progressTopics.askAgain();
   }
 
+  #patchCapabilities(): string[] {
+    const { patchProgram, takesDeltas = true } = this.#options;
+    if (!takesDeltas) return [];
+    return [...(patchProgram ? [PATCH_CAPABILITIES.zstd] : []), PATCH_CAPABILITIES.add];
+  }
+
   #facts() {
-    const { robot, arch, model, tags, patchProgram, logPolicy } = this.#options;
+    const { robot, arch, model, tags, logPolicy } = this.#options;
     const { compatible = [], modules = NO_MODULES } = this.#options;
     const caps = [
-      ...(patchProgram ? [PATCH_CAPABILITY] : []),
+      ...this.#patchCapabilities(),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
       COMPATIBLE_CAPABILITY,
       SETS_CAPABILITY,

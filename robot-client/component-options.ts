@@ -27,6 +27,8 @@ export interface ComponentOptions extends Pick<
   | 'modules'
   | 'moduleTimeoutMs'
 > {
+  /** Default true. */
+  readonly takesDeltas?: boolean | undefined;
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   /** The components of this robot; left out where there is one. */
   readonly sets?: SetBoard | undefined;

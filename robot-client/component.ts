@@ -84,9 +84,9 @@ export class Component {
   }
 
   get view(): ComponentView {
-    const [state, live, held] = [this.#state, this.#live.value, this.#word.held];
+    const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
     const { unkept } = this.#keeper;
-    return viewOf(this.#options, { slots: this.#slots, state, live, held, unkept });
+    return viewOf(this.#options, { slots: this.#slots, state, live, held, leases, unkept });
   }
 
   /** Reads the state from the disk. No effect runs before all components are read. */
@@ -96,8 +96,7 @@ export class Component {
     const isOther = this.#root.problem?.code === 'ROOT_OTHER_COMPONENT';
     if (!isOther) await this.#slots.read(opened.state);
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
-    const { phase, job } = this.#state;
-    this.#claim.recover(phase, job?.set?.id); // before any component starts
+    this.#claim.recover(this.#state.phase, this.#state.job?.set?.id); // before any starts
     if (this.#root.isOpen) await this.#word.load();
     this.#loaded = true;
   }
@@ -144,8 +143,7 @@ export class Component {
       const { phase } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
       this.#considered = announcement ?? this.#considered;
-      const { slots } = this.#slots;
-      const [now, state, { views }] = [this.#now(), this.#state, this.#set];
+      const [now, { slots }, state, { views }] = [this.#now(), this.#slots, this.#state, this.#set];
       const on = { ...this.#options, slots, state, views, heard, now };
       if (announcement) await this.#act(decideOffered(announcement, on), now);
     });
@@ -339,6 +337,7 @@ export class Component {
     await this.#slots.read(after); // before the state: no report shows a phase with older slots
     this.#state = after;
     this.#claim.follow(after.phase);
+    await this.#word.follow(before.phase, after.phase);
     this.#live.rest();
     const problem = 'problem' in taken ? taken.problem : (unkept ?? lossOf(after));
     const { phase: to, job } = after;
@@ -386,6 +385,7 @@ export class Component {
       confirmed,
       state: () => this.#state,
       readySaid: () => this.#word.said,
+      leases: this.#word,
       onCleaned: (found) => this.#slots.cleaned(found),
       onModule: (problem) => void this.#noteModule(problem),
       onMending: this.#live.onMending,

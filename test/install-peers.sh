@@ -42,6 +42,7 @@ softhsm2: command -v softhsm2-util
 opensc: command -v pkcs11-tool
 openssh-client: command -v ssh-agent && command -v ssh-keygen
 podman: command -v podman
+chromium: command -v chromium
 prometheus: command -v promtool
 runc: command -v runc || test -x /usr/sbin/runc
 catatonit: test -x /usr/bin/catatonit || test -x /usr/libexec/podman/catatonit

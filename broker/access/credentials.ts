@@ -107,24 +107,41 @@ export async function readCredentialUsers(path: string): Promise<CredentialUser[
   }
 }
 
+/** As `putCredentialUsers`, for one. */
+export const putCredentialUser = (path: string, user: CredentialUserFields): Promise<boolean> =>
+  putCredentialUsers(path, [user]);
+
 /**
- * Adds or replaces a user; the first one creates the file. Concurrent commands wait for each other.
- * A file keeps its owner and its permissions: root changes it, and a broker that is not root reads
- * it.
+ * Adds or replaces users, all of them or none; the first ones create the file. Concurrent
+ * commands wait for each other. A file keeps its owner and its permissions: root changes it, and
+ * a broker that is not root reads it.
  * @returns true when the file is a new one
- * @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED
+ * @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED; USAGE for too many
+ *   users, or for one that is there already and may not be replaced
  */
-export async function putCredentialUser(
+export async function putCredentialUsers(
   path: string,
-  user: CredentialUserFields,
+  added: readonly CredentialUserFields[],
+  { mayReplace = true }: { readonly mayReplace?: boolean } = {},
 ): Promise<boolean> {
   return await withFileLock(path, async () => {
     const users = await readUsersIfAny(path);
-    const others = users.filter((one) => one.username !== user.username);
-    const text = `${JSON.stringify({ users: [...others, user] }, null, 2)}\n`;
-    const old = await stat(path).catch(() => null);
-    await writeFileAtomic(path, text, 0o600, old ?? undefined);
-    return old === null;
+    const names = new Set(added.map((one) => one.username));
+    const old = users.find((one) => names.has(one.username));
+    if (old && !mayReplace) {
+      const hint = 'go on with --from N; one user is renewed with --user NAME';
+      throw new DroverError('USAGE', `add users: ${old.username} is in ${path}`, { hint });
+    }
+    const others = users.filter((one) => !names.has(one.username));
+    const all = [...others, ...added];
+    if (all.length > LIMITS.credentialsMax) {
+      const counts = `got ${all.length}, want at most ${LIMITS.credentialsMax}`;
+      throw new DroverError('USAGE', `add users: too many in ${path} (${counts})`);
+    }
+    const text = `${JSON.stringify({ users: all }, null, 2)}\n`;
+    const like = await stat(path).catch(() => null);
+    await writeFileAtomic(path, text, 0o600, like ?? undefined);
+    return like === null;
   });
 }
 

@@ -2,20 +2,62 @@
  * The credentials of a running broker: the file as it was last read without error. It is read again
  * when it changes and on request. A file that cannot be read or parsed changes nothing, since a
  * typing error must not lock a fleet out. This class knows which file admitted each identity, so
- * that connections which no longer match can be closed.
+ * that connections which no longer match can be closed. Robots that enrolled stand beside the file.
  * The file is checked by `stat`, not by inotify: it may be replaced, mounted or a link to one of
  * many versions, and all of that shows in its time, size or inode.
  */
 
 import { unwatchFile, watchFile } from 'node:fs';
+import { isSha256Hex, type RobotId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Identity } from './access.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { utf8 } from '../../shared/crypto/bytes.ts';
 import { CredentialSet, readCredentialUsers, type Credentials } from './credentials.ts';
 import { PasswordChecker } from './passwords.ts';
 
+/**
+ * Robots that enrolled: their ids and the hashes of the secrets that they made.
+ * broker/enrolment keeps them on the disk.
+ */
+export class EnrolledUsers {
+  readonly #byName = new Map<string, { robot: RobotId; hash: Sha256Hex }>();
+  readonly #byHash = new Map<Sha256Hex, RobotId>();
+
+  /** @param hash SHA-256 of the secret of this robot; null when it may connect no more */
+  set(robot: RobotId, hash: Sha256Hex | null): void {
+    const before = this.#byName.get(robot);
+    if (before) this.#byHash.delete(before.hash);
+    if (hash === null) {
+      this.#byName.delete(robot);
+    } else {
+      this.#byName.set(robot, { robot, hash });
+      this.#byHash.set(hash, robot);
+    }
+  }
+
+  /** Equal for equal credentials; null when there is no such robot. */
+  describe(username: string): string | null {
+    const user = this.#byName.get(username);
+    return user ? `enrolled ${user.hash}` : null;
+  }
+
+  /**
+   * The robot with this user name and this hash of a secret. Hashes are looked up: a timing leak
+   * would not reveal the secret.
+   */
+  find(hash: string, username?: string): Identity | null {
+    const robot = isSha256Hex(hash) ? this.#byHash.get(hash) : undefined;
+    if (robot === undefined || (username !== undefined && username !== robot)) return null;
+    return { kind: 'user', username: robot, role: 'robot', robot };
+  }
+}
+
 export class LiveCredentials implements Credentials {
+  /** Robots that enrolled at this broker. A name of the file counts before one of them. */
+  readonly enrolled = new EnrolledUsers();
   readonly #path: string;
   readonly #log: Log;
   readonly #checker = new PasswordChecker();
@@ -52,28 +94,41 @@ export class LiveCredentials implements Credentials {
     password: Uint8Array | undefined,
   ): Promise<Identity | null> {
     const set = this.#set;
+    const robot = this.#findEnrolled(password && sha256Hex(password), username);
+    if (robot) return robot;
     const identity = this.#prove(set, await set.authenticate(username, password));
     // Scrypt takes a while: another file may have been read meanwhile.
     return identity && this.isCurrent(identity) ? identity : null;
   }
 
   authenticateToken(token: string): Identity | null {
-    return this.#prove(this.#set, this.#set.authenticateToken(token));
+    const robot = this.#findEnrolled(sha256Hex(utf8(token)));
+    return robot ?? this.#prove(this.#set, this.#set.authenticateToken(token));
   }
 
   isCurrent(identity: Identity): boolean {
     if (identity.kind === 'anyone') return false;
     const proof = this.#proofs.get(identity) ?? null;
-    return proof !== null && proof === this.#set.describe(identity.username);
+    const { username } = identity;
+    return proof !== null && proof === (this.#set.describe(username) ?? this.#ofEnrolled(username));
   }
 
   has(username: string): boolean {
+    return this.hasInFile(username) || this.#ofEnrolled(username) !== null;
+  }
+
+  hasInFile(username: string): boolean {
     return this.#set.describe(username) !== null;
   }
 
   /** Called after the credentials have changed. */
   onChange(listener: () => void): void {
     this.#onChange.push(listener);
+  }
+
+  /** Calls the listeners: the credential of an enrolled robot was replaced or has ended. */
+  changed(): void {
+    for (const listener of this.#onChange) listener();
   }
 
   /** Resolves when the current file was read. Never rejects: failures are logged. */
@@ -104,11 +159,22 @@ export class LiveCredentials implements Credentials {
       return;
     }
     this.#log.info({}, 'reloaded credentials');
-    for (const listener of this.#onChange) listener();
+    this.changed();
   }
 
   async #readSet(): Promise<CredentialSet> {
     return new CredentialSet(await readCredentialUsers(this.#path), this.#checker);
+  }
+
+  #ofEnrolled(username: string): string | null {
+    return this.enrolled.describe(username);
+  }
+
+  #findEnrolled(hash: string | undefined, username?: string): Identity | null {
+    const robot = hash === undefined ? null : this.enrolled.find(hash, username);
+    if (robot?.kind !== 'user' || this.hasInFile(robot.username)) return null;
+    this.#proofs.set(robot, this.#ofEnrolled(robot.username));
+    return robot;
   }
 
   #prove(set: CredentialSet, identity: Identity | null): Identity | null {

@@ -6,7 +6,6 @@
  * records.
  */
 
-import { chmod, rm } from 'node:fs/promises';
 import { createServer, request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -14,6 +13,7 @@ import type { Readable } from 'node:stream';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { isNotListening, listenInFolder, notCalled } from '../control/data-socket.ts';
 import { writeBackup, type BackupSource } from './write.ts';
 
 const SOCKET = 'backup.sock';
@@ -42,24 +42,7 @@ export async function openBackupDoor(options: {
       .catch((error: unknown) => log.warn({ error: String(error) }, 'backup not finished'))
       .finally(() => (isBusy = false));
   });
-  const path = socketOf(dataFolder);
-  await rm(path, { force: true });
-  const isOpen = await new Promise<boolean>((resolve) => {
-    server.on('error', (error) => {
-      if (server.listening) return log.warn({ error: String(error) }, 'backup call not taken');
-      // A path beyond 107 bytes, or a file system without sockets: the broker runs on without
-      // backups.
-      log.warn({ path, error: String(error) }, 'no backups while this runs');
-      resolve(false);
-    });
-    server.listen(path, () => resolve(true));
-  });
-  if (!isOpen) return async () => undefined;
-  await chmod(path, 0o600);
-  return async () => {
-    server.closeAllConnections();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-  };
+  return await listenInFolder(server, { path: socketOf(dataFolder), what: 'backups', log });
 }
 
 /**
@@ -75,7 +58,7 @@ export async function callBackupDoor(
   const answer = await new Promise<IncomingMessage | null>((resolve, reject) => {
     const call = request(options, resolve);
     call.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return resolve(null);
+      if (isNotListening(error)) return resolve(null);
       reject(notCalled(dataFolder, error));
     });
     call.end();
@@ -95,14 +78,4 @@ export async function callBackupDoor(
           }),
     },
   );
-}
-
-function notCalled(dataFolder: string, cause: NodeJS.ErrnoException): DroverError {
-  const why = `call the broker of ${dataFolder}: ${cause.message}`;
-  if (cause.code === 'EACCES' || cause.code === 'EPERM') {
-    const hint = 'run it as root, or as the user that the broker runs as: sudo -u drover';
-    return new DroverError('FILE_REFUSED', why, { cause, hint });
-  }
-  const hint = 'the broker of this folder runs and does not answer: see its log, or stop it first';
-  return new DroverError('BROKER_UNREACHABLE', why, { cause, hint });
 }

@@ -8,6 +8,8 @@
  *   robots forward again that went back. An operator who knows better says `resume`.
  * - The lease begins at a term above every term that the lost broker can have used, so that robots
  *   believe the restored broker, and nothing that the lost one may still publish.
+ * - Claims that were open are revoked: one of them may have been used since the backup, by a robot
+ *   or by a thief. Robots that enrolled since are not known here and need a new claim.
  * - The names by which an engine and other controllers knew the lost broker are not restored: that
  *   broker may still run, and two with one name would end each other's connection.
  */
@@ -23,6 +25,8 @@ import { EventJournal } from '../attached/event-journal.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, namesIn, openDataFolder, RESTORING } from '../control/data-folder.ts';
 import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+import { Enrolment, ENROLMENT_DATABASE } from '../enrolment/enrolment.ts';
+import { afterRestore } from '../enrolment/records.ts';
 import { termAt } from '../../shared/rules/freshness.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
 import { pauseRestored } from '../rollout/takeover.ts';
@@ -40,6 +44,8 @@ interface Restored {
   readonly chunks: number;
   readonly has_chunks: boolean;
   readonly paused: readonly string[];
+  /** Claims that were open in the backup: they may have been used since. */
+  readonly claims_revoked: number;
 }
 
 /** @throws DroverError FILE_UNREADABLE, DATA_NOT_EMPTY, RESTORE_UNFINISHED, BACKUP_DAMAGED */
@@ -52,12 +58,19 @@ export async function runRestore({ file, data, json }: RestoreArgs): Promise<voi
   }
   const restored = await asOwnerOf(data, () => restoreInto(data, input, file));
   const paused = restored.paused.map((id) => `paused: look, then drover rollout resume ${id}`);
+  const claims =
+    restored.claims_revoked === 0
+      ? []
+      : [
+          `${restored.claims_revoked} claims that were open are void: drover-broker enrol --replace`,
+        ];
   const chunks = restored.has_chunks
     ? `${restored.chunks} chunks`
     : 'no chunks: publish the bundles again, or give it an --upstream';
   makeOutput(json).result({ data, ...restored }, [
     `${data}: as it was on ${restored.created_at}, ${restored.records} records, ${chunks}`,
     ...paused,
+    ...claims,
   ]);
 }
 
@@ -117,7 +130,8 @@ async function unpack(below: string, input: Readable, file: string): Promise<Res
     for (const database of databases.values()) await database.close();
   }
   const names = [...databases.keys()];
-  return { ...counts, paused: await becomeAnother(below, names, counts.created_at) };
+  const paused = await becomeAnother(below, names, counts.created_at);
+  return { ...counts, paused, claims_revoked: await revokeClaims(below, names) };
 }
 
 async function openDatabases({ below, databases }: Unpacking, names: string[]): Promise<void> {
@@ -134,6 +148,18 @@ async function putRecords(
     return { type: 'put', key, value, valueEncoding: 'view' };
   });
   await database?.batch(operations, { sync: true });
+}
+
+/** @returns how many */
+async function revokeClaims(below: string, databases: readonly string[]): Promise<number> {
+  if (!databases.includes(ENROLMENT_DATABASE)) return 0;
+  const log = makeCommandLog('drover-broker');
+  const enrolment = await Enrolment.open({ folder: join(below, ENROLMENT_DATABASE), log });
+  try {
+    return await enrolment.changeAll(afterRestore);
+  } finally {
+    await enrolment.close();
+  }
 }
 
 /** @returns the rollouts that wait for an operator now */

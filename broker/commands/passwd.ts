@@ -1,20 +1,27 @@
-/** `drover-broker passwd`: adds or renews one credential. A token is printed once and never stored. */
+/**
+ * `drover-broker passwd`: adds or renews one credential, or adds those of many robots. A token is
+ * shown once and never stored.
+ */
 
 import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
-import { isId } from '../../shared/base/ids.ts';
+import { isId, type RobotId } from '../../shared/base/ids.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
+import { writeNewFile } from '../../shared/io/new-file.ts';
 import type { Role } from '../access/access.ts';
 import {
   isTokenShaped,
   makeToken,
   putCredentialUser,
+  putCredentialUsers,
   ROLES,
   type CredentialUserFields,
 } from '../access/credentials.ts';
 import { hashPassword } from '../access/passwords.ts';
+import { readRobotNames, withRobotNames } from './robot-names.ts';
 
 /** Shorter ones are guessed; NIST SP 800-63B asks for 8. */
 const PASSWORD_CHARS_MIN = 8;
@@ -24,9 +31,9 @@ export const passwdCommand = (argv: Argv): Argv =>
     'passwd',
     'add or renew a credential; prints its new token once',
     (options) =>
-      withJson(options)
+      withRobotNames(withJson(options))
         .option('file', { ...TEXT, demandOption: true, describe: 'file of users and roles' })
-        .option('user', { ...TEXT, demandOption: true, describe: 'name of the user' })
+        .option('user', { ...TEXT, describe: 'name of the user; or --count or --robots' })
         .option('role', {
           choices: ROLES,
           demandOption: true,
@@ -37,12 +44,70 @@ export const passwdCommand = (argv: Argv): Argv =>
           type: 'boolean',
           default: false,
           describe: 'a password from standard input instead of a token',
+        })
+        .option('out', {
+          ...TEXT,
+          describe: 'new file: the name and the token of a robot on each line',
         }),
-    ({ robotId, role, ...args }) => {
-      const id = robotId ?? (role === 'robot' ? args.user : undefined);
-      return runPasswd({ ...args, role, ...(id === undefined ? {} : { robotId: id }) });
+    ({ robotId, role, user, ...args }) => {
+      const robots = readRobotNames(args);
+      if (user === undefined) return addRobots({ ...args, role, robots });
+      if (robots.length > 0 || args.out !== undefined) {
+        throw new DroverError('USAGE', 'read --user: --count, --robots and --out are for many');
+      }
+      const id = robotId ?? (role === 'robot' ? user : undefined);
+      return runPasswd({ ...args, user, role, ...(id === undefined ? {} : { robotId: id }) });
     },
   );
+
+interface ManyArgs {
+  readonly file: string;
+  readonly role: Role;
+  readonly robots: readonly RobotId[];
+  readonly out?: string | undefined;
+  readonly passwordStdin: boolean;
+  readonly json: boolean;
+}
+
+/** Never renews: a second run by mistake would end the connections of a fleet. */
+async function addRobots({
+  file,
+  role,
+  robots,
+  out,
+  passwordStdin,
+  json,
+}: ManyArgs): Promise<void> {
+  if (robots.length === 0) throw new DroverError('USAGE', 'add users: give --user, or --count');
+  if (role !== 'robot' || passwordStdin) {
+    throw new DroverError('USAGE', 'add many: want --role robot, and tokens (no --password-stdin)');
+  }
+  const made = robots.map((robot) => ({ robot, ...makeToken() }));
+  const lines = made.map(({ robot, token }) => `${robot} ${token}`);
+  // The file first: a token that is in nobody's hands is a user that cannot log in.
+  if (out !== undefined) {
+    await writeNewFile(
+      { path: out, what: 'tokens', option: '--out' },
+      `${lines.join('\n')}\n`,
+      0o600,
+    );
+  }
+  const users = made.map(({ robot, sha256 }) => ({
+    ...{ username: robot, role, robot_id: robot },
+    token_sha256: sha256,
+  }));
+  try {
+    await putCredentialUsers(file, users, { mayReplace: false });
+  } catch (error) {
+    if (out !== undefined) await rm(out, { force: true });
+    throw error;
+  }
+  const tokens = made.map(({ robot, token }) => ({ username: robot, token }));
+  makeOutput(json).result(
+    { role, count: made.length, ...(out === undefined ? { tokens } : { file: out }) },
+    out === undefined ? lines : [`${made.length} robots in ${file}, their tokens in ${out}`],
+  );
+}
 
 interface PasswdArgs {
   readonly file: string;

@@ -3,6 +3,7 @@
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { aclCommand } from './acl.ts';
 import { backupCommand } from './backup.ts';
+import { enrolCommand, ENROL_VERBS } from './enrol.ts';
 import { passwdCommand } from './passwd.ts';
 import { repairCommand } from './repair.ts';
 import { restoreCommand } from './restore.ts';
@@ -14,10 +15,19 @@ export const BROKER_PROGRAM: CommandLine = {
   main: brokerCommand,
   commands: {
     passwd: passwdCommand,
+    enrol: enrolCommand,
     backup: backupCommand,
     repair: repairCommand,
     restore: restoreCommand,
     acl: aclCommand,
   },
-  lists: ['rollout-key', 'rollout-key-command', 'rollout-sign-command', 'ws-origin'],
+  groups: { enrol: ENROL_VERBS },
+  lists: [
+    'robot',
+    'ids',
+    'rollout-key',
+    'rollout-key-command',
+    'rollout-sign-command',
+    'ws-origin',
+  ],
 };

@@ -49,6 +49,10 @@ export function mainComponent(record: RobotRecord): ComponentState | null {
 
 export class Fleet {
   readonly #robots = new Map<RobotId, RobotRecord>();
+  /** Sorted when somebody asks; null after a robot came or went. */
+  #ordered: readonly RobotId[] | null = null;
+  #revision = 0;
+  readonly #watchers = new Set<(robot: RobotId) => void>();
   readonly #lastEvent = new Map<RobotId, EventMarks>();
   readonly #twins = new Twins();
   /** The clock of each robot minus ours, when its last report arrived. */
@@ -80,6 +84,7 @@ export class Fleet {
     this.#change(state.robot_id, { state, ...(now === null ? {} : { lastSeenMs: now }) });
     const isKnown = this.#robots.has(state.robot_id);
     if (now !== null && isKnown) this.#aheadMs.set(state.robot_id, state.at - now);
+    this.#revision += 1;
   }
 
   /**
@@ -114,6 +119,7 @@ export class Fleet {
     else this.#relays.delete(relay);
     if (problem && this.#relays.has(relay)) this.#relayProblems.set(relay, problem);
     else this.#relayProblems.delete(relay);
+    this.#revision += 1;
     for (const [robot, via] of this.#saidOnline) {
       if (via === relay) this.#change(robot, { online: this.#relays.has(relay) });
     }
@@ -178,7 +184,7 @@ export class Fleet {
 
   /** The robot was retired: its retained state was cleared. */
   forget(robot: RobotId): void {
-    this.#robots.delete(robot);
+    if (this.#robots.delete(robot)) this.#ordered = null;
     this.#twins.forget(robot);
     this.#aheadMs.delete(robot);
     this.#lastEvent.delete(robot);
@@ -186,6 +192,7 @@ export class Fleet {
     for (const [key, request] of this.#requests) {
       if (request.robot === robot) this.#requests.delete(key);
     }
+    this.#tell(robot);
   }
 
   get(robot: string): RobotRecord | undefined {
@@ -199,7 +206,36 @@ export class Fleet {
 
   /** By id, so that two listings can be compared. */
   robots(): RobotRecord[] {
-    return [...this.#robots.values()].sort((a, b) => (a.robot < b.robot ? -1 : 1));
+    return this.ids().flatMap((robot) => this.#robots.get(robot) ?? []);
+  }
+
+  /** Of all robots, in the order of `robots`. */
+  ids(): readonly RobotId[] {
+    this.#ordered ??= [...this.#robots.keys()].sort();
+    return this.#ordered;
+  }
+
+  get size(): number {
+    return this.#robots.size;
+  }
+
+  /**
+   * Calls back for each robot whose record changes or goes.
+   * @returns a function that ends it
+   */
+  watch(onChange: (robot: RobotId) => void): () => void {
+    this.#watchers.add(onChange);
+    return () => void this.#watchers.delete(onChange);
+  }
+
+  /** Rises with each change of a robot or a relay: the same number is the same answer. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  #tell(robot: RobotId): void {
+    this.#revision += 1;
+    for (const tell of this.#watchers) tell(robot);
   }
 
   /** Oldest first. */
@@ -224,5 +260,7 @@ export class Fleet {
     if (!known && this.#robots.size >= LIMITS.robotsMax) return;
     const before = known ?? { robot, online: false, via: null, lastSeenMs: null, state: null };
     this.#robots.set(robot, { ...before, ...change });
+    if (!known) this.#ordered = null;
+    this.#tell(robot);
   }
 }

@@ -12,7 +12,10 @@ export class EventStream {
 
   constructor() {
     // Proxies close silent connections; a comment line is not an event.
-    this.#beat = setInterval(() => this.#write(': still here\n\n'), LIMITS.keepaliveS * 1000);
+    this.#beat = setInterval(() => {
+      this.endOutdated(); // a session may have ended by itself
+      this.#write(': still here\n\n');
+    }, LIMITS.keepaliveS * 1000);
     this.#beat.unref();
   }
 

@@ -1,8 +1,8 @@
 /**
  * The HTTP API (docs/http.md), for people, scripts and Prometheus. It reads; only commands to
  * rollouts change something, and even then the controller signs what moves robots. With
- * credentials, every route but the page and the health check requires the bearer token of a
- * technician or a publisher.
+ * credentials, every route but the page, its sign-in and the health check requires a technician or
+ * a publisher: by a bearer token, or by the session of the page.
  */
 
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
@@ -20,12 +20,15 @@ import { HTTP_TIMES, SocketGate } from '../access/socket-gate.ts';
 import { showEngine, type EngineStatus } from '../mqtt/engine-port.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { showEvent } from '../control/fleet-view.ts';
+import type { EnrolmentPort } from '../enrolment/enrolment.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
 import { listenFailure } from '../mqtt/listeners.ts';
 import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
-import type { ControllerPort } from '../rollout/rollout-view.ts';
+import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import type { RolloutView } from '../rollout/views.ts';
-import { DASHBOARD_CSP, DASHBOARD_HTML } from './dashboard/page.ts';
+import { addEnrolmentRoutes } from './enrolment-routes.ts';
+import { Callers } from './callers.ts';
+import { addPageRoutes } from './dashboard/page-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
 import type { Metrics } from './metrics.ts';
@@ -36,11 +39,14 @@ import {
   type SessionsPort,
 } from './robot-routes.ts';
 import { addRolloutRoutes, type AttachmentsPort } from './rollout-routes.ts';
+import { addSignInRoutes } from './sign-in-routes.ts';
 
 export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
   readonly host: string;
   readonly port: number;
   rollouts(): RolloutView[];
+  /** Null for a rollout that this broker does not know. */
+  rolloutFacts(id: string): RolloutFacts | null;
   /** Null when this broker leads no rollouts. */
   readonly controller: ControllerPort | null;
   readonly metrics: Metrics;
@@ -52,6 +58,7 @@ export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'reti
   readonly sessions: SessionsPort | null;
   /** The upstream link of a relay. */
   upstream?(): UpstreamStatus;
+  readonly enrolment: EnrolmentPort;
   /** One for each place where chunks are removed. */
   garbage(): readonly GarbageView[];
   /** Null when the broker was given none and listens on loopback. */
@@ -71,11 +78,6 @@ export interface HttpApi {
   close(): Promise<void>;
 }
 
-const OPEN_ROUTES: readonly string[] = ['/', '/healthz'];
-const READERS: readonly string[] = ['technician', 'publisher'];
-/** The one route of the role `metrics`. */
-const METRICS_ROUTE = '/metrics';
-
 export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({
     bodyLimit: LIMITS.localRequestBytesMax,
@@ -85,10 +87,10 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     serverFactory: (handler) => openServer(options, handler),
   });
   const events = new EventStream();
+  const callers = new Callers({ ...options, isTls: options.certificates !== null });
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(SECURITY_HEADERS);
-    if (!options.credentials && isLoopback(options.host)) assertLocalName(request);
-    assertAllowed(options.credentials, request);
+    callers.assertAllowed(request);
   });
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, error, options.log));
   app.setNotFoundHandler((request, reply) => {
@@ -97,7 +99,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     const absent = new DroverError('NOT_FOUND', `find ${path}: no such route`, more);
     sendProblem(reply, absent, options.log);
   });
-  addRoutes(app, options, events);
+  addRoutes(app, options, { events, callers });
   try {
     await app.listen({ host: options.host, port: options.port });
   } catch (cause) {
@@ -108,7 +110,10 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   return {
     port: typeof address === 'object' && address !== null ? address.port : options.port,
     publishEvent: (event) => events.send('robot', showEvent(event)),
-    endOutdated: () => events.endOutdated(),
+    endOutdated: () => {
+      callers.sessions.endOutdated((one) => options.credentials?.isCurrent(one) === true);
+      events.endOutdated();
+    },
     close: async () => {
       events.close();
       await app.close();
@@ -116,17 +121,24 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   };
 }
 
+/** The parts that know who reads. */
+interface Readers {
+  readonly events: EventStream;
+  readonly callers: Callers;
+}
+
 /** Adds all routes that docs/http.md describes. */
 export function addRoutes(
   app: FastifyInstance,
   options: HttpApiOptions,
-  events: EventStream,
+  { events, callers }: Readers,
 ): void {
   const identify = (request: FastifyRequest): Identity =>
-    identityOf(options.credentials, request) ?? { kind: 'anyone' };
+    callers.identify(request) ?? { kind: 'anyone' };
   addRobotRoutes(app, { ...options, identify });
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
+    rolloutFacts: (id) => options.rolloutFacts(id),
     ...(options.expiry && { expiry: () => options.expiry?.() }),
     fleet: options.fleet,
     controller: options.controller,
@@ -134,8 +146,12 @@ export function addRoutes(
     isRelay: options.upstream !== undefined,
     identify,
   });
+  const isPrivate = options.certificates !== null || isLoopback(options.host);
+  addEnrolmentRoutes(app, options.enrolment, { isPrivate, identify });
   if (options.sessions) addSessionRoutes(app, options.sessions, identify);
-  addServiceRoutes(app, options, events);
+  addSignInRoutes(app, callers, () => events.endOutdated());
+  addPageRoutes(app);
+  addServiceRoutes(app, options, { events, callers });
 }
 
 /** Clients of the API show no certificate: they have tokens. */
@@ -148,49 +164,18 @@ function openServer({ certificates, log }: HttpApiOptions, handler: RequestListe
   return server;
 }
 
-/**
- * Without credentials only the loopback address protects the API: a web page whose name points to
- * loopback (DNS rebinding) would send a Host of its own.
- */
-function assertLocalName(request: FastifyRequest): void {
-  if (isLoopback(request.hostname.replace(/^\[|\]$/g, ''))) return;
-  throw new DroverError('ACCESS_DENIED', 'read the fleet: this Host is not a name of loopback', {
-    hint: 'send a Host of loopback (localhost, 127.0.0.1 or [::1]), or give the broker --credentials',
-  });
-}
-
-function assertAllowed(credentials: Credentials | null, request: FastifyRequest): void {
-  const path = request.url.split('?', 1)[0] ?? '';
-  if (!credentials || OPEN_ROUTES.includes(path)) return;
-  const identity = identityOf(credentials, request);
-  if (identity?.kind !== 'user') {
-    throw new DroverError('HTTP_UNAUTHORIZED', `read ${path.slice(0, 80)}: no valid bearer token`);
-  }
-  if (READERS.includes(identity.role)) return;
-  if (identity.role === 'metrics' && path === METRICS_ROUTE) return;
-  throw new DroverError('ACCESS_DENIED', `read ${path.slice(0, 80)}: a ${identity.role} may not`);
-}
-
-function identityOf(credentials: Credentials | null, request: FastifyRequest): Identity | null {
-  const token = /^Bearer ([A-Za-z0-9._~+/=-]{1,512})$/i.exec(
-    request.headers.authorization ?? '',
-  )?.[1];
-  return token === undefined ? null : (credentials?.authenticateToken(token) ?? null);
-}
-
 function addServiceRoutes(
   app: FastifyInstance,
   options: HttpApiOptions,
-  events: EventStream,
+  { events, callers }: Readers,
 ): void {
-  const { credentials } = options;
   app.get('/events', { exposeHeadRoute: false }, (request, reply) => {
     if (events.isFull) {
       throw new DroverError('CONNECTIONS_FULL', 'follow events: too many readers');
     }
     reply.hijack();
-    const reader = identityOf(credentials, request);
-    events.add(reply.raw, () => !credentials || (!!reader && credentials.isCurrent(reader)));
+    const reader = callers.identify(request);
+    events.add(reply.raw, () => callers.isStill(request, reader));
   });
   app.get('/engine', async () => ({ engine: showEngine(options.engine()) }));
   const upstream = () => (options.upstream ? showUpstream(options.upstream()) : null);
@@ -215,10 +200,6 @@ function addServiceRoutes(
       ...(expires && { expires }),
       ...(link ? { upstream: showLink(link) } : {}),
     };
-  });
-  app.get('/', async (_request, reply) => {
-    void reply.type('text/html; charset=utf-8').header('content-security-policy', DASHBOARD_CSP);
-    return DASHBOARD_HTML;
   });
 }
 

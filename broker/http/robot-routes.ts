@@ -3,11 +3,13 @@
  * sessions that outlive their connections.
  */
 
+import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import type { Identity } from '../access/access.ts';
 import { showEvent, showRobot } from '../control/fleet-view.ts';
+import { pageOf, type PageQuery } from '../control/fleet-page.ts';
 import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
 import { robotClockProblem } from '../../shared/rules/clock-off.ts';
 import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';
@@ -35,7 +37,14 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
     return showRobot(record, { twins, relayProblem: fleet.relayProblemOf(record), clock });
   };
   app.get('/relays', async () => ({ relays: fleet.relays() }));
-  app.get('/robots', async () => ({ robots: fleet.robots().map(show) }));
+  const start = randomUUID();
+  app.get<{ Querystring: PageQuery }>('/robots', async ({ query, headers }, reply) => {
+    const tag = `"${start}-${fleet.revision}"`;
+    void reply.header('etag', tag);
+    if (headers['if-none-match'] === tag) return reply.code(304).send();
+    const { robots, next } = pageOf(fleet, query);
+    return { robots: robots.map(show), ...(query.limit !== undefined && { next }) };
+  });
   const find = (id: string): RobotRecord => {
     const record = fleet.get(id);
     if (record) return record;

@@ -11,17 +11,21 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { ATTACHMENT_KINDS, type AttachmentKind } from '../../shared/formats/attachments.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import { noController, type Led } from '../../shared/rules/presence.ts';
-import type { Identity } from '../access/access.ts';
+import { isLoopback, type Identity } from '../access/access.ts';
 import {
   ROLLOUT_COMMANDS,
-  type ControllerPort,
   type RolloutCommand,
+  type RunView,
   type Speaker,
 } from '../rollout/rollout-view.ts';
 import type { Fleet } from '../control/fleet.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import type { WholeAttachment } from '../rollout/attachment-reader.ts';
+import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
+import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
 import { describeEnded, type RolloutView } from '../rollout/views.ts';
+import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
 
 /** Documents that were published with a rollout. */
@@ -32,6 +36,8 @@ export interface AttachmentsPort {
 export interface RolloutRoutesOptions {
   readonly attachments: AttachmentsPort;
   rollouts(): RolloutView[];
+  /** Null for a rollout that this broker does not know. */
+  rolloutFacts(id: string): RolloutFacts | null;
   expiry?(): ExpiryView | undefined;
   readonly fleet: Fleet;
   readonly controller: ControllerPort | null;
@@ -54,28 +60,65 @@ const SAID = {
   code: 'ROLLOUT_COMMAND_INVALID',
 } as const;
 
+/** A rollout as the API answers it. */
+interface ShownRollout extends RolloutView {
+  readonly run: RunView | null;
+  readonly led: Led;
+  /** Its status, and the event that it waits for, as `drover rollout status` prints them. */
+  readonly words: { readonly status: string; readonly waits: string };
+}
+
 interface ById {
   Params: { id: string };
+}
+
+/** The options, and the facts that most routes need. */
+interface Shared extends RolloutRoutesOptions {
+  readonly elsewhere: Exclude<Led, 'here'>;
+  readonly led: Led;
+  notFound(id: string): DroverError;
 }
 
 export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOptions): void {
   const { controller } = options;
   const elsewhere = options.isRelay === true ? 'above' : 'nobody';
   const led: Led = controller ? 'here' : elsewhere;
-  const show = (one: RolloutView) => ({ ...one, run: controller?.view(one.id) ?? null, led });
+  const notFound = (id: string): DroverError =>
+    new DroverError('NOT_FOUND', `find rollout ${id.slice(0, 80)}: it is not announced`);
+  const shared: Shared = { ...options, elsewhere, led, notFound };
+  const show = (one: RolloutView): ShownRollout =>
+    withWords({ ...one, run: controller?.view(one.id) ?? null, led });
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
     return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
   });
-  const notFound = (id: string): DroverError =>
-    new DroverError('NOT_FOUND', `find rollout ${id.slice(0, 80)}: it is not announced`);
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = options.rollouts().find((one) => one.id === params.id);
     if (found) return show(found);
     const run = controller?.view(params.id);
-    if (run) return { ...describeEnded(params.id, run, options.fleet.robots()), run, led };
-    throw notFound(params.id);
+    if (!run) throw notFound(params.id);
+    return withWords({ ...describeEnded(params.id, run, options.fleet.robots()), run, led });
   });
+  addHistoryRoute(app, shared);
+  addRolloutRobotRoutes(app, shared);
+  for (const kind of ATTACHMENT_KINDS) {
+    app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
+      const { mediaType, bytes } = await options.attachments.read(params.id, kind);
+      // A browser must not display what a publisher attached.
+      void reply.type(mediaType).header('content-disposition', 'attachment');
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    });
+  }
+  addCommandRoutes(app, shared);
+}
+
+function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
+  const words = { status: statusWord(view), waits: waitsFor(view, Date.now()) };
+  return { ...view, words };
+}
+
+function addHistoryRoute(app: FastifyInstance, options: Shared): void {
+  const { controller, led, notFound } = options;
   app.get<ById & { Querystring: { after?: string; limit?: string } }>(
     '/rollouts/:id/history',
     async ({ params, query }) => {
@@ -92,14 +135,18 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
       return { entries, led };
     },
   );
-  for (const kind of ATTACHMENT_KINDS) {
-    app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
-      const { mediaType, bytes } = await options.attachments.read(params.id, kind);
-      // A browser must not display what a publisher attached.
-      void reply.type(mediaType).header('content-disposition', 'attachment');
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    });
-  }
+}
+
+function addCommandRoutes(app: FastifyInstance, options: Shared): void {
+  const { controller, elsewhere, led, notFound } = options;
+  app.get<ById>('/rollouts/:id/commands', async (request) => {
+    const { id } = request.params;
+    const facts = controller?.facts(id) ?? null;
+    if (!facts && !options.rolloutFacts(id)) throw notFound(id);
+    const identity = options.identify(request);
+    const all = facts ? previewCommands(facts) : [];
+    return { commands: all.map((one) => forUser(one, identity)), led };
+  });
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser(
     'application/json',
@@ -131,14 +178,23 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   if (identity.kind === 'anyone') {
     return { who: said.by === '' ? 'local' : said.by, reason: said.reason, wave: said.wave };
   }
-  const may =
-    identity.role === 'publisher' || (identity.role === 'technician' && command === 'pause');
-  if (!may) {
-    throw new DroverError('ACCESS_DENIED', `${command} a rollout: a ${identity.role} may not`);
-  }
+  const denied = denialOf(identity, command);
+  if (denied) throw denied;
   // A token names its user; the name in the request stands behind it.
   const aside = said.by === '' || said.by === identity.username ? '' : ` (${said.by})`;
   return { who: `${identity.username}${aside}`, reason: said.reason, wave: said.wave };
+}
+
+/** Null for a user who may give the command. */
+function denialOf(identity: Identity, command: RolloutCommand): DroverError | null {
+  if (identity.kind === 'anyone' || identity.role === 'publisher') return null;
+  if (identity.role === 'technician' && command === 'pause') return null;
+  return new DroverError('ACCESS_DENIED', `${command} a rollout: a ${identity.role} may not`);
+}
+
+function forUser(preview: CommandPreview, identity: Identity): CommandPreview {
+  const denied = denialOf(identity, preview.command);
+  return denied ? { ...preview, refusal: { code: denied.code, message: denied.message } } : preview;
 }
 
 /** For the API this is an invalid request, not an invalid file. */
@@ -170,9 +226,20 @@ export function assertNotFromAPage({ headers }: FastifyRequest): void {
     );
   }
   const site = headers['sec-fetch-site'];
-  if (headers.origin === undefined && (site === undefined || site === 'none')) return;
   if (site === 'same-origin') return;
+  const isProgram = headers.origin === undefined && (site === undefined || site === 'none');
+  if (isProgram || (site === undefined && isOwnOrigin(headers))) return;
   throw new DroverError('ACCESS_DENIED', 'steer rollouts: a web page of another origin may not', {
     hint: 'send it from the page of this broker, or from a program: without Origin and Sec-Fetch-Site',
   });
+}
+
+/**
+ * Over plain HTTP to another machine a browser names the origin of the page and no site. That
+ * origin proves little by itself, and such a broker has credentials: the session has to be proven.
+ */
+function isOwnOrigin({ origin, host }: FastifyRequest['headers']): boolean {
+  if (typeof origin !== 'string' || !URL.canParse(origin)) return false;
+  const url = new URL(origin);
+  return url.host === host && !isLoopback(url.hostname.replace(/^\[|\]$/g, ''));
 }

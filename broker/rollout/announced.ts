@@ -13,6 +13,7 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { clockProblem } from '../../shared/rules/clock-off.ts';
 import { describeExpiry, type ExpiryView } from '../control/expiry.ts';
 import type { Fleet } from '../control/fleet.ts';
+import { factsOfAnnounced, type RolloutFacts } from './rollout-facts.ts';
 import { describeRollouts, type RolloutView } from './views.ts';
 import { readAnnouncement, type ControlStore } from '../control/control-store.ts';
 
@@ -23,13 +24,28 @@ export function readRollouts(parts: {
   readonly fleet: Fleet;
 }): RolloutView[] {
   const { trust, control, fleet } = parts;
+  const announcement = readAnnouncement(control);
+  const progress = readProgress(control);
+  return describeRollouts({ announcement, progress, fleet, verified: trust !== null });
+}
+
+function readProgress(control: ControlStore): Map<string, Progress> {
   const progress = new Map<string, Progress>();
   for (const { payload } of control.match(PROGRESS_FILTER)) {
     const one = nullIfRefused(() => peekProgress(payload));
     if (one) progress.set(one.rollout, one);
   }
+  return progress;
+}
+
+/** Null for a rollout that is not announced. */
+export function readFacts(
+  id: string,
+  { control, fleet }: { readonly control: ControlStore; readonly fleet: Fleet },
+): RolloutFacts | null {
+  const progress = readProgress(control).get(id) ?? null;
   const announcement = readAnnouncement(control);
-  return describeRollouts({ announcement, progress, fleet, verified: trust !== null });
+  return factsOfAnnounced(id, { announcement, progress, robots: fleet.robots() });
 }
 
 export interface ExpiryParts {

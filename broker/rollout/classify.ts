@@ -7,7 +7,7 @@
  */
 
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
-import type { ComponentState } from '../../shared/formats/messages.ts';
+import type { ComponentState, RobotState } from '../../shared/formats/messages.ts';
 import { runningRelease, runsRelease } from '../../shared/rules/release-identity.ts';
 import {
   cohortFraction,
@@ -24,7 +24,7 @@ import {
   type UnableCode,
 } from '../../shared/rules/standstill.ts';
 import { logRefusalOf, type LogRefusal } from '../../shared/tlog/logged.ts';
-import { isLedTo } from '../../shared/rules/stepping-stones.ts';
+import { isLedTo, type Offer } from '../../shared/rules/stepping-stones.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import { besidesOf, offerOf, type RolloutPlan } from './record.ts';
@@ -65,6 +65,12 @@ export interface Class {
   readonly why: Exclusion | null;
 }
 
+/** The facts of a member by which it is counted. */
+export type MemberClass = Pick<
+  Member,
+  'kind' | 'why' | 'online' | 'isCanary' | 'isComing' | 'fraction'
+>;
+
 export interface Member {
   readonly robot: RobotId;
   readonly kind: MemberKind;
@@ -89,48 +95,82 @@ export interface MembersInput {
   /** All announced rollouts; absent when `isComing` does not matter. */
   readonly plans?: ReadonlyMap<string, RolloutPlan>;
   /** How each robot ended this rollout before; absent when nothing was recorded. */
-  readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }>;
+  readonly marks?: ReadonlyMap<RobotId, { readonly outcome: RobotEnding | null }> | undefined;
 }
 
 /** The robots that a rollout targets and that have this component, in the order of the robots. */
 export function membersOf(input: MembersInput): Member[] {
-  const { plan, robots } = input;
-  const { rollout, manifest } = plan;
+  const context = contextOf(input);
+  return input.robots.flatMap((record) => memberOf(record, context) ?? []);
+}
+
+/** The facts of one rollout that are the same for every robot. */
+export interface MemberContext extends Omit<MembersInput, 'robots'> {
+  readonly offer: Offer;
+  readonly beside: readonly Offer[];
+  readonly to: Parameters<typeof classify>[1];
+  readonly logged: Parameters<typeof logRefusalOf>[0];
+}
+
+export function contextOf(input: Omit<MembersInput, 'robots'>): MemberContext {
+  const { plan, plans = new Map<string, RolloutPlan>() } = input;
+  const { id } = plan.rollout;
+  const { version, payload_sha256 } = plan.manifest;
   const offer = offerOf(plan);
-  const beside = besidesOf(input.plans ?? new Map<string, RolloutPlan>(), rollout.id);
-  return robots.flatMap((record) => {
-    const { state, robot } = record;
-    const component = state?.components.find((one) => one.name === manifest.name);
-    if (!state || !component) return [];
-    const { arch, tags } = state;
-    if (!isTargeted(rollout, { robot, arch, tags })) return [];
-    const known = classify(component, { rollout: rollout.id, ...manifest });
-    const unfit = unfitFor(manifest, {
-      ...{ arch, running: runningRelease(component) },
-      ...{ highest: component.highest_version, ...machineOf(state) },
-    });
-    const still = standstillOf(component);
-    const isGone = known.kind === 'updating' && hasVanished(record, input);
-    const unlogged = logRefusalOf(
-      { ...offer, version: manifest.version },
-      { caps: state.caps, last_error: component.last_error },
-    );
-    // In the order in which the robot checks.
-    const alone = unfit === null || unfit === 'TOO_OLD' ? (unlogged ?? unfit ?? still) : unfit;
-    const why = alone ?? setRefusalOf(rollout, component, manifest.version);
-    const reported = known.kind === 'candidate' && why !== null ? excluded(why) : known;
-    return {
-      robot,
-      ...withMemory(reported, input.marks?.get(robot)?.outcome ?? null),
-      ...(isGone && { kind: 'vanished' as const }),
-      fraction: cohortFraction(rollout.salt, robot),
-      isCanary: isCanary(rollout, { robot, tags }),
-      online: record.online,
-      isComing: reported.why === 'TOO_OLD' && isLedTo(offer, beside, state),
-      component,
-      counterEpoch: state.counter_epoch,
-    };
-  });
+  return {
+    ...{ ...input, offer, beside: besidesOf(plans, id) },
+    to: { rollout: id, version, payload_sha256 },
+    logged: { ...offer, version },
+  };
+}
+
+/**
+ * @param known its fraction, where it was computed before: that is one hash
+ * @returns null for a robot that is no member
+ */
+export function memberOf(
+  record: RobotRecord,
+  context: MemberContext,
+  known?: number,
+): Member | null {
+  const { rollout, manifest } = context.plan;
+  const { offer, beside, marks } = context;
+  const { state, robot } = record;
+  const component = state?.components.find((one) => one.name === manifest.name);
+  if (!state || !component) return null;
+  const { arch, tags } = state;
+  if (!isTargeted(rollout, { robot, arch, tags })) return null;
+  const now = classify(component, context.to);
+  const isGone = now.kind === 'updating' && hasVanished(record, context);
+  const why = now.kind === 'candidate' ? whyNot(state, component, context) : null;
+  const reported = why === null ? now : excluded(why);
+  const kept = withMemory(reported, marks?.get(robot)?.outcome ?? null);
+  return {
+    robot,
+    kind: isGone ? 'vanished' : kept.kind,
+    why: kept.why,
+    fraction: known ?? cohortFraction(rollout.salt, robot),
+    isCanary: isCanary(rollout, { robot, tags }),
+    online: record.online,
+    isComing: reported.why === 'TOO_OLD' && isLedTo(offer, beside, state),
+    component,
+    counterEpoch: state.counter_epoch,
+  };
+}
+
+/** Why a robot that has not begun will not: in the order in which the robot checks. */
+function whyNot(
+  state: RobotState,
+  component: ComponentState,
+  { plan: { rollout, manifest }, logged }: MemberContext,
+): Exclusion | null {
+  const { arch, caps } = state;
+  const { last_error, strategy, highest_version: highest } = component;
+  const running = runningRelease(component);
+  const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machineOf(state) });
+  if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
+  const alone = logRefusalOf(logged, { caps, last_error }) ?? unfit ?? standstillOf(component);
+  return alone ?? setRefusalOf(rollout, component, manifest.version);
 }
 
 /** The robot lacks another component of the set, or that one refuses its bundle. */
@@ -162,6 +202,7 @@ function withMemory(reported: Class, outcome: RobotEnding | null): Class {
 /** Codes that end an update and say nothing about the version: the robot retries, or never may. */
 const NO_FAILURE: readonly string[] = [
   'READY_DEADLINE',
+  'READY_LEASE_LOST',
   'NOT_NEWER',
   'BELOW_HIGHEST',
   'RELEASE_BOUNDS',
@@ -245,8 +286,18 @@ function hasGoneOn(component: ComponentState, rollout: string, version: string):
   return usage.some((stint) => stint.version === version && stint.rollout === rollout);
 }
 
-function hasVanished(record: RobotRecord, { plan, now, watchedSinceMs }: MembersInput): boolean {
+function hasVanished(record: RobotRecord, { plan, now, watchedSinceMs }: MemberContext): boolean {
   if (record.online) return false;
-  const lastSeenMs = Math.max(record.lastSeenMs ?? 0, watchedSinceMs);
-  return now - lastSeenMs > plan.rollout.gates.vanish_s * 1000;
+  return isOverdue(seenMs(record, watchedSinceMs), plan, now);
 }
+
+/** When a robot counts as last seen. */
+export const seenMs = ({ lastSeenMs }: RobotRecord, watchedSinceMs: EpochMs): EpochMs =>
+  Math.max(lastSeenMs ?? 0, watchedSinceMs);
+
+/** True when a robot that left in mid-update has been away for longer than the gate allows. */
+export const isOverdue = (
+  lastSeenMs: EpochMs,
+  { rollout }: MembersInput['plan'],
+  now: EpochMs,
+): boolean => now - lastSeenMs > rollout.gates.vanish_s * 1000;

@@ -18,6 +18,8 @@ export interface ControllerOptions extends Announcing {
   readonly signers: readonly Signer[];
   readonly fleet: Fleet;
   readonly store: RolloutStore;
+  /** Makes every pass twice, by the index and in full, and calls this where they differ. */
+  readonly onDifference?: (text: string) => void;
   /** A broker that was lost may have used terms up to this; ours are above. */
   readonly termFloor?: number;
   /** True when no other controller can lead on this carrier without a retained lease there. */

@@ -10,8 +10,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { startTicking } from '../../shared/io/within.ts';
-import { signProgress } from '../../shared/formats/progress.ts';
-import { progressTopic, type Topic } from '../../shared/formats/topics.ts';
+import type { Topic } from '../../shared/formats/topics.ts';
 import { termAt } from '../../shared/rules/freshness.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { beginAnew, pauseOlderCopy } from './takeover.ts';
@@ -19,27 +18,21 @@ import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
 import type { ControllerOptions } from './controller-options.ts';
 import { obey, type OperatorCommand } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
-import { isStop, reconcile, newTracked, saysMore, worldOf, type Tracked } from './reconcile.ts';
-import { membersOf } from './classify.ts';
+import { FleetIndex, type PassFacts } from './fleet-index.ts';
+import { isStop, newTracked, type Tracked } from './reconcile.ts';
 import type { CounterMark } from './counters.ts';
 import {
   beginRun,
   endedTooLong,
   isUnopened,
   sameRun,
-  progressOf,
   type RolloutPlan,
   type RolloutRun,
 } from './record.ts';
-import type {
-  AuditEntry,
-  ControllerPort,
-  RolloutCommand,
-  RunView,
-  Speaker,
-} from './rollout-view.ts';
+import type { AuditEntry, RolloutCommand, RunView, Speaker } from './rollout-view.ts';
+import { type ControllerPort, ledFacts, type LedFacts } from './rollout-facts.ts';
 import { showRun } from './run-view.ts';
-import { lookBack, recallOf } from './recall.ts';
+import { lookBack } from './recall.ts';
 import { ordersOfSets, othersOfSet, unlessRefused } from './sets.ts';
 import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
@@ -47,13 +40,16 @@ import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
 import { announceEntry } from './notify.ts';
 import { Leadership } from './election.ts';
 import { OutrunWatch } from './outrun.ts';
+import { ProgressPublisher } from './progress-publisher.ts';
 
 export class Controller implements ControllerPort {
   readonly #options: ControllerOptions;
   readonly #leadership: Leadership;
   readonly #keeper: AnnouncementKeeper;
   readonly #tracked = new Map<string, Tracked>();
+  readonly #index: FleetIndex;
   readonly #heard: HeardOrders;
+  readonly #publisher: ProgressPublisher;
   readonly #keys: KeyWatch;
   /** The keys of the role have changed: this is stored before anything else is done. */
   #hasNewKeys = false;
@@ -70,12 +66,15 @@ export class Controller implements ControllerPort {
     this.#startedMs = options.mono();
     this.#watchedSinceMs = options.now();
     this.#leadership = new Leadership({ ...options, predecessor });
+    this.#index = new FleetIndex(options);
     this.#keeper = new AnnouncementKeeper(options);
     this.#keys = new KeyWatch(options.trust);
     this.#heard = new HeardOrders({
       ...options,
       onAnnouncement: (announcement, payload) => this.#keeper.heard(announcement, payload),
     });
+    const [leadership, heard] = [this.#leadership, this.#heard];
+    this.#publisher = new ProgressPublisher({ ...options, leadership, heard });
   }
 
   /** Reads the store; the controller leads from the first `tick` at which it may. */
@@ -103,6 +102,7 @@ export class Controller implements ControllerPort {
   async close(): Promise<void> {
     this.#stop();
     await this.#queue.idle();
+    this.#index.close();
   }
 
   /** Takes a control message that the carrier retains or has just received. */
@@ -147,6 +147,7 @@ export class Controller implements ControllerPort {
       if (run) Object.assign(tracked, { run, over: null, isUntold: true });
       else this.#tracked.delete(id);
     }
+    this.#index.clear();
     this.#hasNewKeys = false;
     await onNewKeys?.();
   }
@@ -158,7 +159,10 @@ export class Controller implements ControllerPort {
       if (this.#hasNewKeys) await this.#applyNewKeys();
       await this.#leadership.tick();
       const { term } = this.#leadership;
-      if (term === null) return void (this.#toldInTerm = null);
+      if (term === null) {
+        this.#index.clear();
+        return void (this.#toldInTerm = null);
+      }
       if (this.#toldInTerm !== term) {
         for (const tracked of this.#tracked.values()) tracked.isUntold = true;
         this.#toldInTerm = term;
@@ -181,6 +185,7 @@ export class Controller implements ControllerPort {
       for (const id of endedTooLong([...this.#tracked.values()].map(({ run }) => run))) {
         await this.#options.store.remove(id);
         this.#tracked.delete(id);
+        this.#index.drop(id);
       }
     });
   }
@@ -213,6 +218,7 @@ export class Controller implements ControllerPort {
     const anew = known && beginAnew(known.run, plan, { by, now: now() });
     if (anew) {
       known.marks.clear();
+      this.#index.drop(id);
       [known.reconciled, known.over] = [null, null];
       await this.#keep(known, anew);
     }
@@ -231,14 +237,20 @@ export class Controller implements ControllerPort {
     const isUnbegun = known && isUnopened(known.run) && known.run.status === 'rolling';
     const mayOpen = this.#startsInMs() <= 0 && !this.#outrun.isWaiting;
     if ((known && !isUnbegun) || !mayOpen) return;
-    const world = { plan, ...this.#world };
-    const run = known?.run ?? { ...beginRun(plan, world.now), announcedSeq: back.seq };
-    const first = openFirst(run, { by, members: membersOf(world), ...world });
-    await this.#keep(known ?? this.#track(id, run), first);
+    const marks = known?.marks ?? new Map<RobotId, CounterMark>();
+    const read = () => this.#factsOf(null, plan);
+    await this.#index.catchUp(id, marks, read);
+    if (this.#heard.plans.get(id) !== plan) return; // another announcement has arrived meanwhile
+    const facts = read();
+    const run = known?.run ?? { ...beginRun(plan, facts.now), announcedSeq: back.seq };
+    const members = this.#index.members(facts, marks);
+    const first = openFirst(run, { by, members, plan, now: facts.now });
+    await this.#keep(known ?? this.#track(id, run, marks), first);
   }
 
-  get #world(): ReturnType<typeof worldOf> {
-    return worldOf(this.#options, this.#heard.plans, this.#watchedSinceMs);
+  #factsOf<R>(run: R, plan: RolloutPlan): Omit<PassFacts, 'run'> & { readonly run: R } {
+    const [plans, watchedSinceMs] = [this.#heard.plans, this.#watchedSinceMs];
+    return { run, plan, plans, watchedSinceMs, now: this.#options.now() };
   }
 
   /** Before that no first wave opens: robots must report first. */
@@ -247,10 +259,9 @@ export class Controller implements ControllerPort {
     return Math.max(0, this.#startedMs + times.startMs - mono());
   }
 
-  #track(id: string, run: RolloutRun): Tracked {
-    const marks = this.#tracked.get(id)?.marks ?? new Map<RobotId, CounterMark>();
+  #track(id: string, run: RolloutRun, marks = this.#tracked.get(id)?.marks): Tracked {
     const at = { now: this.#options.now(), mono: this.#options.mono() };
-    const tracked = newTracked(run, marks, at);
+    const tracked = newTracked(run, marks ?? new Map<RobotId, CounterMark>(), at);
     this.#tracked.set(id, tracked);
     return tracked;
   }
@@ -271,24 +282,39 @@ export class Controller implements ControllerPort {
 
   async #attend(tracked: Tracked): Promise<void> {
     await this.#watch(tracked);
-    const { run, marks } = tracked;
-    const world = this.#world;
-    const plan = this.#heard.plans.get(run.rollout);
-    if (!plan) await this.#keep(tracked, withdraw(run, true, this.#heard.endOf(run)));
-    if (plan && !isUnopened(run) && run.status !== 'halted' && run.status !== 'rolling_back') {
-      const reconciled = traced('look', reconcile, [{ run, plan, marks, ...world }], saysMore);
+    const { marks } = tracked;
+    const { rollout } = tracked.run;
+    await this.#index.catchUp(rollout, marks, () => this.#passOf(tracked));
+    const now = this.#options.now();
+    const facts = this.#passOf(tracked);
+    const isAnnounced = this.#heard.plans.has(rollout);
+    if (!isAnnounced) {
+      await this.#keep(tracked, withdraw(tracked.run, true, this.#heard.endOf(tracked.run)));
+    }
+    if (facts) {
+      const reconciled = this.#index.reconcile(facts, marks);
       tracked.reconciled = reconciled;
       if (!this.#outrun.isWaiting || isStop(reconciled.step)) {
         await this.#keep(tracked, reconciled.step, reconciled.marks);
         // Only after it was saved: counts that a failed write lost must be counted again.
+        this.#index.kept(rollout, reconciled.marks);
         for (const [robot, mark] of reconciled.marks) marks.set(robot, mark);
       }
-    }
-    const recall = recallOf(tracked.run, world.robots);
+    } else this.#index.dropMembers(rollout);
+    const recall = this.#index.recallOf(tracked.run);
     await this.#keep(tracked, lookBack(tracked.run, recall));
-    const isWanted = plan !== undefined || recall.left > 0;
-    const isStale = tracked.run.expiresAtMs - world.now < LIMITS.progressLifeMs / 2;
-    if (isWanted && (tracked.isUntold || isStale)) await this.#tell(tracked);
+    const isWanted = isAnnounced || recall.left > 0;
+    const isStale = tracked.run.expiresAtMs - now < LIMITS.progressLifeMs / 2;
+    if (isWanted && (tracked.isUntold || isStale)) {
+      await this.#publisher.publishAgain(tracked);
+    }
+  }
+
+  /** Null for a rollout that no gate watches: it has no wave, left the announcement or stopped. */
+  #passOf({ run }: Tracked): PassFacts | null {
+    const plan = this.#heard.plans.get(run.rollout);
+    const isOver = run.status === 'halted' || run.status === 'rolling_back';
+    return !plan || isUnopened(run) || isOver ? null : this.#factsOf(run, plan);
   }
 
   /** Saves what a step has changed, then publishes. */
@@ -300,7 +326,7 @@ export class Controller implements ControllerPort {
     const isDecision = step.isNews || step.audit.length > 0;
     const hasCounted = marks.size > 0 || !sameRun(step.run, tracked.run);
     if (!isDecision && !hasCounted) return;
-    const run = step.isNews ? this.#numbered(step.run) : step.run;
+    const run = step.isNews ? this.#publisher.numbered(step.run) : step.run;
     const at = new Date(this.#options.now()).toISOString();
     const timed = { ...run, watchedAtMs: this.#options.now() };
     const { run: next, entries } = entriesOf(timed, step.audit, at);
@@ -311,38 +337,7 @@ export class Controller implements ControllerPort {
         this.#keep(tracked, { run: tracked.run, audit: [draft], isNews: false }),
       );
     for (const entry of entries) announceEntry(entry, this.#options, keepEntry);
-    if (step.isNews) await this.#tell(tracked, true);
-  }
-
-  /** The next number that robots accept; in a new term it is far above every earlier one. */
-  #numbered(run: RolloutRun): RolloutRun {
-    const term = this.#leadership.term ?? 0;
-    const told = this.#heard.floorOf(run.rollout);
-    const seq = Math.max(run.seq, told, term * LIMITS.seqsPerTerm) + 1;
-    return { ...run, seq, expiresAtMs: this.#options.now() + LIMITS.progressLifeMs };
-  }
-
-  /** @param isNumbered the record was saved with a number of its own for this */
-  async #tell(tracked: Tracked, isNumbered = false): Promise<void> {
-    const { trust, signers, store, now, log } = this.#options;
-    if (!isNumbered) {
-      tracked.run = this.#numbered(tracked.run);
-      await store.save({ run: tracked.run, isDecision: true });
-    }
-    try {
-      const bytes = await signProgress(progressOf(tracked.run, trust.fleet, now()), signers);
-      // The last check: a controller that lost the lease during the write must not publish.
-      if (this.#leadership.term === null) return void (tracked.isUntold = true);
-      tracked.isUntold = false;
-      const topic = progressTopic(tracked.run.rollout as RolloutPlan['rollout']['id']);
-      await this.#options.publish(topic, bytes);
-    } catch (error) {
-      tracked.isUntold = true;
-      log.warn(
-        { rollout: tracked.run.rollout, problem: toProblem(error) },
-        'could not publish progress',
-      );
-    }
+    if (step.isNews) await this.#publisher.publish(tracked);
   }
 
   /**
@@ -383,17 +378,22 @@ export class Controller implements ControllerPort {
   }
 
   view(id: string): RunView | null {
-    const [tracked, heard, leading] = [this.#tracked.get(id), this.#heard, this.isLeading];
-    const plan = heard.plans.get(id) ?? null;
+    const facts = this.facts(id);
+    return facts && showRun(facts);
+  }
+
+  facts(id: string): LedFacts | null {
+    const [tracked, plan = null] = [this.#tracked.get(id), this.#heard.plans.get(id)];
     const { self: controller, fleet, now } = this.#options;
+    const leading = this.isLeading;
     // A follower shows the leader's progress when that is newer than its own record.
     const isFollower = plan !== null && !leading;
-    const newer = isFollower ? heard.newerThan(tracked?.run ?? null, plan, now()) : null;
-    const shown = newer ? { run: newer.run, reconciled: null } : tracked;
-    if (!shown) return null;
-    // Shown at once, though the next pass writes it.
-    const run = plan ? shown.run : withdraw(shown.run, true, heard.endOf(shown.run)).run;
-    const { reconciled } = shown;
-    return showRun({ plan, controller, robots: fleet.robots(), leading, reconciled, run });
+    const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
+    const marks = tracked?.marks;
+    const shown = newer ? { run: newer.run, reconciled: null, marks } : (tracked ?? null);
+    const [plans, watchedSinceMs] = [this.#heard.plans, this.#watchedSinceMs];
+    const sources = { heard: this.#heard, index: this.#index, fleet };
+    const more = { controller, leading, plans, watchedSinceMs, startsInMs: this.#startsInMs() };
+    return ledFacts({ id, plan, shown, ...sources }, { ...more, now: now() });
   }
 }

@@ -12,7 +12,13 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { UsageReport } from '../../shared/formats/messages.ts';
 import type { PastTotals } from './evidence.ts';
 import type { Attempts, Increment } from './gate-types.ts';
-import { hasTakenIt, isUnable, type Member, type RobotEnding } from './classify.ts';
+import {
+  hasTakenIt,
+  isUnable,
+  type Member,
+  type MemberClass,
+  type RobotEnding,
+} from './classify.ts';
 import type { RolloutRun } from './record.ts';
 
 const totalsSchema = z.object({
@@ -52,35 +58,77 @@ export function observe(
   members: readonly Member[],
   marks: ReadonlyMap<RobotId, CounterMark>,
 ): Observation {
+  const found = members.flatMap((member) => {
+    const one = observeRobot(run, member, marks.get(member.robot));
+    return one ? [[member.robot, one] as const] : [];
+  });
+  return gatherObserved(found);
+}
+
+/** Reports of one robot that were not counted yet. */
+export interface RobotObserved {
+  readonly increments: readonly Increment[];
+  readonly history: readonly PastTotals[];
+  readonly mark: CounterMark;
+}
+
+/** @param found in the order of the robots: sums of fractions depend on it in their last digits */
+export const gatherObserved = (
+  found: readonly (readonly [RobotId, RobotObserved])[],
+): Observation => ({
+  increments: found.flatMap(([, one]) => one.increments),
+  history: found.flatMap(([, one]) => one.history),
+  marks: new Map(found.map(([robot, { mark }]) => [robot, mark])),
+});
+
+/** @returns null when there is nothing that was not counted: the mark stays as it is */
+export function observeRobot(
+  run: RolloutRun,
+  member: Member,
+  before: CounterMark | undefined,
+): RobotObserved | null {
   const increments: Increment[] = [];
   const history: PastTotals[] = [];
-  const changed = new Map<RobotId, CounterMark>();
-  for (const member of members) {
-    const before = marks.get(member.robot);
-    const mark = { ...markOf(member, before), outcome: outcomeOf(member, before?.outcome ?? null) };
-    for (const stint of member.component.usage) {
-      const group = groupOf(run, member, stint);
-      const now = highest(mark.stints[stint.stint] ?? ZERO, totalsOf(stint));
-      // Seen for the first time: its work before this rollout is no evidence about it. A stint that
-      // this rollout began is evidence from its first second.
-      const isPast = before === undefined && group !== 'treated';
-      const known = mark.stints[stint.stint] ?? (isPast ? now : ZERO);
-      mark.stints[stint.stint] = now;
-      if (isPast && stint.version !== run.version) history.push(difference(ZERO, now));
-      const increment = group && incrementOf(group, { known, now, mark, stage: run.stage });
-      if (!increment) continue;
-      if (group === 'control') history.push(increment);
-      else mark.reportedInStage = run.stage;
-      if (increment.crashes > 0) mark.crashedInStage = run.stage;
-      if (increment.tasksFailed > 0) mark.failedInStage = run.stage;
-      increments.push(increment);
-    }
-    if (!before || JSON.stringify(before) !== JSON.stringify(mark)) {
-      changed.set(member.robot, mark);
-    }
+  const mark = { ...markOf(member, before), outcome: outcomeOf(member, before?.outcome ?? null) };
+  for (const stint of member.component.usage) {
+    const group = groupOf(run, member, stint);
+    const now = highest(mark.stints[stint.stint] ?? ZERO, totalsOf(stint));
+    // Seen for the first time: its work before this rollout is no evidence about it. A stint that
+    // this rollout began is evidence from its first second.
+    const isPast = before === undefined && group !== 'treated';
+    const known = mark.stints[stint.stint] ?? (isPast ? now : ZERO);
+    mark.stints[stint.stint] = now;
+    if (isPast && stint.version !== run.version) history.push(difference(ZERO, now));
+    const increment = group && incrementOf(group, { known, now, mark, stage: run.stage });
+    if (!increment) continue;
+    if (group === 'control') history.push(increment);
+    else mark.reportedInStage = run.stage;
+    if (increment.crashes > 0) mark.crashedInStage = run.stage;
+    if (increment.tasksFailed > 0) mark.failedInStage = run.stage;
+    increments.push(increment);
   }
-  return { increments, history, marks: changed };
+  return before && isSameMark(before, mark) ? null : { increments, history, mark };
 }
+
+function isSameMark(a: CounterMark, b: CounterMark): boolean {
+  const [ours, theirs] = [Object.entries(a.stints), b.stints];
+  return (
+    a.epoch === b.epoch &&
+    a.crashedInStage === b.crashedInStage &&
+    a.failedInStage === b.failedInStage &&
+    a.reportedInStage === b.reportedInStage &&
+    a.outcome === b.outcome &&
+    ours.length === Object.keys(theirs).length &&
+    ours.every(([stint, totals]) => isSameTotals(totals, theirs[stint]))
+  );
+}
+
+const isSameTotals = (a: Totals, b: Totals | undefined): boolean =>
+  b !== undefined &&
+  a.run_s === b.run_s &&
+  a.completed === b.completed &&
+  a.failed === b.failed &&
+  a.crashes === b.crashes;
 
 /** A copy to write to, with only the stints that are still reported. */
 function markOf(member: Member, before: CounterMark | undefined): CounterMark {
@@ -160,43 +208,42 @@ function incrementOf(
  * The base of the stage without robots that no longer count: one that a person put back, or that is
  * unknown now. They must not be subtracted from the robots of this stage.
  */
-export function baseWithout(run: RolloutRun, members: readonly Member[]): RolloutRun['base'] {
-  const { installed } = countAll(members, run.threshold);
-  return run.base.installed <= installed ? run.base : { ...run.base, installed };
-}
+export const baseWithout = (run: RolloutRun, { installed }: Attempts): RolloutRun['base'] =>
+  run.base.installed <= installed ? run.base : { ...run.base, installed };
 
-/**
- * Robots of the open wave that have ended it and no longer count: broken since, put back by a
- * person, or unknown now. The wave has had them, so it takes no others in their place.
- */
-export function countSpent(
-  { previous, threshold }: RolloutRun,
+/** A robot that has ended the rollout, and no longer counts: its place in the order. */
+export type SpentRobot = Pick<Member, 'fraction' | 'isCanary'>;
+
+/** Null while it counts, or has not ended. */
+export function spentOf(
+  robot: RobotId,
+  member: (MemberClass & SpentRobot) | undefined,
   {
     rollout: { salt, canaries },
-    members,
-    marks,
+    outcome,
   }: {
     readonly rollout: Pick<Rollout, 'salt' | 'canaries'>;
-    readonly members: readonly Member[];
-    readonly marks: ReadonlyMap<RobotId, CounterMark>;
+    readonly outcome: RobotEnding | null;
   },
-): number {
-  const known = new Map(members.map((one) => [one.robot, one]));
-  const isOfWave = (robot: RobotId): boolean => {
-    const fraction = known.get(robot)?.fraction ?? cohortFraction(salt, robot);
-    const isFirst = known.get(robot)?.isCanary ?? canaries.robots.includes(robot);
-    return !isFirst && fraction >= previous && fraction < threshold;
+): SpentRobot | null {
+  if (outcome === null || (member?.kind ?? 'excluded') !== 'excluded') return null;
+  return {
+    fraction: member?.fraction ?? cohortFraction(salt, robot),
+    isCanary: member?.isCanary ?? canaries.robots.includes(robot),
   };
-  const isLost = (robot: RobotId): boolean => (known.get(robot)?.kind ?? 'excluded') === 'excluded';
-  return [...marks].filter(
-    ([robot, { outcome }]) => outcome !== null && isLost(robot) && isOfWave(robot),
-  ).length;
 }
 
-/** How the update went, since the stage began, for the robots whose turn has come. */
-export function countAttempts(run: RolloutRun, members: readonly Member[]): Attempts {
-  const total = countAll(members, run.threshold);
-  const { base } = run;
+/** True for a robot that the open wave has let in: not a canary, and no robot of an earlier wave. */
+export const isOfWave = (
+  { fraction, isCanary }: SpentRobot,
+  { previous, threshold }: Pick<RolloutRun, 'previous' | 'threshold'>,
+): boolean => !isCanary && fraction >= previous && fraction < threshold;
+
+/**
+ * How the update went, since the stage began, for the robots whose turn has come.
+ * @param total the same since the rollout began
+ */
+export function countAttempts({ base }: Pick<RolloutRun, 'base'>, total: Attempts): Attempts {
   const since = (kind: 'installed' | 'failed' | 'vanished'): number =>
     Math.max(0, total[kind] - base[kind]);
   // A robot that failed or vanished before and has taken the version since belongs to this stage:
@@ -216,23 +263,45 @@ export function countAttempts(run: RolloutRun, members: readonly Member[]): Atte
 }
 
 /** The same since the rollout began. */
-export function countAll(members: readonly Member[], threshold: number): Attempts {
+export const countAll = (members: readonly Member[], threshold: number): Attempts => ({
+  ...countTurns(
+    members.map((one) => [one, 1] as const),
+    threshold,
+  ),
+  ...nameSome(members, threshold),
+});
+
+/** @param groups members that are counted alike, and how many they are */
+export function countTurns(
+  groups: Iterable<readonly [MemberClass, number]>,
+  threshold: number,
+): Omit<Attempts, 'examples' | 'unable'> {
   const counts = { cohort: 0, reachable: 0, installed: 0, failed: 0, vanished: 0 };
-  const examples: string[] = [];
-  const unable: string[] = [];
-  for (const member of members) {
-    if (isUnable(member) && hasTurn(member, threshold) && unable.length < LIMITS.examplesMax) {
-      unable.push(`${member.robot} ${member.why}`);
-    }
+  for (const [member, many] of groups) {
     if (member.kind === 'excluded' || member.kind === 'recalled') continue;
     if (!hasTurn(member, threshold)) continue;
-    counts.cohort += 1;
-    if (member.kind !== 'candidate' || member.online) counts.reachable += 1;
-    if (hasTakenIt(member)) counts.installed += 1;
-    if (member.kind === 'failed' || member.kind === 'vanished') {
-      counts[member.kind] += 1;
-      if (examples.length < LIMITS.examplesMax) examples.push(member.robot);
-    }
+    counts.cohort += many;
+    if (member.kind !== 'candidate' || member.online) counts.reachable += many;
+    if (hasTakenIt(member)) counts.installed += many;
+    if (member.kind === 'failed' || member.kind === 'vanished') counts[member.kind] += many;
   }
-  return { ...counts, examples, unable };
+  return counts;
 }
+
+/** @param members in the order of the robots */
+export function nameSome(
+  members: readonly (MemberClass & Pick<Member, 'robot'>)[],
+  threshold: number,
+): Pick<Attempts, 'examples' | 'unable'> {
+  const turn = members.filter((one) => isNamed(one) && hasTurn(one, threshold));
+  const [unable, ended] = [turn.filter(isUnable), turn.filter((one) => !isUnable(one))];
+  const max = LIMITS.examplesMax;
+  return {
+    examples: ended.slice(0, max).map(({ robot }) => robot),
+    unable: unable.slice(0, max).map(({ robot, why }) => `${robot} ${why}`),
+  };
+}
+
+/** True for a member that a reason may name. */
+export const isNamed = (one: Pick<MemberClass, 'kind' | 'why'>): boolean =>
+  one.kind === 'failed' || one.kind === 'vanished' || isUnable(one);

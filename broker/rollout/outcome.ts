@@ -5,15 +5,15 @@
 
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { isUnableCode } from '../../shared/rules/standstill.ts';
-import { hasTakenIt, isUnable, type Member } from './classify.ts';
+import { hasTakenIt, isUnable, type Member, type MemberClass } from './classify.ts';
 
 /** True when a robot runs the version, from whichever rollout, or went on from it. */
-export const hasEffect = (members: readonly Member[]): boolean =>
+export const hasEffect = (members: readonly MemberClass[]): boolean =>
   members.some((one) => hasTakenIt(one) || one.why === 'RUNS_IT');
 
-/** Robots that are online and would take it, and cannot until a person fixes them. */
-export const unableOf = (members: readonly Member[]): readonly Member[] =>
-  members.filter((one) => one.online && isUnable(one));
+/** The robot is online and would take it, and cannot until a person fixes it. */
+export const needsMending = (one: Pick<MemberClass, 'online' | 'why'>): boolean =>
+  one.online && isUnable(one);
 
 /**
  * True when every robot that is online and whose turn has come runs the version, or has gone on to
@@ -21,7 +21,7 @@ export const unableOf = (members: readonly Member[]): readonly Member[] =>
  * version as well, and so would one that cannot take it before it is fixed. A robot that failed
  * matters: the gate decides then.
  */
-export function isSettled(members: readonly Member[], threshold: number): boolean {
+export function isSettled(members: readonly MemberClass[], threshold: number): boolean {
   const turn = members.filter((one) => hasTurn(one, threshold));
   const isOpen = turn.some(
     ({ kind, online }) =>
@@ -30,7 +30,7 @@ export function isSettled(members: readonly Member[], threshold: number): boolea
       kind === 'failed' ||
       kind === 'vanished',
   );
-  const isDone = ({ why }: Member): boolean => why === 'NOT_NEWER' || isUnableCode(why);
+  const isDone = ({ why }: MemberClass): boolean => why === 'NOT_NEWER' || isUnableCode(why);
   return !isOpen && (hasEffect(turn) || turn.some(isDone));
 }
 
@@ -43,13 +43,19 @@ const WORDS = {
 } as const;
 
 /** `no robot runs it: 25 NOT_NEWER, 3 ARCH_WRONG, 1 failed`. */
-export function tellWhyNot(members: readonly Member[]): string {
-  const counts = new Map<string, number>();
-  for (const { kind, why } of members) {
+export function tellWhyNot(members: Iterable<Pick<Member, 'robot' | 'kind' | 'why'>>): string {
+  const counts = new Map<string, { count: number; first: string }>();
+  for (const { robot, kind, why } of members) {
     if (kind === 'installed' || kind === 'went_on' || why === 'RUNS_IT') continue;
     const word = kind === 'excluded' ? (why ?? 'excluded') : WORDS[kind];
-    counts.set(word, (counts.get(word) ?? 0) + 1);
+    const known = counts.get(word);
+    const first = known && known.first < robot ? known.first : robot;
+    counts.set(word, { count: (known?.count ?? 0) + 1, first });
   }
-  const parts = [...counts].sort((a, b) => b[1] - a[1]).map(([word, count]) => `${count} ${word}`);
+  // Of two that are as many, the one whose first robot comes first.
+  const ordered = [...counts].sort(
+    ([, a], [, b]) => b.count - a.count || (a.first < b.first ? -1 : 1),
+  );
+  const parts = ordered.map(([word, { count }]) => `${count} ${word}`);
   return `no robot runs it: ${parts.length > 0 ? parts.join(', ') : 'it is for no robot'}`;
 }

@@ -9,7 +9,14 @@ import type { RobotRecord } from '../control/fleet.ts';
 import { judge } from './gate.ts';
 import type { Attempts, GateVerdict } from './gate-types.ts';
 import { membersOf } from './classify.ts';
-import { baseWithout, countAttempts, countSpent, observe, type CounterMark } from './counters.ts';
+import {
+  baseWithout,
+  countAttempts,
+  observe,
+  type CounterMark,
+  type Observation,
+} from './counters.ts';
+import { listMembers, type Members } from './members.ts';
 import { stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { ForeignRecord } from './new-keys.ts';
 import type { Moment } from './watched-time.ts';
@@ -23,11 +30,6 @@ export interface World {
   /** All announced rollouts; absent when `isComing` of a robot does not matter. */
   readonly plans?: ReadonlyMap<string, RolloutPlan>;
 }
-
-export const worldOf = (
-  { fleet, now }: { readonly fleet: { robots(): readonly RobotRecord[] }; now(): EpochMs },
-  ...[plans, watchedSinceMs]: [plans: ReadonlyMap<string, RolloutPlan>, watchedSinceMs: EpochMs]
-): World => ({ plans, watchedSinceMs, robots: fleet.robots(), now: now() });
 
 /** The state of a rollout in the controller. */
 export interface Tracked {
@@ -69,16 +71,26 @@ export const isStop = ({ run: { status } }: RolloutStep): boolean =>
 /** A pass that changes nothing runs every two seconds: a trace leaves it out. */
 export const saysMore = ({ step }: Reconciled): boolean => step.isNews || step.audit.length > 0;
 
+/** The full computation, over every robot. The index must decide as it does (rollout-index.ts). */
 export function reconcile(input: ReconcileInput): Reconciled {
-  const { run, plan, marks, now } = input;
+  const { run, plan, marks } = input;
   const members = membersOf(input);
   const observed = observe(run, members, marks);
+  return decide(input, listMembers(members, plan.rollout, marks), observed);
+}
+
+/** Runs the gate over what was counted, and steps the rollout. */
+export function decide(
+  { run, plan, now }: Pick<ReconcileInput, 'run' | 'plan' | 'now'>,
+  members: Members,
+  observed: Observation,
+): Reconciled {
   const { gates } = plan.rollout;
   const evidence = addIncrements(run.evidence, observed.increments, { gates, now });
   const history = addHistory(run.history, observed.history);
-  const base = baseWithout(run, members);
-  const counted: RolloutRun = { ...run, base, evidence, history };
-  const attempts = countAttempts(counted, members);
+  const total = members.countAll(run.threshold);
+  const counted: RolloutRun = { ...run, base: baseWithout(run, total), evidence, history };
+  const attempts = countAttempts(counted, total);
   const stages = stagesOf(plan);
   const stage = stages.find((one) => one.wave === run.wave);
   const verdict = judge({
@@ -93,7 +105,7 @@ export function reconcile(input: ReconcileInput): Reconciled {
       soakS: stage?.soakS ?? 0,
     },
   });
-  const spent = countSpent(run, { rollout: plan.rollout, members, marks });
+  const spent = members.countSpent(run);
   const step = stepByVerdict(counted, { plan, members, attempts, spent, verdict, now });
   return { step, marks: observed.marks, attempts, verdict };
 }

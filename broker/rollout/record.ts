@@ -171,7 +171,7 @@ export interface Stage {
 }
 
 /** Explicit canaries are wave 0; an emergency has one wave and no soak. */
-export function stagesOf({ rollout }: RolloutPlan): Stage[] {
+export function stagesOf({ rollout }: Pick<RolloutPlan, 'rollout'>): Stage[] {
   if (rollout.emergency) return [{ wave: 1, share: 1, soakS: 0 }];
   const waves = rollout.waves.map(({ percent, soak_s }, at) => ({
     wave: at + 1,

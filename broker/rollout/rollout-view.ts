@@ -17,21 +17,6 @@ export const ROLLOUT_COMMANDS = [
 ] as const;
 export type RolloutCommand = (typeof ROLLOUT_COMMANDS)[number];
 
-/** The part of the controller that HTTP uses. */
-export interface ControllerPort {
-  /**
-   * @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID,
-   *   APPROVAL_TOO_EARLY
-   */
-  command(id: string, command: RolloutCommand, by: Speaker): Promise<void>;
-  /**
-   * Oldest first.
-   * @param after number of the last entry that the caller has; 0 for none
-   */
-  history(id: string, after: number, limit: number): Promise<AuditEntry[]>;
-  view(id: string): RunView | null;
-}
-
 export interface Speaker {
   readonly who: string;
   readonly reason: string;

@@ -1,29 +1,19 @@
 /** Builds the API's view of a rollout from its record and the last reconcile pass. Sans-I/O. */
 
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { RobotRecord } from '../control/fleet.ts';
 import { approvalOf } from './approval.ts';
 import { evidenceEndMs, soakEndMs } from './gate-times.ts';
-import { recallOf } from './recall.ts';
 import type { Reconciled } from './reconcile.ts';
-import { shownStatusOf, stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { shownStatusOf, stagesOf, type RolloutRun } from './record.ts';
+import type { LedFacts } from './rollout-facts.ts';
 import type { RunView } from './rollout-view.ts';
-
-export interface RunFacts {
-  readonly run: RolloutRun;
-  /** Null before this controller has reconciled it. */
-  readonly reconciled: Reconciled | null;
-  /** Null when it is no longer announced. */
-  readonly plan: RolloutPlan | null;
-  readonly controller: string;
-  readonly leading: boolean;
-  readonly robots: readonly RobotRecord[];
-}
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-export function showRun(facts: RunFacts): RunView {
+/** Null while there is no record. */
+export function showRun(facts: LedFacts): RunView | null {
   const { run, reconciled, plan, controller, leading } = facts;
+  if (run === null) return null;
   const stages = plan ? stagesOf(plan) : [];
   const stage = stages.find((one) => one.wave === run.wave);
   const { soakSinceMs, evidence } = run;
@@ -49,7 +39,7 @@ export function showRun(facts: RunFacts): RunView {
     soak_until: soakUntil === null ? null : iso(soakUntil),
     evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
     waits_for: waitOf(run),
-    cannot_go_back: recallOf(run, facts.robots).unable.slice(0, LIMITS.examplesMax),
+    cannot_go_back: facts.recall.unable.slice(0, LIMITS.examplesMax),
     gate: showGate(reconciled, { run, plan }),
     attempts: reconciled?.attempts ?? null,
     controller,
@@ -68,7 +58,7 @@ function waitOf({ status, withdrawn, waitsFor }: RolloutRun): RunView['waits_for
 /** A rollout that is over waits for nothing; one that a gate halted shows why. */
 function showGate(
   reconciled: Reconciled | null,
-  { run, plan }: Pick<RunFacts, 'run' | 'plan'>,
+  { run, plan }: { run: RolloutRun; plan: LedFacts['plan'] },
 ): RunView['gate'] {
   const verdict = reconciled?.verdict ?? null;
   const isOn = plan !== null && (run.status === 'rolling' || run.status === 'paused');

@@ -9,11 +9,11 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { emptyEvidence } from './evidence.ts';
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
-import { isUnable, type Member } from './classify.ts';
-import { countAll } from './counters.ts';
-import { hasEffect, isSettled, tellWhyNot, unableOf } from './outcome.ts';
+import { isUnable } from './classify.ts';
+import { hasCandidate, thresholdOf, type Members } from './members.ts';
+import { hasEffect, isSettled } from './outcome.ts';
 import { stagesOf, type RolloutPlan, type RolloutRun, type Stage } from './record.ts';
-import { planThreshold, somebodyIsLeft } from './waves.ts';
+import { somebodyIsLeft } from './waves.ts';
 
 export type AuditKind =
   | 'announced'
@@ -56,7 +56,7 @@ export interface RolloutStep {
 
 export interface VerdictFacts {
   readonly plan: RolloutPlan;
-  readonly members: readonly Member[];
+  readonly members: Members;
   readonly attempts: Attempts;
   /** Robots of the open wave that have ended it and no longer count. */
   readonly spent: number;
@@ -77,7 +77,7 @@ const entry = (
 /** Opens the first wave of a rollout that was just announced, or paused before it had one. */
 export function openFirst(
   run: RolloutRun,
-  input: { plan: RolloutPlan; members: readonly Member[]; by: string; now: EpochMs },
+  input: { plan: RolloutPlan; members: Members; by: string; now: EpochMs },
 ): RolloutStep {
   const { plan, members, by, now } = input;
   const stage = stagesOf(plan)[0];
@@ -141,12 +141,11 @@ export function stepByVerdict(run: RolloutRun, input: VerdictFacts): RolloutStep
 /** Robots have no use for it; a publisher asks whether a higher version would disturb anything. */
 function settle(step: RolloutStep, { plan, members }: VerdictFacts): RolloutStep {
   const { run } = step;
-  const isLast =
-    stagesOf(plan).at(-1)?.wave === run.wave || !members.some(({ kind }) => kind === 'candidate');
+  const isLast = stagesOf(plan).at(-1)?.wave === run.wave || !hasCandidate(members, run);
   // An operator was to be asked: another publish must not silently drop that.
   const isAsked = plan.rollout.approve_after.includes(run.wave) && !run.approved.includes(run.wave);
   const isOn = run.status === 'rolling' && !isAsked;
-  const settled = isOn && isLast && isSettled(members, run.threshold);
+  const settled = isOn && isLast && isSettled(members.samples(run.threshold), run.threshold);
   if (settled === run.settled) return step;
   return { ...step, run: { ...run, settled }, isNews: step.isNews || run.status === 'rolling' };
 }
@@ -155,12 +154,13 @@ function settle(step: RolloutStep, { plan, members }: VerdictFacts): RolloutStep
 function reopen(run: RolloutRun, { plan, members, now }: VerdictFacts): RolloutStep {
   const last = stagesOf(plan).at(-1);
   const isLast = last === undefined || run.threshold >= last.share;
+  const isRun = hasEffect(members.samples(run.threshold));
   if (isLast) {
-    if (!hasEffect(members)) return stay(run);
+    if (!isRun) return stay(run);
     const audit = [entry('completed', 'a robot that came later runs it')];
     return { run: { ...run, noEffect: false, reasons: [] }, audit, isNews: true };
   }
-  if (!hasEffect(members) && !members.some(({ kind }) => kind === 'candidate')) return stay(run);
+  if (!isRun && !hasCandidate(members, run)) return stay(run);
   const audit = [entry('reopened', `wave ${run.wave} goes on: a robot came that can take it`)];
   const again: RolloutRun = {
     ...fresh(run, members, now),
@@ -180,8 +180,7 @@ function raise(run: RolloutRun, { plan, members, spent }: VerdictFacts): Rollout
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);
   if (!stage) return null;
   const minCanaries = Math.max(0, plan.rollout.min_canaries - spent);
-  const { share } = stage;
-  const wanted = planThreshold({ members, share, previous: run.previous, minCanaries });
+  const wanted = thresholdOf(stage, members, { previous: run.previous, minCanaries });
   if (wanted <= run.threshold) return null;
   const text = `wave ${run.wave} reaches to ${percent(wanted)}: it had too few robots that are on`;
   return { run: { ...run, threshold: wanted }, audit: [entry('raised', text)], isNews: true };
@@ -211,8 +210,9 @@ function advance(run: RolloutRun, input: VerdictFacts): RolloutStep {
   if (plan.rollout.approve_after.includes(run.wave) && !isApproved && next) {
     return awaitApproval(run, verdict);
   }
-  const isLeft = next !== undefined && somebodyIsLeft(members, run.threshold);
-  if (!isLeft && !isForced && unableOf(members).length > 0) return awaitMending(run, input);
+  const isLeft =
+    next !== undefined && somebodyIsLeft(members.samples(run.threshold), run.threshold);
+  if (!isLeft && !isForced && members.unable().count > 0) return awaitMending(run, input);
   const step = isLeft
     ? openWave(run, next, { plan, members, now })
     : complete(run, stages, members, now);
@@ -220,12 +220,15 @@ function advance(run: RolloutRun, input: VerdictFacts): RolloutStep {
 }
 
 /** No robot is left that could take part, and none whose turn has come runs the version. */
-function isOver(run: RolloutRun, members: readonly Member[]): boolean {
-  if (members.length === 0) return false;
-  const isOpen = members.some(
-    (one) => one.kind === 'candidate' || one.kind === 'updating' || one.isComing || isUnable(one),
-  );
-  return !isOpen && countAll(members, run.threshold).cohort === 0;
+function isOver(run: RolloutRun, members: Members): boolean {
+  if (members.size === 0) return false;
+  const { threshold } = run;
+  const isOpen = members
+    .samples(threshold)
+    .some(
+      (one) => one.kind === 'candidate' || one.kind === 'updating' || one.isComing || isUnable(one),
+    );
+  return !isOpen && members.countAll(threshold).cohort === 0;
 }
 
 function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: GateVerdict): AuditDraft {
@@ -247,8 +250,8 @@ function unjudged(evidence: readonly MetricEvidence[]): string {
 }
 
 /** The wave and its threshold stay: robots that come later take it wave by wave; see `reopen`. */
-function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: EpochMs): RolloutStep {
-  const why = tellWhyNot(members);
+function endWithoutEffect(run: RolloutRun, members: Members, now: EpochMs): RolloutStep {
+  const why = members.whyNot();
   const next: RolloutRun = {
     ...fresh(run, members, now),
     status: 'complete',
@@ -265,10 +268,9 @@ function endWithoutEffect(run: RolloutRun, members: readonly Member[], now: Epoc
  */
 function awaitMending(run: RolloutRun, { verdict, members }: VerdictFacts): RolloutStep {
   if (run.waitsFor === 'unable') return stay(run);
-  const left = unableOf(members);
-  const named = left.slice(0, LIMITS.examplesMax).map(({ robot, why }) => `${robot} ${why}`);
-  const more = left.length > named.length ? ', …' : '';
-  const text = `wave ${run.wave} passed and waits for ${left.length} robots that cannot take it: ${named.join(', ')}${more}`;
+  const { count, named } = members.unable();
+  const more = count > named.length ? ', …' : '';
+  const text = `wave ${run.wave} passed and waits for ${count} robots that cannot take it: ${named.join(', ')}${more}`;
   const audit = [entry('held', text, { by: GATE, evidence: verdict.evidence })];
   return { run: { ...run, waitsFor: 'unable' }, audit, isNews: false };
 }
@@ -317,7 +319,7 @@ function openWave(
 ): RolloutStep {
   const { min_canaries: minCanaries } = plan.rollout;
   const previous = run.threshold;
-  const threshold = planThreshold({ members, share: stage.share, previous, minCanaries });
+  const threshold = thresholdOf(stage, members, { previous, minCanaries });
   const next: RolloutRun = {
     ...fresh(run, members, now),
     wave: stage.wave,
@@ -336,13 +338,13 @@ function openWave(
 function complete(
   run: RolloutRun,
   stages: readonly Stage[],
-  members: readonly Member[],
+  members: Members,
   now: EpochMs,
 ): RolloutStep {
   const last = stages.at(-1);
   const threshold = Math.max(run.threshold, last?.share ?? 0);
-  const noEffect = !hasEffect(members);
-  const why = tellWhyNot(members);
+  const noEffect = !hasEffect(members.samples(run.threshold));
+  const why = members.whyNot();
   const next: RolloutRun = {
     ...fresh(run, members, now),
     status: 'complete',
@@ -358,8 +360,8 @@ function complete(
   return { run: next, audit: [entry('completed', text)], isNews: true };
 }
 
-function fresh(run: RolloutRun, members: readonly Member[], now: EpochMs): RolloutRun {
-  const { installed, failed, vanished } = countAll(members, run.threshold);
+function fresh(run: RolloutRun, members: Members, now: EpochMs): RolloutRun {
+  const { installed, failed, vanished } = members.countAll(run.threshold);
   return {
     ...run,
     stage: run.stage + 1,

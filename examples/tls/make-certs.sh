@@ -3,7 +3,8 @@
 #
 #   make-certs.sh ca     DIR                   the site's authority: DIR/ca.crt, DIR/ca.key
 #   make-certs.sh server DIR NAME_OR_ADDRESS…  the broker: DIR/server.crt, DIR/server.key
-#   make-certs.sh robot  DIR ROBOT_ID          one robot: DIR/robots/ROBOT_ID.crt and .key
+#   make-certs.sh robot  DIR ROBOT_ID…         robots: DIR/robots/ROBOT_ID.crt and .key of each
+#   make-certs.sh robots DIR PREFIX COUNT      many: PREFIX0001, PREFIX0002 …; FROM=501 begins there
 #
 # Calling it again renews: new files take the place of the old ones, key and all. The authority is
 # never made again, because every robot would have to be visited.
@@ -31,6 +32,12 @@ sign() {
   chmod 644 "$1.crt"
 }
 
+robot() {
+  case $1 in *[!A-Za-z0-9_-]*|'') die "robot: $1 is not a robot id" ;; esac
+  sign "$dir/robots/$1" "/CN=$1" "$ROBOT_DAYS" "basicConstraints=CA:FALSE
+extendedKeyUsage=clientAuth"
+}
+
 # "10.0.0.7" is an address, everything else a name.
 alt_names() {
   for name in "$@"; do
@@ -41,7 +48,7 @@ alt_names() {
   done | paste -sd, -
 }
 
-[ $# -ge 2 ] || die 'want: ca DIR | server DIR NAME… | robot DIR ROBOT_ID'
+[ $# -ge 2 ] || die 'want: ca DIR | server DIR NAME… | robot DIR ROBOT_ID… | robots DIR PREFIX COUNT'
 what=$1
 dir=$2
 shift 2
@@ -62,11 +69,20 @@ extendedKeyUsage=serverAuth
 subjectAltName=$(alt_names "$@")"
     ;;
   robot)
-    [ $# -eq 1 ] || die 'robot: want one robot id'
-    case $1 in *[!A-Za-z0-9_-]*|'') die "robot: $1 is not a robot id" ;; esac
+    [ $# -ge 1 ] || die 'robot: want robot ids'
     mkdir -p "$dir/robots"
-    sign "$dir/robots/$1" "/CN=$1" "$ROBOT_DAYS" "basicConstraints=CA:FALSE
-extendedKeyUsage=clientAuth"
+    for id in "$@"; do robot "$id"; done
+    ;;
+  robots)
+    [ $# -eq 2 ] || die 'robots: want PREFIX COUNT'
+    case $2 in *[!0-9]*|''|0) die "robots: $2 is not a number of robots" ;; esac
+    mkdir -p "$dir/robots"
+    n=${FROM:-1}
+    last=$((n + $2 - 1))
+    while [ "$n" -le "$last" ]; do
+      robot "$(printf '%s%04d' "$1" "$n")"
+      n=$((n + 1))
+    done
     ;;
   *) die "no such thing to make: $what" ;;
 esac

@@ -6,7 +6,7 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
-import { PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
+import { deltaPartName, PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { Sha256Stream, sha256Hex } from '../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
@@ -43,7 +43,7 @@ export async function bundleContents(
   for (const { name, bytes } of await listParts(folder, manifest)) {
     const path = join(folder, name);
     const sha256 = name === PAYLOAD_FILE ? payloadSha256 : await hashFile(path);
-    const delta = manifest.deltas.find((one) => name.endsWith(`/${one.from_version}.zst`));
+    const delta = manifest.deltas.find((one) => name === deltaPartName(one));
     if (delta && (delta.sha256 !== sha256 || delta.size !== bytes)) {
       throw new DroverError(
         'PAYLOAD_HASH_MISMATCH',

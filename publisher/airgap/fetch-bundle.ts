@@ -10,7 +10,7 @@ import type { Artifact, Rollout, StoredFile } from '../../shared/formats/announc
 import { attachmentPartName, isAttachmentKind } from '../../shared/formats/attachments.ts';
 import {
   COSIGNATURES_FILE,
-  DELTAS_FOLDER,
+  deltaPartName,
   LOG_PROOF_FILE,
   MANIFEST_FILE,
   PAYLOAD_FILE,
@@ -91,7 +91,7 @@ export async function fetchBundle({ link, rollout, folder, meter, log }: FetchJo
 function partOf(artifact: Artifact, manifest: Manifest): string | null {
   if (artifact.kind === 'full') return PAYLOAD_FILE;
   const delta = manifest.deltas.find((one) => one.sha256 === artifact.sha256);
-  return delta ? `${DELTAS_FOLDER}/${delta.from_version}.zst` : null;
+  return delta ? deltaPartName(delta) : null;
 }
 
 async function fetchFile(job: {

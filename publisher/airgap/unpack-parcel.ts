@@ -10,6 +10,7 @@ import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   COSIGNATURES_FILE,
+  deltaPartName,
   LOG_PROOF_FILE,
   MANIFEST_FILE,
   PAYLOAD_FILE,
@@ -86,7 +87,7 @@ async function verifyOne(
   const payloadSha256 = payload.sha256;
   const verified = verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
   for (const delta of verified.manifest.deltas) {
-    const member = parts.get(`deltas/${delta.from_version}.zst`);
+    const member = parts.get(deltaPartName(delta));
     if (!member || (member.sha256 === delta.sha256 && member.size === delta.size)) continue;
     throw new DroverError('PAYLOAD_HASH_MISMATCH', `read ${member.name}: not what was signed`);
   }

@@ -39,7 +39,8 @@ export async function checkBundle(
     const payloadSha256 = await hashPayload(bundle);
     const { manifestBytes, signatures } = bundle;
     const { manifest } = verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
-    const deltasFrom = (await checkDeltas(bundle)).map(({ delta }) => delta.from_version);
+    const deltas = await checkDeltas(bundle);
+    const deltasFrom = [...new Set(deltas.map(({ delta }) => delta.from_version))];
     const found = (await checkAttachments(bundle)).filter(({ bytes }) => bytes !== null);
     const attachments = found.map(({ attachment }) => attachment.kind);
     const logProof = await checkLog(bundle, policyPath);

@@ -8,7 +8,11 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ATOMIC_SWAP, moduleStrategy } from '../../shared/formats/apply-strategy.ts';
-import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
+import {
+  encodeManifest,
+  type ManifestDelta,
+  type ManifestFields,
+} from '../../shared/formats/manifest.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 
 export interface BundleLabels {
@@ -34,6 +38,26 @@ interface Payload {
   readonly tarBytes: number;
 }
 
+interface Extras {
+  readonly deltas?: readonly ManifestDelta[];
+  readonly attachments?: ManifestFields['attachments'];
+}
+
+/** One of the two lists of deltas, when it has any. */
+function listOf(
+  list: 'deltas' | 'add_deltas',
+  all: readonly ManifestDelta[],
+  of: ManifestDelta['coding'],
+): Partial<ManifestFields> {
+  const found = all.filter((delta) => delta.coding === of);
+  if (found.length === 0) return {};
+  const fields = found.map((one) => {
+    const { coding: _, ...delta } = one;
+    return delta;
+  });
+  return { [list]: fields };
+}
+
 const NO_HASH = '0'.repeat(64) as Sha256Hex;
 const NO_PAYLOAD: Payload = { sha256: NO_HASH, bytes: 1, tarSha256: NO_HASH, tarBytes: 1 };
 
@@ -44,7 +68,7 @@ const NO_PAYLOAD: Payload = { sha256: NO_HASH, bytes: 1, tarSha256: NO_HASH, tar
 export function planManifest(
   labels: BundleLabels,
   payload: Payload | null,
-  { deltas = [], attachments = [] }: Pick<ManifestFields, 'deltas' | 'attachments'> = {},
+  { deltas = [], attachments = [] }: Extras = {},
 ): ManifestFields {
   const { sha256, bytes, tarSha256, tarBytes } = payload ?? NO_PAYLOAD;
   const { compatible = [] } = labels;
@@ -59,7 +83,8 @@ export function planManifest(
     payload_size: bytes,
     payload_tar_sha256: tarSha256,
     payload_tar_size: tarBytes,
-    ...(deltas.length > 0 && { deltas }),
+    ...listOf('deltas', deltas, 'zstd'),
+    ...listOf('add_deltas', deltas, 'add'),
     ...(labels.downgradeFrom !== undefined && { downgrade_from: labels.downgradeFrom }),
     ...(labels.bounds && { bounds: labels.bounds }),
     ...(compatible.length > 0 && { compatible: [...compatible] }),

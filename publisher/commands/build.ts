@@ -9,6 +9,8 @@ import { ATOMIC_SWAP, moduleStrategy } from '../../shared/formats/apply-strategy
 import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
 import { attachmentText, type AttachmentSource } from '../bundle/attachments.ts';
 import { buildBundle, type BuiltBundle } from '../bundle/build.ts';
+import { DELTA_WORDS } from '../bundle/deltas/delta-parts.ts';
+import type { BuiltDelta } from '../bundle/deltas/deltas.ts';
 import type { BundleLabels } from '../bundle/plan-bundle.ts';
 import type { TreePlan } from '../bundle/plan-tree.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
@@ -153,7 +155,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
         payload_size: payload.bytes,
         payload_tar_sha256: payload.tarSha256,
         payload_tar_size: payload.tarBytes,
-        deltas: deltas.map(({ from_version, size }) => ({ from_version, size })),
+        deltas: deltas.map(({ from_version, coding, size }) => ({ from_version, coding, size })),
       }),
     },
     payload
@@ -162,10 +164,14 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
           `payload ${shortHash(payload.sha256)}`,
           ...(labels.module === undefined ? [] : [`applied by ${strategyOf(labels)}`]),
           ...notes(plan),
-          ...deltas.map((delta) => `delta from ${delta.from_version}: ${formatBytes(delta.size)}`),
+          ...deltas.map(deltaLine),
           ...attachments.map((one) => `${one.kind}: ${attachmentText(one)}`),
           `next: drover sign ${out} --key NAME.key`,
         ]
       : [`would build ${head}`],
   );
+}
+
+function deltaLine({ from_version: from, coding, size }: BuiltDelta): string {
+  return `delta from ${from}: ${formatBytes(size)}, ${DELTA_WORDS[coding]}`;
 }

@@ -22,6 +22,7 @@ import {
 import { BrokerLink } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
+import { withEnrolmentCommands } from './fleet-enrolments.ts';
 import { withKeptCommands } from './fleet-kept.ts';
 import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
 
@@ -33,7 +34,7 @@ type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
 export function fleetCommand(yargs: Argv): Argv {
   const options = (argv: Argv) => withBroker(withJson(argv));
   return yargs.command('fleet', 'ask what the robots run', (argv) =>
-    withKeptCommands(argv)
+    withEnrolmentCommands(withKeptCommands(argv))
       .command(
         'versions',
         'count robots by version',
@@ -52,7 +53,10 @@ export function fleetCommand(yargs: Argv): Argv {
         (verb) => options(verb).example('$0 fleet requests --broker mqtt://127.0.0.1', ''),
         async (args) => showRequests(await readFleet(args), makeOutput(args.json)),
       )
-      .demandCommand(1, 'name a command: fleet versions, robots, requests, sessions or retire'),
+      .demandCommand(
+        1,
+        'name a command: fleet versions, robots, requests, sessions, enrolments or retire',
+      ),
   );
 }
 

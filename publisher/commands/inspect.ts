@@ -11,7 +11,7 @@ import { shortHash } from '../../shared/base/ids.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { checkDelta, presentDeltas } from '../bundle/deltas/delta-parts.ts';
+import { checkDelta, DELTA_WORDS, presentDeltas } from '../bundle/deltas/delta-parts.ts';
 import { attachmentText, checkAttachment } from '../bundle/attachments.ts';
 import { logFields, logProofText, readLogProof } from '../bundle/log-proof-part.ts';
 import { chunkPayload } from '../bundle/payload.ts';
@@ -87,9 +87,9 @@ async function inspectDeltas(bundle: Bundle) {
   const { deltas, payload_tar_size: tarBytes } = bundle.manifest;
   const present = await presentDeltas(bundle);
   const facts = deltas.map(async (delta) => {
-    const { from_version, size } = delta;
+    const { from_version, coding, size } = delta;
     const part = present.find((one) => one.delta === delta);
-    const base = { from_version, size, present: part !== undefined };
+    const base = { from_version, coding, size, present: part !== undefined };
     const nothing = { segments: null, memory: null, problem: null };
     if (!part) return { ...base, ...nothing };
     return await checkDelta(delta, part.path, tarBytes).then(
@@ -134,8 +134,9 @@ function attachmentLine(attachment: Facts['attachments'][number]): string {
   return `${head}  ${attachmentText(attachment)}${present === true ? '' : state}`;
 }
 
-function deltaLine({ from_version, size, ...delta }: Facts['deltas'][number]): string {
-  const head = `delta       from ${from_version}, ${formatBytes(size)}`;
+function deltaLine({ from_version, coding, size, ...delta }: Facts['deltas'][number]): string {
+  const kind = DELTA_WORDS[coding];
+  const head = `delta       from ${from_version}, ${formatBytes(size)}, ${kind}`;
   if (delta.problem) return `${head}, refused: ${delta.problem.message} (${delta.problem.code})`;
   if (!delta.present) return `${head}, not in this bundle`;
   return `${head}, in ${delta.segments} segments of up to ${formatBytes(delta.memory ?? 0)}`;

@@ -42,10 +42,21 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     trust: ['init', 'rotate', 'sign', 'publish'],
     log: ['add', 'verify', 'witness', 'key'],
     rollout: [
-      ...['list', 'status', 'watch', 'history', 'withdraw'],
+      ...['list', 'status', 'watch', 'history', 'robots', 'withdraw'],
       ...['sbom', 'provenance', 'pause', 'resume', 'abort', 'rollback', 'approve', 'force-open'],
     ],
-    fleet: ['versions', 'robots', 'requests', 'sessions', 'remove-session', 'retire'],
+    fleet: [
+      'versions',
+      'robots',
+      'requests',
+      'sessions',
+      'remove-session',
+      'enrolments',
+      'accept',
+      'refuse',
+      'revoke',
+      'retire',
+    ],
   },
   lists: [
     'bundles', // the positionals of export and publish

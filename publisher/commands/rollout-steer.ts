@@ -13,7 +13,8 @@ import {
   type RolloutAnswer,
   type RunAnswer,
 } from '../rollout/rollout-answer.ts';
-import { statusLines, statusWord } from '../rollout/rollout-report.ts';
+import { statusWord } from '../../shared/rules/rollout-words.ts';
+import { statusLines } from '../rollout/rollout-report.ts';
 import { isUnled, noController } from '../../shared/rules/presence.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import { type ApiClient, sayUntilLed } from '../rollout/api-client.ts';

@@ -39,6 +39,7 @@ import {
   type ApiArgs,
 } from './rollout-options.ts';
 import { ATTACHMENT_VERBS, runAttachment, withAttachment } from './rollout-attachment.ts';
+import { runRobots, withRobots } from './rollout-robots.ts';
 import { runSteer, STEERING, type SteerCommand } from './rollout-steer.ts';
 import { runWithdraw, withWithdraw } from './rollout-withdraw.ts';
 import { runWatch } from './rollout-watch.ts';
@@ -67,6 +68,9 @@ const withWatch = (argv: Argv) =>
       'exit 0 complete, 3 halted, superseded or without effect, 4 --timeout, 5 robots that cannot take it are left',
     );
 
+const withHistory = (argv: Argv) =>
+  withId(withApi(argv)).example('$0 rollout history app-1-4-2-k3f9 --json', '');
+
 export function rolloutCommand(yargs: Argv): Argv {
   return yargs.command('rollout', 'see and steer rollouts', (argv) => {
     argv
@@ -91,9 +95,15 @@ export function rolloutCommand(yargs: Argv): Argv {
       .command(
         'history <id>',
         'every decision with its evidence, oldest first',
-        (verb) => withId(withApi(verb)).example('$0 rollout history app-1-4-2-k3f9 --json', ''),
+        withHistory,
         aboutRollout(runHistory),
       );
+    argv.command(
+      'robots <id>',
+      'the robots that it waits for, or that failed, each with the reason',
+      withRobots,
+      aboutRollout(runRobots),
+    );
     argv.command(
       'withdraw <id>',
       'take an ended rollout out of what is announced; robots keep it',
@@ -116,7 +126,7 @@ export function rolloutCommand(yargs: Argv): Argv {
         aboutRollout((args) => runSteer(verb, args)),
       );
     }
-    return argv.demandCommand(1, 'name a command: rollout list, status, watch, history, pause, …');
+    return argv.demandCommand(1, 'name a command: rollout list, status, robots, history, pause, …');
   });
 }
 

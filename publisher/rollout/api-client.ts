@@ -4,11 +4,10 @@
  * for the named broker.
  */
 
-import { z } from 'zod';
-import { DroverError, isErrorCode, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { parseStrictJson } from '../../shared/formats/strict-json.ts';
+import { readApiRefusal } from '../../shared/formats/http-api.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface ApiOptions {
@@ -16,11 +15,6 @@ export interface ApiOptions {
   readonly url: string;
   readonly token: string | null;
 }
-
-const MESSAGE_CHARS_MAX = 1_000;
-const refusalSchema = z.object({
-  error: z.object({ code: z.string(), message: z.string(), hint: z.string().default('') }),
-});
 
 export class ApiClient {
   readonly #base: string;
@@ -53,7 +47,7 @@ export class ApiClient {
       const response = await fetch(this.#base + path, { ...init, redirect: 'error', signal });
       const bytes = await readBounded(response, bytesMax);
       if (response.ok) return bytes;
-      throw refusalOf(response.status, bytes);
+      throw readApiRefusal(response.status, bytes);
     } catch (error) {
       if (error instanceof DroverError) throw error;
       throw new DroverError('BROKER_UNREACHABLE', `call ${this.#base}: ${reasonOf(error)}`, {
@@ -96,29 +90,6 @@ async function readBounded(response: Response, bytesMax: number): Promise<Uint8A
     pieces.push(piece);
   }
   return new Uint8Array(Buffer.concat(pieces));
-}
-
-function refusalOf(status: number, bytes: Uint8Array): DroverError {
-  const refusal = readRefusal(bytes);
-  if (refusal === null) {
-    return new DroverError('BROKER_REFUSED', `call the API: HTTP status ${status}, not of Drover`);
-  }
-  const { code, message, hint } = refusal;
-  const said = printable(message, MESSAGE_CHARS_MAX);
-  // A newer broker may use a code that this program does not know.
-  if (!isErrorCode(code)) return new DroverError('BROKER_REFUSED', `${said} [${printable(code)}]`);
-  return new DroverError(code, said, hint === '' ? {} : { hint: printable(hint, 300) });
-}
-
-function readRefusal(bytes: Uint8Array): z.output<typeof refusalSchema>['error'] | null {
-  try {
-    const answer = parseStrictJson(bytes, 'refusal', LIMITS.apiAnswerBytesMax);
-    const result = refusalSchema.safeParse(answer);
-    return result.success ? result.data.error : null;
-  } catch (error) {
-    if (error instanceof DroverError) return null; // a page of a proxy in between
-    throw error;
-  }
 }
 
 /** fetch only says that it failed; the reason is in its cause. */

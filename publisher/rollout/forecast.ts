@@ -41,6 +41,7 @@ const ANSWERS = [
   'ARCH_WRONG',
   'COMPATIBLE_WRONG',
   'MODULE_MISSING',
+  'STRATEGY_CHANGED',
   'SET_INCOMPLETE',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
@@ -216,6 +217,7 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
     'take only what is logged, and this is not: drover log add (LOG_PROOF_MISSING)',
   ARCH_WRONG: 'have another CPU architecture (ARCH_WRONG)',
   COMPATIBLE_WRONG: 'are other machines than those that it is for (COMPATIBLE_WRONG)',
+  STRATEGY_CHANGED: 'run what another module applied (STRATEGY_CHANGED)',
   MODULE_MISSING: 'do not have the module that applies it (MODULE_MISSING)',
   SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };

@@ -16,26 +16,21 @@ import type {
   RunAnswer,
 } from './rollout-answer.ts';
 
-import { opensByItself, unledEnd, unledWait } from './unled.ts';
+import {
+  clock,
+  named,
+  statusWord,
+  waitsFor,
+  WAITS_FOR_NOTHING,
+  word,
+} from '../../shared/rules/rollout-words.ts';
+import { opensByItself, unledEnd } from '../../shared/rules/unled.ts';
 
 /** Longest sentence of a gate or an operator that is shown. */
 const SENTENCE_CHARS_MAX = 500;
 
-const word = (text: string): string => printable(text, 64);
 const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
 const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
-
-/** The controller's record first: progress on the wire lags behind it. */
-export function statusWord(rollout: RolloutAnswer): string {
-  const { run, status } = rollout;
-  if (unledEnd(rollout) === 'complete') return 'complete';
-  const by = run?.superseded_by ?? null;
-  const found = word(run?.status ?? status);
-  if (by === null) return found;
-  return found === 'superseded'
-    ? `superseded by ${word(by)}`
-    : `${found}, superseded by ${word(by)}`;
-}
 
 /** Everything about one rollout. `now` is the reader's clock. */
 export function statusLines(rollout: RolloutAnswer, now: number): string[] {
@@ -119,64 +114,6 @@ function neverAll({ waves, emergency }: RolloutAnswer): string {
     : `; its last wave is ${last} %: the other robots never get it`;
 }
 
-/** One sentence: the next event, and when, if that is known. */
-export function waitsFor(rollout: RolloutAnswer, now: number): string {
-  const { run } = rollout;
-  if (!run) return unledWait(rollout) ?? WAITS[''] ?? '';
-  const isElsewhere = run.leading ? '' : NOT_LED;
-  if (run.status === 'rolling_back') return `${recallWait(run)}${isElsewhere}`;
-  if (!rollout.announced) return WAITS[''] ?? '';
-  // An older broker says of a paused rollout that it waits for nothing.
-  const what = run.status === 'paused' ? 'resume' : (run.waits_for ?? '');
-  const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
-  return `${WAITS[what] ?? `for ${word(what)}`}${end}${isElsewhere}`;
-}
-
-/** Another controller leads, or this one was just started or restored. */
-const NOT_LED =
-  ' (this controller does not lead it now; after a start or a restore it listens for one lease whether another does)';
-
-/** Robots that cannot go back are named as soon as they are known. */
-function recallWait({ waits_for, cannot_go_back: unable }: RunAnswer): string {
-  if (waits_for === 'unable') return `only for robots that cannot go back: ${named(unable)}`;
-  const others = unable.length > 0 ? `; cannot go back: ${named(unable)}` : '';
-  return `${WAITS['recall'] ?? ''}${others}`;
-}
-
-/** Until when it may have to wait, for which robots or for which command, as far as known. */
-function waitEnd(id: string, run: RunAnswer, now: number): string {
-  const { waits_for, soak_until, evidence_until } = run;
-  const unable = run.attempts?.unable ?? [];
-  if (waits_for === 'approval') return ` ${word(id)}`;
-  if (waits_for === 'unable') return unable.length > 0 ? `: ${named(unable)}` : '';
-  if (waits_for === 'soak' && soak_until !== null) return `, until ${clock(soak_until, now)}`;
-  if (waits_for !== 'evidence') return '';
-  if (evidence_until === null) return ', until a person decides';
-  return `, at most until ${clock(evidence_until, now)}`;
-}
-
-const WAITS: Readonly<Record<string, string>> = {
-  '': 'for nothing',
-  robots: 'for robots of this wave to end their update',
-  soak: 'for the soak',
-  evidence: 'for evidence: the gate cannot tell yet',
-  approval: 'for a person: drover rollout approve',
-  recall: 'for robots that took it to go back',
-  unable: 'for robots that cannot take it until they are mended',
-  resume: 'for a person: drover rollout resume',
-};
-
-/** `2026-11-23T18:20:00Z (in 12m)`; a text that is no instant stays as it is. */
-function clock(text: string, now: number): string {
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) return word(text);
-  const iso = new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z');
-  const leftS = Math.ceil((at - now) / 1000);
-  if (leftS <= 0) return iso;
-  const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;
-  return `${iso} (in ${formatDurationMs(left * 1000)})`;
-}
-
 const FOR_OTHERS: readonly string[] = ['ARCH_WRONG', 'COMPATIBLE_WRONG'];
 
 function robotCounts(robots: RolloutAnswer['robots']): string {
@@ -204,8 +141,6 @@ function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
   const [lost, gone] = vanished > 0 ? ['', which] : [which, ''];
   return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed${lost}, ${vanished} vanished${gone}${cannot(attempts)}`;
 }
-
-const named = (robots: readonly string[]): string => robots.slice(0, 8).map(word).join(', ');
 
 /** By name: each waits for a person to fix it. */
 const cannot = (attempts: RunAnswer['attempts']): string =>
@@ -342,7 +277,7 @@ export function changeLine(rollout: RolloutAnswer): string {
 
 function waits(rollout: RolloutAnswer): string {
   const said = waitsFor(rollout, Number.POSITIVE_INFINITY);
-  return said === WAITS[''] ? '' : `waits ${said}`;
+  return said === WAITS_FOR_NOTHING ? '' : `waits ${said}`;
 }
 
 type RolloutEnd =

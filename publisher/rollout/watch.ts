@@ -10,7 +10,8 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { parseRollout, type RolloutAnswer } from './rollout-answer.ts';
-import { endOf, waitsFor } from './rollout-report.ts';
+import { waitsFor } from '../../shared/rules/rollout-words.ts';
+import { endOf } from './rollout-report.ts';
 import type { ApiClient } from './api-client.ts';
 
 export interface WatchJob {

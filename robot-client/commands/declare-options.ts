@@ -4,10 +4,14 @@ import type { Argv } from 'yargs';
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { BROKER_URL, TEXT, wholeNumber, withJson, withLogin } from '../../shared/io/cli-options.ts';
+import { ALWAYS_OPEN } from '../local/interlock.ts';
+import { AFTER_SWITCH } from '../local/ready-lease.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { defaultArch } from './options.ts';
 
 export const DEFAULT_ROOT = '/opt/robot';
+/** `drover-robot enrol` writes it into a file that the unit reads. */
+export const ROBOT_ID_VARIABLE = 'DROVER_ROBOT_ID';
 const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
 export const withRoots = <T>(args: Argv<T>) =>
@@ -66,7 +70,7 @@ export const withInstall = <T>(args: Argv<T>) =>
 
 export const withAgentOptions = <T>(args: Argv<T>) =>
   withLogin(withInstall(withRoots(args)))
-    .option('id', { ...TEXT, describe: 'robot id' })
+    .option('id', { ...TEXT, describe: `robot id, or ${ROBOT_ID_VARIABLE}` })
     .option('broker', BROKER_URL)
     .option('trust', { ...TEXT, describe: 'trust.json of the image' })
     .option('require-log', {
@@ -85,6 +89,10 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
       default: [] as string[],
       describe: 'groups of this robot, which rollouts can aim at; comma-separated',
     })
+    .option('model', {
+      ...TEXT,
+      describe: 'model of this machine for reports (default: of its device tree)',
+    })
     .option('compatible', {
       type: 'string',
       array: true,
@@ -98,7 +106,12 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('zstd', {
       ...TEXT,
       default: 'zstd',
-      describe: 'program that applies deltas, or none',
+      describe: 'program that applies deltas made by it, or none',
+    })
+    .option('deltas', {
+      type: 'boolean',
+      default: true,
+      describe: 'take deltas; --no-deltas takes full payloads only',
     })
     .option('max-rate', {
       ...TEXT,
@@ -118,6 +131,11 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
       ...TEXT,
       describe: 'give an update up for now when the robot stays busy so long (default: wait)',
     })
+    .option('lease-lost-after-switch', {
+      choices: AFTER_SWITCH,
+      default: ALWAYS_OPEN.leaseLostAfterSwitch,
+      describe: 'when a lease of POST /ready is lost in probation: stay in it, or go back at once',
+    })
     .option('keepalive', {
       ...TEXT,
       default: formatDurationMs(LIMITS.keepaliveS * 1000),
@@ -131,6 +149,6 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('key', { ...TEXT, implies: 'cert', describe: 'PEM of the key of --cert' });
 
 export const withAgent = <T>(args: Argv<T>) =>
-  withAgentOptions(args).demandOption(['id', 'broker', 'trust']);
+  withAgentOptions(args).demandOption(['broker', 'trust']);
 
 export type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;

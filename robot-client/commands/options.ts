@@ -6,9 +6,11 @@ import { canonicalArch } from '../../shared/rules/rollout-rules.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseComponentName } from '../../shared/base/ids.ts';
+import { printable } from '../../shared/base/printable.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isVersion } from '../../shared/base/version.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
+import type { AfterSwitch } from '../local/ready-lease.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { ComponentRoot } from './given-roots.ts';
 import { parseWindow, wallClockOf } from '../local/windows.ts';
@@ -56,8 +58,9 @@ export function parseInterlock(given: {
   windows: readonly string[];
   zone: string | undefined;
   readyDeadline: string | undefined;
+  leaseLostAfterSwitch?: AfterSwitch;
 }): InterlockRules {
-  const { windows, zone, readyDeadline } = given;
+  const { windows, zone, readyDeadline, leaseLostAfterSwitch = 'stay' } = given;
   if (windows.length > LIMITS.windowsMax) {
     const counts = `(got ${windows.length}, want at most ${LIMITS.windowsMax})`;
     throw new DroverError('USAGE', `read --window: too many ${counts}`);
@@ -72,6 +75,7 @@ export function parseInterlock(given: {
   return {
     ...ALWAYS_OPEN,
     readyDeadlineMs,
+    leaseLostAfterSwitch,
     ...(windows.length > 0 && { windows: windows.map(parseWindow), wallClock: wallClockOf(zone) }),
   };
 }
@@ -108,11 +112,18 @@ export function spareSocketsOf(
   return paths.filter((path) => Buffer.byteLength(path) <= LIMITS.socketPathBytesMax);
 }
 
+/** Model for reports. */
+export function parseModel(text: string): string {
+  if (text !== '' && text.length <= LIMITS.modelCharsMax && printable(text) === text) return text;
+  const want = `1 to ${LIMITS.modelCharsMax} printable characters`;
+  throw new DroverError('USAGE', `read --model: not a model (want ${want})`);
+}
+
 /** `unknown` on machines that do not report it. */
 export function machineModel(): string {
   try {
     const text = readFileSync('/proc/device-tree/model', 'utf8');
-    return text.replaceAll('\0', '').slice(0, 64);
+    return text.replaceAll('\0', '').slice(0, LIMITS.modelCharsMax);
   } catch {
     return 'unknown'; // PCs have no device tree; nothing depends on a model
   }

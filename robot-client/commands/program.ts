@@ -1,7 +1,11 @@
 /** The commands of `drover-robot`. */
 
+import { toProblem } from '../../shared/base/errors.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { adoptCommand } from './adopt.ts';
+import { bootWords } from './boot-words.ts';
+import { enrolSelfCommand } from './enrol.ts';
 import { explainCommand } from './explain.ts';
 import { recoverCommand } from './recover.ts';
 import { retryCommand } from './retry.ts';
@@ -15,6 +19,7 @@ export const ROBOT_PROGRAM: CommandLine = {
   does: 'updates this robot, and says what it is doing',
   main: agentCommand,
   commands: {
+    enrol: enrolSelfCommand,
     status: statusCommand,
     explain: explainCommand,
     recover: recoverCommand,
@@ -25,4 +30,13 @@ export const ROBOT_PROGRAM: CommandLine = {
   },
   groups: { slots: SLOTS_VERBS },
   lists: ['root', 'tags', 'window', 'compatible'],
+  inPlaceOf: (words, refusal) => {
+    const instead = bootWords(words, process.stdin.isTTY);
+    if (instead === null) return null;
+    const problem = toProblem(refusal);
+    const facts = { problem, instead: instead.join(' ') };
+    makeCommandLog('drover-robot').warn(facts, 'options with a mistake are left out at boot');
+    process.exitCode = 3;
+    return instead;
+  },
 };

@@ -6,10 +6,10 @@ import { makeOutput } from '../../shared/io/cli.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
-import { recoverComponent, type Recovery } from '../recover/recover.ts';
+import { recoverComponent, type RecoverInput, type Recovery } from '../recover/recover.ts';
 import { DEFAULT_ROOT, withAgentOptions } from './declare-options.ts';
 import { withGivenRoots } from './given-roots.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import {
   parseAdoptVersion,
@@ -18,7 +18,7 @@ import {
   parseRoots,
   socketPathOf,
 } from './options.ts';
-import { parseModuleTimeout, readModules } from './module-options.ts';
+import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { recoverRoots } from './recover-roots.ts';
 
@@ -49,6 +49,8 @@ interface RecoverArgs {
   readonly hookTimeout: string;
   readonly modules: string | undefined;
   readonly moduleTimeout: string;
+  readonly compatible: string[];
+  readonly compatibleFile: string | undefined;
   readonly maxBoots: number;
   readonly adoptVersion: string;
   readonly release: string | undefined;
@@ -57,6 +59,12 @@ interface RecoverArgs {
 
 const bootsOf = ({ bootsForeign }: Recovery): string =>
   bootsForeign ? 'what stands at active, which Drover did not install' : 'nothing';
+
+/** Names that cannot be read are not known: a boot goes on without them. */
+function machineOf({ compatible, compatibleFile }: RecoverArgs): RecoverInput['facts'] {
+  const names = nullIfRefused(() => readMachineNames(compatible, compatibleFile));
+  return names === null ? undefined : { compatible: names };
+}
 
 async function recover(args: RecoverArgs): Promise<void> {
   const roots = parseRoots(args.root);
@@ -70,6 +78,7 @@ async function recover(args: RecoverArgs): Promise<void> {
     hookTimeoutMs: parseHookTimeout(args.hookTimeout),
     modules: await readModules(args.modules, makeCommandLog('drover-robot')),
     moduleTimeoutMs: parseModuleTimeout(args.moduleTimeout),
+    facts: machineOf(args),
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
     isBoot: args.boot,

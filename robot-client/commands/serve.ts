@@ -4,8 +4,8 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { parseRate } from '../../shared/base/byte-sizes.ts';
-import { toProblem } from '../../shared/base/errors.ts';
-import { parseRobotId } from '../../shared/base/ids.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../../shared/base/ports.ts';
 import { BROKER_LOGIN, readLogin } from '../../shared/io/cli-options.ts';
 import { makeLog } from '../../shared/io/cli.ts';
@@ -17,13 +17,14 @@ import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
 import { openOwnFolders } from './own-folders.ts';
-import { withAgent, type AgentArgs } from './declare-options.ts';
+import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
 import {
   machineModel,
   parseAdoptVersion,
   parseHookTimeout,
   parseInterlock,
   parseKeepalive,
+  parseModel,
   parseRoots,
   parseTags,
   socketPathOf,
@@ -46,12 +47,12 @@ async function runAgent(args: AgentArgs): Promise<void> {
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
   const agent = new Agent({
-    robot: parseRobotId(args.id),
+    robot: readRobotId(args.id),
     roots,
     trust: readTrustFile(args.trust),
     logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
     arch: args.arch,
-    model: machineModel(),
+    model: args.model === undefined ? machineModel() : parseModel(args.model),
     tags: parseTags(args.tags),
     compatible: readMachineNames(args.compatible, args['compatible-file']),
     hooksFolder: resolve(args.hooks),
@@ -63,6 +64,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
       windows: args.window,
       zone: args['window-zone'],
       readyDeadline: args['ready-deadline'],
+      leaseLostAfterSwitch: args['lease-lost-after-switch'],
     }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
@@ -77,6 +79,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     },
     disk: claimedDisk(realDisk, claims),
     claims,
+    takesDeltas: args.deltas,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
@@ -85,9 +88,18 @@ async function runAgent(args: AgentArgs): Promise<void> {
   await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
 }
 
+/** @throws DroverError USAGE */
+function readRobotId(given: string | undefined): RobotId {
+  const id = given ?? process.env[ROBOT_ID_VARIABLE];
+  if (id !== undefined) return parseRobotId(id);
+  throw new DroverError('USAGE', 'run the agent: it has no robot id', {
+    hint: `give --id, or set ${ROBOT_ID_VARIABLE}; drover-robot enrol gets one from a broker`,
+  });
+}
+
 async function patchProgramOf(program: string, log: Log): Promise<PatchProgram | null> {
   if (program === 'none') return null;
   return await findZstdProgram(program, (error) => {
-    log.warn({ problem: toProblem(error) }, 'no deltas: this robot takes full payloads');
+    log.warn({ problem: toProblem(error) }, 'no zstd: this robot takes only deltas that need none');
   });
 }

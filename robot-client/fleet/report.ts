@@ -53,6 +53,8 @@ export interface ComponentView {
   readonly live: Live;
   /** Why nothing may be swapped; null when it may. */
   readonly held?: Held | null;
+  /** The ready leases of its applications that run; null or absent without one. */
+  readonly leases?: string | null;
   /** Why the disk does not have the state of the machine; null when it has. */
   readonly unkept?: Held | null;
   /** The expired trust root, with which nothing new is taken; null while it is valid. */
@@ -98,13 +100,16 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     blocked: blockedForAll(state.blocked).map((one) => one.version),
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
-    strategy: strategyTold(state) ?? view.module ?? null,
+    strategy: strategyTold(state, view.version) ?? view.module ?? null,
   };
 }
 
-/** Null where it is not known: the state was lost, or the release was adopted. */
-function strategyTold({ job, installed }: MachineState): string | null {
-  const about = job ?? installed;
+/**
+ * The strategy of the release that runs. Null where it is not known: the state was lost, or the
+ * release was adopted.
+ */
+function strategyTold({ job, installed }: MachineState, active: string | null): string | null {
+  const about = [installed, job].find((one) => one && one.version === active);
   return about && !isLostJob(about) ? about.strategy : null;
 }
 

@@ -36,7 +36,7 @@ export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
   return problem && { problem: toProblem(problem), atMs: trust.expires };
 }
 
-interface Parts extends Pick<ComponentView, 'state' | 'live' | 'held' | 'unkept'> {
+interface Parts extends Pick<ComponentView, 'state' | 'live' | 'held' | 'leases' | 'unkept'> {
   readonly slots: SlotWatch;
 }
 

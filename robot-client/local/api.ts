@@ -26,11 +26,26 @@ const telemetrySchema = z.strictObject({
   tasks_failed: deltaSchema,
   crashes: deltaSchema,
 });
-const readySchema = z.strictObject({
-  ready: z.boolean(),
-  reason: z.string().max(200).optional(),
-  component: idSchema.optional(),
-});
+const holdSchema = z
+  .number()
+  .int()
+  .min(LIMITS.readyHoldMsMin / 1000)
+  .max(LIMITS.readyHoldMsMax / 1000);
+const readySchema = z
+  .strictObject({
+    ready: z.boolean().optional(),
+    reason: z.string().max(200).optional(),
+    hold_s: holdSchema.optional(),
+    holder: idSchema.optional(),
+    component: idSchema.optional(),
+  })
+  .refine(({ ready, hold_s }) => ready !== undefined || hold_s !== undefined, {
+    ...{ path: ['ready'], message: 'want ready or hold_s' },
+  })
+  .refine(({ ready, hold_s }) => ready !== false || hold_s === undefined, {
+    ...{ path: ['hold_s'], message: 'want no hold_s with ready false' },
+  })
+  .transform((said) => ({ ...said, ready: said.ready ?? true }));
 const confirmSchema = z.strictObject({ component: idSchema.optional() });
 const retrySchema = z.strictObject({ component: idSchema.optional() });
 const unblockSchema = z.strictObject({ version: versionSchema, component: idSchema.optional() });

@@ -113,6 +113,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   }
   const more = view.left.length - LEFT_LINES_MAX;
   if (more > 0) lines.push(`  and ${more} more in releases/`);
+  if (view.leases) lines.push(`  ${view.leases}`);
   if (live.waitingFor !== null) lines.push(`  waits for: ${live.waitingFor}`);
   if (live.wakeAtMs !== null) {
     lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${shortly(live.wakeAtMs - now)})`);

@@ -10,6 +10,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { AfterSwitch } from './ready-lease.ts';
 import { windowState, type MaintenanceWindow, type WallClock } from './windows.ts';
 
 /** The site's rules for all updates. */
@@ -21,6 +22,8 @@ export interface InterlockRules {
   readonly readyDeadlineMs: number | null;
   /** A busy robot is asked again after this. */
   readonly readyIntervalMs: number;
+  /** The action when a ready lease is lost after the switch: stay in probation, or go back. */
+  readonly leaseLostAfterSwitch: AfterSwitch;
 }
 
 export const ALWAYS_OPEN: InterlockRules = {
@@ -28,6 +31,7 @@ export const ALWAYS_OPEN: InterlockRules = {
   wallClock: () => ({ day: 0, minute: 0 }),
   readyDeadlineMs: null,
   readyIntervalMs: LIMITS.readyIntervalMs,
+  leaseLostAfterSwitch: 'stay',
 };
 
 export interface InterlockFacts {

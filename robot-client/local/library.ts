@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotStateFields } from '../../shared/formats/messages.ts';
 import { callLocalApi } from './client.ts';
+import { ReadyHold, type HoldOptions } from './ready-hold.ts';
 
+export type { HoldOptions, ReadyHold };
 export type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 export { DroverError };
 
@@ -79,9 +81,21 @@ export class LocalAgent {
   /**
    * Says whether this application may be stopped for an update now.
    * @param reason why not, at most 200 characters; shown to the fleet
+   * @param holder name of the caller, as in `holdReady`
    */
-  async ready(isReady: boolean, reason?: string): Promise<void> {
-    await this.#post('/ready', { ready: isReady, ...(reason === undefined ? {} : { reason }) });
+  async ready(isReady: boolean, reason?: string, holder?: string): Promise<void> {
+    const named = holder === undefined ? {} : { holder };
+    const why = reason === undefined ? {} : { reason };
+    await this.#post('/ready', { ready: isReady, ...why, ...named });
+  }
+
+  /**
+   * Says that this application may be stopped for as long as it renews that: it is renewed until
+   * `release` is called, or this process ends. A lease that lapses before the switch stops it.
+   * @throws DroverError LOCAL_API_INVALID for a length out of bounds, and from an older agent
+   */
+  async holdReady(options: HoldOptions): Promise<ReadyHold> {
+    return await ReadyHold.begin((body) => this.#post('/ready', body), options);
   }
 
   /** Ends probation: this version is well. */

@@ -35,16 +35,18 @@ export async function serveLocalApi(
         agent.telemetry.add(counts, component);
         return { ...agent.telemetry.totals };
       },
-      ready: async ({ ready, reason, component }) => {
-        const said = { ready, reason: reason ?? '' };
+      ready: async ({ ready, reason, component, holder, hold_s: holdS }) => {
+        const holdMs = holdS === undefined ? undefined : holdS * 1000;
+        const said = { ready, reason: reason ?? '', holder, holdMs };
         await Promise.all(chosen(agent, component).map((one) => one.ready(said)));
-        return { ready };
+        return { ready, ...(holdS !== undefined && { hold_s: holdS }) };
       },
       confirm: ({ component }) => ({
         confirmed: chosen(agent, component).filter((one) => one.confirm()).length,
       }),
       retry: async ({ component }) => {
         let retried = 0;
+        await agent.refreshModules();
         const problems: object[] = [];
         for (const one of chosen(agent, component)) {
           const { lastProblem: before } = one.view.state;

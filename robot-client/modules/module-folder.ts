@@ -4,7 +4,7 @@
  * a time: a verb that a killed agent left running is ended before the next one starts.
  */
 
-import { lstat, readdir, rm } from 'node:fs/promises';
+import { access, constants, lstat, readdir, rm, stat } from 'node:fs/promises';
 import { isModuleName } from '../../shared/formats/apply-strategy.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { runForeign, type HookResult } from '../install/hooks.ts';
@@ -34,6 +34,8 @@ export interface Modules {
   readonly names: readonly string[];
   /** Reads the folder again. Never rejects. */
   look(): Promise<void>;
+  /** Looks for a program now: a module may be put there, or removed, at any time. */
+  has(module: string): Promise<boolean>;
   /**
    * Runs a verb; the result is `absent` when there is no such module. Rejects only with the reason
    * of the signal.
@@ -45,6 +47,7 @@ export interface Modules {
 export const NO_MODULES: Modules = {
   names: [],
   look: () => Promise.resolve(),
+  has: () => Promise.resolve(false),
   run: () => Promise.resolve({ result: { kind: 'absent' }, stdout: '' }),
 };
 
@@ -66,6 +69,15 @@ export class ModuleFolder implements Modules {
   async look(): Promise<void> {
     const found = await readdir(this.#folder).catch(() => []);
     this.#names = found.filter(isModuleName).sort().slice(0, LIMITS.modulesMax);
+  }
+
+  async has(module: string): Promise<boolean> {
+    if (!isModuleName(module)) return false;
+    const path = `${this.#folder}/${module}`;
+    return await Promise.all([stat(path), access(path, constants.X_OK)]).then(
+      ([found]) => found.isFile(),
+      () => false,
+    );
   }
 
   async run({ module, verb, root, timeoutMs, env, signal }: VerbRun): Promise<VerbResult> {

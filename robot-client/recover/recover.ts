@@ -28,6 +28,7 @@ import {
 } from './recovery.ts';
 import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
+import { undoUnheld } from '../update/lease-guard.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
 import { besideProblems } from '../install/slot-links.ts';
@@ -52,9 +53,8 @@ import {
 } from '../update/state-file.ts';
 import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
-import type { Modules } from '../modules/module-folder.ts';
 import type { ApplyStrategy } from '../update/apply-strategy.ts';
-import { strategyOf } from '../update/module-strategy.ts';
+import { strategyOf, type ModuleContext } from '../update/module-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
 export interface Recovery extends Boots {
@@ -66,16 +66,14 @@ export interface Recovery extends Boots {
   readonly problems: readonly Problem[];
 }
 
-export interface RecoverInput {
+/** One run of a module takes at most `moduleBootMs` while a boot waits. */
+export interface RecoverInput extends Pick<ModuleContext, 'modules' | 'moduleTimeoutMs' | 'facts'> {
   readonly component: string;
   readonly root: string;
   readonly disk: Disk;
   readonly hooksFolder: string;
   /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
-  readonly modules?: Modules | undefined;
-  /** One run of a module, at most `moduleBootMs` while a boot waits. */
-  readonly moduleTimeoutMs?: number | undefined;
   readonly bootsMax: number;
   /** False when a person runs it and nothing boots: no boot is counted. */
   readonly isBoot?: boolean;
@@ -321,6 +319,7 @@ class Recoverer {
     const outcome = await this.#swapOutcome(job);
     if (outcome === null) return; // the agent goes on with it, when more of the machine is there
     await this.#keep(outcome);
+    if (outcome.kind === 'lease_lost') this.#words.actions.push(outcome.problem.message);
     if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
   }
 
@@ -334,12 +333,15 @@ class Recoverer {
       if (found.kind === 'damaged') {
         throw new DroverError('SWAP_FAILED', `swap to ${version}: ${found.path}: ${found.why}`);
       }
-      await (await this.#strategyOf(job)).switchTo(job);
+      const strategy = await this.#strategyOf(job);
+      const lost = await undoUnheld(this.#state, strategy, { disk, layout });
+      if (lost) return lost;
+      await strategy.switchTo(job);
       await swapTo(disk, layout, job);
       return { kind: 'swapped' };
     } catch (thrown) {
       if (!(thrown instanceof DroverError)) throw thrown;
-      if (thrown.code.startsWith('MODULE_')) {
+      if (/^(?:MODULE_|COMPATIBLE_WRONG)/.test(thrown.code)) {
         this.#words.note(toProblem(thrown));
         return null;
       }
@@ -356,7 +358,9 @@ class Recoverer {
     return await this.#words.tried(async () => {
       const active = versionOf((await readSlots(disk, layout)).active);
       const to = await returnFrom(disk, layout, { job, active, failed });
-      await (await this.#strategyOf(job)).revert(job, to);
+      const strategy = await this.#strategyOf(job);
+      await strategy.prepare(job, to);
+      await strategy.revert(job, to);
       const kept = await swapBack(disk, layout, { ...job, previous: to });
       if (kept) this.#words.say(kept);
       return { to };
@@ -364,10 +368,9 @@ class Recoverer {
   }
 
   async #strategyOf(job: Job): Promise<ApplyStrategy> {
-    const { component, modules, moduleTimeoutMs = LIMITS.moduleTimeoutMsDefault } = this.#input;
-    const timeoutMs = Math.min(moduleTimeoutMs, LIMITS.moduleBootMs);
-    const [disk, layout] = [this.#disk, this.#layout];
-    return await strategyOf(job, { component, layout, disk, modules, moduleTimeoutMs: timeoutMs });
+    const { moduleTimeoutMs: longMs = LIMITS.moduleTimeoutMsDefault } = this.#input;
+    const moduleTimeoutMs = Math.min(longMs, LIMITS.moduleBootMs);
+    return await strategyOf(job, { ...this.#input, layout: this.#layout, moduleTimeoutMs });
   }
 
   async #finishRollback(): Promise<void> {

@@ -9,8 +9,11 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import type { HookResult } from '../install/hooks.ts';
 import type { Job } from './state.ts';
 
-/** Facts about an update that a step needs. */
-export type ApplyTarget = Pick<Job, 'version' | 'previousVersion'>;
+/**
+ * Facts about an update that a step needs. `manifest` is that of `version`, in base64; it is left
+ * out where the state was lost.
+ */
+export type ApplyTarget = Pick<Job, 'version' | 'previousVersion'> & Partial<Pick<Job, 'manifest'>>;
 
 /** The release that runs, as far as the strategy knows. */
 export type RunsNow =
@@ -25,6 +28,13 @@ export interface ApplyStrategy {
   check(target: ApplyTarget): Promise<void>;
   /** Phase `staging`: the release is complete and verified. @throws DroverError: refused */
   stage(target: ApplyTarget): Promise<void>;
+  /**
+   * Called before the application is stopped for a switch, or a way back, to `to`: the step can be
+   * done on this machine, and the bytes that it needs are whole. Changes nothing.
+   * @param to version that is to run; null for none
+   * @throws DroverError COMPATIBLE_WRONG, MODULE_MISSING, RELEASE_DAMAGED
+   */
+  prepare(target: ApplyTarget, to: string | null): Promise<void>;
   /** Phase `swapping`: afterwards the version runs, and then `active` is set to it. */
   switchTo(target: ApplyTarget): Promise<void>;
   /** Called at a start in phase `probation`: the version on probation must run. */
@@ -51,6 +61,7 @@ const nothing = (): Promise<void> => Promise.resolve();
 export const BY_LINK_ALONE: ApplyStrategy = {
   check: nothing,
   stage: nothing,
+  prepare: nothing,
   switchTo: nothing,
   resume: nothing,
   verify: () => Promise.resolve({ kind: 'absent' }),

@@ -13,10 +13,12 @@ import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { DeltaOffer, Job, MachineState } from './state.ts';
 import { indexFile, patchFile, patchIndexFile, payloadFile } from '../install/layout.ts';
 
-/** Value of `caps` in the state of a robot that can take deltas. [P-12.5] */
-export const PATCH_CAPABILITY = 'zstd-patch';
+/** Values of `caps` in the state of a robot: the deltas that it can take. [P-12.5] */
+export const PATCH_CAPABILITIES = { zstd: 'zstd-patch', add: 'add-patch' } as const;
 
 export interface PatchFacts {
+  /** False for a robot without zstd. */
+  readonly hasZstd: boolean;
   /** Versions of which a whole release is installed. */
   readonly bases: readonly string[];
   readonly failures: MachineState['deltaFailures'];
@@ -26,14 +28,15 @@ export interface PatchFacts {
 export function patchFacts(
   { deltaFailures: failures }: MachineState,
   slots: { active: string | null; rollback: string | null },
+  hasZstd: boolean,
 ): PatchFacts {
   const bases = [slots.active, slots.rollback].filter((version) => version !== null);
-  return { bases, failures };
+  return { hasZstd, bases, failures };
 }
 
 /**
  * The deltas of a rollout that this robot could try, in the order of the manifest. [P-12.3]
- * @param facts null for a robot that cannot patch
+ * @param facts null for a robot that takes no deltas
  */
 export function offersOf(
   manifest: Manifest,
@@ -44,16 +47,17 @@ export function offersOf(
   if (facts === null || tarSha256 === undefined || tarBytes === undefined) return [];
   const failed = facts.failures.some((one) => one.payloadSha256 === manifest.payload_sha256);
   if (failed) return [];
-  return manifest.deltas.flatMap((delta) => {
+  const readable = manifest.deltas.filter(({ coding }) => coding === 'add' || facts.hasZstd);
+  return readable.flatMap((delta) => {
     const artifact = artifacts.find(
       ({ kind, sha256, size }) =>
         kind === 'zstd-patch' && sha256 === delta.sha256 && size === delta.size,
     );
     if (!artifact || !facts.bases.includes(delta.from_version)) return [];
     const from = { fromVersion: delta.from_version, fromTarSha256: delta.from_tar_sha256 };
-    const { sha256, size: bytes } = delta;
+    const { coding, sha256, size: bytes } = delta;
     const { chunk_size: chunkBytes, chunk_index: chunkIndex } = artifact;
-    return [{ ...from, tarSha256, tarBytes, sha256, bytes, chunkBytes, chunkIndex }];
+    return [{ ...from, coding, tarSha256, tarBytes, sha256, bytes, chunkBytes, chunkIndex }];
   });
 }
 
@@ -87,7 +91,8 @@ export function rankRoutes(
 
 /** Additional disk that a delta needs while it is applied, compared with the full payload. */
 export function scratchBytesOf(delta: DeltaOffer | null): number {
-  return delta === null ? 0 : delta.tarBytes + LIMITS.deltaDictionaryBytesMax;
+  if (delta === null) return 0;
+  return delta.tarBytes + (delta.coding === 'zstd' ? LIMITS.deltaDictionaryBytesMax : 0);
 }
 
 /**

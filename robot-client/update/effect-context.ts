@@ -6,6 +6,7 @@ import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { InterlockRules } from '../local/interlock.ts';
 import type { Cleaned } from './clean-up.ts';
+import type { Leases } from '../local/ready-lease.ts';
 import type { DownloadInput, PullLink } from './download.ts';
 import type { ModuleContext } from './module-strategy.ts';
 import type { MachineState } from './state.ts';
@@ -41,6 +42,8 @@ export interface EffectContext extends ModuleContext {
   onWaiting(reason: string | null, wakeAtMs: number | null): void;
   /** Last answer of the application on POST /ready; null when there is none. */
   readySaid(): { ready: boolean; reason: string } | null;
+  /** Ready leases of the application; left out where none can be held. */
+  readonly leases?: Leases | undefined;
   /** Resolves when the application confirms on the local socket. */
   readonly confirmed: Promise<void>;
 }

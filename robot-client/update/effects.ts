@@ -51,7 +51,7 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
     case 'askReady':
       return orRefused(on, () => askReady(effect.job, on));
     case 'swap':
-      return swap(effect.job, on);
+      return swap(effect.job, effect.isAgain, on);
     case 'probe':
       return probe(effect.job, on);
     case 'awaitSet':
@@ -160,9 +160,9 @@ async function verify(job: Job, on: EffectContext): Promise<MachineEvent> {
 
 /** The delta's counterpart of `verify`: what comes out is what the release key signed. */
 async function patch(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const { disk, layout, signal, trust, patchProgram: program } = on;
+  const { disk, layout, signal, trust, patchProgram: program = null } = on;
   const { delta } = job;
-  if (!delta || !program) throw new DroverError('ZSTD_MISSING', `patch ${job.version}: no zstd`);
+  if (!delta) throw new TypeError('patch: the job has no delta');
   verifyBundle({ ...jobBytes(job), trust });
   const base = await openBase(disk, layout, delta);
   if (!base) {
@@ -218,6 +218,8 @@ async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { version } = job;
   // No window closes between two components of a set.
   const isUrgent = job.emergency || on.set?.isHeld === true;
+  const strategy = strategyNamed(job.strategy, on);
+  await strategy.prepare(job, version);
   for (let isHashed = false; ; isHashed = true) {
     const problem = await ready(job, on, { what: `swap to ${version}`, isUrgent, kind: 'swap' });
     if (problem) return { kind: 'refused', problem };
@@ -228,5 +230,6 @@ async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
     if (isHashed || lookedMs() < LIMITS.readyHoldsMs) break;
   }
   const slots = await assertSwappable(on.disk, on.layout);
-  return { kind: 'ready', ...(await wayBackFrom(on.disk, on.layout, slots)) };
+  const holders = on.leases?.holders ?? [];
+  return { kind: 'ready', holders, ...(await wayBackFrom(on.disk, on.layout, slots)) };
 }

@@ -162,6 +162,8 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     healthTimeoutMs: LIMITS.healthTimeoutMsDefault,
     previousVersion,
     leftVersion: null,
+    leaseHolders: [],
+    leaseLosses: 0,
     startedAtMs: now,
     boots: 0,
     bootCounted: false,

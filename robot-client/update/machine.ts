@@ -13,7 +13,7 @@ import type { Phase } from '../../shared/formats/messages.ts';
 import { blockOf } from './blocks.ts';
 import { counted, wellAgain } from './probation.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
-import { retryAfter, stuckWaitMs } from './retry.ts';
+import { retryAfter, stuckWaitMs, reliedOn, withLoss, type LeaseLost } from './retry.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
 import {
   isLostJob,
@@ -32,7 +32,7 @@ export const TABLE = {
   verifying:    { intact: 'staging', corrupt: 'downloading', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
   staging:      { staged: 'waiting', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
   waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
-  swapping:     { swapped: 'probation', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
+  swapping:     { swapped: 'probation', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
   probation:    { well: 'probation', healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
   rolling_back: { rolled_back: 'idle', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
   stuck:        { retried: 'rolling_back', offered: 'checking', power_returned: 'stuck' },
@@ -57,7 +57,8 @@ export type MachineEvent =
   | { readonly kind: 'recalled'; readonly problem: Problem; readonly by?: readonly string[] }
   /** With the delta that is to be taken; without one it is the full payload. */
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
-  | ({ readonly kind: 'ready' } & WayBack)
+  | ({ readonly kind: 'ready'; readonly holders?: readonly string[] } & WayBack)
+  | LeaseLost
   /** With the version that runs again, when it is not the one of the job. */
   | { readonly kind: 'rolled_back'; readonly to?: string | null }
   | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }
@@ -81,7 +82,8 @@ export type Effect =
   | { readonly kind: 'verify'; readonly job: Job }
   | { readonly kind: 'stage'; readonly job: Job }
   | { readonly kind: 'askReady'; readonly job: Job }
-  | { readonly kind: 'swap'; readonly job: Job }
+  /** `isAgain`: an agent that ran before may have stopped or switched something. */
+  | { readonly kind: 'swap'; readonly job: Job; readonly isAgain: boolean }
   | { readonly kind: 'probe'; readonly job: Job }
   /** Of a set: waits until all are as far, then asks `health` once more, or confirms. */
   | { readonly kind: 'awaitSet'; readonly job: Job }
@@ -107,7 +109,7 @@ export function step(state: MachineState, event: MachineEvent, now: EpochMs): St
     throw new TypeError(`machine: event ${event.kind} cannot happen in phase ${state.phase}`);
   }
   const next = count({ ...remember(state, event, now), phase });
-  return { state: next, effects: effectsOf(next) };
+  return { state: next, effects: effectsOf(next, event.kind === 'power_returned') };
 }
 
 /** The event of a start of `recover` or of the agent, given the counted boots. */
@@ -181,7 +183,9 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'delta_failed':
       return withoutDelta(state, event.problem);
     case 'ready':
-      return job ? { ...state, job: { ...job, ...wayBackIn(event) } } : state;
+      return job ? { ...state, job: { ...job, ...wayBackIn(event), ...reliedOn(event) } } : state;
+    case 'lease_lost':
+      return noted(withLoss(state, event), event.problem, now);
     case 'corrupt':
       return noted(
         job ? { ...state, job: { ...job, corruptCount: job.corruptCount + 1 } } : state,
@@ -317,6 +321,7 @@ function mayRetry(problem: Problem): boolean {
 /** Causes that do not concern the version: it may be tried again. */
 const NOBODYS_FAULT: readonly string[] = [
   'SWAP_FAILED',
+  'READY_LEASE_LOST',
   'BOOT_NOT_COUNTED',
   'RELEASE_DAMAGED',
   'RELEASE_LOST',
@@ -356,7 +361,7 @@ function ended(state: MachineState, problem: Problem, now: EpochMs, again: boole
   return { ...after, retry: retryAfter(state.retry, payloadSha256, now) };
 }
 
-function effectsOf(state: MachineState): readonly Effect[] {
+function effectsOf(state: MachineState, isAgain: boolean): readonly Effect[] {
   const { job, phase } = state;
   if (phase === 'idle') return [{ kind: 'cleanUp' }, { kind: 'settle' }];
   if (!job) throw new TypeError(`machine: phase ${phase} without a job`);
@@ -372,7 +377,7 @@ function effectsOf(state: MachineState): readonly Effect[] {
     case 'waiting':
       return [{ kind: 'askReady', job }];
     case 'swapping':
-      return [{ kind: 'swap', job }];
+      return [{ kind: 'swap', job, isAgain }];
     case 'probation':
       return [{ kind: job.health === 'unasked' ? 'probe' : 'awaitSet', job }];
     case 'rolling_back':

@@ -6,13 +6,21 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { moduleStrategy, ATOMIC_SWAP, moduleOf } from '../../shared/formats/apply-strategy.ts';
+import { base64ToBytes } from '../../shared/crypto/bytes.ts';
+import {
+  moduleStrategy,
+  ATOMIC_SWAP,
+  fitsMachine,
+  moduleOf,
+} from '../../shared/formats/apply-strategy.ts';
+import { parseManifest } from '../../shared/formats/manifest.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { moduleFolder, releaseFolder, type Layout } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
+import { checkRelease } from '../install/seal-check.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
@@ -35,6 +43,8 @@ export interface ModuleContext {
    * `moduleTimeoutMsDefault`.
    */
   readonly moduleTimeoutMs?: number | undefined;
+  /** Names of this machine; left out where they are not known. */
+  readonly facts?: { readonly compatible?: readonly string[] | undefined } | undefined;
   /** Wait between two attempts in ms; default `healthIntervalMs`. */
   readonly healthIntervalMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -42,6 +52,9 @@ export interface ModuleContext {
 
 const DIFFERS_HINT =
   'it ended with 0 and what runs is another version: mend the module, or the bundle, and publish a higher version';
+const MOVED_HINT =
+  'the disk, or --compatible, is of another machine: put it back, or publish a bundle for this machine';
+const ABSENT: HookResult = { kind: 'absent' };
 const ASKS: readonly Verb[] = ['probe', 'version'];
 
 export class ModuleStrategy implements ApplyStrategy {
@@ -62,8 +75,17 @@ export class ModuleStrategy implements ApplyStrategy {
     await this.#must('stage', await this.#beforeSwap(target));
   }
 
+  /** Hashes the release: a module writes its bytes to hardware, where a wrong bit is not seen. */
+  async prepare(target: ApplyTarget, to: string | null): Promise<void> {
+    this.#assertThisMachine(target);
+    const { modules = NO_MODULES } = this.#on;
+    if (!(await modules.has(this.#module))) throw this.#failure('switch', target, ABSENT);
+    if (to !== null) await assertWhole(this.#on, to);
+  }
+
   /** @throws DroverError MODULE_…, also when the module then reports another version */
   async switchTo(target: ApplyTarget): Promise<void> {
+    this.#assertThisMachine(target);
     await this.#must('switch', target);
     await this.#assertRuns(target, target.version);
   }
@@ -96,6 +118,7 @@ export class ModuleStrategy implements ApplyStrategy {
   async revert(target: ApplyTarget, to: string | null): Promise<void> {
     // No other version can boot, so this one stays, and has to run.
     if (to === target.version) return await this.switchTo(target);
+    this.#assertThisMachine(target);
     await this.#must('revert', { ...target, previousVersion: to });
     // A release that another strategy applied is unknown to the module, so it cannot report it.
     const { disk, layout } = this.#on;
@@ -155,11 +178,28 @@ export class ModuleStrategy implements ApplyStrategy {
 
   async #must(verb: Verb, target: ApplyTarget, failed: ErrorCode = 'MODULE_FAILED'): Promise<void> {
     const { result } = await this.#run(verb, target);
-    if (result.kind === 'ok') return;
-    const code = codeOf(result, failed);
-    const what = `${verb} ${target.version} by module ${this.#module}`;
+    if (result.kind !== 'ok') throw this.#failure(verb, target, result, failed);
+  }
+
+  #failure(
+    verb: Verb,
+    { version }: ApplyTarget,
+    result: HookResult,
+    failed: ErrorCode = 'MODULE_FAILED',
+  ): DroverError {
     const why = result.kind === 'absent' ? 'this robot does not have it' : describeHook(result);
-    throw new DroverError(code, `${what}: ${why}`);
+    const what = `${verb} ${version} by module ${this.#module}`;
+    return new DroverError(codeOf(result, failed), `${what}: ${why}`);
+  }
+
+  /** A disk may have been moved into another machine since the release was taken. */
+  #assertThisMachine({ version, manifest }: ApplyTarget): void {
+    const { compatible } = this.#on.facts ?? {};
+    const want = manifest === undefined ? null : machinesOf(manifest);
+    if (want === null || fitsMachine(want, compatible)) return;
+    const counts = `(got ${inNames(want)}, want ${inNames(compatible ?? [])})`;
+    const message = `apply ${version} by module ${this.#module}: for another machine ${counts}`;
+    throw new DroverError('COMPATIBLE_WRONG', message, { hint: MOVED_HINT });
   }
 
   async #run(
@@ -184,6 +224,25 @@ export class ModuleStrategy implements ApplyStrategy {
     const longMs = this.#on.moduleTimeoutMs ?? LIMITS.moduleTimeoutMsDefault;
     return ASKS.includes(verb) ? Math.min(longMs, LIMITS.moduleAskMs) : longMs;
   }
+}
+
+const inNames = (names: readonly string[]): string => names.join(' or ') || 'no name';
+
+/** Names of the machines that a release is for; null where its manifest is not known. */
+function machinesOf(manifest: string): readonly string[] | null {
+  return nullIfRefused(() => {
+    const bytes = base64ToBytes(manifest);
+    return bytes && parseManifest(bytes).compatible;
+  });
+}
+
+/** A release without a seal passes: nothing tells what its bytes were. */
+async function assertWhole({ disk, layout }: ModuleContext, version: string): Promise<void> {
+  const input = { version, tree: releaseFolder(layout, version), known: new Set<string>() };
+  const found = await checkRelease(disk, layout, { ...input, mayHash: () => true });
+  if (found.kind === 'whole' || found.kind === 'unknown') return;
+  const why = found.kind === 'absent' ? 'it is gone' : `${found.path}: ${found.why}`;
+  throw new DroverError('RELEASE_DAMAGED', `apply ${version}: ${why}`);
 }
 
 const inWords = (version: string | null): string => version ?? 'nothing';

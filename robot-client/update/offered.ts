@@ -23,7 +23,9 @@ export interface Offered {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly component: string;
   readonly trust: TrustRoot;
-  /** Null on a robot without one. */
+  /** True when it is left out. */
+  readonly takesDeltas?: boolean | undefined;
+  /** Null on a robot without zstd. */
   readonly patchProgram?: PatchProgram | null | undefined;
   readonly state: MachineState;
   readonly slots: Slots;
@@ -45,9 +47,14 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
     blocked: blockedOf(standing(state, trust)),
     highest: state.highest,
     ran: state.ran,
-    patching: on.patchProgram
-      ? patchFacts(state, { active: version, rollback: versionOf(slots.rollback) })
-      : null,
+    patching:
+      on.takesDeltas !== false
+        ? patchFacts(
+            state,
+            { active: version, rollback: versionOf(slots.rollback) },
+            Boolean(on.patchProgram),
+          )
+        : null,
     ...heard,
     joined: state.job?.rollout ?? null,
     others: othersOf(on),

@@ -5,6 +5,7 @@
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
+import { unpackBrotli } from '../../shared/io/brotli.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { applyPatch, type PatchInput } from '../../shared/transfer/patch-apply.ts';
 import { dictionaryFile, patchFile, tarFile } from '../install/layout.ts';
@@ -55,6 +56,7 @@ async function makeTar(run: PatchRun, patch: DiskFile): Promise<void> {
       makeDictionary: () => disk.open(dictionaryPath, 'create', 0o600),
       dictionaryPath,
       program,
+      unpack: unpackBrotli,
       signal,
     });
     await tar.sync();

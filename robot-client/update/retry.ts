@@ -4,6 +4,7 @@
  * the past and jump when the network is there. Sans-I/O.
  */
 
+import type { Problem } from '../../shared/base/errors.ts';
 import { backoffMs } from '../../shared/base/backoff.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -53,3 +54,33 @@ export function stuckWaitMs({ stuckCount }: Pick<Job, 'stuckCount'>): number {
   const bounds = { minMs: LIMITS.stuckRetryMsMin, maxMs: LIMITS.stuckRetryMsMax };
   return backoffMs(stuckCount, bounds, 0.5);
 }
+
+/** A swap that lost its ready lease before the switch. */
+export interface LeaseLost {
+  readonly kind: 'lease_lost';
+  readonly problem: Problem;
+  /** False when the lease was lost before the `stop` hook ran. */
+  readonly wasStopped: boolean;
+}
+
+/** The event of a lost lease: another wait, or a rollback that ends in a later attempt. */
+export function leaseFailure(
+  { job }: MachineState,
+  { problem, wasStopped }: Omit<LeaseLost, 'kind'>,
+): LeaseLost | { readonly kind: 'swap_failed'; readonly problem: Problem } {
+  const stops = (job?.leaseLosses ?? 0) + 1;
+  // A rollback starts the old version: that must not happen to one that still runs.
+  if (wasStopped && stops >= LIMITS.leaseStopsMax) return { kind: 'swap_failed', problem };
+  return { kind: 'lease_lost', problem, wasStopped };
+}
+
+export function withLoss(state: MachineState, { wasStopped }: LeaseLost): MachineState {
+  const { job } = state;
+  if (!job || !wasStopped) return state;
+  return { ...state, job: { ...job, leaseLosses: job.leaseLosses + 1 } };
+}
+
+/** The part of a job that an event `ready` fills in. */
+export const reliedOn = ({ holders = [] }: { readonly holders?: readonly string[] }) => ({
+  leaseHolders: [...holders],
+});

@@ -30,6 +30,8 @@ const problemSchema = z.object({ code: z.string(), message: z.string(), hint: z.
 
 /** A way to the payload from a release that is installed; every hash of it was signed. */
 const deltaOfferSchema = z.object({
+  /** Jobs of 0.1 have none. */
+  coding: z.enum(['zstd', 'add']).default('zstd'),
   fromVersion: versionSchema,
   fromTarSha256: sha256Schema,
   tarSha256: sha256Schema,
@@ -78,6 +80,10 @@ const jobSchema = z.object({
    * The release of `active` instead, when that lost files and `previousVersion` did not; else null.
    */
   leftVersion: versionSchema.nullable().default(null),
+  /** Callers whose ready lease the swap relies on; empty for none. */
+  leaseHolders: z.array(z.string()).max(LIMITS.readyHoldersMax).default([]),
+  /** Stops of this update that lost their ready lease. */
+  leaseLosses: sizeSchema.default(0),
   startedAtMs: sizeSchema,
   /** Boots and agent starts since the swap without a confirmation. */
   boots: sizeSchema,
@@ -298,6 +304,8 @@ export function makeJob(input: {
     healthTimeoutMs: Math.max(timeoutMs, leastMs),
     previousVersion: null,
     leftVersion: null,
+    leaseHolders: [],
+    leaseLosses: 0,
     startedAtMs: input.now,
     boots: 0,
     bootCounted: false,

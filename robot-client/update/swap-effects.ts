@@ -5,6 +5,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../shared/base/backoff.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { noteConfirmed } from '../install/confirmed-mark.ts';
@@ -20,6 +21,16 @@ import type { EffectContext } from './effect-context.ts';
 import { hookOf, hookTimeoutOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { onTrial } from './probation.ts';
+import {
+  assertStarted,
+  hasSwitched,
+  leftBy,
+  stopWhileHeld,
+  undoSwitch,
+  whileHeld,
+  type LeaseLoss,
+} from './lease-guard.ts';
+import { leaseFailure } from './retry.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';
@@ -27,7 +38,7 @@ import { returnFrom } from './way-back.ts';
 import { untilReady, type ReadyInput } from '../local/until-ready.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
-const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|MODULE_)/;
+const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|MODULE_)/;
 
 /**
  * Asks whether the component may be stopped, and waits for it.
@@ -52,22 +63,16 @@ export async function ready(
   });
 }
 
-export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
+export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promise<MachineEvent> {
   try {
     const slots = await readSlots(on.disk, on.layout);
     const isDone = versionOf(slots.active) === job.version;
     if (!isDone) assertOwnSlots(slots);
-    const leaves = job.leftVersion ?? job.previousVersion;
-    if (!isDone && leaves !== null) {
-      const stopped = await hookOf(job, on, 'stop', leaves);
-      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-        throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
-      }
-    }
-    if (!isDone) {
-      await assertStaged(on.disk, on.layout, { version: job.version, mayHash: () => false });
-    }
     const strategy = await strategyOf(job, on);
+    // Asked in `waiting` too; after a power cut the disk may be in another machine.
+    await strategy.prepare(job, null);
+    const lost = isDone ? null : await stopForSwap(job, isAgain, on);
+    if (lost) return await standDown(job, { ...lost, isAgain }, on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
     return { kind: 'swapped' };
@@ -79,6 +84,45 @@ export async function swap(job: Job, on: EffectContext): Promise<MachineEvent> {
     const problem = toProblem(new DroverError('SWAP_FAILED', `swap to ${job.version}: ${message}`));
     return { kind: 'swap_failed', problem };
   }
+}
+
+/** Stops what runs and checks what is to run, under the leases of the job. */
+async function stopForSwap(
+  job: Job,
+  isAgain: boolean,
+  on: EffectContext,
+): Promise<LeaseLoss | null> {
+  const { leaseHolders: holders, version } = job;
+  const relied = { holders, what: `swap to ${version}` };
+  const isSwitched =
+    isAgain && holders.length > 0 && (await hasSwitched(await strategyOf(job, on), job));
+  return await stopWhileHeld(on, { ...relied, isSwitched }, async () => {
+    const leaves = leftBy(job);
+    if (leaves !== null) {
+      const stopped = await hookOf(job, on, 'stop', leaves);
+      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
+        throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
+      }
+    }
+    await assertStaged(on.disk, on.layout, { version, mayHash: () => false });
+  });
+}
+
+/** The old version goes on; after a restart it may have been stopped, or be half replaced. */
+async function standDown(
+  job: Job,
+  lost: LeaseLoss & { readonly isAgain: boolean },
+  on: EffectContext,
+): Promise<MachineEvent> {
+  if (lost.isAgain) await undoSwitch(on, await strategyOf(job, on), job);
+  const { problem } = lost;
+  const wasStopped = lost.wasStopped || lost.isAgain;
+  const event = leaseFailure(on.state(), { problem, wasStopped });
+  const leaves = leftBy(job);
+  if (event.kind === 'lease_lost' && wasStopped && leaves !== null) {
+    assertStarted(leaves, await hookOf(job, on, 'start', leaves));
+  }
+  return event;
 }
 
 export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
@@ -103,7 +147,7 @@ async function confirm(
   on: EffectContext,
   strategy: ApplyStrategy,
 ): Promise<MachineEvent> {
-  const unconfirmed = await problemOf(on, () => strategy.confirm(job));
+  const unconfirmed = await stepProblem(on, () => strategy.confirm(job));
   if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
   await noteConfirmed(on.disk, on.layout, job.version);
   return { kind: 'healthy' };
@@ -117,38 +161,44 @@ async function probeFrom(
 ): Promise<{ readonly strategy: ApplyStrategy; readonly outcome: Outcome }> {
   let strategy: ApplyStrategy = BY_LINK_ALONE;
   // A person may have changed the robot since the swap: the version on probation has to run.
-  const unsettled = await problemOf(on, async () => {
+  const unsettled = await stepProblem(on, async () => {
     strategy = await strategyOf(job, on);
     await strategy.resume(job);
   });
   if (unsettled) return { strategy, outcome: { kind: 'unhealthy', problem: unsettled } };
-  const health = async (timeoutMs: number): Promise<HookResult> => {
+  const health = async (held: EffectContext, timeoutMs: number): Promise<HookResult> => {
     const verified = await strategy.verify(job, timeoutMs);
     if (verified.kind !== 'ok' && verified.kind !== 'absent') {
       return { ...verified, output: `verify of ${job.strategy}: ${verified.output}` };
     }
-    const asked = await hookOf(job, on, 'health', job.version, timeoutMs);
+    const asked = await hookOf(job, held, 'health', job.version, timeoutMs);
     return asked.kind === 'absent' ? verified : asked;
   };
-  const outcome = await startAndProbe({
-    version: job.version,
-    healthTimeoutMs: job.healthTimeoutMs,
-    healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
-    hookTimeoutMs: hookTimeoutOf(on),
-    signal: on.signal,
-    confirmed: on.confirmed,
-    readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
-    runHook: async (name, timeoutMs) => {
-      if (name === 'health') return await health(timeoutMs);
-      if (from === 'health') return { kind: 'absent' };
-      return await hookOf(job, on, name, job.version, timeoutMs);
-    },
-  });
-  return { strategy, outcome };
+  const outcome = await whileHeld(job, on, (held) =>
+    startAndProbe({
+      version: job.version,
+      healthTimeoutMs: job.healthTimeoutMs,
+      healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
+      hookTimeoutMs: hookTimeoutOf(on),
+      signal: held.signal,
+      confirmed: on.confirmed,
+      readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
+      runHook: async (name, timeoutMs) => {
+        if (name === 'health') return await health(held, timeoutMs);
+        if (from === 'health') return { kind: 'absent' };
+        return await hookOf(job, held, name, job.version, timeoutMs);
+      },
+    }),
+  );
+  if (outcome.kind !== 'lost') return { strategy, outcome };
+  return { strategy, outcome: { kind: 'unhealthy', problem: outcome.problem } };
 }
 
 /** Runs a step. @returns null when the step did not fail */
-async function problemOf(on: EffectContext, run: () => Promise<void>): Promise<Problem | null> {
+export async function stepProblem(
+  on: EffectContext,
+  run: () => Promise<void>,
+): Promise<Problem | null> {
   try {
     await run();
     return null;
@@ -164,26 +214,24 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     const active = versionOf((await readSlots(on.disk, on.layout)).active);
     const wayBack = (): Promise<string | null> =>
       returnFrom(on.disk, on.layout, { job, active, failed: failedOf(on.state()) });
+    const strategy = await strategyOf(job, on);
     let to = await wayBack();
+    // Before the application is stopped: a module that is gone could not bring anything back.
+    await strategy.prepare(job, to);
     // A recall takes a working version back, so the robot may be in the middle of a task.
     const wasConfirmed = on.state().installed?.rollout === job.rollout;
     const isRecall = job.cause?.code === 'ROLLOUT_RECALLED' || (wasConfirmed && job.set !== null);
     const isTakenBack = isRecall && active === job.version;
-    if (isTakenBack) {
-      const what = `go back from ${job.version}`;
-      await ready(
-        job,
-        { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) },
-        { what, isUrgent: true, kind: 'rollback' },
-      );
-    }
     await on.set?.untilLaterAreBack(job, on);
-    const hasWaited = (await on.claim?.take('rollback', on, job.set?.id)) ?? false;
-    // The wait may have been long, so the way back is read again: nothing was stopped yet.
-    if (isTakenBack || hasWaited || job.set) to = await wayBack();
-    // A failed stop must not keep the robot on a bad version. The hook logs it.
-    if (active === job.version) await hookOf(job, on, 'stop', job.version);
-    const strategy = await strategyOf(job, on);
+    if (isTakenBack) {
+      to = await stopForRecall(job, wayBack, on);
+    } else {
+      // The wait may have been long, so the way back is read again: nothing was stopped yet.
+      const hasWaited = await on.claim?.take('rollback', on, job.set?.id);
+      if (hasWaited || job.set) to = await wayBack();
+      // A failed stop must not keep the robot on a bad version. The hook logs it.
+      if (active === job.version) await hookOf(job, on, 'stop', job.version);
+    }
     await strategy.revert(job, to);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
     if (to !== null) {
@@ -196,9 +244,47 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     return { kind: 'rolled_back', to };
   } catch (thrown) {
     on.signal.throwIfAborted();
-    const cause = toProblem(thrown);
-    const code = cause.code === 'RELEASE_DAMAGED' ? cause.code : 'ROLLBACK_FAILED';
-    return rollbackFailure(on.state(), toProblem(new DroverError(code, cause.message)));
+    return rollbackFailure(on.state(), rollbackProblem(toProblem(thrown)));
+  }
+}
+
+/** The hint of ROLLBACK_FAILED is about links; a module knows better what to repair. */
+function rollbackProblem({ code, message, hint }: Problem): Problem {
+  if (code === 'RELEASE_DAMAGED') return toProblem(new DroverError(code, message));
+  const isOfModule = code.startsWith('MODULE_') || code === 'COMPATIBLE_WRONG';
+  const said = isOfModule ? { hint: `${code}: ${hint}` } : {};
+  return toProblem(new DroverError('ROLLBACK_FAILED', message, said));
+}
+
+/**
+ * Stops a recalled version when the robot is ready, and while its leases hold. One that is lost in
+ * the middle starts the version again, and the robot is asked again after a wait.
+ * @returns the way back, read after the last wait
+ */
+async function stopForRecall(
+  job: Job,
+  wayBack: () => Promise<string | null>,
+  on: EffectContext,
+): Promise<string | null> {
+  const what = `go back from ${job.version}`;
+  const asking = { ...on, interlock: patient(on.interlock ?? ALWAYS_OPEN) };
+  // Each of these stops takes a working application away for nothing.
+  const bounds = { minMs: asking.interlock.readyIntervalMs, maxMs: LIMITS.retryDelayMsMax };
+  for (let nth = 0; ; nth += 1) {
+    await ready(job, asking, { what, isUrgent: true, kind: 'rollback' });
+    const holders = on.leases?.holders ?? [];
+    await on.claim?.take('rollback', on);
+    const to = await wayBack();
+    const lost = await stopWhileHeld(on, { holders, what }, async () => {
+      // A failed stop must not keep the robot on a bad version. The hook logs it.
+      await hookOf(job, on, 'stop', job.version);
+    });
+    if (lost === null) return to;
+    if (lost.wasStopped) await hookOf(job, on, 'start', job.version);
+    on.claim?.release();
+    const waitMs = backoffMs(nth, bounds, 0.5);
+    on.onWaiting(`${lost.problem.message} (${lost.problem.code})`, on.now() + waitMs);
+    await sleep(waitMs, undefined, { signal: on.signal });
   }
 }
 

@@ -39,7 +39,7 @@ export interface RobotFacts {
   readonly joined: string | null;
   /** The robot takes only bundles that this policy accepts as logged; null or absent for any. */
   readonly logPolicy?: LogPolicy | null;
-  /** Bases that it can patch from; null when it cannot patch. */
+  /** Bases that it can patch from; null when it takes no deltas. */
   readonly patching?: PatchFacts | null;
   /** The other components of this robot; null for one that cannot be read now. */
   readonly others?: ReadonlyMap<string, OtherFacts | null>;

@@ -42,6 +42,11 @@ export const MODULE_CODES = {
     'it is brought to what active names by itself, when the robot is ready; find out who changed what the module looks after',
     'later',
   ),
+  MODULE_START_FAILED: refused(
+    'operator',
+    'the application was stopped while a module was brought to what active names, and its start hook fails: mend the hook (its output is in the report); it is tried again by itself',
+    'later',
+  ),
   MODULE_UNKNOWN: refused(
     'operator',
     'run the module with the word version on the robot: it has to say what runs; it is asked again by itself',

@@ -6,6 +6,7 @@
  */
 
 import { BOOT_CODES } from './error-catalogue-boot.ts';
+import { ENROLMENT_CODES } from './error-catalogue-enrolment.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
 import { MODULE_CODES } from './error-catalogue-modules.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
@@ -326,6 +327,12 @@ export const CATALOGUE = {
     'say it again after the time in the message; the drover command does so by itself',
     'later',
   ),
+  EVIDENCE_DIFFERS: {
+    fault: 'us',
+    retry: 'later',
+    exit: 1,
+    hint: 'report this with the line of the log; the pass was decided by the full computation, which every robot is counted for',
+  },
   ROLLOUT_FINAL: refused('operator', 'publish a fixed version: what was stopped stays stopped'),
   ROLLOUT_COMMAND_INVALID: refused('operator', 'drover rollout status ID says what it waits for'),
   APPROVAL_TOO_EARLY: refused(
@@ -394,6 +401,11 @@ export const CATALOGUE = {
   READY_DEADLINE: refused(
     'operator',
     'see what kept the robot busy as the message says it: its hook ready or POST /ready; a longer --ready-deadline waits longer; it is tried again by itself',
+    'later',
+  ),
+  READY_LEASE_LOST: refused(
+    'operator',
+    'the application that held the robot ready (POST /ready with hold_s) withdrew, or did not renew in time: give it a hold_s that is longer than the hook stop takes, or let a process renew that stop does not end; it is tried again by itself',
     'later',
   ),
   HOOK_TIMED_OUT: refused('operator', 'make the hook answer within its time-out', 'later'),
@@ -513,6 +525,10 @@ export const CATALOGUE = {
     'operator',
     'find out what writes into the release folder (find RELEASE -newer RELEASE/..): a release is never changed in place',
   ),
+  DELTA_MEMORY_SHORT: refused(
+    'operator',
+    'build on a machine with more memory free; robots without zstd take full payloads meanwhile',
+  ),
   DELTA_RESULT_WRONG: refused('peer', 'build the bundle again from the base that robots run'),
   DELTA_INTERRUPTED: refused(
     'operator',
@@ -550,6 +566,9 @@ export const CATALOGUE = {
 
   ...LOG_CODES,
 
+  // Enrolment
+  ...ENROLMENT_CODES,
+
   // Machines and modules
   ...MODULE_CODES,
 
@@ -557,6 +576,15 @@ export const CATALOGUE = {
   HTTP_UNAUTHORIZED: refused(
     'operator',
     'give a token of the credentials file: --token-file FILE or DROVER_TOKEN (drover rollout), Authorization: Bearer TOKEN (curl); drover-broker passwd --file FILE --user NAME --role ROLE makes one',
+  ),
+  SIGN_IN_REFUSED: refused(
+    'operator',
+    'type user name and password again, or leave the name empty and give a token; drover-broker passwd --file FILE --user NAME --role ROLE gives new ones',
+  ),
+  SIGN_IN_LIMITED: refused(
+    'operator',
+    'wait as long as the message names, or sign in from another address; nothing else is locked',
+    'later',
   ),
   CONNECTIONS_FULL: refused('operator', 'too many at once: try again in a moment', 'later'),
   ROBOT_ONLINE: refused(

@@ -18,6 +18,7 @@ export const LIMITS = {
   capsMax: 16, // capabilities in one robot's state
   moduleNameLengthMax: 32, // characters in the name of a module: a file on the robot
   modulesMax: 16, // modules of one robot: its boards, containers and packages
+  modelCharsMax: 64, // model in a robot's state
   machineNameLengthMax: 64, // as the longest of the Linux device trees, with room
   machineNamesMax: 8, // names of one robot: a board, its maker's series, the chip
   compatibleMax: 16, // machines that one bundle is for: it must fit into an announcement
@@ -82,6 +83,9 @@ export const LIMITS = {
   deltaCopyBytesMin: 128 * KiB, // zstd packs a shorter run as cheaply as a copy: one block of it
   deltaPlanBytesMax: 1 * MiB, // the plan at the head of a patch
   deltaBlockBytes: 64 * KiB, // dictionaries are gathered from blocks of this size
+  deltaAddDictionaryBytesMax: 128 * MiB, // what a piece may add to: a robot reads it from its disk
+  deltaAddFreshBytesMax: 128 * MiB, // what such a piece makes; both bound the memory of a build
+  deltaAddSpareBytes: 128 * MiB, // of a build for the rows and streams of such a piece
   zstdStderrBytesMax: 4 * KiB, // last output of zstd for the report
   zstdDecodeMsMax: 5 * MINUTE, // one piece, at 200 kB/s
   zstdEncodeMsMax: 60 * MINUTE, // one piece at level 19 on a build machine that is busy
@@ -181,9 +185,29 @@ export const LIMITS = {
   // between two checks of the file: a removed user is disconnected that soon
   credentialsLookMs: 1 * SECOND,
   credentialsBytesMax: 8 * MiB, // that many lines
+  enrolmentsMax: 20_000, // robots with a claim or a credential of theirs: as users of a file
+  enrolmentCallBytesMax: 8 * MiB, // one call of drover-broker enrol: that many lines
+  claimLifeMsDefault: 7 * DAY, // long enough to mount a delivery of robots
+  claimLifeMsMin: 1 * MINUTE,
+  claimLifeMsMax: 366 * DAY, // a claim is a key to the fleet in a drawer
+  claimTriesMs: 1 * MINUTE, // wrong claims are counted in spans of this
+  claimTriesMax: 20, // of one address in such a span: typing errors of a person
+  claimTryAddressesMax: 1_000, // addresses that are counted one by one; others share a count
+  enrolPollMs: 5 * SECOND, // a robot that waits for a person asks again after this
+  enrolWaitMsMax: 7 * DAY, // and no longer than this
   passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write
   passwordChecksMax: 2, // scrypt runs at once: Node has 4 threads, and the disk needs some of them
   passwordChecksQueueMax: 256, // logins that wait for one: 10 s of work, then they try again
+  pageSessionsMax: 1_000, // people signed in on the page of one broker
+  pageSessionsPerUserMax: 16, // of those: browsers of one person, or of a shift with one account
+  pageSessionMs: 12 * 60 * MINUTE, // then the secret is asked again: longer than a shift
+  pageSessionIdleMs: 60 * MINUTE, // after the page was closed; an open one asks every few seconds
+  signInSecretCharsMax: 1_024, // longer than any token or password
+  signInTriesMax: 5, // wrong attempts at one user from one address, before they wait
+  signInTryMs: 30 * SECOND, // until one more of them: 120 guesses an hour
+  signInTriesPerAddressMax: 20, // over all users: people behind one NAT, who all mistype
+  signInTryPerAddressMs: 3 * SECOND, // until one more of those
+  signInKeysMax: 10_000, // addresses and users that are counted: 2 MB
   robotsMax: 100_000, // robots in the registry, also those known only from retained messages
   requestsMax: 1_000, // package requests that the API can list
   eventStreamBufferBytesMax: 1 * MiB, // unread by one dashboard before it is dropped
@@ -204,6 +228,9 @@ export const LIMITS = {
   seqsPerTerm: 2 ** 24, // progress messages of one rollout under one leader
   keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not match reads them again
   reconcileIntervalMs: 2 * SECOND, // between two reconcile passes of the controller
+  indexSliceRobots: 1_000, // robots of one rollout that are counted at once: about 10 ms
+  indexCheckedRobots: 64, // robots at each pass whose counts are compared with the full computation
+  differenceCharsMax: 2_000, // in the log, of two results that differ
   controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
   examplesMax: 8, // robots named in a reason
   canaryReach: 4, // a wave opens over at most so many times min_canaries to find robots that are on
@@ -225,6 +252,8 @@ export const LIMITS = {
   countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
   judgedHoursMin: 0.01, // robot-hours: less than 36 s without a crash prove nothing about a version
   countedHoursMax: 24, // hours of work that one report can add
+  robotsPageMax: 1_000, // robots in one page, some 2 KiB each
+  rolloutRobotsPageMax: 500, // robots of a rollout in one answer: 200 KB
   historyPageMax: 500, // audit entries in one answer
   speakerCharsMax: 64, // name that a person gives of themselves
   apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
@@ -285,6 +314,13 @@ export const LIMITS = {
   imageBlockBytes: 256 * KiB, // of a system image in memory at once, in four buffers
   imageTarBytesMax: 64 * KiB, // of the tar around an image: headers, and the padding of GNU tar
   readyIntervalMs: 5 * SECOND, // a busy robot is asked again after this
+  readyHoldMsMin: 1 * SECOND, // shorter ready leases lapse with every pause of an application
+  readyHoldMsMax: 60 * MINUTE, // as hookTimeoutMsMax: a lease has to outlast the slowest stop hook
+  readyHoldersMax: 8, // callers that answer POST /ready by name: more for one component is a mistake
+  readyMarkBytesMax: 1 * KiB, // names of that many holders, of 64 characters each
+  readyRenewalsMin: 3, // renewals by the library in one lease: a lost one does no harm
+  leaseLookMs: 200, // between two checks of a lease after the switch, where its loss goes back
+  leaseStopsMax: 3, // stops of one update that lost their lease: after that it waits like a failure
   windowsMax: 16, // maintenance windows of a robot: a week has fewer shifts than this
   windowLookMs: MINUTE, // between two checks of a closed window: the clock may be corrected
   stuckRetryMsMin: 5 * MINUTE, // a failed rollback is tried again after this: disks come back
@@ -465,6 +501,14 @@ assertRelation(
 assertRelation(
   LIMITS.leaseSettleMs * 2 < LIMITS.leaseMsMin,
   'a claim must settle long before another may be made',
+);
+assertRelation(
+  LIMITS.readyHoldMsMax >= LIMITS.hookTimeoutMsMax,
+  'a ready lease must be able to cover the stop hook, which ends the application that renews it',
+);
+assertRelation(
+  LIMITS.readyHoldersMax * 68 + 16 <= LIMITS.readyMarkBytesMax,
+  'the mark must hold the names of all holders',
 );
 assertRelation(
   LIMITS.presenceSilenceMs >= 2 * LIMITS.reportHeartbeatMs,

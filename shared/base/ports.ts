@@ -84,6 +84,12 @@ export interface PrunableChunkStore extends WritableChunkStore {
   readonly chunksStored: number;
 }
 
+/**
+ * Unpacks a stream while it is read, no further than its user asks for, in memory of one window.
+ * The stream that it returns throws DroverError DELTA_INVALID for one that is damaged or cut short.
+ */
+export type Unpacker = (packed: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+
 /** A program that unpacks one frame of a delta. Its output is only bytes, and these are hashed. */
 export interface PatchProgram {
   /**

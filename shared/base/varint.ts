@@ -6,7 +6,7 @@
 
 const GROUP = 128;
 /** 2^53 needs eight groups of seven bits. */
-const GROUPS_MAX = 8;
+export const VARINT_GROUPS_MAX = 8;
 
 export class VarintWriter {
   readonly #bytes: number[] = [];
@@ -42,6 +42,11 @@ export class VarintReader {
     this.#bad = bad;
   }
 
+  /** Bytes that were read. */
+  get taken(): number {
+    return this.#at;
+  }
+
   get isAtEnd(): boolean {
     return this.#at === this.#bytes.byteLength;
   }
@@ -49,7 +54,7 @@ export class VarintReader {
   take(): number {
     let value = 0;
     let scale = 1;
-    for (let group = 0; group < GROUPS_MAX; group += 1) {
+    for (let group = 0; group < VARINT_GROUPS_MAX; group += 1) {
       const byte = this.#bytes[this.#at];
       if (byte === undefined) throw this.#bad();
       this.#at += 1;

@@ -22,13 +22,20 @@ export const COSIGNATURES_FILE = 'cosignatures.sig';
 /** Proof that the log holds the manifest. It is made after the signature, which does not cover it. */
 export const LOG_PROOF_FILE = 'log.tlog-proof';
 export const DELTAS_FOLDER = 'deltas';
-export const deltaPartName = (fromVersion: string): string => `${DELTAS_FOLDER}/${fromVersion}.zst`;
+const DELTA_SUFFIXES = { zstd: 'zst', add: 'add' } as const;
+
+export function deltaPartName(delta: {
+  readonly from_version: string;
+  readonly coding: keyof typeof DELTA_SUFFIXES;
+}): string {
+  return `${DELTAS_FOLDER}/${delta.from_version}.${DELTA_SUFFIXES[delta.coding]}`;
+}
 
 export const COSIGNATURES_BYTES_MAX = (LIMITS.signaturesMax - 1) * SIGNATURE_BYTES;
 
-/** True for the names a bundle may hold; `deltas/<from-version>.zst` and attachments among them. */
+/** True for the names a bundle may hold; `deltas/<from-version>.zst` and `.add` and attachments among them. */
 export function isPartName(name: string): boolean {
-  const delta = /^deltas\/([^/]+)\.zst$/.exec(name)?.[1];
+  const delta = /^deltas\/([^/]+)\.(?:zst|add)$/.exec(name)?.[1];
   if (delta !== undefined) return isVersion(delta);
   return (
     [MANIFEST_FILE, PAYLOAD_FILE, SIGNATURE_FILE, COSIGNATURES_FILE].includes(name) ||

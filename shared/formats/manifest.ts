@@ -36,7 +36,7 @@ const imageSchema = z.object({
 });
 
 /** [P-3.1] [P-3.2] */
-const manifestSchema = z.object({
+const fieldsSchema = z.object({
   version: versionSchema,
   min_current_version: versionSchema,
   target_arch: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'want a CPU name such as aarch64, or any'),
@@ -52,6 +52,8 @@ const manifestSchema = z.object({
   /** Of a bundle whose payload is an image of a system slot. */
   image: imageSchema.optional(),
   deltas: z.array(deltaSchema).max(LIMITS.deltasMax).default([]),
+  /** [P-12.6] A list of their own: agents of 0.1 read `deltas` alone, and would try these. */
+  add_deltas: z.array(deltaSchema).max(LIMITS.deltasMax).default([]),
   /** Robots that run or ran versions up to this may come down to this release. */
   downgrade_from: versionSchema.optional(),
   /** Lower bounds for the health time-out and the gates of an announcement of this release. */
@@ -63,6 +65,22 @@ const manifestSchema = z.object({
     .refine((all) => new Set(all.map(({ kind }) => kind)).size === all.length, 'a kind twice')
     .default([]),
 });
+
+const manifestSchema = fieldsSchema
+  .refine(({ deltas, add_deltas: adds }) => deltas.length + adds.length <= LIMITS.deltasMax, {
+    path: ['add_deltas'],
+    error: `want at most ${LIMITS.deltasMax} with deltas`,
+  })
+  .transform(({ deltas, add_deltas: adds, ...fields }) => ({
+    ...fields,
+    deltas: [
+      ...deltas.map((delta) => ({ ...delta, coding: 'zstd' as const })),
+      ...adds.map((delta) => ({ ...delta, coding: 'add' as const })),
+    ],
+  }));
+
+/** One that may be applied to what a robot runs, whichever list it is in. */
+export type ManifestDelta = z.output<typeof manifestSchema>['deltas'][number];
 
 export type Manifest = z.output<typeof manifestSchema>;
 

@@ -141,7 +141,7 @@ const stateSchema = z.object({
   at: instantSchema,
   agent: z.string().max(64).default(''),
   arch: z.string().max(64).default(''),
-  model: z.string().max(64).default(''),
+  model: z.string().max(LIMITS.modelCharsMax).default(''),
   tags: tagsSchema.default([]),
   /** Optional abilities of this robot: `zstd-patch` for taking deltas. */
   caps: z.array(z.string().max(32)).max(LIMITS.capsMax).default([]),

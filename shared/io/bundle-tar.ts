@@ -104,7 +104,7 @@ export async function listParts(
   folder: string,
   manifest: Manifest,
 ): Promise<{ name: string; bytes: number }[]> {
-  const deltas = manifest.deltas.map((delta) => deltaPartName(delta.from_version));
+  const deltas = manifest.deltas.map(deltaPartName);
   const kinds = manifest.attachments.map(({ kind }) => kind).filter(isAttachmentKind);
   const attachments = kinds.map(attachmentPartName);
   const signed = [MANIFEST_FILE, SIGNATURE_FILE, COSIGNATURES_FILE, LOG_PROOF_FILE];

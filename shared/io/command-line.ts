@@ -21,6 +21,11 @@ export interface CommandLine {
   readonly main: Command | null;
   /** Options that may be given several times; every other one is refused the second time. */
   readonly lists: readonly string[];
+  /**
+   * Returns words to run in place of those that were refused, after it has told about it; null when
+   * the refusal stands. A refusal comes before anything is done.
+   */
+  inPlaceOf?(words: readonly string[], refusal: DroverError): readonly string[] | null;
 }
 
 /** Columns of `--help` on a wide terminal and in docs/cli.md. */
@@ -61,7 +66,14 @@ export async function runCommandLine(line: CommandLine): Promise<void> {
   await runProgram(line.program, async () => {
     const words = process.argv.slice(2);
     assertKnownCommand(words, line);
-    await parserOf(line, words).parseAsync();
+    try {
+      await parserOf(line, words).parseAsync();
+    } catch (thrown) {
+      const isUsage = thrown instanceof DroverError && thrown.code === 'USAGE';
+      const instead = isUsage ? line.inPlaceOf?.(words, thrown) : null;
+      if (!instead) throw thrown;
+      await parserOf(line, instead).parseAsync();
+    }
   });
 }
 

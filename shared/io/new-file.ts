@@ -31,15 +31,22 @@ export function assertNewFile(file: NewFile): void {
   if (lstatSync(file.path, { throwIfNoEntry: false })) throw fileExists(file);
 }
 
-/** @throws DroverError FILE_EXISTS, FILE_UNREADABLE; nothing is left behind then */
-export async function writeNewFile(file: NewFile, bytes: Uint8Array | string): Promise<void> {
+/**
+ * @param mode permission bits, of which the umask takes some
+ * @throws DroverError FILE_EXISTS, FILE_UNREADABLE; nothing is left behind then
+ */
+export async function writeNewFile(
+  file: NewFile,
+  bytes: Uint8Array | string,
+  mode = 0o644,
+): Promise<void> {
   const { path, what } = file;
   const failed = (cause: unknown): DroverError => {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return fileExists(file);
     const why = cause instanceof Error ? cause.message : String(cause);
     return new DroverError('FILE_UNREADABLE', `write ${what} ${path}: ${why}`, { cause });
   };
-  const handle = await open(path, 'wx', 0o644).catch((cause: unknown) => {
+  const handle = await open(path, 'wx', mode).catch((cause: unknown) => {
     throw failed(cause);
   });
   try {

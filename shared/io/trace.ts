@@ -66,6 +66,9 @@ class TraceFile {
 const { DROVER_TRACE: path = '' } = process.env;
 const file = path === '' ? null : new TraceFile(path);
 
+/** True when this process records its decisions. */
+export const isTracing = file !== null;
+
 /**
  * Decides, and records the decision.
  * @param name the first word is the name of the function in test/replay, a second one its subject

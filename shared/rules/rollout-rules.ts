@@ -77,6 +77,8 @@ export const hasTurn = (
 export interface Machine {
   readonly compatible?: readonly string[] | undefined;
   readonly modules?: readonly string[] | undefined;
+  /** Strategy that applied the release that runs; null or undefined when it is not known. */
+  readonly strategy?: string | null | undefined;
 }
 
 /** Reads these facts from a report. A robot that reports no modules has none. */
@@ -85,10 +87,15 @@ export const machineOf = (state: Pick<RobotState, 'caps' | 'compatible' | 'modul
   modules: state.modules ?? [],
 });
 
+/** A release that a module applied stays with it: another strategy would not stop the release. */
+const changesStrategy = (next: string | undefined, runs: string | null | undefined): boolean =>
+  next !== undefined && moduleOf(runs ?? '') !== null && runs !== next;
+
 export type Unfit =
   | 'ARCH_WRONG'
   | 'COMPATIBLE_WRONG'
   | 'MODULE_MISSING'
+  | 'STRATEGY_CHANGED'
   | 'RUNS_IT'
   | 'VERSION_REUSED'
   | 'NOT_NEWER'
@@ -114,6 +121,9 @@ export function unfitFor(
   const module = moduleOf(bundle.apply_strategy ?? '');
   if (module !== null && robot.modules?.includes(module) === false) return 'MODULE_MISSING';
   const { running } = robot;
+  if (running !== null && changesStrategy(bundle.apply_strategy, robot.strategy)) {
+    return 'STRATEGY_CHANGED';
+  }
   const below = isBelowHighest(bundle, robot) ? 'BELOW_HIGHEST' : null;
   // Nothing that is installed could be newer or too old; what was confirmed before counts on.
   if (running === null) return below;

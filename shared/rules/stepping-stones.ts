@@ -41,8 +41,8 @@ export function unfitNow(
   const { manifest } = offer;
   const { arch } = robot;
   const running = runningRelease(component);
-  const highest = component.highest_version;
-  const unfit = unfitFor(manifest, { arch, running, highest, ...machineOf(robot) });
+  const { highest_version: highest, strategy } = component;
+  const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machineOf(robot) });
   if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
   if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';
   return lacksLogProof(offer, robot) ? 'LOG_PROOF_MISSING' : unfit;

@@ -14,10 +14,13 @@ import {
   patchHeadBytes,
   rangeBytes,
   type HistoryRange,
+  type PatchCoding,
   type PatchPlan,
   type PatchSegment,
 } from './patch-plan.ts';
-import type { PatchProgram } from '../base/ports.ts';
+import type { PatchProgram, Unpacker } from '../base/ports.ts';
+import { unpackAdds } from './add-frame.ts';
+import { HistoryView } from './history-view.ts';
 
 const READ_BYTES = 256 * 1024;
 
@@ -39,7 +42,9 @@ export interface PatchInput {
   /** Creates a file at `path`; it is closed before the program gets it. */
   readonly makeDictionary: () => Promise<Writable & { close(): Promise<void> }>;
   readonly dictionaryPath: string;
-  readonly program: PatchProgram;
+  /** Null where there is no zstd: then only patches that add are applied. */
+  readonly program: PatchProgram | null;
+  readonly unpack: Unpacker;
   readonly signal: AbortSignal;
 }
 
@@ -84,7 +89,7 @@ class Patcher {
     const frames = plan.segments.reduce((sum, segment) => sum + segment.frameBytes, 0);
     let at = this.#input.patch.bytes - frames;
     for (const segment of plan.segments) {
-      await this.#makeSegment(segment, at);
+      await this.#makeSegment(plan.coding, segment, at);
       at += segment.frameBytes;
     }
     const got = this.#hash.digestHex();
@@ -94,19 +99,46 @@ class Patcher {
     throw new DroverError('DELTA_RESULT_WRONG', `apply delta: ${why}`);
   }
 
-  async #makeSegment(segment: PatchSegment, frameAt: number): Promise<void> {
-    const { program, patch, signal } = this.#input;
+  async #makeSegment(coding: PatchCoding, segment: PatchSegment, frameAt: number): Promise<void> {
     const steps = new StepWalk(segment, this);
     if (freshBytesOf(segment) > 0) {
-      const dictionary = await this.#writeDictionary(segment.dictionary);
-      await program.unpack({
-        dictionary,
-        frame: pieces(patch, { at: frameAt, bytes: segment.frameBytes }),
-        take: (piece) => steps.fresh(piece),
-        signal,
-      });
+      const take = (piece: Uint8Array): Promise<void> => steps.fresh(piece);
+      if (coding === 'zstd') await this.#unpackZstd(segment, frameAt, take);
+      else await this.#unpackAdds(segment, frameAt, take);
     }
     await steps.finish();
+  }
+
+  async #unpackZstd(
+    { dictionary: ranges, frameBytes }: PatchSegment,
+    frameAt: number,
+    take: (piece: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    const { program, patch, signal } = this.#input;
+    if (!program) throw new DroverError('ZSTD_MISSING', 'apply delta: there is no zstd here');
+    const dictionary = await this.#writeDictionary(ranges);
+    const frame = pieces(patch, { at: frameAt, bytes: frameBytes });
+    await program.unpack({ dictionary, frame, take, signal });
+  }
+
+  async #unpackAdds(
+    segment: PatchSegment,
+    frameAt: number,
+    take: (piece: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    const { patch, unpack, signal } = this.#input;
+    const { frameBytes } = segment;
+    const dictionary = new HistoryView(segment.dictionary, async (range, into) => {
+      let done = 0;
+      await this.#eachOf(range, async (piece) => {
+        into.set(piece, done);
+        done += piece.byteLength;
+      });
+    });
+    const read = ({ at, bytes }: HistoryRange): AsyncIterable<Uint8Array> =>
+      pieces(patch, { at: frameAt + at, bytes });
+    const freshBytes = freshBytesOf(segment);
+    await unpackAdds({ dictionary, freshBytes, frameBytes, read, unpack, signal, take });
   }
 
   async #writeDictionary(ranges: readonly HistoryRange[]): Promise<string | null> {

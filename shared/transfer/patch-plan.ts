@@ -34,7 +34,11 @@ export interface PatchSegment {
   readonly steps: readonly PatchStep[];
 }
 
+/** How fresh bytes are packed: frames of zstd, or additions to the dictionary (add-frame.ts). */
+export type PatchCoding = 'zstd' | 'add';
+
 export interface PatchPlan {
+  readonly coding: PatchCoding;
   readonly baseBytes: number;
   readonly targetBytes: number;
   readonly segments: readonly PatchSegment[];
@@ -43,8 +47,28 @@ export interface PatchPlan {
 /** One of the 16 magic numbers of skippable frames (RFC 8878, 3.1.2), little endian. */
 const SKIPPABLE_MAGIC = Uint8Array.of(0x5d, 0x2a, 0x4d, 0x18);
 const SIZE_BYTES = 4;
-/** Distinguishes our plan from other skippable frames, and gives its version. */
-const MARK = new TextEncoder().encode('drover-patch 1\n');
+/** Distinguishes our plan from other skippable frames, and names its coding. All are as long. */
+const MARKS: Readonly<Record<PatchCoding, Uint8Array>> = {
+  zstd: new TextEncoder().encode('drover-patch 1\n'),
+  add: new TextEncoder().encode('drover-patch 2\n'),
+};
+
+interface PieceBounds {
+  readonly freshBytes: number;
+  readonly dictionaryBytes: number;
+}
+
+/** Most that one segment may have. */
+export const PIECE_BOUNDS: Readonly<Record<PatchCoding, PieceBounds>> = {
+  zstd: {
+    freshBytes: LIMITS.deltaFreshBytesMax,
+    dictionaryBytes: LIMITS.deltaDictionaryBytesMax,
+  },
+  add: {
+    freshBytes: LIMITS.deltaAddFreshBytesMax,
+    dictionaryBytes: LIMITS.deltaAddDictionaryBytesMax,
+  },
+};
 
 /** Bytes of a patch that give the length of its head. */
 export const PATCH_LEAD_BYTES = SKIPPABLE_MAGIC.byteLength + SIZE_BYTES;
@@ -85,7 +109,7 @@ export function encodePatchHead(plan: PatchPlan): Uint8Array {
       copiedTo = copy.at + copy.bytes;
     }
   }
-  const body = concatBytes(MARK, out.bytes());
+  const body = concatBytes(MARKS[plan.coding], out.bytes());
   const size = new Uint8Array(SIZE_BYTES);
   new DataView(size.buffer).setUint32(0, body.byteLength, true);
   return concatBytes(SKIPPABLE_MAGIC, size, body);
@@ -112,9 +136,13 @@ export function patchHeadBytes(lead: Uint8Array): number {
 export function parsePatchHead(head: Uint8Array, patchBytes: number): PatchPlan {
   const body = head.subarray(PATCH_LEAD_BYTES);
   if (patchHeadBytes(head) !== head.byteLength) throw invalid('the plan is cut short');
-  if (!MARK.every((byte, at) => body[at] === byte)) throw invalid('the plan is of another kind');
-  const from = new VarintReader(body.subarray(MARK.byteLength), () => invalid('a bad number'));
-  const reading: Reading = { from, baseBytes: from.take(), madeBytes: 0, copiedTo: 0, copies: 0 };
+  const coding = codingOf(body);
+  const from = new VarintReader(body.subarray(MARKS[coding].byteLength), () =>
+    invalid('a bad number'),
+  );
+  const bounds = PIECE_BOUNDS[coding];
+  const start = { madeBytes: 0, copiedTo: 0, copies: 0 };
+  const reading: Reading = { from, bounds, baseBytes: from.take(), ...start };
   const targetBytes = from.take();
   if (Math.max(reading.baseBytes, targetBytes) > LIMITS.archiveBytesMax) {
     throw invalid(`tars too large (want at most ${LIMITS.archiveBytesMax} bytes)`);
@@ -126,11 +154,19 @@ export function parsePatchHead(head: Uint8Array, patchBytes: number): PatchPlan 
   const frames = segments.reduce((sum, segment) => sum + segment.frameBytes, 0);
   if (reading.madeBytes !== targetBytes) throw invalid('its steps do not make the target');
   if (head.byteLength + frames !== patchBytes) throw invalid('its frames are not the file');
-  return { baseBytes: reading.baseBytes, targetBytes, segments };
+  return { coding, baseBytes: reading.baseBytes, targetBytes, segments };
+}
+
+function codingOf(body: Uint8Array): PatchCoding {
+  const codings = Object.keys(MARKS) as PatchCoding[];
+  const found = codings.find((one) => MARKS[one].every((byte, at) => body[at] === byte));
+  if (found === undefined) throw invalid('the plan is of another kind');
+  return found;
 }
 
 interface Reading {
   readonly from: VarintReader;
+  readonly bounds: PieceBounds;
   readonly baseBytes: number;
   /** Bytes of the target that the steps so far have made. */
   madeBytes: number;
@@ -155,18 +191,17 @@ function readSegment(reading: Reading): PatchSegment {
     freshBytes += step.freshBytes;
     steps.push(step);
   }
-  if (freshBytes > LIMITS.deltaFreshBytesMax) {
-    throw invalid(`a segment of ${freshBytes} bytes (want <= ${LIMITS.deltaFreshBytesMax})`);
-  }
+  const most = reading.bounds.freshBytes;
+  if (freshBytes > most) throw invalid(`a segment of ${freshBytes} bytes (want <= ${most})`);
   if ((freshBytes === 0) !== (frameBytes === 0)) throw invalid('a frame without fresh bytes');
   return { frameBytes, dictionary, steps };
 }
 
-function readDictionary({ from, baseBytes, madeBytes }: Reading): HistoryRange[] {
+function readDictionary({ from, bounds, baseBytes, madeBytes }: Reading): HistoryRange[] {
   const ranges: HistoryRange[] = [];
   let [behind, bytes] = [0, 0];
   const count = from.take();
-  if (count > LIMITS.deltaDictionaryBytesMax / LIMITS.deltaBlockBytes) {
+  if (count > bounds.dictionaryBytes / LIMITS.deltaBlockBytes) {
     throw invalid(`a dictionary of ${count} ranges`);
   }
   for (let nth = 0; nth < count; nth += 1) {
@@ -177,8 +212,8 @@ function readDictionary({ from, baseBytes, madeBytes }: Reading): HistoryRange[]
     ranges.push(range);
   }
   if (behind > baseBytes + madeBytes) throw invalid('a dictionary of what is not there yet');
-  if (bytes <= LIMITS.deltaDictionaryBytesMax) return ranges;
-  throw invalid(`a dictionary of ${bytes} bytes (want <= ${LIMITS.deltaDictionaryBytesMax})`);
+  if (bytes <= bounds.dictionaryBytes) return ranges;
+  throw invalid(`a dictionary of ${bytes} bytes (want <= ${bounds.dictionaryBytes})`);
 }
 
 function readStep(reading: Reading): PatchStep {

@@ -1,9 +1,10 @@
 /** A started HTTP API on a port of its own, with real credentials when it is protected. */
 
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { makeToken } from '../../broker/access/credentials.ts';
+import { dirname, join } from 'node:path';
+import { makeToken, type CredentialUserFields } from '../../broker/access/credentials.ts';
 import { LiveCredentials } from '../../broker/access/live-credentials.ts';
+import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
@@ -15,10 +16,14 @@ import {
   AttachmentReader,
   type AttachmentSources,
 } from '../../broker/rollout/attachment-reader.ts';
-import type { ControllerPort } from '../../broker/rollout/rollout-view.ts';
+import {
+  type ControllerPort,
+  factsOfAnnounced,
+  type RolloutFacts,
+} from '../../broker/rollout/rollout-facts.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import type { Problem } from '../../shared/base/errors.ts';
-import { peekAnnouncement } from '../../shared/formats/announcement.ts';
+import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet } from '../helpers/fleet.ts';
@@ -46,6 +51,8 @@ export interface ApiInput {
   views?(): RolloutView[];
   /** With credentials: one user of each role. */
   readonly protected?: boolean;
+  /** More users of the credentials file. */
+  readonly users?: readonly CredentialUserFields[];
   readonly isHealthy?: () => Promise<true | Problem>;
   /** Null or absent: nobody leads rollouts there. */
   readonly controller?: ControllerPort | null;
@@ -71,23 +78,21 @@ export interface TestApi {
   /** Connected to /events when it resolves. */
   follow(): Promise<Follower>;
   publishEvent(event: RobotEvent): void;
+  /** Writes and reads the credentials file again, with these in the place of `users`. */
+  changeUsers(users: readonly CredentialUserFields[]): Promise<void>;
   close(): Promise<void>;
 }
 
 export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> {
   const { fleet = new Fleet(), isHealthy = () => Promise.resolve(true as const) } = input;
-  const made = ROLES.map((role) => ({ role, ...makeToken() }));
-  const users = made.map(({ role, sha256 }) => ({
-    username: role,
-    role,
-    token_sha256: sha256,
-    ...(role === 'robot' ? { robot_id: 'r1' } : {}),
-  }));
-  const file = join(await tempFolder(scope), 'credentials.json');
-  await writeFile(file, JSON.stringify({ users }));
+  const { file, tokens, write } = await makeCredentials(scope);
+  await write(input.users ?? []);
   const counters = new EventCounters();
   const upstream = input.upstream ?? null;
-  const views = await announced(fleet, input.rollouts ?? []);
+  const announcement = await announced(input.rollouts ?? []);
+  const views = describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
+  const facts = (id: string): RolloutFacts | null =>
+    factsOfAnnounced(id, { announcement, progress: null, robots: fleet.robots() });
   const rollouts = (): RolloutView[] => input.views?.() ?? views;
   const garbage = (): readonly GarbageView[] => [GARBAGE];
   const metrics = new Metrics(counters, {
@@ -98,26 +103,26 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   });
   const log = makeLog('test', 'silent');
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
+  const folder = join(dirname(file), 'enrolment');
+  const enrolment = await Enrolment.open({ folder, log });
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
     retire: () => Promise.resolve(),
-    host: '127.0.0.1',
-    port: 0,
-    fleet,
-    rollouts,
+    ...{ host: '127.0.0.1', port: 0, fleet, rollouts },
+    rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
     controller: input.controller ?? null,
-    metrics,
-    certificates: null,
-    credentials,
+    ...{ metrics, certificates: null, credentials },
     engine: () => EMBEDDED,
     ...(upstream ? { upstream } : {}),
-    garbage,
-    isHealthy,
-    log,
+    ...{ garbage, enrolment, isHealthy, log },
   });
+  credentials?.onChange(() => api.endOutdated());
   let closing: Promise<void> | null = null;
-  const close = (): Promise<void> => (closing ??= api.close().then(() => credentials?.close()));
+  const end = async (): Promise<void> => {
+    for (const part of [api, enrolment, credentials]) await part?.close();
+  };
+  const close = (): Promise<void> => (closing ??= end());
   scope.after(close);
   const url = `http://127.0.0.1:${api.port}`;
   const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);
@@ -125,23 +130,49 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     url,
     port: api.port,
     counters,
-    tokens: Object.fromEntries(made.map(({ role, token }) => [role, token])) as Tokens,
+    tokens,
     get,
     follow: async () => await follow(await get('/events')),
     publishEvent: (event) => api.publishEvent(event),
+    changeUsers: async (all) => {
+      await write(all);
+      await credentials?.reload();
+    },
     close,
   };
 }
 
-async function announced(fleet: Fleet, ids: readonly string[]): Promise<RolloutView[]> {
+interface CredentialsFile {
+  readonly file: string;
+  readonly tokens: Tokens;
+  /** One user of each role, and these. */
+  write(users: readonly CredentialUserFields[]): Promise<void>;
+}
+
+async function makeCredentials(scope: Scope): Promise<CredentialsFile> {
+  const made = ROLES.map((role) => ({ role, ...makeToken() }));
+  const users = made.map(({ role, sha256 }) => ({
+    username: role,
+    role,
+    token_sha256: sha256,
+    ...(role === 'robot' ? { robot_id: 'r1' } : {}),
+  }));
+  const file = join(await tempFolder(scope), 'credentials.json');
+  return {
+    file,
+    tokens: Object.fromEntries(made.map(({ role, token }) => [role, token])) as Tokens,
+    write: async (all) => await writeFile(file, JSON.stringify({ users: [...users, ...all] })),
+  };
+}
+
+async function announced(ids: readonly string[]): Promise<Announcement> {
   const signer = makeFleet();
   const bundle = await signer.makeBundle({ version: '2.0.0' });
   const bytes = signer.announce(
     1,
     ids.map((id) => signer.makeRollout(id, bundle)),
   );
-  const announcement = peekAnnouncement(bytes);
-  return describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
+  return peekAnnouncement(bytes);
 }
 
 async function follow(response: Response): Promise<Follower> {

@@ -162,6 +162,10 @@ export class ControllerWorld {
         return Promise.resolve();
       },
       log: makeLog('test', 'silent'),
+      // Each pass of each test is made twice: a difference fails the tick, and so the test.
+      onDifference: (text) => {
+        throw new TypeError(`the index differs: ${text}`);
+      },
       now: () => this.nowMs + this.clockAheadMs,
       // As of a process: with fractions of a millisecond.
       mono: () => this.nowMs + Math.abs(Math.sin(this.nowMs)),

@@ -39,6 +39,8 @@ export class ModelBoard implements Modules {
 
   async look(): Promise<void> {}
 
+  has = (): Promise<boolean> => Promise.resolve(true);
+
   async run({ verb, env, signal }: VerbRun): Promise<VerbResult> {
     signal?.throwIfAborted();
     const { DROVER_VERSION: version = '', DROVER_PREVIOUS_VERSION: previous = '' } = env;

@@ -4,6 +4,7 @@
  */
 
 import { Component } from '../../robot-client/component.ts';
+import { ALWAYS_OPEN, type InterlockRules } from '../../robot-client/local/interlock.ts';
 import { layoutOf } from '../../robot-client/install/layout.ts';
 import type { Disk } from '../../robot-client/install/disk-port.ts';
 import type { PullLink, PullListener } from '../../robot-client/update/download.ts';
@@ -30,6 +31,8 @@ export const NOW = Date.parse('2026-06-01T00:00:00Z');
 export const ADOPTED = '0.0.0';
 /** A verdict of a module wants three good answers: thousands of robots wait for it here. */
 const HEALTH_INTERVAL_MS = 1;
+/** A robot that waits for its application is asked again at once. */
+const READY_INTERVAL_MS = 1;
 const COMMON = { component: 'app', bootsMax: 3, adoptVersion: ADOPTED };
 
 /** Noise that gzip cannot make smaller, the same each time. */
@@ -175,6 +178,8 @@ export interface RobotOptions {
   readonly disk: Disk;
   readonly release: Release;
   readonly hooksFolder: string;
+  /** Differences from `ALWAYS_OPEN`. */
+  readonly interlock?: Partial<InterlockRules>;
   /** The fleet was told of a change of phase; `problem` is its code. */
   readonly onTold?: (phase: string, problem: string | null) => void;
 }
@@ -186,7 +191,7 @@ export class Robot {
   #offered: Announcement | null = null;
   #atRest: () => void = () => {};
 
-  constructor({ disk, release, hooksFolder, onTold }: RobotOptions) {
+  constructor({ disk, release, hooksFolder, interlock, onTold }: RobotOptions) {
     this.#release = release;
     this.component = new Component({
       ...COMMON,
@@ -197,6 +202,7 @@ export class Robot {
       patchProgram: release.zstd.on(disk),
       ...release.boardOn(disk),
       healthIntervalMs: HEALTH_INTERVAL_MS,
+      interlock: { ...ALWAYS_OPEN, readyIntervalMs: READY_INTERVAL_MS, ...interlock },
       hooksFolder,
       bytesPerSecondMax: null,
       facts: { robot: parseRobotId('r1'), arch: 'x86_64', tags: [] },

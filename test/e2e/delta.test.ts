@@ -31,6 +31,8 @@ interface World {
   readonly port: number;
   /** Built with deltas from those versions, and announced to everybody. */
   release(version: string, ...from: string[]): Promise<void>;
+  /** Deltas that travel with the bundle: those made by zstd, those that need none, or both. */
+  kinds: 'both' | 'zst' | 'add';
   /** New in every release that is built from now on. */
   news: Uint8Array;
 }
@@ -41,11 +43,16 @@ async function openWorld(t: TestContext): Promise<World> {
   const world: World = {
     site,
     ...broker,
+    kinds: 'both',
     news: new Uint8Array(0),
     release: async (version, ...from) => {
       const deltas = from.flatMap((one) => ['--delta-from', site.path('bundles', one)]);
       const files = { ...filesOf(version), news: world.news };
       const bundle = await site.bundle(version, files, ...deltas);
+      for (const one of from) {
+        const left = { both: [], zst: ['add'], add: ['zst'] }[world.kinds];
+        for (const kind of left) await rm(join(bundle, 'deltas', `${one}.${kind}`));
+      }
       await site.publish(broker.url, bundle, '--chunk-size', '16k');
     },
   };
@@ -84,6 +91,7 @@ describe('an update by a delta', () => {
     const answer = await fetch(`${httpUrl}/robots/r1`);
     assert.deepEqual(((await answer.json()) as { caps?: string[] }).caps, [
       'zstd-patch',
+      'add-patch',
       'compatible',
     ]);
 
@@ -110,6 +118,7 @@ describe('an update by a delta', () => {
     await release('1.0.0');
     await robot.runs('1.0.0');
     world.news = randomBytes(600_000);
+    world.kinds = 'zst';
     await release('1.1.0', '1.0.0');
     const midway = await robot.until('is half way', ({ transfer }) => {
       return transfer !== null && transfer.bytes_done > transfer.bytes_total / 3;
@@ -133,7 +142,8 @@ describe('an update by a delta', () => {
   });
 
   it('ends with the full payload where the delta cannot be used, and says why once', async (t) => {
-    const { site, url, release } = await openWorld(t);
+    const world = await openWorld(t);
+    const { site, url, release } = world;
     const zstd = site.path('my-zstd');
     await writeFile(zstd, '#!/bin/sh\nexec zstd "$@"\n');
     await chmod(zstd, 0o755);
@@ -142,6 +152,7 @@ describe('an update by a delta', () => {
     await release('1.0.0');
     await Promise.all([robot.runs('1.0.0'), unable.runs('1.0.0')]);
     await rm(zstd);
+    world.kinds = 'zst';
     await release('1.1.0', '1.0.0');
     const status = await robot.runs('1.1.0');
     assert.equal(status.last_update?.delta_from, null);
@@ -150,11 +161,15 @@ describe('an update by a delta', () => {
     assert.match(await explained(t, robot), /delta_failed: ZSTD_MISSING: /);
     sameTree(robot, site, '1.1.0');
     const other = await unable.runs('1.1.0');
+    assert.equal(other.last_update?.delta_from, null);
     assert.equal(other.last_update?.delta_failed, null);
     assert.deepEqual(robot.child.stderr.match(/"event":"delta_failed"/g)?.length, 1);
 
     await writeFile(join(robot.root, 'active/VERSION'), 'changed in place');
+    world.kinds = 'add';
     await release('1.2.0', '1.1.0');
+    assert.equal((await unable.runs('1.2.0')).last_update?.delta_from, '1.1.0');
+    sameTree(unable, site, '1.2.0');
     const changed = await robot.runs('1.2.0');
     assert.equal(changed.last_update?.delta_failed, 'DELTA_BASE_CHANGED');
     assert.equal(await readFile(join(robot.root, 'active/VERSION'), 'utf8'), '1.2.0');

@@ -44,6 +44,28 @@ describe('the commands of a page run as printed:', () => {
     if (done) assert.match(done.child.stdout, /link to mqtts:\/\/broker\.plant\.local:8883 is up/);
   });
 
+  test('enrolment', async (t) => {
+    const healthy = 'curl -sf --cacert certs/ca.crt https://broker.plant.local:8443/healthz';
+    const isUp = `drover-robot explain --root /opt/robot | grep 'amr-0001.*is up'`;
+    const done = await runPrinted(t, 'docs/enrolment.md', {
+      from,
+      after: [
+        `until ${healthy}; do sleep 0.5; done`,
+        '',
+        '',
+        `${LOCAL_SOCKET}until ${isUp}; do sleep 0.5; done`,
+        'grep DROVER_ROBOT_ID=cart-1 cart-1',
+        '',
+        'wc -l tokens.txt; ls certs/robots',
+      ],
+    });
+    if (!done) return;
+    const { stdout } = done.child;
+    assert.match(stdout, /cart-1 +yes +used/);
+    assert.match(stdout, /amr-0002: its claim and its credential are void/);
+    assert.match(stdout, /100 tokens\.txt[^]*fork-0003\.crt/);
+  });
+
   test('sites', async (t) => {
     // The cloud: its authority is one that the machine of the site knows.
     const cloud = [

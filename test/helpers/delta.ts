@@ -11,6 +11,7 @@ import type { DeltaOffer } from '../../robot-client/update/state.ts';
 import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { PatchCoding } from '../../shared/transfer/patch-plan.ts';
 import type { ManifestFields } from '../../shared/formats/manifest.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { cutChunks } from './fleet.ts';
@@ -21,6 +22,7 @@ export async function patchBetween(
   base: Uint8Array,
   target: Uint8Array,
   bounds?: SegmentBounds,
+  coding: PatchCoding = 'zstd',
 ): Promise<Uint8Array> {
   const folder = await mkdtemp(join(tmpdir(), `drover-delta-${randomBytes(4).toString('hex')}-`));
   try {
@@ -28,7 +30,15 @@ export async function patchBetween(
     await writeFile(basePath, base);
     await writeFile(targetPath, target);
     const out = join(folder, 'patch');
-    const job = { zstd: 'zstd', basePath, targetPath, out, scratch: folder, onBytes: () => {} };
+    const job = {
+      coding,
+      zstd: 'zstd',
+      basePath,
+      targetPath,
+      out,
+      scratch: folder,
+      onBytes: () => {},
+    };
     await makePatch({ ...job, ...(bounds && { bounds }) });
     return new Uint8Array(await readFile(out));
   } finally {
@@ -68,7 +78,15 @@ export async function makeDelta(
     },
     chunks,
     offer: {
-      ...{ fromVersion: from.version, fromTarSha256, tarSha256, tarBytes, sha256, bytes: size },
+      ...{
+        coding: 'zstd',
+        fromVersion: from.version,
+        fromTarSha256,
+        tarSha256,
+        tarBytes,
+        sha256,
+        bytes: size,
+      },
       ...{ chunkBytes: LIMITS.chunkBytesMin, chunkIndex: index },
     },
   };

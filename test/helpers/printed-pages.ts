@@ -16,6 +16,7 @@ const TWO_PEOPLE =
 
 const SETS = 'wants a robot of three components; test/e2e/sets.slow.test.ts has one of two';
 
+const LEASE = 'test/e2e/interlock.test.ts holds a robot ready';
 const MODULES =
   'is about a module that the reader writes; test/robot-client/update/module-page.test.ts runs the one that is printed';
 
@@ -24,9 +25,10 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'README.md': [BUILDS, null, null],
   'CONTRIBUTING.md': [BUILDS, BUILDS],
   'docs/guide.md': [null, null, null, SETS, null, null, null, TWO_PEOPLE, null, null, null],
-  'docs/robot-integration.md': [null, null, null],
+  'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
   'docs/tls.md': [null, null, null],
+  'docs/enrolment.md': [null, null, null, null, null, null, null],
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],
   'docs/air-gap.md': [null, null, null, null],

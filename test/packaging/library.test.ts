@@ -61,7 +61,8 @@ describe('the packed library', () => {
   it('tells the compiler of other projects its types', async () => {
     const good = `
       import { parseRobotState, verifyBundle, DroverError, type ErrorCode } from 'drover';
-      import { LocalAgent } from 'drover/local';
+      import { LocalAgent, type ReadyHold } from 'drover/local';
+      export const hold: ReadyHold = await new LocalAgent().holdReady({ holdS: 20 });
       export const version: string = (await verifyBundle('b', { trust: 't' })).version;
       export const at: number = parseRobotState(new Uint8Array()).at;
       export const lines: string[] = await new LocalAgent({ root: '/opt/robot' }).explain();
@@ -72,7 +73,7 @@ describe('the packed library', () => {
     await run(process.execPath, [TSC, '-p', '.'], { cwd: folder });
     await writeFile(join(folder, 'uses.ts'), good.replace('at: number', 'at: string'));
     await assert.rejects(run(process.execPath, [TSC, '-p', '.'], { cwd: folder }), {
-      stdout: /uses\.ts\(5,\d+\): error TS2322/,
+      stdout: /uses\.ts\(6,\d+\): error TS2322/,
     });
   });
 
@@ -114,6 +115,7 @@ describe('the packed library', () => {
       import { LocalAgent } from 'drover/local';
       const agent = new LocalAgent(${JSON.stringify({ root })});
       const asked = async () => {
+        await (await agent.holdReady({ holdS: 20, holder: 'arm' })).release();
         await agent.ready(false, 'lifting a pallet');
         await agent.telemetry({ tasksCompleted: 3 });
         const { robot_id: id, link } = await agent.status();

@@ -31,7 +31,6 @@ function words(service: string, file: string): string[] {
   const values = { ...variables(text), ...variables(file) };
   const [, line = ''] = /^ExecStart=\/usr\/bin\/drover-robot (.*)$/m.exec(text) ?? [];
   return line
-    .replace('%m', 'robot-1')
     .replaceAll(/\$([A-Z_]+)/g, (_, name: string) => values[name] ?? '')
     .split(/\s+/)
     .filter((word) => word !== '');
@@ -40,7 +39,7 @@ function words(service: string, file: string): string[] {
 describe('the units of a robot', () => {
   it('give recover the same words as the agent, with the file as it is shipped', () => {
     const file = unit('drover-robot.default');
-    const agent = words('drover-robot.service', file).slice(2);
+    const agent = words('drover-robot.service', file);
     assert.deepEqual(words('drover-recover.service', file).slice(1), agent);
     assert.deepEqual(agent.slice(0, 2), ['--root', '/opt/robot']);
     const commented = file.replaceAll(/^#(?=DROVER_)/gm, '');

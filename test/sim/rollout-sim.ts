@@ -87,6 +87,8 @@ class World {
   #progress: Progress | null = null;
   #doubled: RobotState[] = [];
   #cuts = 0;
+  /** Passes that the index and the full computation decided differently. */
+  readonly #differences: string[] = [];
   #process = 0;
   #isCalm = false;
   /** Operators who say things at any moment, twice, and about the wrong wave. */
@@ -293,6 +295,7 @@ class World {
       times: TIMES,
       notify: null,
       log: makeLog('sim', 'silent'),
+      onDifference: (text) => this.#differences.push(text),
       now: () => this.#nowMs,
       mono: () => this.#nowMs,
       publish: async (topic, payload) => {
@@ -329,6 +332,9 @@ class World {
   result(): SimResult {
     const status = this.#progress?.status ?? 'never told';
     const broken = [...this.#judge.broken];
+    for (const text of this.#differences.slice(0, 3)) {
+      broken.push(`the index decides as the full computation does: ${text}`);
+    }
     if (!this.isSettled) {
       broken.push(`once faults stopped, every healthy robot converges (ended ${status})`);
     }

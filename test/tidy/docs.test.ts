@@ -166,6 +166,7 @@ test('the numbers in the protocol are those of shared/base/limits.ts', () => {
       `${LIMITS.deltaFreshBytesMax / MiB} MiB of fresh bytes`,
       `${LIMITS.deltaDictionaryBytesMax / MiB} MiB of dictionary`,
     ],
+    'P-12.6': [`${LIMITS.deltaAddFreshBytesMax / MiB} MiB of fresh bytes and`],
     'P-12.5': [`at most ${LIMITS.capsMax} of`],
     'P-7.8': [
       `${LIMITS.chunkBytesMax / KiB} KiB and ${LIMITS.packetOverheadBytesMax / KiB} KiB for topic`,

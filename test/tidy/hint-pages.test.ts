@@ -15,6 +15,7 @@ const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/operations.md': ['## Roles', ...ROLES.map((role) => `| \`${role}\` |`)],
   'docs/network.md': ['LINK_SLOW'],
   'docs/tls.md': ['TLS_CLIENT_REFUSED', 'certificate'],
+  'docs/enrolment.md': ['ENROLMENT_OFF', '--credentials', 'mosquitto'],
   'docs/engines.md': ['tested', '| topics | read | write |'],
   'docs/robot-integration.md': ['local API'],
   'docs/modules.md': ['## Verbs', '--modules'],

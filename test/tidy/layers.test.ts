@@ -32,6 +32,7 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   'prom-client': /^broker\/[a-z]+\/(?:[a-z-]+-)?metrics\.ts$/,
   semver: /^shared\/base\/version\.ts$/,
   'tar-stream': /^(?:shared|broker|publisher|robot-client)\//,
+  uqr: /^broker\/commands\//,
   ws: /^broker\/mqtt\//,
   yargs:
     /^(?:(?:broker|publisher|robot-client)\/commands\/|shared\/io\/(?:command-line|cli-options)\.ts$)/,

@@ -5,6 +5,7 @@
 
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { DroverError } from '../../../shared/base/errors.ts';
+import { unpackBrotli } from '../../../shared/io/brotli.ts';
 import { zstdProgram } from '../../../shared/io/zstd.ts';
 import { applyPatch, type Readable } from '../../../shared/transfer/patch-apply.ts';
 import type { HashedTar } from './unpack-tar.ts';
@@ -39,6 +40,7 @@ export async function checkPatch(check: PatchCheck): Promise<void> {
       },
       dictionaryPath,
       program: zstdProgram(check.zstd),
+      unpack: unpackBrotli,
       signal: new AbortController().signal,
     });
   } finally {

@@ -9,12 +9,15 @@ import { deltaPartName } from '../../../shared/formats/bundle-parts.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { Sha256Stream } from '../../../shared/crypto/hash.ts';
 import type { Bundle } from '../../../shared/io/bundle-folder.ts';
-import type { Manifest } from '../../../shared/formats/manifest.ts';
+import type { ManifestDelta } from '../../../shared/formats/manifest.ts';
 import { readPatchPlan } from '../../../shared/transfer/patch-apply.ts';
 import { freshBytesOf, rangeBytes } from '../../../shared/transfer/patch-plan.ts';
 import { unpackTar } from './unpack-tar.ts';
 
-export type Delta = Manifest['deltas'][number];
+export type Delta = ManifestDelta;
+
+/** Says of each coding which robots can read it. */
+export const DELTA_WORDS = { zstd: 'with zstd', add: 'without zstd' } as const;
 
 export interface DeltaPart {
   readonly delta: Delta;
@@ -28,7 +31,7 @@ export interface DeltaPart {
 export async function presentDeltas(bundle: Bundle): Promise<{ delta: Delta; path: string }[]> {
   const found = [];
   for (const delta of bundle.manifest.deltas) {
-    const path = join(bundle.folder, deltaPartName(delta.from_version));
+    const path = join(bundle.folder, deltaPartName(delta));
     const part = await stat(path).catch(() => null); // an absent file is no delta
     if (part?.isFile()) found.push({ delta, path });
   }
@@ -72,11 +75,12 @@ export async function checkDelta(
       hash.update(piece as Buffer);
     }
     if (hash.digestHex() !== delta.sha256) throw invalid('hash differs from the manifest');
-    const { segments, targetBytes } = await readPatchPlan({
+    const { coding, segments, targetBytes } = await readPatchPlan({
       bytes: size,
       read: async (into, at) => (await file.read(into, 0, into.byteLength, at)).bytesRead,
     });
     if (targetBytes !== tarBytes) throw invalid('it makes a tar of another size');
+    if (coding !== delta.coding) throw invalid(`it is of another kind (got ${coding})`);
     const memory = segments.map((one) => freshBytesOf(one) + rangeBytes(one.dictionary));
     return { delta, path, segments: segments.length, memoryBytes: Math.max(0, ...memory) };
   } finally {

@@ -1,6 +1,7 @@
 /**
- * Makes the deltas of a bundle that is being built: one for each base, made by zstd, applied once
- * as a check, and left out when it would hardly be smaller than the payload.
+ * Makes the deltas of a bundle that is being built: for each base one by zstd and one that a robot
+ * without zstd can read. Each is applied once as a check, and left out when it would hardly be
+ * smaller than the payload.
  */
 
 import { mkdir, rm } from 'node:fs/promises';
@@ -9,8 +10,10 @@ import { formatBytes } from '../../../shared/base/byte-sizes.ts';
 import { DELTAS_FOLDER, deltaPartName } from '../../../shared/formats/bundle-parts.ts';
 import { syncFolder } from '../../../shared/io/atomic-file.ts';
 import type { Output } from '../../../shared/io/cli.ts';
-import type { ManifestFields } from '../../../shared/formats/manifest.ts';
-import { isWorthwhile } from './plan-deltas.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import type { PatchCoding } from '../../../shared/transfer/patch-plan.ts';
+import { isWorthwhile, keptDeltas } from './plan-deltas.ts';
+import { DELTA_WORDS, type Delta } from './delta-parts.ts';
 import { checkPatch } from './check-patch.ts';
 import type { DeltaBase } from './delta-base.ts';
 import { makePatch } from './make-patch.ts';
@@ -30,7 +33,11 @@ export interface DeltasJob {
   readonly output: Output;
 }
 
-export type BuiltDelta = NonNullable<ManifestFields['deltas']>[number];
+export type BuiltDelta = Delta;
+
+interface Target extends HashedTar {
+  readonly path: string;
+}
 
 /** @throws DroverError of the bases, DELTA_INVALID, DELTA_RESULT_WRONG, ZSTD_* */
 export async function makeDeltas(job: DeltasJob): Promise<BuiltDelta[]> {
@@ -39,52 +46,82 @@ export async function makeDeltas(job: DeltasJob): Promise<BuiltDelta[]> {
   await mkdir(folder);
   const path = join(job.scratch, 'target.tar');
   const target = { path, ...(await unpackTar(job.payloadPath, path)) };
-  const deltas: BuiltDelta[] = [];
-  for (const base of job.bases) {
-    const delta = await makeDelta(job, base, target);
-    if (delta) deltas.push(delta);
+  const made: BuiltDelta[] = [];
+  for (const base of job.bases) made.push(...(await deltasFrom(job, base, target)));
+  const deltas = keptDeltas(made);
+  for (const one of made) {
+    if (!deltas.includes(one)) await rm(join(job.bundleFolder, deltaPartName(one)));
   }
   if (deltas.length > 0) await syncFolder(folder);
   else await rm(folder, { recursive: true });
   return deltas;
 }
 
+/** One for robots with zstd and one for all: those that are of use. */
+async function deltasFrom(job: DeltasJob, base: DeltaBase, target: Target): Promise<BuiltDelta[]> {
+  const path = join(job.scratch, 'base.tar');
+  try {
+    const baseTar = { path, ...(await base.unpack(path)) };
+    const made: BuiltDelta[] = [];
+    for (const coding of ['zstd', 'add'] as const) {
+      const delta = await orTooLittleMemory(job, makeDelta(job, { base, baseTar, target, coding }));
+      if (delta) made.push(delta);
+    }
+    return made;
+  } finally {
+    await rm(path, { force: true });
+  }
+}
+
+async function orTooLittleMemory(
+  { output }: DeltasJob,
+  making: Promise<BuiltDelta | null>,
+): Promise<BuiltDelta | null> {
+  try {
+    return await making;
+  } catch (error) {
+    if (!(error instanceof DroverError) || error.code !== 'DELTA_MEMORY_SHORT') throw error;
+    output.say(`no delta for robots without zstd: ${error.message}`);
+    return null;
+  }
+}
+
+interface DeltaJob {
+  readonly base: DeltaBase;
+  readonly baseTar: Target;
+  readonly target: Target;
+  readonly coding: PatchCoding;
+}
+
 /** Null when it would be of no use. */
 async function makeDelta(
   job: DeltasJob,
-  base: DeltaBase,
-  target: { path: string } & HashedTar,
+  { base, baseTar, target, coding }: DeltaJob,
 ): Promise<BuiltDelta | null> {
-  const { zstd, output, payload } = job;
-  const basePath = join(job.scratch, 'base.tar');
-  const out = join(job.bundleFolder, deltaPartName(base.version));
+  const { zstd, output, payload, scratch } = job;
+  const named = { from_version: base.version, coding };
+  const out = join(job.bundleFolder, deltaPartName(named));
+  const workBytes = baseTar.bytes + 2 * target.bytes;
+  const meter = makeMeter(output, `delta from ${base.version} ${DELTA_WORDS[coding]}`, workBytes);
+  const paths = { basePath: baseTar.path, targetPath: target.path, out, scratch };
   try {
-    const baseTar = await base.unpack(basePath);
-    const workBytes = baseTar.bytes + 2 * target.bytes;
-    const meter = makeMeter(output, `delta from ${base.version}`, workBytes);
-    const made = await makePatch({
-      zstd,
-      basePath,
-      targetPath: target.path,
-      out,
-      scratch: job.scratch,
-      onBytes: meter.add,
-    }).finally(meter.stop);
-    if (!isWorthwhile(made.bytes, payload.bytes)) {
-      const [got, want] = [formatBytes(made.bytes), formatBytes(payload.bytes)];
-      output.say(`no delta from ${base.version}: it would save too little (${got} for ${want})`);
-      await rm(out);
-      return null;
+    const made = await makePatch({ coding, zstd, ...paths, onBytes: meter.add }).finally(
+      meter.stop,
+    );
+    if (isWorthwhile(made.bytes, payload.bytes)) {
+      const files = { patchPath: out, patchBytes: made.bytes };
+      await checkPatch({ zstd, ...files, base: baseTar, target });
+      const { sha256, bytes: size } = made;
+      return { ...named, from_tar_sha256: baseTar.sha256, sha256, size };
     }
-    const files = { patchPath: out, patchBytes: made.bytes };
-    await checkPatch({ zstd, ...files, base: { path: basePath, bytes: baseTar.bytes }, target });
-    return {
-      from_version: base.version,
-      from_tar_sha256: baseTar.sha256,
-      sha256: made.sha256,
-      size: made.bytes,
-    };
-  } finally {
-    await rm(basePath, { force: true });
+    const [got, want] = [formatBytes(made.bytes), formatBytes(payload.bytes)];
+    output.say(
+      `no delta from ${base.version} ${DELTA_WORDS[coding]}: too large (${got} for ${want})`,
+    );
+    await rm(out);
+    return null;
+  } catch (error) {
+    await rm(out, { force: true });
+    throw error;
   }
 }

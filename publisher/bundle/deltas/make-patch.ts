@@ -17,7 +17,9 @@ import {
   encodePatchHead,
   freshBytesOf,
   rangeBytes,
+  PIECE_BOUNDS,
   type HistoryRange,
+  type PatchCoding,
   type PatchPlan,
   type PatchSegment,
 } from '../../../shared/transfer/patch-plan.ts';
@@ -28,17 +30,19 @@ import {
   type PlannedSegment,
   type SegmentBounds,
 } from './plan-patch.ts';
+import { encodeOnThread } from './run-add-worker.ts';
 import { findCopies, type FoundCopies } from './find-copies.ts';
 import { History } from './history.ts';
 
 /**
- * Level 19, with a denser long-range match finder than its own: in dictionaries of tens of MiB it
+ * Level 22, with a denser long-range match finder than its own: in dictionaries of tens of MiB it
  * finds what the trees of the level no longer reach, for 16 MiB of memory (measured: 3 to 10 %
- * smaller). One thread, since only then are its matches found over all of the dictionary, and the
- * bytes do not depend on the machine. No checksum: robots hash the whole.
+ * smaller at level 19). One thread, since only then are its matches found over all of the
+ * dictionary, and the bytes do not depend on the machine. No checksum: robots hash the whole.
  */
 const PACKING = [
-  '-19',
+  '--ultra',
+  '-22',
   '--single-thread',
   '--long=27',
   '--zstd=ldmMinMatch=32,ldmHashRateLog=4,ldmHashLog=21',
@@ -46,6 +50,7 @@ const PACKING = [
 ] as const;
 
 export interface PatchJob {
+  readonly coding: PatchCoding;
   readonly zstd: string;
   readonly basePath: string;
   readonly targetPath: string;
@@ -65,7 +70,7 @@ export interface MadePatch {
   readonly plan: PatchPlan;
 }
 
-/** @throws DroverError ZSTD_MISSING, ZSTD_FAILED, ZSTD_TIMED_OUT */
+/** @throws DroverError ZSTD_MISSING, ZSTD_FAILED, ZSTD_TIMED_OUT, DELTA_MEMORY_SHORT */
 export async function makePatch(job: PatchJob): Promise<MadePatch> {
   const history = await History.open({ base: job.basePath, target: job.targetPath });
   const maker = new PatchMaker(job, history);
@@ -82,12 +87,14 @@ class PatchMaker {
   readonly #history: History;
   readonly #dictionaryPath: string;
   readonly #framesPath: string;
+  readonly #bounds: SegmentBounds;
 
   constructor(job: PatchJob, history: History) {
     this.#job = job;
     this.#history = history;
     this.#dictionaryPath = join(job.scratch, 'dictionary');
     this.#framesPath = join(job.scratch, 'frames');
+    this.#bounds = job.bounds ?? PIECE_BOUNDS[job.coding];
   }
 
   async removeScratch(): Promise<void> {
@@ -100,7 +107,7 @@ class PatchMaker {
     const found = await findCopies(this.#history, this.#job.onBytes);
     const sizes = { baseBytes: base.bytes, targetBytes: target.bytes };
     const segments: PatchSegment[] = [];
-    const planned = planSegments(found.copies, sizes, this.#job.bounds);
+    const planned = planSegments(found.copies, sizes, this.#bounds);
     const freshBytes = planned.reduce((sum, segment) => sum + rangeBytes(segment.fresh), 0);
     this.#job.onBytes(target.bytes - freshBytes); // copies need no packing
     const frames = await open(this.#framesPath, 'w');
@@ -111,7 +118,7 @@ class PatchMaker {
     } finally {
       await frames.close();
     }
-    const plan: PatchPlan = { ...sizes, segments };
+    const plan: PatchPlan = { coding: this.#job.coding, ...sizes, segments };
     return { plan, ...(await this.#join(encodePatchHead(plan))) };
   }
 
@@ -125,9 +132,11 @@ class PatchMaker {
     const historyBytes = this.#history.base.bytes + segment.madeBytes;
     const votes = await this.#votes(segment, found);
     const { replaced } = segment;
-    const { bounds } = this.#job;
-    const dictionary = chooseDictionary({ votes, replaced }, historyBytes, bounds);
-    const frameBytes = await this.#encode(segment, dictionary, frames);
+    const dictionary = chooseDictionary({ votes, replaced }, historyBytes, this.#bounds);
+    const frameBytes =
+      this.#job.coding === 'zstd'
+        ? await this.#encode(segment, dictionary, frames)
+        : await this.#encodeAdds(segment, dictionary, frames);
     return { frameBytes, dictionary, steps };
   }
 
@@ -176,6 +185,19 @@ class PatchMaker {
     return frameBytes;
   }
 
+  /** @returns the length of the frame */
+  async #encodeAdds(
+    segment: PlannedSegment,
+    ranges: readonly HistoryRange[],
+    frames: FileHandle,
+  ): Promise<number> {
+    const dictionary = await gathered(this.#history.ranges(ranges), rangeBytes(ranges));
+    const fresh = await gathered(this.#fresh(segment), freshBytesOf(segment));
+    const frame = await encodeOnThread({ dictionary, fresh });
+    await frames.write(frame);
+    return frame.byteLength;
+  }
+
   async *#fresh({ fresh }: PlannedSegment): AsyncGenerator<Uint8Array> {
     for (const { at, bytes } of fresh) {
       for await (const piece of this.#history.target.range(at, bytes)) {
@@ -206,4 +228,14 @@ class PatchMaker {
     }
     return { sha256: hash.digestHex(), bytes: (await stat(this.#job.out)).size };
   }
+}
+
+async function gathered(pieces: AsyncIterable<Uint8Array>, bytes: number): Promise<Uint8Array> {
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for await (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.byteLength;
+  }
+  return all;
 }

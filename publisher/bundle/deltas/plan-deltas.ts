@@ -31,6 +31,23 @@ export function isWorthwhile(deltaBytes: number, payloadBytes: number): boolean 
   return deltaBytes <= payloadBytes * WORTH_MAX;
 }
 
+/**
+ * Those that a bundle has room for. The smaller one of each base comes first, in the order of the
+ * bases, then the others.
+ */
+export function keptDeltas<T extends { readonly from_version: string; readonly size: number }>(
+  deltas: readonly T[],
+): T[] {
+  const isSmallest = (one: T): boolean =>
+    deltas.find(({ from_version, size }) => {
+      if (from_version !== one.from_version) return false;
+      return size <= one.size;
+    }) === one;
+  const first = deltas.filter(isSmallest);
+  const others = deltas.filter((one) => !first.includes(one));
+  return [...first, ...others].slice(0, LIMITS.deltasMax);
+}
+
 export interface BaseLabels {
   readonly version: string;
   /** Null when unknown. */

@@ -52,6 +52,30 @@ describe('drover-broker passwd', () => {
     assert.deepEqual(identity, { kind: 'user', username: 'r1', role: 'robot', robot: 'r1' });
   });
 
+  it('adds many robots at once, all or none, and renews none of them by mistake', async (t) => {
+    const file = await newFile(t);
+    const out = join(dirname(file), 'tokens.txt');
+    const many = `--role robot --count 30 --prefix amr- --from 7 --out ${out} --json`;
+    assert.equal((await passwd(t, file, many)).code, 0);
+    assert.equal((await stat(out)).mode & 0o777, 0o600);
+    const lines = (await readFile(out, 'utf8')).trimEnd().split('\n');
+    assert.equal(lines.length, 30);
+    const [name = '', token = ''] = lines[29]?.split(' ') ?? [];
+    assert.equal(name, 'amr-0036');
+    const identity = await (await openFile(t, file)).authenticate(name, utf8(token));
+    assert.deepEqual(identity, { kind: 'user', username: name, role: 'robot', robot: name });
+    const names = join(dirname(file), 'names.txt');
+    await writeFile(names, '# the new ones\nnew-1\namr-0036\n');
+    const before = await readFile(file, 'utf8');
+    const again = await passwd(t, file, `--role robot --robots ${names} --out ${out}.2`);
+    assert.equal(again.code, 2);
+    assert.match(again.stderr, /amr-0036 is in /);
+    assert.equal(await readFile(file, 'utf8'), before);
+    await assert.rejects(stat(`${out}.2`), { code: 'ENOENT' });
+    const wrong = await passwd(t, file, '--role publisher --count 2 --prefix x');
+    assert.match(wrong.stderr, /want --role robot.*USAGE/);
+  });
+
   it('renews one user, whose old token is void, and leaves the others alone', async (t) => {
     const file = await newFile(t);
     const other = tokenOf(await passwd(t, file, '--user op --role technician --json'));

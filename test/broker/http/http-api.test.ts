@@ -63,6 +63,29 @@ describe('the fleet over HTTP', () => {
     });
   });
 
+  it('lists robots in pages, filtered, and not again while nothing has changed', async (t) => {
+    const fleet = smallFleet();
+    const api = await startApi(t, { fleet });
+    type Page = { robots: { robot_id: string }[]; next?: string | null };
+    const page = async (query: string) => {
+      const { robots, next } = await getJson<Page>(api, `/robots${query}`);
+      return [robots.map((one) => one.robot_id).join(' '), next];
+    };
+    assert.deepEqual(await page(''), ['r1 r2 r3 r4', undefined]);
+    assert.deepEqual(await page('?limit=2'), ['r1 r2', 'r2']);
+    assert.deepEqual(await page('?limit=2&after=r2'), ['r3 r4', null]);
+    assert.deepEqual(await page('?limit=9&version=1.1.0'), ['r2 r3', null]);
+    assert.deepEqual(await page('?limit=9&after=r2x&version=1.1.0'), ['r3', null]);
+    for (const query of ['?limit=no', '?limit=0', '?online=maybe']) {
+      assert.equal((await api.get(`/robots${query}`)).status, 400, query);
+    }
+    const etag = (await api.get('/robots')).headers.get('etag') ?? '';
+    const again = { headers: { 'if-none-match': etag } };
+    assert.equal((await api.get('/robots', again)).status, 304);
+    fleet.applyOnline(robotId('r1'), false, AT_MS);
+    assert.equal((await api.get('/robots', again)).status, 200);
+  });
+
   it('says which engine carries the fleet', async (t) => {
     const api = await startApi(t, {});
     const { engine } = await getJson<{ engine: object }>(api, '/engine');

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import Fastify from 'fastify';
 import { describe, it } from 'node:test';
+import { Callers } from '../../../broker/http/callers.ts';
 import { EventStream } from '../../../broker/http/event-stream.ts';
 import { addRoutes, type HttpApiOptions } from '../../../broker/http/http-api.ts';
 import { Fleet } from '../../../broker/control/fleet.ts';
@@ -18,7 +19,8 @@ async function registered(): Promise<string[]> {
     for (const one of [method].flat()) if (one !== 'HEAD') found.push(`${one} ${url}`);
   });
   const part = new Proxy({}, { get: () => () => null });
-  addRoutes(app, part as HttpApiOptions, new EventStream());
+  const callers = new Callers({ host: '127.0.0.1', credentials: null, isTls: false });
+  addRoutes(app, part as HttpApiOptions, { events: new EventStream(), callers });
   await app.ready();
   await app.close();
   return found;

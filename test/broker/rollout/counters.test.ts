@@ -271,7 +271,7 @@ describe('the counts of a wave', () => {
         const run = { ...beginRun(plan, AT_MS), threshold: 1 };
         const counts = countAttempts(
           { ...run, base: { installed, failed, vanished } },
-          membersIn(now),
+          countAll(membersIn(now), run.threshold),
         );
         const ended = counts.installed + counts.failed + counts.vanished;
         return ended <= counts.reachable && counts.reachable <= counts.cohort;
@@ -283,7 +283,7 @@ describe('the counts of a wave', () => {
     const base = { installed: 3, failed: 1, vanished: 0 };
     const run = { ...beginRun(plan, AT_MS), threshold: 1, base };
     const all = names('r', 8).map((robot) => member(robot, 'installed', true));
-    const { cohort, reachable, installed } = countAttempts(run, all);
+    const { cohort, reachable, installed } = countAttempts(run, countAll(all, 1));
     assert.deepEqual([cohort, reachable, installed], [5, 5, 5]);
   });
 });

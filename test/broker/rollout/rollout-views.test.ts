@@ -1,5 +1,5 @@
 /**
- * A rollout as the API and the dashboard show it: what its gate saw, what it waits for and until
+ * A rollout as the API shows it: what its gate saw, what it waits for and until
  * when, where a person is asked, and what is left to say when it is announced no more. Behind it
  * stands a real controller; only time is the test's.
  */
@@ -10,10 +10,8 @@ import type { Controller } from '../../../broker/rollout/controller.ts';
 import type { RunView } from '../../../broker/rollout/rollout-view.ts';
 import type { RolloutView } from '../../../broker/rollout/views.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
-import { openPage } from '../../helpers/page.ts';
 import type { Scope } from '../../helpers/scope.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
-import { waitUntil } from '../../helpers/wait-until.ts';
 import { startApi, type TestApi } from '../api.ts';
 import { ControllerWorld, openStore } from '../controller-world.ts';
 
@@ -189,42 +187,5 @@ describe('a rollout over HTTP', () => {
     await world.announce(await world.rollout('x-1', '2.0.0'));
     await world.pass(controller, 2);
     assert.equal((await led.show()).run?.superseded_by, null);
-  });
-});
-
-describe('the dashboard', () => {
-  it('shows waves, what a rollout waits for, the verdict and each line of evidence', async (t) => {
-    const led = await lead(t);
-    await soak(led, 60);
-    const { run } = await led.show();
-    assert.ok(run?.gate);
-    const page = await openPage(t, led.api.url);
-    await waitUntil('the rollout', () => page.text('rollouts').includes('2.0.0'), {
-      look: () => page.text('link'),
-    });
-    assert.deepEqual(page.texts('rollouts', 'li'), [
-      'canaries | open | then a person has to approve',
-      '10 %',
-      '100 %',
-    ]);
-    const rows = page.texts('rollouts', 'tr');
-    assert.equal(rows.length, run.gate.evidence.length);
-    for (const [at, { metric, against, verdict, text }] of run.gate.evidence.entries()) {
-      assert.equal(rows[at], `${metric} / ${against} | ${verdict} | ${text}`);
-    }
-    assert.match(page.text('rollouts'), /gate: pass/);
-    assert.match(page.text('rollouts'), /waits for a person: drover rollout approve/);
-  });
-
-  it('says why a rollout was halted', async (t) => {
-    const led = await lead(t);
-    led.world.failed('r0', 'x-1', '2.0.0');
-    await led.world.pass(led.controller, 3);
-    const page = await openPage(t, led.api.url);
-    await waitUntil('the halt', () => page.text('rollouts').includes('halted'), {
-      look: () => page.text('rollouts'),
-    });
-    const told = page.texts('rollouts', 'p').join('\n');
-    assert.match(told, /0 of 1 updates succeeded, 90 % must; failed: 1 \(r0\)/);
   });
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import { unpackBrotli } from '../../../shared/io/brotli.ts';
 import { zstdProgram } from '../../../shared/io/zstd.ts';
 import { applyPatch, readPatchPlan } from '../../../shared/transfer/patch-apply.ts';
 import { parsePatchHead } from '../../../shared/transfer/patch-plan.ts';
@@ -59,7 +60,15 @@ export async function patchDoor(scope: Scope): Promise<Door> {
     const made = new MemoryFile(new Uint8Array(), expected.tarBytes);
     const scratch = new MemoryFile(new Uint8Array(), 2 * expected.tarBytes);
     await applyPatch({
-      ...{ patch: job, target: made, expected, dictionaryPath, program, signal },
+      ...{
+        patch: job,
+        target: made,
+        expected,
+        dictionaryPath,
+        program,
+        unpack: unpackBrotli,
+        signal,
+      },
       base: { bytes: base.byteLength, read: (into, at) => new MemoryFile(base).read(into, at) },
       makeDictionary: async () => ({
         write: (bytes, at) => scratch.write(bytes, at),
@@ -69,7 +78,11 @@ export async function patchDoor(scope: Scope): Promise<Door> {
     if (sha256Hex(made.bytes) !== expected.tarSha256) throw new BrokenPromise('another tar');
   };
   return {
-    seeds: [new Uint8Array(await patchBetween(base, target)), utf8('(\u00b5/\u00fd')],
+    seeds: [
+      new Uint8Array(await patchBetween(base, target)),
+      new Uint8Array(await patchBetween(base, target, undefined, 'add')),
+      utf8('(\u00b5/\u00fd'),
+    ],
     words: ['(\u00b5/\u00fd', '\u0050\u002a\u004d\u0018'],
     refusals: REFUSALS,
     batch: 8,

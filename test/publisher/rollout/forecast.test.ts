@@ -88,6 +88,7 @@ describe('a forecast', () => {
       ARCH_WRONG: ['arm'],
       COMPATIBLE_WRONG: [],
       MODULE_MISSING: [],
+      STRATEGY_CHANGED: [],
       SET_INCOMPLETE: [],
     });
     assert.equal(found.notTargeted, 1);
@@ -118,6 +119,17 @@ describe('a forecast', () => {
     const all = of(['r1', 'r2', 'rr1'].map((id) => robot(id, '1.5.0')));
     assert.doesNotMatch(all.lines, /never reported/);
     assert.deepEqual(all.told, []);
+  });
+
+  it('knows robots whose component another module applied, for plain bundles too', async () => {
+    const offer = fleet.makeRollout('new', await bundle('2.0.0', '0.0.0'));
+    const of = (id: string, strategy: string | null): RobotState =>
+      makeState(id, { version: '1.0.0', strategy });
+    const states = [of('plain', 'atomic_swap'), of('by-arm', 'module/arm'), of('unknown', null)];
+    const found = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
+    assert.deepEqual(found?.robots.takes, ['plain', 'unknown']);
+    assert.deepEqual(found.robots.STRATEGY_CHANGED, ['by-arm']);
+    assert.match(forecastLines(found).join('\n'), /1 run what another module applied/);
   });
 
   it('knows machines and modules, and names robots that do not look at machines', async () => {

@@ -16,8 +16,8 @@ import {
   historyLines,
   listLines,
   statusLines,
-  waitsFor,
 } from '../../../publisher/rollout/rollout-report.ts';
+import { waitsFor } from '../../../shared/rules/rollout-words.ts';
 import { stepLines } from '../../../publisher/rollout/plan-report.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';

@@ -8,8 +8,8 @@ import {
   endOf,
   listLines,
   statusLines,
-  waitsFor,
 } from '../../../publisher/rollout/rollout-report.ts';
+import { waitsFor } from '../../../shared/rules/rollout-words.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 
 const NOW = Date.parse('2026-11-23T18:00:00Z');

@@ -76,12 +76,14 @@ test('each route hands its request to its handler and the answer back', async ()
   assert.deepEqual(await call('GET', '/explain'), { lines: ['it waits'] });
   assert.deepEqual(await call('POST', '/telemetry', { tasks_completed: 3 }), { ok: true });
   await call('POST', '/ready', { ready: false, reason: 'docking' });
+  await call('POST', '/ready', { hold_s: 20, holder: 'arm' });
   await call('POST', '/confirm');
   await call('POST', '/confirm', {});
   await call('POST', '/unblock', { version: '1.4.2', component: 'nav' });
   assert.deepEqual(api.calls, [
     ['telemetry', { tasks_completed: 3, tasks_failed: 0, crashes: 0 }],
     ['ready', { ready: false, reason: 'docking' }],
+    ['ready', { ready: true, hold_s: 20, holder: 'arm' }],
     ['confirm', {}],
     ['confirm', {}],
     ['unblock', { version: '1.4.2', component: 'nav' }],
@@ -106,6 +108,11 @@ test('what is not a request of this API is refused with a code and reaches no ha
   await refuses('/telemetry', { crashes: 1e15 }, 'LOCAL_API_INVALID', /field crashes/);
   await refuses('/telemetry', [], 'LOCAL_API_INVALID');
   await refuses('/ready', {}, 'LOCAL_API_INVALID', /field ready/);
+  for (const seconds of [0, 0.5, 3601, '20']) {
+    await refuses('/ready', { hold_s: seconds }, 'LOCAL_API_INVALID', /field hold_s/);
+  }
+  await refuses('/ready', { ready: false, hold_s: 5 }, 'LOCAL_API_INVALID', /field hold_s/);
+  await refuses('/ready', { hold_s: 5, holder: 'a b' }, 'LOCAL_API_INVALID', /field holder/);
   await refuses('/ready', { ready: 'yes' }, 'LOCAL_API_INVALID', /field ready/);
   await refuses('/confirm', { version: '1.0.0' }, 'LOCAL_API_INVALID');
   await refuses('/unblock', { version: 'latest' }, 'LOCAL_API_INVALID', /field version/);

@@ -23,7 +23,8 @@ async function serve(t: TestContext) {
   const explain = () => components.views.flatMap((view) => explainComponent(view, Date.now()));
   await mkdir(join(bench.root, 'state'), { recursive: true });
   const socket = join(bench.root, 'state/agent.sock');
-  const api = await serveLocalApi({ components, explain } as unknown as Agent, socket, log);
+  const agent = { components, explain, refreshModules: () => Promise.resolve() };
+  const api = await serveLocalApi(agent as unknown as Agent, socket, log);
   t.after(() => api.close());
   const retry = () => callLocalApi(socket, 'POST', '/retry');
   const explained = async () => JSON.stringify(await callLocalApi(socket, 'GET', '/explain'));

@@ -21,6 +21,7 @@ import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
 
 const hashOf = (text: string) => sha256Hex(new TextEncoder().encode(text));
 const offer = (from: string, bytes: number): DeltaOffer => ({
+  coding: 'zstd',
   fromVersion: from,
   fromTarSha256: hashOf(`tar ${from}`),
   tarSha256: hashOf('tar'),
@@ -78,7 +79,7 @@ describe('the route of a payload', () => {
   });
 
   it('is a delta only if the release key signed it, its chunks are known and its base is here', () => {
-    const facts = { bases: ['1.0.0', '0.9.0'], failures: [] };
+    const facts = { bases: ['1.0.0', '0.9.0'], failures: [], hasZstd: true };
     const offers = (
       more: object,
       artifacts = [ARTIFACT],
@@ -91,6 +92,10 @@ describe('the route of a payload', () => {
     assert.deepEqual(offers({ deltas }, [{ ...ARTIFACT, size: 101 }]), [], 'another size');
     assert.deepEqual(offers({ deltas }, [ARTIFACT], { ...facts, bases: ['0.9.0'] }), []);
     assert.deepEqual(offers({ deltas }, [ARTIFACT], null), [], 'a robot that cannot patch');
+    const bare = { ...facts, hasZstd: false };
+    assert.deepEqual(offers({ deltas }, [ARTIFACT], bare), [], 'a robot without zstd');
+    assert.deepEqual(offers({ add_deltas: deltas }, [ARTIFACT], bare), ['1.0.0']);
+    assert.deepEqual(offers({ add_deltas: deltas }, [ARTIFACT]), ['1.0.0']);
     assert.deepEqual(offers({ deltas, payload_tar_sha256: undefined }), []);
     assert.deepEqual(offers({ deltas, payload_tar_size: undefined }), []);
     const failed = { version: '1.1.0', payloadSha256: hashOf('payload'), ...problem };
@@ -105,7 +110,7 @@ function stateIn(phase: MachineState['phase']): MachineState {
   const rollout = makeRollout(world, { ...manifest, deltas: [DELTA] });
   const artifacts = [...rollout.artifacts, ARTIFACT];
   const announcement = announce(world, [{ ...rollout, artifacts }]);
-  const patching = { bases: ['1.0.0'], failures: [] };
+  const patching = { bases: ['1.0.0'], failures: [], hasZstd: true };
   const { verdict } = decideOffer(announcement, factsOf(world, { patching }));
   assert.ok(verdict.kind === 'take');
   const [delta = null] = verdict.job.offers;

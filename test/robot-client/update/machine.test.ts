@@ -11,7 +11,7 @@ import {
   TABLE,
   type MachineEvent,
 } from '../../../robot-client/update/machine.ts';
-import { retriedNow } from '../../../robot-client/update/retry.ts';
+import { leaseFailure, retriedNow } from '../../../robot-client/update/retry.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
 import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
@@ -55,6 +55,8 @@ const TO_PROBATION: MachineEvent[] = [
   { kind: 'swapped' },
 ];
 
+const AFTER_SWAP: readonly string[] = ['swapping', 'probation', 'rolling_back', 'idle', 'stuck'];
+
 /** An event of every kind, with what it carries. */
 function sampleEvent(kind: string, code: ErrorCode = 'DISK_FULL'): MachineEvent {
   if (kind === 'offered') return { kind, job: JOB };
@@ -71,8 +73,10 @@ describe('the table', () => {
 
   it('never leaves a phase after the swap but forward, back, or to a person', () => {
     for (const phase of ['swapping', 'probation', 'rolling_back'] as const) {
-      for (const next of Object.values(TABLE[phase])) {
-        assert.ok(['swapping', 'probation', 'rolling_back', 'idle', 'stuck'].includes(next));
+      for (const [event, next] of Object.entries(TABLE[phase])) {
+        // A lease that is lost before the switch: nothing was swapped.
+        const known = event === 'lease_lost' ? ['waiting'] : AFTER_SWAP;
+        assert.ok(known.includes(next), `${phase} ${event}`);
       }
       assert.ok(!accepts(phase, 'superseded') && !accepts(phase, 'withdrawn'), phase);
     }
@@ -171,6 +175,53 @@ describe('a bad update', () => {
     assert.deepEqual(kinds, ['rollback_failed', 'rollback_failed', 'rollback_exhausted']);
     assert.equal(state.phase, 'stuck');
     assert.equal(step(state, { kind: 'retried' }, NOW).state.phase, 'rolling_back');
+  });
+});
+
+describe('a ready lease that is lost before the switch', () => {
+  const lost = { problem: problem('READY_LEASE_LOST'), wasStopped: true };
+  const toSwap: MachineEvent[] = [
+    ...TO_PROBATION.slice(0, -2),
+    { kind: 'ready', previousVersion: '1.0.0', holders: ['arm'] },
+  ];
+
+  it('is remembered with its holders, and leads back to the wait', () => {
+    const { state } = play(...toSwap);
+    assert.deepEqual(state.job?.leaseHolders, ['arm']);
+    const event = leaseFailure(state, lost);
+    const after = step(state, event, NOW).state;
+    assert.deepEqual([after.phase, after.job?.leaseLosses], ['waiting', 1]);
+    assert.equal(after.lastProblem?.code, 'READY_LEASE_LOST');
+  });
+
+  it('ends the attempt after some stops, however they come, and blocks nothing', () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { minLength: 40, maxLength: 40 }), (stops) => {
+        let { state } = play(...toSwap);
+        let stopped = 0;
+        for (const wasStopped of stops) {
+          stopped += wasStopped ? 1 : 0;
+          state = step(state, leaseFailure(state, { ...lost, wasStopped }), NOW).state;
+          if (state.phase === 'rolling_back') break;
+          assert.equal(state.phase, 'waiting');
+          state = step(state, { kind: 'ready', previousVersion: '1.0.0' }, NOW).state;
+        }
+        assert.ok(stopped <= LIMITS.leaseStopsMax);
+        assert.equal(state.phase === 'rolling_back', stopped === LIMITS.leaseStopsMax);
+        if (state.phase !== 'rolling_back') return;
+        const { state: end } = step(state, { kind: 'rolled_back', to: '1.0.0' }, NOW);
+        assert.deepEqual([end.blocked, end.retry === null], [[], false]);
+      }),
+    );
+  });
+
+  it('says in the effect whether an agent that ran before may have stopped something', () => {
+    const isAgain = ({ effects: [effect] }: ReturnType<typeof step>): unknown =>
+      effect?.kind === 'swap' && effect.isAgain;
+    const { state } = play(...toSwap.slice(0, -1));
+    const begun = step(state, toSwap.at(-1) as MachineEvent, NOW);
+    assert.equal(isAgain(begun), false);
+    assert.equal(isAgain(step(begun.state, { kind: 'power_returned', by: 'agent' }, NOW)), true);
   });
 });
 

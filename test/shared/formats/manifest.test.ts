@@ -130,3 +130,16 @@ test('what is written is read back, in the same bytes each time', () => {
   assert.equal(new TextDecoder().decode(bytes).split('\n')[1], '  "version": "1.4.2",');
   assertRefused('MANIFEST_INVALID', () => encodeManifest({ ...fields, version: 'latest' }));
 });
+
+test('deltas that add stand in a list that agents of 0.1 do not read [P-12.6]', () => {
+  const delta = { from_version: '1.0.0', from_tar_sha256: 'a'.repeat(64), size: 1 };
+  const zstd = { ...delta, sha256: 'b'.repeat(64) };
+  const add = { ...delta, sha256: 'c'.repeat(64) };
+  assert.deepEqual(parse({ ...REQUIRED, deltas: [zstd], add_deltas: [add] }).deltas, [
+    { ...zstd, coding: 'zstd' },
+    { ...add, coding: 'add' },
+  ]);
+  const most = Array(LIMITS.deltasMax).fill(add);
+  assert.equal(parse({ ...REQUIRED, add_deltas: most }).deltas.length, LIMITS.deltasMax);
+  refusedField({ deltas: [zstd], add_deltas: most }, 'add_deltas');
+});

@@ -19,6 +19,7 @@ const GiB = 1024 ** 3;
 /** A plan that holds, of any shape: sizes are made to fit as it grows. */
 const plans: fc.Arbitrary<PatchPlan> = fc
   .record({
+    coding: fc.constantFrom('zstd' as const, 'add' as const),
     baseBytes: fc.nat(8 * GiB),
     segments: fc.array(
       fc.record({
@@ -33,7 +34,7 @@ const plans: fc.Arbitrary<PatchPlan> = fc
       { maxLength: 4 },
     ),
   })
-  .map(({ baseBytes, segments: shapes }) => {
+  .map(({ coding, baseBytes, segments: shapes }) => {
     let made = 0;
     const segments = shapes.map(({ ranges, steps: wanted }): PatchSegment => {
       const dictionary: { at: number; bytes: number }[] = [];
@@ -54,7 +55,7 @@ const plans: fc.Arbitrary<PatchPlan> = fc
       });
       return { frameBytes: freshBytesOf({ steps }) === 0 ? 0 : 17, dictionary, steps };
     });
-    return { baseBytes, targetBytes: made, segments };
+    return { coding, baseBytes, targetBytes: made, segments };
   });
 
 const patchBytesOf = (head: Uint8Array, plan: PatchPlan): number =>
@@ -156,7 +157,12 @@ function planOf(
   const freshBytes = freshBytesOf({ steps });
   const targetBytes = steps.reduce((sum, one) => sum + one.freshBytes + one.copy.bytes, 0);
   const frame = frameBytes ?? (freshBytes > 0 ? 9 : 0);
-  return { baseBytes, targetBytes, segments: [{ frameBytes: frame, dictionary, steps }] };
+  return {
+    coding: 'zstd',
+    baseBytes,
+    targetBytes,
+    segments: [{ frameBytes: frame, dictionary, steps }],
+  };
 }
 
 it('numbers of any size and sign come back as they were, in as few bytes as they need', () => {

@@ -83,11 +83,13 @@ describe('build --delta-from', { concurrency: 2 }, () => {
       gunzipSync(await readFile(world.path('1.0.1/payload.tar.gz'))),
     );
     const built = await world.ok(world.build('--delta-from 1.0.0 --delta-from 1.0.1=old.tar'));
-    const deltas = built['deltas'] as { from_version: string; size: number }[];
-    assert.deepEqual(
-      deltas.map((one) => one.from_version),
-      ['1.0.0', '1.0.1'],
-    );
+    const deltas = built['deltas'] as { from_version: string; coding: string; size: number }[];
+    assert.deepEqual(deltas.map((one) => `${one.from_version} ${one.coding}`).sort(), [
+      '1.0.0 add',
+      '1.0.0 zstd',
+      '1.0.1 add',
+      '1.0.1 zstd',
+    ]);
     assert.ok(
       deltas.every(({ size }) => size < 2_000),
       JSON.stringify(deltas),
@@ -113,7 +115,7 @@ describe('build --delta-from', { concurrency: 2 }, () => {
     const line = 'build other --version 2.0.0 --arch any --out out --delta-from 1.0.0';
     const child = await world.run(line);
     assert.equal(child.ended?.code, 0, child.describe());
-    assert.match(child.stdout, /no delta from 1\.0\.0: it would save too little \(19\./);
+    assert.match(child.stdout, /no delta from 1\.0\.0 without zstd: too large \(19\./);
     assert.deepEqual(parseManifest(await readFile(world.path('out/manifest.json'))).deltas, []);
     assert.deepEqual((await readdir(world.path('out'))).sort(), [
       'manifest.json',
@@ -172,6 +174,7 @@ describe('a bundle with a delta', { concurrency: 2 }, () => {
 
   test('is refused when the delta is another one, and good without it', async (t) => {
     const world = await signed(t);
+    await rm(world.path('out/deltas/1.0.0.add'));
     const part = world.path('out/deltas/1.0.0.zst');
     const bytes = await readFile(part);
     bytes[bytes.byteLength - 1] = (bytes[bytes.byteLength - 1] ?? 0) ^ 1;

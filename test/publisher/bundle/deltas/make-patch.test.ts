@@ -4,8 +4,10 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { PatchProgram } from '../../../../shared/base/ports.ts';
 import { LIMITS } from '../../../../shared/base/limits.ts';
 import { sha256Hex } from '../../../../shared/crypto/hash.ts';
+import { unpackBrotli } from '../../../../shared/io/brotli.ts';
 import { zstdProgram } from '../../../../shared/io/zstd.ts';
 import {
   applyPatch,
@@ -35,12 +37,18 @@ const inMemory = (bytes: Uint8Array): Readable & { bytes: number } => ({
   },
 });
 
-async function apply(base: Uint8Array, target: Uint8Array, patch: Uint8Array): Promise<Uint8Array> {
+async function apply(
+  base: Uint8Array,
+  target: Uint8Array,
+  patch: Uint8Array,
+  program: PatchProgram | null = zstdProgram('zstd'),
+): Promise<Uint8Array> {
   const made = new Uint8Array(target.byteLength);
   const dictionaryPath = join(folder, 'dictionary');
   await applyPatch({
     patch: inMemory(patch),
     base: inMemory(base),
+    // A write beyond the tar is a RangeError.
     target: { ...inMemory(made), write: async (bytes, at) => made.set(bytes, at) },
     expected: { tarSha256: sha256Hex(target), tarBytes: target.byteLength },
     makeDictionary: async () => {
@@ -51,7 +59,8 @@ async function apply(base: Uint8Array, target: Uint8Array, patch: Uint8Array): P
       };
     },
     dictionaryPath,
-    program: zstdProgram('zstd'),
+    program,
+    unpack: unpackBrotli,
     signal: new AbortController().signal,
   });
   return made;
@@ -111,6 +120,9 @@ const bounds = fc.constantFrom(
   { freshBytes: 17_000, dictionaryBytes: LIMITS.deltaBlockBytes },
   { freshBytes: 60_000, dictionaryBytes: 0 },
 );
+
+/** Smaller segments and dictionaries than robots', for a patch of several. */
+const SMALL = { freshBytes: 60_000, dictionaryBytes: 2 * LIMITS.deltaBlockBytes };
 
 const planOf = (patch: Uint8Array): Promise<PatchPlan> => readPatchPlan(inMemory(patch));
 
@@ -187,5 +199,73 @@ describe('a delta made by the real zstd', () => {
       const patch = await patchBetween(base, target);
       assert.deepEqual(Buffer.from(await apply(base, target, patch)), target);
     }
+  });
+});
+
+describe('[P-12.7] a delta that adds', () => {
+  it('gives back the target to the byte, for generated trees', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        trees,
+        changes,
+        fc.constantFrom(undefined, SMALL),
+        async (files, edits, within) => {
+          const [before, after] = releases(files, edits);
+          const [base, target] = [await tarOf(before), await tarOf(after)];
+          const patch = await patchBetween(base, target, within, 'add');
+          assert.deepEqual(Buffer.from(await apply(base, target, patch, null)), target);
+        },
+      ),
+      { numRuns: 8 },
+    );
+  });
+
+  it('is the same bytes each time', async () => {
+    const [before, after] = releases([300_000, 20_000], [{ file: 0, kind: 'grow', at: 150_123 }]);
+    const [base, target] = [await tarOf(before), await tarOf(after)];
+    const make = (): Promise<Uint8Array> => patchBetween(base, target, undefined, 'add');
+    assert.deepEqual(await make(), await make());
+  });
+
+  it('carries addresses that moved in a fraction of what zstd needs', async () => {
+    // Every 16 bytes a number that counts on from another start, among bytes that stay.
+    const program = (start: number): Buffer => {
+      const bytes = noise(400_000, 7);
+      for (let at = 0; at + 4 <= bytes.byteLength; at += 16) {
+        bytes.writeUInt32LE((bytes.readUInt32LE(at) + start) >>> 0, at);
+      }
+      return bytes;
+    };
+    const [base, target] = [
+      await tarOf([{ name: 'program', body: program(0) }]),
+      await tarOf([{ name: 'program', body: program(0x1240) }]),
+    ];
+    const adds = await patchBetween(base, target, undefined, 'add');
+    const zstd = await patchBetween(base, target);
+    assert.ok(adds.byteLength * 5 < zstd.byteLength, `${adds.byteLength} of ${zstd.byteLength}`);
+  });
+
+  it('is refused wherever it is cut short or changed, and no byte is written beyond the tar', async () => {
+    const [before, after] = releases([200_000], [{ file: 0, kind: 'edit', at: 100_123 }]);
+    const [base, target] = [await tarOf(before), await tarOf(after)];
+    const patch = await patchBetween(base, target, undefined, 'add');
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(patch.byteLength - 1),
+        fc.integer({ min: 0, max: 255 }),
+        async (at, byte) => {
+          const changed = Uint8Array.from(patch);
+          changed[at] = (changed[at] ?? 0) ^ byte;
+          for (const bad of [patch.subarray(0, at), ...(byte === 0 ? [] : [changed])]) {
+            const verdict = await apply(base, target, bad, null).then(
+              (made) => (Buffer.from(made).equals(target) ? 'made' : 'wrong'),
+              (error: unknown) => (error as { code?: string }).code,
+            );
+            assert.match(String(verdict), /^(?:made|DELTA_INVALID|DELTA_RESULT_WRONG)$/);
+          }
+        },
+      ),
+      { numRuns: 150 },
+    );
   });
 });

@@ -72,7 +72,7 @@ describe('the planner of deltas', () => {
           const dictionary = chooseDictionary({ votes, replaced }, sizes.baseBytes + madeBytes);
           return { steps, dictionary, frameBytes: freshBytesOf({ steps }) === 0 ? 0 : 1 };
         });
-        const plan = { ...sizes, segments };
+        const plan = { coding: 'zstd' as const, ...sizes, segments };
         const head = encodePatchHead(plan);
         const frames = segments.reduce((sum, segment) => sum + segment.frameBytes, 0);
         assert.deepEqual(parsePatchHead(head, head.byteLength + frames), plan);

@@ -3,20 +3,53 @@
  * from the announcement alone, and when that is over. Sans-I/O.
  */
 
-import { isUnled } from '../../shared/rules/presence.ts';
-import { needsController } from '../../shared/rules/rollout-rules.ts';
-import { isUnableCode } from '../../shared/rules/standstill.ts';
-import type { RolloutAnswer } from './rollout-answer.ts';
+import { isUnled } from './presence.ts';
+import { needsController } from './rollout-rules.ts';
+import { isUnableCode } from './standstill.ts';
+
+/** The fields of a run that these sentences need, as the API sends them. */
+export interface ToldRun {
+  readonly status: string;
+  readonly superseded_by: string | null;
+  readonly waits_for: string | null;
+  readonly soak_until: string | null;
+  readonly evidence_until: string | null;
+  readonly cannot_go_back: readonly string[];
+  readonly leading: boolean;
+  readonly attempts: { readonly unable: readonly string[] } | null;
+}
+
+/** The fields of a rollout that these sentences need, as the API sends them. */
+export interface ToldRollout {
+  readonly id: string;
+  readonly status: string;
+  readonly announced: boolean;
+  readonly emergency: boolean;
+  readonly waves: { percent: number; soak_s: number }[];
+  readonly canaries: { tags: string[]; robots: string[] };
+  readonly approve_after: number[];
+  readonly robots: {
+    readonly targeted: number;
+    readonly running: number;
+    readonly went_on: number;
+    readonly in_progress: number;
+    readonly failed: number;
+    readonly waiting: number;
+    readonly excluded: Readonly<Record<string, number>>;
+  };
+  readonly run: ToldRun | null;
+  readonly led: string | null;
+}
 
 /** An older broker does not say who leads; a local controller may have just started. */
-const isElsewhere = ({ run, led }: RolloutAnswer): boolean => run === null && isUnled(led);
+const isElsewhere = ({ run, led }: ToldRollout): boolean => run === null && isUnled(led);
 
 /** No progress was published for it, and none is needed. */
-export const opensByItself = (rollout: RolloutAnswer): boolean =>
+export const opensByItself = (rollout: ToldRollout): boolean =>
   isElsewhere(rollout) && rollout.status === 'announced' && !needsController(rollout);
 
 /** Its end by the reports that this broker knows; null while it continues. */
-export function unledEnd(rollout: RolloutAnswer): 'complete' | 'no_effect' | 'unable' | null {
+export function unledEnd(rollout: ToldRollout): 'complete' | 'no_effect' | 'unable' | null {
   if (!opensByItself(rollout)) return null;
   const { targeted, running, went_on, waiting, in_progress, failed } = rollout.robots;
   if (targeted === 0 || waiting + in_progress > 0) return null;
@@ -24,13 +57,13 @@ export function unledEnd(rollout: RolloutAnswer): 'complete' | 'no_effect' | 'un
   return running + went_on > 0 ? 'complete' : 'no_effect';
 }
 
-const unableIn = ({ robots }: RolloutAnswer): [code: string, count: number][] =>
+const unableIn = ({ robots }: ToldRollout): [code: string, count: number][] =>
   Object.entries(robots.excluded).filter(([code]) => isUnableCode(code));
 
 const OVER: readonly string[] = ['complete', 'no_effect', 'halted'];
 
 /** The event that it waits for; null for none. */
-export function unledWait(rollout: RolloutAnswer): string | null {
+export function unledWait(rollout: ToldRollout): string | null {
   const { status, led } = rollout;
   if (!isElsewhere(rollout)) {
     return 'no controller of this broker leads it yet; one that has just started looks for a minute first, and takes pause, abort and rollback at once';

@@ -1,0 +1,147 @@
+/**
+ * The Unix socket by which `drover-broker enrol` changes the enrolments of the broker that runs on a
+ * data folder. Only hashes of claims go over it.
+ */
+
+import { createServer, request, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { readApiRefusal } from '../../shared/formats/http-api.ts';
+import { parseDocument } from '../../shared/formats/schema.ts';
+import { makeCommandLog } from '../../shared/io/command-log.ts';
+import { asOwnerOf, openDataFolder } from '../control/data-folder.ts';
+import { isNotListening, listenInFolder, notCalled } from '../control/data-socket.ts';
+import { Enrolment, ENROLMENT_DATABASE, type EnrolmentPort } from './enrolment.ts';
+import { claimOrdersSchema, type EnrolmentView } from './records.ts';
+
+const SOCKET = 'enrol.sock';
+const socketOf = (dataFolder: string): string => join(dataFolder, SOCKET);
+
+const callSchema = z.discriminatedUnion('verb', [
+  z.object({ verb: z.literal('add'), orders: claimOrdersSchema, replace: z.boolean() }),
+  z.object({ verb: z.literal('list') }),
+  z.object({
+    verb: z.literal('revoke'),
+    robots: z.array(z.string().max(LIMITS.idLengthMax)).max(LIMITS.enrolmentsMax),
+    by: z.string().max(100),
+  }),
+]);
+
+/** One call of `drover-broker enrol`. */
+export type EnrolCall = z.input<typeof callSchema>;
+/** `revoked`: robots that had an enrolment; `unknown`: the others that were named. */
+export interface EnrolResult {
+  readonly enrolments: readonly EnrolmentView[];
+  readonly unknown: readonly string[];
+}
+
+const parseCall = (bytes: Uint8Array): z.output<typeof callSchema> =>
+  parseDocument(
+    {
+      what: 'call',
+      schema: callSchema,
+      bytesMax: LIMITS.enrolmentCallBytesMax,
+      code: 'USAGE',
+    },
+    bytes,
+  );
+
+/** The same for a running broker and for a data folder at rest. */
+async function callEnrolment(enrolment: EnrolmentPort, bytes: Uint8Array): Promise<EnrolResult> {
+  const call = parseCall(bytes);
+  switch (call.verb) {
+    case 'add':
+      await enrolment.add(call.orders, { replace: call.replace });
+      return { enrolments: [], unknown: [] };
+    case 'list':
+      return { enrolments: enrolment.list(), unknown: [] };
+    case 'revoke': {
+      const known = new Set(enrolment.list().map((one) => String(one.robot_id)));
+      const named = call.robots.filter((robot) => known.has(robot));
+      for (const robot of named) await enrolment.revoke(robot, call.by);
+      const changed = enrolment.list().filter((one) => named.includes(one.robot_id));
+      return { enrolments: changed, unknown: call.robots.filter((robot) => !known.has(robot)) };
+    }
+  }
+}
+
+/** Call with the databases locked. @returns closes it */
+export async function openEnrolSocket(options: {
+  readonly dataFolder: string;
+  readonly enrolment: EnrolmentPort;
+  readonly log: Log;
+}): Promise<() => Promise<void>> {
+  const { dataFolder, enrolment, log } = options;
+  const server = createServer((call, reply) => {
+    readWhole(call)
+      .then(async (bytes) => {
+        reply.end(JSON.stringify(await callEnrolment(enrolment, bytes)));
+      })
+      .catch((error: unknown) => {
+        if (!reply.headersSent) reply.writeHead(400);
+        reply.end(JSON.stringify({ error: toProblem(error) }));
+      });
+  });
+  return await listenInFolder(server, { path: socketOf(dataFolder), what: 'enrolments', log });
+}
+
+/**
+ * Null when no broker runs on that folder.
+ * @throws DroverError FILE_REFUSED, BROKER_UNREACHABLE, and what the broker refuses with
+ */
+async function callEnrolSocket(dataFolder: string, body: Uint8Array): Promise<EnrolResult | null> {
+  const answer = await new Promise<IncomingMessage | null>((resolve, reject) => {
+    const options = { socketPath: socketOf(dataFolder), path: '/', method: 'POST' };
+    const call = request({ ...options, timeout: LIMITS.apiAnswerMsMax }, resolve);
+    call.on('timeout', () => call.destroy(new Error('no answer')));
+    call.on('error', (error: NodeJS.ErrnoException) => {
+      if (isNotListening(error)) return resolve(null);
+      reject(notCalled(dataFolder, error));
+    });
+    call.end(body);
+  });
+  if (!answer) return null;
+  const bytes = await readWhole(answer);
+  if (answer.statusCode !== 200) throw readApiRefusal(answer.statusCode ?? 0, bytes);
+  return JSON.parse(Buffer.from(bytes).toString('utf8')) as EnrolResult;
+}
+
+/** @throws DroverError DOCUMENT_TOO_LARGE */
+async function readWhole(message: IncomingMessage): Promise<Uint8Array> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of message as AsyncIterable<Buffer>) {
+    bytes += piece.byteLength;
+    if (bytes > LIMITS.enrolmentCallBytesMax) {
+      const want = `want at most ${LIMITS.enrolmentCallBytesMax} bytes`;
+      throw new DroverError('DOCUMENT_TOO_LARGE', `read enrolments: too large (${want})`);
+    }
+    pieces.push(piece);
+  }
+  return new Uint8Array(Buffer.concat(pieces));
+}
+
+/**
+ * Calls the enrolment of a data folder: that of its running broker, or its database while no broker
+ * runs.
+ * @throws DroverError FILE_REFUSED, FILE_UNREADABLE, DATA_LOCKED, RESTORE_UNFINISHED,
+ *   BROKER_UNREACHABLE, and what the enrolment refuses with
+ */
+export async function atData(dataFolder: string, call: EnrolCall): Promise<EnrolResult> {
+  const bytes = new TextEncoder().encode(JSON.stringify(call));
+  await openDataFolder(dataFolder);
+  return await asOwnerOf(dataFolder, async () => {
+    const online = await callEnrolSocket(dataFolder, bytes);
+    if (online) return online;
+    const log = makeCommandLog('drover-broker');
+    const enrolment = await Enrolment.open({ folder: join(dataFolder, ENROLMENT_DATABASE), log });
+    try {
+      return await callEnrolment(enrolment, bytes);
+    } finally {
+      await enrolment.close();
+    }
+  });
+}

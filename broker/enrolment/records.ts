@@ -1,0 +1,232 @@
+/**
+ * The record of one robot that enrols, each change of it, and the count of wrong claims. A claim
+ * is used once: afterwards only the robot that used it gets the same answer again, because an
+ * answer may be lost. Sans-I/O.
+ */
+
+import { z } from 'zod';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { keyNameOf } from '../../shared/formats/http-api.ts';
+import {
+  parseDocument,
+  robotIdSchema,
+  sha256Schema,
+  sizeSchema,
+} from '../../shared/formats/schema.ts';
+
+const orderSchema = z.object({
+  robot_id: robotIdSchema,
+  claim_sha256: sha256Schema,
+  /** Epoch milliseconds by the clock of the broker. */
+  expires_at: sizeSchema,
+  /** True when a person has to accept the robot. */
+  needs_yes: z.boolean(),
+});
+
+const recordSchema = z.object({
+  robot_id: robotIdSchema,
+  claim: z.object({
+    ...orderSchema.omit({ robot_id: true }).shape,
+    state: z.enum(['open', 'pending', 'used', 'revoked']),
+    /** The robot that used the claim, or waits. */
+    asked: z
+      .object({ token_sha256: sha256Schema, at: sizeSchema, from: z.string().max(100) })
+      .nullable(),
+    accepted_by: z.string().max(100).nullable(),
+  }),
+  /** Null until a claim was used, and after a revocation. */
+  credential: z.object({ token_sha256: sha256Schema, since: sizeSchema }).nullable(),
+});
+
+/** A claim that is to be made. */
+export type ClaimOrder = z.output<typeof orderSchema>;
+export type EnrolmentRecord = z.output<typeof recordSchema>;
+type Claim = EnrolmentRecord['claim'];
+
+export const claimOrdersSchema = z.array(orderSchema).min(1).max(LIMITS.enrolmentsMax);
+
+/** @throws DroverError DATABASE_DAMAGED, JSON_INVALID */
+export const parseRecord = (text: string): EnrolmentRecord =>
+  parseDocument(
+    {
+      what: 'enrolment',
+      schema: recordSchema,
+      bytesMax: LIMITS.localRequestBytesMax,
+      code: 'DATABASE_DAMAGED',
+    },
+    new TextEncoder().encode(text),
+  );
+
+/**
+ * A robot that is enrolled keeps its credential until the new claim is used.
+ * @throws DroverError CLAIM_EXISTS when the robot has a claim or a credential, without `replace`
+ */
+export function withClaim(
+  before: EnrolmentRecord | undefined,
+  order: ClaimOrder,
+  { replace, now }: { readonly replace: boolean; readonly now: EpochMs },
+): EnrolmentRecord {
+  const { robot_id: robot, ...claim } = order;
+  if (before && !replace && !isForgettable(before, now)) {
+    const has = before.credential ? 'is enrolled' : `has a claim (${claimStateOf(before, now)})`;
+    throw new DroverError('CLAIM_EXISTS', `make claim for ${robot}: it ${has}`);
+  }
+  return {
+    robot_id: robot,
+    claim: { ...claim, state: 'open', asked: null, accepted_by: null },
+    credential: before?.credential ?? null,
+  };
+}
+
+/** True when nothing is lost without it: no credential, and a claim that is good no more. */
+export const isForgettable = (record: EnrolmentRecord, now: EpochMs): boolean =>
+  record.credential === null && ['expired', 'revoked'].includes(claimStateOf(record, now));
+
+export interface ClaimAsk {
+  /** SHA-256 of the secret of the robot that asks. */
+  readonly tokenSha256: EnrolmentRecord['claim']['claim_sha256'];
+  readonly now: EpochMs;
+  /** The address that it asks from. */
+  readonly from: string;
+}
+
+/**
+ * Decides what a robot with the right claim gets.
+ * @returns the record as it is afterwards; the same one when nothing changes
+ * @throws DroverError CLAIM_USED, CLAIM_EXPIRED, CLAIM_REVOKED
+ */
+export function decideClaim(record: EnrolmentRecord, ask: ClaimAsk): EnrolmentRecord {
+  const { robot_id: robot, claim } = record;
+  const refuse = (code: ErrorCode, why: string): never => {
+    throw new DroverError(code, `enrol ${robot}: ${why}`);
+  };
+  switch (claim.state) {
+    case 'revoked':
+      return refuse('CLAIM_REVOKED', 'this claim was revoked');
+    case 'pending':
+    case 'used':
+      if (claim.asked?.token_sha256 === ask.tokenSha256) return record;
+      return refuse('CLAIM_USED', 'another device, or this one with another key, used the claim');
+    case 'open': {
+      if (claim.expires_at <= ask.now) {
+        const since = new Date(claim.expires_at).toISOString();
+        return refuse('CLAIM_EXPIRED', `the claim was good until ${since}`);
+      }
+      const asked = { token_sha256: ask.tokenSha256, at: ask.now, from: ask.from.slice(0, 100) };
+      const pending: EnrolmentRecord = { ...record, claim: { ...claim, state: 'pending', asked } };
+      return claim.needs_yes ? pending : granted(pending, ask.now);
+    }
+  }
+}
+
+/** @throws DroverError NOT_FOUND when the robot does not wait */
+export function accepted(
+  record: EnrolmentRecord,
+  { by, now }: { readonly by: string; readonly now: EpochMs },
+): EnrolmentRecord {
+  assertPending(record, 'accept');
+  return granted({ ...record, claim: { ...record.claim, accepted_by: by.slice(0, 100) } }, now);
+}
+
+/** The claim is void; a credential that the robot had before stays. @throws as `accepted` */
+export function turnedAway(record: EnrolmentRecord): EnrolmentRecord {
+  assertPending(record, 'refuse');
+  return { ...record, claim: { ...record.claim, state: 'revoked' } };
+}
+
+/** Neither its claim nor its credential is good any more. */
+export const revoked = (record: EnrolmentRecord): EnrolmentRecord => ({
+  ...record,
+  claim: { ...record.claim, state: 'revoked' },
+  credential: null,
+});
+
+/**
+ * After a restore of an older backup: a claim that is open there may have been used since, by a
+ * robot or by a thief, so it is void. Credentials stay.
+ */
+export function afterRestore(record: EnrolmentRecord): EnrolmentRecord {
+  const { state } = record.claim;
+  if (state !== 'open' && state !== 'pending') return record;
+  return { ...record, claim: { ...record.claim, state: 'revoked' } };
+}
+
+function granted(record: EnrolmentRecord, now: EpochMs): EnrolmentRecord {
+  const { asked } = record.claim;
+  if (!asked) throw new TypeError('enrolment: granted to a robot that has not asked');
+  return {
+    ...record,
+    claim: { ...record.claim, state: 'used' },
+    credential: { token_sha256: asked.token_sha256, since: now },
+  };
+}
+
+function assertPending({ robot_id: robot, claim }: EnrolmentRecord, what: string): void {
+  if (claim.state === 'pending') return;
+  throw new DroverError('NOT_FOUND', `${what} ${robot}: it does not wait (${claim.state})`, {
+    hint: 'drover fleet enrolments lists the robots that wait',
+  });
+}
+
+const claimStateOf = ({ claim }: EnrolmentRecord, now: EpochMs): Claim['state'] | 'expired' =>
+  claim.state === 'open' && claim.expires_at <= now ? 'expired' : claim.state;
+
+/** As the HTTP API and `enrol list` show it: nothing in it is secret. */
+export interface EnrolmentView {
+  readonly robot_id: RobotId;
+  readonly enrolled: boolean;
+  readonly claim: Claim['state'] | 'expired';
+  readonly expires_at: string;
+  readonly needs_yes: boolean;
+  readonly asked_at: string | null;
+  readonly asked_from: string | null;
+  /** Short form of the robot's own key, for people who compare. */
+  readonly key: string | null;
+  readonly accepted_by: string | null;
+}
+
+export function showEnrolment(record: EnrolmentRecord, now: EpochMs): EnrolmentView {
+  const { robot_id, claim, credential } = record;
+  const { asked } = claim;
+  const key = asked?.token_sha256 ?? credential?.token_sha256 ?? null;
+  return {
+    robot_id,
+    enrolled: credential !== null,
+    claim: claimStateOf(record, now),
+    expires_at: new Date(claim.expires_at).toISOString(),
+    needs_yes: claim.needs_yes,
+    asked_at: asked ? new Date(asked.at).toISOString() : null,
+    asked_from: asked?.from ?? null,
+    key: key === null ? null : keyNameOf(key),
+    accepted_by: claim.accepted_by,
+  };
+}
+
+/** Addresses beyond the bound share one count. */
+const OTHERS = 'others';
+
+/**
+ * Counts claims that no record has, for each address and minute. A claim cannot be guessed; the
+ * count bounds the cost of guesses in the log. A good claim is never counted, so that robots behind
+ * one address do not wait for a neighbour.
+ */
+export class ClaimTries {
+  readonly #misses = new Map<string, number>();
+  #sinceMs: MonoMs = Number.NEGATIVE_INFINITY;
+
+  /** False when this address has had its share of wrong claims for now. */
+  mayMiss(from: string, nowMs: MonoMs): boolean {
+    if (nowMs - this.#sinceMs >= LIMITS.claimTriesMs) {
+      this.#misses.clear();
+      this.#sinceMs = nowMs;
+    }
+    const isKnown = this.#misses.has(from) || this.#misses.size < LIMITS.claimTryAddressesMax;
+    const address = isKnown ? from : OTHERS;
+    const misses = (this.#misses.get(address) ?? 0) + 1;
+    this.#misses.set(address, misses);
+    return misses <= LIMITS.claimTriesMax;
+  }
+}

@@ -1,0 +1,104 @@
+/** Shapes of the answers of the API that the page reads (docs/http.md). Types only. */
+
+import type { CommandPreview } from '../../../rollout/command-preview.ts';
+import type { AuditEntry, RunView } from '../../../rollout/rollout-view.ts';
+import type { RolloutRobot, Standing, WaveCounts } from '../../../rollout/rollout-robots.ts';
+import type { RolloutView } from '../../../rollout/views.ts';
+
+export type { AuditEntry, CommandPreview, RolloutRobot, RunView, Standing, WaveCounts };
+
+export interface UserAnswer {
+  readonly user: string | null;
+  readonly role: string | null;
+  readonly needs_sign_in: boolean;
+  readonly csrf: string | null;
+}
+
+export interface ProblemAnswer {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export interface RolloutOnPage extends RolloutView {
+  readonly run: RunView | null;
+  readonly led: string;
+  readonly words: { readonly status: string; readonly waits: string };
+}
+
+export interface RolloutRobotsAnswer {
+  readonly robots: readonly RolloutRobot[];
+  readonly total: number;
+  readonly next: string | null;
+  readonly counts: Readonly<Record<Standing, number>>;
+  readonly awaited: number;
+  readonly waves: readonly WaveCounts[];
+}
+
+export interface HistoryOnPage {
+  readonly entries: readonly AuditEntry[];
+}
+
+export interface CommandsAnswer {
+  readonly commands: readonly CommandPreview[];
+  readonly led: string;
+}
+
+interface Transfer {
+  readonly bytes_done: number;
+  readonly bytes_total: number;
+}
+
+export interface ComponentAnswer {
+  readonly name: string;
+  readonly version: string | null;
+  readonly previous_version: string | null;
+  readonly phase: string;
+  readonly target_version: string | null;
+  readonly rollout: string | null;
+  readonly transfer: Transfer | null;
+  readonly waiting_for: string | null;
+  readonly last_error: ProblemAnswer | null;
+  readonly strategy: string | null;
+}
+
+export interface RobotAnswer extends Omit<ComponentAnswer, 'name'> {
+  readonly robot_id: string;
+  readonly name: string | null;
+  readonly online: boolean;
+  readonly via: string | null;
+  readonly last_seen: string | null;
+  readonly arch: string | null;
+  readonly model: string | null;
+  readonly agent: string | null;
+  readonly tags: readonly string[];
+  readonly components: readonly ComponentAnswer[];
+  readonly twins: ProblemAnswer | null;
+  readonly clock: ProblemAnswer | null;
+  readonly via_problem: ProblemAnswer | null;
+  /** Only in the answer about one robot. */
+  readonly events?: readonly EventAnswer[];
+}
+
+export interface EventAnswer {
+  readonly at: string;
+  readonly kind?: string;
+  readonly component?: string;
+  readonly phase?: string;
+  readonly problem: ProblemAnswer | null;
+  readonly [field: string]: unknown;
+}
+
+export interface EngineAnswer {
+  readonly engine: { readonly up: boolean; readonly problem: ProblemAnswer | null };
+}
+
+export interface UpstreamAnswer {
+  readonly upstream: {
+    readonly up: boolean;
+    readonly since: string;
+    readonly backlog: { readonly states: number; readonly events: number };
+    readonly chunks_missing: number;
+    readonly problem: ProblemAnswer | null;
+  } | null;
+}

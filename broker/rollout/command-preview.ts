@@ -1,0 +1,165 @@
+/**
+ * Describes, before a person gives a command, whether it would be taken now and what it does to how
+ * many robots. It asks the same functions that carry commands out, so the answer cannot differ from
+ * what would happen now. It changes nothing. Sans-I/O.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { hasTurn } from '../../shared/rules/rollout-rules.ts';
+import { noWayBackOf } from '../../shared/rules/standstill.ts';
+import type { RobotRecord } from '../control/fleet.ts';
+import { membersOf, type Member } from './classify.ts';
+import { notLeading, obeyEarly } from './early-command.ts';
+import { obey } from './operator-commands.ts';
+import { hasToGoBack, recallOf } from './recall.ts';
+import { stagesOf, type RolloutRun } from './record.ts';
+import { listRobots, countStandings, type Standing } from './rollout-robots.ts';
+import type { LedFacts } from './rollout-facts.ts';
+import type { RolloutCommand } from './rollout-view.ts';
+import { listMembers, thresholdOf } from './members.ts';
+
+/** Commands that a person gives on the page; `force-open` stays with the command line. */
+export const PAGE_COMMANDS = [
+  'approve',
+  'pause',
+  'resume',
+  'abort',
+  'rollback',
+] as const satisfies readonly RolloutCommand[];
+export type PageCommand = (typeof PAGE_COMMANDS)[number];
+
+export interface CommandPreview {
+  readonly command: PageCommand;
+  /** Null when it would be taken now. */
+  readonly refusal: { readonly code: string; readonly message: string } | null;
+  /** No other command undoes it: a person types the id of the rollout. */
+  readonly final: boolean;
+  /** The wave of `approve`; null for the others. */
+  readonly wave: number | null;
+  /** One sentence with the numbers in it. */
+  readonly effect: string;
+  readonly robots: {
+    /** Take the next wave when it opens. */
+    readonly join: number;
+    readonly keep: number;
+    readonly go_back: number;
+    readonly cannot_go_back: number;
+    readonly updating: number;
+    readonly waiting: number;
+  };
+}
+
+export function previewCommands(facts: LedFacts): CommandPreview[] {
+  const standings = countStandings(listRobots(facts));
+  const numbers = numbersOf(facts, standings);
+  return PAGE_COMMANDS.map((command) => {
+    const wave = command === 'approve' ? (facts.run?.wave ?? null) : null;
+    return {
+      command,
+      refusal: refusalOf(facts, command, wave),
+      final: command === 'abort' || command === 'rollback',
+      wave,
+      effect: effectOf(command, numbers, wave),
+      robots: numbers,
+    };
+  });
+}
+
+function refusalOf(
+  facts: LedFacts,
+  command: RolloutCommand,
+  wave: number | null,
+): CommandPreview['refusal'] {
+  const { run, plan, now, leading, startsInMs, controller, id } = facts;
+  const said = { command, who: '', reason: '', ...(wave !== null && { wave }) };
+  try {
+    if (!leading) throw notLeading(`${command} rollout ${id}`, { kind: 'other', controller });
+    if (run !== null) {
+      const { audit } = obey(run, said, { plan, now });
+      return audit.length > 0 ? null : { code: 'ROLLOUT_COMMAND_INVALID', message: GIVEN };
+    }
+    if (plan !== null) obeyEarly(plan, said, { leftMs: startsInMs, by: '', now });
+    return null;
+  } catch (error) {
+    if (!(error instanceof DroverError)) throw error;
+    return { code: error.code, message: error.message };
+  }
+}
+
+const GIVEN = 'it is approved already: its gate is asked once more, then the next wave opens';
+
+function numbersOf(
+  facts: LedFacts,
+  standings: Readonly<Record<Standing, number>>,
+): CommandPreview['robots'] {
+  const { run, robots } = facts;
+  const recall = run ? recallOf({ ...run, recall: true }, robots) : { left: 0, unable: [] };
+  const stuck = recall.unable.length + (run ? countWithoutWayBack(run, robots) : 0);
+  return {
+    join: joiningNext(facts),
+    keep: standings.done,
+    go_back: recall.left - stuck,
+    cannot_go_back: stuck,
+    updating: standings.updating + standings.vanished,
+    waiting: standings.waiting,
+  };
+}
+
+/** They run it and report that they had nothing before: they keep it, and say so when asked. */
+function countWithoutWayBack(run: RolloutRun, robots: readonly RobotRecord[]): number {
+  return robots.filter(({ state }) => {
+    const component = state?.components.find(({ name }) => name === run.component);
+    if (component?.previous_version !== null) return false;
+    return hasToGoBack(run, component) && noWayBackOf(component, run.version) === null;
+  }).length;
+}
+
+/** Robots that the wave after the open one adds, as it would open now. */
+function joiningNext(facts: LedFacts): number {
+  const { run, plan, marks } = facts;
+  if (!run || !plan) return 0;
+  const stages = stagesOf(plan);
+  const next = stages[stages.findIndex(({ wave }) => wave === run.wave) + 1];
+  if (!next) return 0;
+  const members = membersOf({ ...facts, plan });
+  const { rollout } = plan;
+  const known = listMembers(members, rollout, marks);
+  // As many as a wave wants, without those that the wave has had.
+  const minCanaries = Math.max(0, rollout.min_canaries - known.countSpent(run));
+  const threshold = thresholdOf(next, known, { previous: run.threshold, minCanaries });
+  const isNew = (one: Member): boolean =>
+    one.kind === 'candidate' && !hasTurn(one, run.threshold) && hasTurn(one, threshold);
+  return members.filter(isNew).length;
+}
+
+function effectOf(
+  command: PageCommand,
+  { join, keep, go_back, cannot_go_back, updating, waiting }: CommandPreview['robots'],
+  wave: number | null,
+): string {
+  const stops = robots(
+    updating,
+    'in the middle of it end or stop',
+    'in the middle of it ends or stops',
+  );
+  const busy = updating === 0 ? '' : `; ${stops}`;
+  const never = `${robots(waiting, 'never get', 'never gets')} it from this rollout`;
+  switch (command) {
+    case 'approve':
+      return `says yes to wave ${wave ?? 0}: its gate is asked once more, then the next wave opens to ${join} more`;
+    case 'pause':
+      return `no more robots join: ${robots(waiting, 'wait')} until it is resumed; ${robots(keep, 'keep')} it${busy}`;
+    case 'resume':
+      return `it goes on where it was: ${robots(waiting, 'have', 'has')} not begun`;
+    case 'abort':
+      return `it stops for good: ${robots(keep, 'keep')} it, ${never}${busy}`;
+    case 'rollback': {
+      const cannot = cannot_go_back === 0 ? '' : `, ${cannot_go_back} cannot`;
+      return `it stops for good: ${robots(go_back, 'go', 'goes')} back${cannot}; ${never}`;
+    }
+  }
+}
+
+/** `1 robot keeps`, `9 robots keep`. */
+const robots = (count: number, plural: string, singular = `${plural}s`): string =>
+  count === 1 ? `1 robot ${singular}` : `${count} robots ${plural}`;

@@ -1,0 +1,165 @@
+/**
+ * Explains in a code and one sentence where a robot stands in a rollout. Codes of robots come from
+ * the catalogue of errors; the few that are states and no errors are in REASON_CODES. Sans-I/O.
+ */
+
+import type { RelayProblem } from '../../shared/formats/messages.ts';
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import type { RobotRecord } from '../control/fleet.ts';
+import type { Member } from './classify.ts';
+import type { RolloutRun } from './record.ts';
+
+export interface RobotReason {
+  readonly code: string;
+  /** One sentence without a full stop. It may quote the robot. */
+  readonly reason: string;
+}
+
+/** States of a robot that are no errors. docs/operations.md lists them. */
+export const REASON_CODES = [
+  'RUNS_IT',
+  'WENT_ON',
+  'WENT_BACK',
+  'UPDATING',
+  'VANISHED',
+  'OFFLINE',
+  'NOT_BEGUN',
+  'WAVE_NOT_OPEN',
+  'ROLLOUT_STOPPED',
+] as const;
+type ReasonCode = (typeof REASON_CODES)[number];
+
+export interface ReasonFacts {
+  readonly version: string;
+  readonly record: Pick<RobotRecord, 'online' | 'lastSeenMs'>;
+  readonly wave: number | null;
+  /** Its turn has come. */
+  readonly isOpen: boolean;
+  readonly relay: Pick<RelayProblem, 'code' | 'message'> | null;
+  readonly run: Pick<RolloutRun, 'rollout' | 'status'> | null;
+}
+
+type Reasoned = Pick<Member, 'kind' | 'why' | 'component'> & Partial<Pick<Member, 'isComing'>>;
+
+export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
+  const { component } = member;
+  const { version } = facts;
+  const say = (code: ReasonCode, reason: string): RobotReason => ({ code, reason });
+  const now = component.version ?? 'nothing';
+  switch (member.kind) {
+    case 'installed':
+      return say('RUNS_IT', `runs ${version}`);
+    case 'went_on':
+      return say('WENT_ON', `ran ${version} and went on to ${now}`);
+    case 'recalled':
+      return say('WENT_BACK', `was called back and runs ${now}`);
+    case 'failed':
+      return failure(member, now);
+    case 'vanished':
+      return say('VANISHED', `went away while ${phase(member)}, ${lastSeen(facts)}`);
+    case 'updating':
+      return progress(member, facts);
+    case 'excluded':
+      return exclusion(member, version, now);
+    case 'candidate':
+      return waiting(member, facts);
+  }
+}
+
+/** The error that ended the update, in the words of the robot where it still reports them. */
+function failure({ component }: Reasoned, now: string): RobotReason {
+  const { last_update: last, last_error: error } = component;
+  const code = last?.code ?? error?.code ?? 'INTERNAL';
+  if (error && (error.code === code || !last?.code))
+    return { code: error.code, reason: error.message };
+  const isBack = last?.outcome === 'rolled_back' ? `, and went back to ${now}` : '';
+  return { code, reason: `its update ended with ${code}${isBack}` };
+}
+
+function progress(member: Reasoned, facts: ReasonFacts): RobotReason {
+  const { waiting_for: wait, last_error: error } = member.component;
+  if (!facts.record.online) {
+    return { code: 'OFFLINE', reason: `is offline while ${phase(member)}, ${lastSeen(facts)}` };
+  }
+  if (facts.relay) return { code: facts.relay.code, reason: `its relay: ${facts.relay.message}` };
+  if (error) return { code: error.code, reason: `is ${phase(member)}; ${error.message}` };
+  return { code: 'UPDATING', reason: `is ${phase(member)}${wait ? `: ${wait}` : ''}` };
+}
+
+/** `downloading, 43 %`. */
+function phase({ component: { phase: name, transfer } }: Reasoned): string {
+  const total = transfer?.bytes_total ?? 0;
+  const isPart = name === 'downloading' && transfer && total > 0;
+  const done = isPart
+    ? `, ${Math.min(100, Math.floor((100 * transfer.bytes_done) / total))} %`
+    : '';
+  return `${name.replace('_', ' ')}${done}`;
+}
+
+function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
+  const { record, run, isOpen, wave, relay } = facts;
+  const { last_error: error, waiting_for: wait } = component;
+  const status = run?.status ?? 'rolling';
+  if (status !== 'rolling' && status !== 'complete') {
+    return { code: 'ROLLOUT_STOPPED', reason: `has not begun, and the rollout is ${word(status)}` };
+  }
+  if (!isOpen) {
+    const turn = wave === null ? 'no wave includes it' : `its turn comes with wave ${wave}`;
+    return { code: 'WAVE_NOT_OPEN', reason: turn };
+  }
+  if (!record.online) return { code: 'OFFLINE', reason: `is offline, ${lastSeen(facts)}` };
+  if (relay) return { code: relay.code, reason: `its relay: ${relay.message}` };
+  if (error) return { code: error.code, reason: error.message };
+  return { code: 'NOT_BEGUN', reason: wait ?? 'its turn has come, and it has not begun' };
+}
+
+function exclusion(
+  { component, why, isComing }: Reasoned,
+  version: string,
+  now: string,
+): RobotReason {
+  const code = why ?? 'INTERNAL';
+  const { last_error: error } = component;
+  if (error?.code === code) return { code, reason: error.message };
+  return { code, reason: sentenceOf(code, { version, now, isComing: isComing === true }) };
+}
+
+function sentenceOf(
+  code: string,
+  { version, now, isComing }: { version: string; now: string; isComing: boolean },
+): string {
+  switch (code) {
+    case 'RUNS_IT':
+      return `runs ${version}, from another rollout`;
+    case 'NOT_NEWER':
+      return `runs ${now}, which is newer`;
+    case 'BELOW_HIGHEST':
+      return `has confirmed a higher version than ${version} before`;
+    case 'VERSION_REUSED':
+      return `runs another release that calls itself ${version}`;
+    case 'TOO_OLD':
+      return isComing
+        ? `runs ${now}, which is too old; another rollout brings it near`
+        : `runs ${now}, which is too old for ${version}`;
+    case 'ARCH_WRONG':
+      return 'has another processor architecture';
+    case 'COMPATIBLE_WRONG':
+      return 'is another kind of machine';
+    case 'MODULE_MISSING':
+      return 'has no module that applies it';
+    case 'FAILED_BEFORE':
+      return `has ${version} blocked, because it failed there before`;
+    default:
+      return `cannot take it: ${hintOf(code)}`;
+  }
+}
+
+const hintOf = (code: string): string =>
+  code in CATALOGUE ? CATALOGUE[code as keyof typeof CATALOGUE].hint : code;
+
+const word = (status: string): string => status.replace('_', ' ');
+
+const lastSeen = ({ record: { lastSeenMs } }: ReasonFacts): string =>
+  lastSeenMs === null
+    ? 'and has said nothing since the broker started'
+    : `last heard ${new Date(lastSeenMs).toISOString()}`;

@@ -1,0 +1,124 @@
+/**
+ * Asks the HTTP API of a broker to enrol this robot. The answer is not trusted: it has a bound and
+ * a time-out, and no redirect is followed, since the claim is for the named broker.
+ */
+
+import { readFileSync } from 'node:fs';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
+import {
+  ENROL_PATH,
+  parseEnrolAnswer,
+  readApiRefusal,
+  type EnrolAnswer,
+} from '../../shared/formats/http-api.ts';
+
+const LOOPBACK: readonly string[] = ['127.0.0.1', '[::1]', 'localhost'];
+
+export interface BrokerDoor {
+  readonly url: URL;
+  /** PEM of the authority of the broker's certificate; undefined: those of the system. */
+  readonly ca: Buffer | undefined;
+}
+
+/** @throws DroverError USAGE, FILE_UNREADABLE */
+export function readDoor(text: string, caFile: string | undefined): BrokerDoor {
+  const refuse = (why: string): never => {
+    throw new DroverError('USAGE', `read --broker: ${why} (want https://broker.example:8443)`);
+  };
+  const url = URL.canParse(text) ? new URL(text) : refuse('not a URL');
+  const isPlain = url.protocol === 'http:';
+  if (!isPlain && url.protocol !== 'https:') refuse('the HTTP port of the broker is asked');
+  if (url.username !== '' || url.password !== '') refuse('a URL is no place for a password');
+  if (isPlain && !LOOPBACK.includes(url.hostname))
+    refuse('the claim would cross a network in clear');
+  return { url, ca: caFile === undefined ? undefined : readAuthority(caFile) };
+}
+
+function readAuthority(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `read --ca: ${why}`, { cause });
+  }
+}
+
+/**
+ * @throws DroverError BROKER_UNREACHABLE, BROKER_REFUSED, DOCUMENT_TOO_LARGE, JSON_INVALID, or what
+ *   the broker refuses with
+ */
+export async function askToEnrol(
+  { url, ca }: BrokerDoor,
+  asked: { readonly claim: string; readonly tokenSha256: string },
+): Promise<EnrolAnswer> {
+  const body = JSON.stringify({ claim: asked.claim, token_sha256: asked.tokenSha256 });
+  const target = new URL(`${url.pathname.replace(/\/+$/, '')}${ENROL_PATH}`, url.origin);
+  const { status, bytes } = await post(target, ca, body).catch((cause: unknown) => {
+    if (cause instanceof DroverError) throw cause;
+    throw unreachable(url, cause as NodeJS.ErrnoException);
+  });
+  if (status === 200 || status === 202) return parseEnrolAnswer(bytes);
+  throw readApiRefusal(status, bytes);
+}
+
+async function post(
+  target: URL,
+  ca: Buffer | undefined,
+  body: string,
+): Promise<{ status: number; bytes: Uint8Array }> {
+  const signal = AbortSignal.timeout(LIMITS.apiAnswerMsMax);
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': body.length };
+    const options = { method: 'POST', headers, signal, agent: false as const };
+    const call =
+      target.protocol === 'https:'
+        ? httpsRequest(target, { ...options, ...(ca && { ca }) }, resolve)
+        : httpRequest(target, options, resolve);
+    call.on('error', reject);
+    call.end(body);
+  });
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of answer as AsyncIterable<Buffer>) {
+    bytes += piece.byteLength;
+    if (bytes > LIMITS.localRequestBytesMax) {
+      answer.destroy();
+      const want = `want at most ${LIMITS.localRequestBytesMax} bytes`;
+      throw new DroverError('DOCUMENT_TOO_LARGE', `read the answer: too large (${want})`);
+    }
+    pieces.push(piece);
+  }
+  return { status: answer.statusCode ?? 0, bytes: new Uint8Array(Buffer.concat(pieces)) };
+}
+
+/** Codes of Node for certificates: by time, and by authority. */
+const OFF_TIME: readonly unknown[] = ['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED'];
+const OFF_AUTHORITY: readonly unknown[] = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+];
+
+function unreachable(url: URL, cause: NodeJS.ErrnoException): DroverError {
+  const isLate = cause.name === 'TimeoutError' || cause.name === 'AbortError';
+  const said = cause.message || (cause.code ?? cause.name);
+  const why = isLate ? `no answer within ${LIMITS.apiAnswerMsMax / 1000} s` : said;
+  const now = new Date().toISOString();
+  const isOffTime = OFF_TIME.includes(cause.code);
+  const clock = isOffTime ? `; the clock of this robot says ${now}` : '';
+  const hint = isOffTime
+    ? 'set the clock of this robot (chrony, systemd-timesyncd, or date), and look at the end of the certificate'
+    : OFF_AUTHORITY.includes(cause.code)
+      ? 'give the authority that signed the certificate of the broker: --ca FILE'
+      : undefined;
+  const text = `enrol at ${url.origin}: ${printable(why, 300)}${clock}`;
+  return new DroverError('BROKER_UNREACHABLE', text, {
+    cause,
+    ...(hint !== undefined && { hint }),
+  });
+}

@@ -1,0 +1,85 @@
+/**
+ * Sentences about a rollout that the command line and the page both show: its status, and what it
+ * waits for and until when. Texts that came over the network are made printable. Sans-I/O.
+ */
+
+import { formatDurationMs } from '../base/durations.ts';
+import { printable } from '../base/printable.ts';
+import { unledEnd, unledWait, type ToldRollout, type ToldRun } from './unled.ts';
+
+export const word = (text: string): string => printable(text, 64);
+
+/** The controller's record first: progress on the wire lags behind it. */
+export function statusWord(rollout: ToldRollout): string {
+  const { run, status } = rollout;
+  if (unledEnd(rollout) === 'complete') return 'complete';
+  const by = run?.superseded_by ?? null;
+  const found = word(run?.status ?? status);
+  if (by === null) return found;
+  return found === 'superseded'
+    ? `superseded by ${word(by)}`
+    : `${found}, superseded by ${word(by)}`;
+}
+
+/** One sentence: the next event, and when, if that is known. */
+export function waitsFor(rollout: ToldRollout, now: number): string {
+  const { run } = rollout;
+  if (!run) return unledWait(rollout) ?? WAITS_FOR_NOTHING;
+  const isElsewhere = run.leading ? '' : NOT_LED;
+  if (run.status === 'rolling_back') return `${recallWait(run)}${isElsewhere}`;
+  if (!rollout.announced) return WAITS_FOR_NOTHING;
+  // An older broker says of a paused rollout that it waits for nothing.
+  const what = run.status === 'paused' ? 'resume' : (run.waits_for ?? '');
+  const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
+  return `${WAITS[what] ?? `for ${word(what)}`}${end}${isElsewhere}`;
+}
+
+/** Another controller leads, or this one was just started or restored. */
+const NOT_LED =
+  ' (this controller does not lead it now; after a start or a restore it listens for one lease whether another does)';
+
+/** Robots that cannot go back are named as soon as they are known. */
+function recallWait({ waits_for, cannot_go_back: unable }: ToldRun): string {
+  if (waits_for === 'unable') return `only for robots that cannot go back: ${named(unable)}`;
+  const others = unable.length > 0 ? `; cannot go back: ${named(unable)}` : '';
+  return `${WAITS['recall'] ?? ''}${others}`;
+}
+
+/** Until when it may have to wait, for which robots or for which command, as far as known. */
+function waitEnd(id: string, run: ToldRun, now: number): string {
+  const { waits_for, soak_until, evidence_until } = run;
+  const unable = run.attempts?.unable ?? [];
+  if (waits_for === 'approval') return ` ${word(id)}`;
+  if (waits_for === 'unable') return unable.length > 0 ? `: ${named(unable)}` : '';
+  if (waits_for === 'soak' && soak_until !== null) return `, until ${clock(soak_until, now)}`;
+  if (waits_for !== 'evidence') return '';
+  if (evidence_until === null) return ', until a person decides';
+  return `, at most until ${clock(evidence_until, now)}`;
+}
+
+export const WAITS_FOR_NOTHING = 'for nothing';
+
+const WAITS: Readonly<Record<string, string>> = {
+  '': WAITS_FOR_NOTHING,
+  robots: 'for robots of this wave to end their update',
+  soak: 'for the soak',
+  evidence: 'for evidence: the gate cannot tell yet',
+  approval: 'for a person: drover rollout approve',
+  recall: 'for robots that took it to go back',
+  unable: 'for robots that cannot take it until they are mended',
+  resume: 'for a person: drover rollout resume',
+};
+
+/** `2026-11-23T18:20:00Z (in 12m)`; a text that is no instant stays as it is. */
+export function clock(text: string, now: number): string {
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) return word(text);
+  const iso = new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const leftS = Math.ceil((at - now) / 1000);
+  if (leftS <= 0) return iso;
+  const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;
+  return `${iso} (in ${formatDurationMs(left * 1000)})`;
+}
+
+/** The first eight. */
+export const named = (robots: readonly string[]): string => robots.slice(0, 8).map(word).join(', ');
