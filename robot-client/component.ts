@@ -32,7 +32,7 @@ import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './update/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
 import { SetBoard, type SetSeat } from './update/set-board.ts';
-import { memberOf } from './update/set-verdict.ts';
+import { memberViewOf } from './update/set-verdict.ts';
 import { SwapClaims, type SwapClaim } from './update/swap-claims.ts';
 import { tellTransition, viewOf, type Told } from './fleet/tell.ts';
 
@@ -65,7 +65,7 @@ export class Component {
     this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // queued
     this.#claim = options.claim ?? new SwapClaims().of(options.component);
     this.#set = (options.sets ?? new SetBoard()).join(this.name, {
-      view: () => (this.isOpen ? memberOf(this.#state, this.#slots) : null),
+      view: () => (this.isOpen ? memberViewOf(this.#state, this.#slots) : null),
       goBack: () => this.#enqueue(() => this.#apply(this.#set.backEvent)),
     });
   }

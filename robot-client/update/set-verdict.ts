@@ -88,7 +88,7 @@ export interface MemberView {
   readonly rollback: string | null;
 }
 
-export const memberOf = (
+export const memberViewOf = (
   state: MachineState,
   { active, rollback }: Pick<MemberView, 'active' | 'rollback'>,
 ): MemberView => ({ state, active, rollback });

@@ -15,7 +15,7 @@ import {
   decideSet,
   isHeldBySet,
   MEMBER_STEPS,
-  memberOf,
+  memberViewOf,
   setBackEvent,
   stateOfSet,
   stepOf,
@@ -172,7 +172,7 @@ class ModelRobot {
       this.states.map((state, at) => {
         const active = this.active[at] ?? null;
         const rollback = active === NEW ? this.old : null;
-        return [NAMES[at] as string, memberOf(state, { active, rollback })];
+        return [NAMES[at] as string, memberViewOf(state, { active, rollback })];
       }),
     );
   }
