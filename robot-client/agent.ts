@@ -284,16 +284,12 @@ export class Agent {
       claims,
       link: this.#chunks,
       trust: this.#trust,
-      patchProgram,
       takesDeltas,
-      hooksFolder,
-      ...{ hookTimeoutMs, modules, moduleTimeoutMs },
+      ...{ patchProgram, hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs },
       bytesPerSecondMax,
       interlock,
-      claim: this.#swapClaims.of(component),
-      sets: this.#sets,
-      bootsMax,
-      adoptVersion,
+      ...{ claim: this.#swapClaims.of(component), sets: this.#sets },
+      ...{ bootsMax, adoptVersion },
       facts: { robot, arch, tags, logPolicy, compatible },
       log: this.#log,
       now: () => this.#now(),
@@ -354,8 +350,7 @@ export class Agent {
     const caps = [
       ...this.#patchCapabilities(),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
-      COMPATIBLE_CAPABILITY,
-      SETS_CAPABILITY,
+      ...[COMPATIBLE_CAPABILITY, SETS_CAPABILITY],
     ];
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;

@@ -272,6 +272,14 @@ class ModelRobot {
     }
   }
 
+  stageAll(): void {
+    for (const at of this.states.keys()) this.offer(at);
+    for (const at of this.states.keys()) {
+      for (let nth = 0; nth < 4; nth += 1) this.advance(at, true);
+      assert.equal(this.states[at]?.phase, 'waiting');
+    }
+  }
+
   /** From here on everything works. */
   settle(): void {
     for (let round = 0; round < 200; round += 1) {
@@ -308,14 +316,18 @@ const action = fc.oneof(
   },
 );
 
+const actionList = fc.array(action, { maxLength: 60 });
+
 describe('a robot that takes a set', () => {
   it('runs all of it or none of it in the end, whatever fails and whenever the power is cut', () => {
     const count = fc.constantFrom(2, 3);
     const old = fc.constantFrom('1.0.0', null);
+    const isStaged = fc.boolean();
     const ends = new Set<string>();
     fc.assert(
-      fc.property(count, old, fc.array(action, { maxLength: 90 }), (size, before, actions) => {
+      fc.property(count, old, isStaged, actionList, (size, before, startsStaged, actions) => {
         const robot = new ModelRobot(size, before);
+        if (startsStaged) robot.stageAll();
         for (const one of actions) {
           const at = one.at % size;
           if (one.do === 'advance') robot.advance(at, true);
