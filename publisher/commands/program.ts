@@ -59,7 +59,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     ],
   },
   lists: [
-    'bundles', // the positionals of export
+    'bundles', // the positionals of export and publish
     ...[
       'compatible',
       'delta-from',

@@ -14,7 +14,7 @@ import {
 import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
 import { blockedForAll } from '../update/blocks.ts';
-import { FOR_OTHERS } from '../update/decide.ts';
+import { FOR_OTHERS } from '../update/verdict.ts';
 import { rolloutOf } from '../update/lost-state.ts';
 import { isLostJob, payloadOf, type LastUpdate, type MachineState } from '../update/state.ts';
 import type { Stint } from './usage.ts';

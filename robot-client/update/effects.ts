@@ -39,7 +39,7 @@ import type { EffectContext } from './effect-context.ts';
 import { bootBack, bootOther } from './slot-effects.ts';
 import { settle } from './settle.ts';
 import { startIfStopped } from './stopped-mark.ts';
-import { probe, ready, rollBack, swap } from './swap-effects.ts';
+import { awaitSet, probe, ready, rollBack, swap } from './swap-effects.ts';
 
 /** @returns the event the effect ended in; null for `cleanUp` and mostly `settle` */
 export async function runEffect(effect: Effect, on: EffectContext): Promise<MachineEvent | null> {
@@ -64,6 +64,8 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
       return bootBack(effect.job, effect.inMs, on);
     case 'probe':
       return probe(effect.job, on);
+    case 'awaitSet':
+      return awaitSet(effect.job, on);
     case 'rollBack':
       return rollBack(effect.job, effect.inMs, on);
     case 'waitStuck':
@@ -235,8 +237,20 @@ async function stageImage(job: Job, tree: string, on: EffectContext): Promise<Ma
 }
 
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
+  for (;;) {
+    if (job.set) await on.set?.untilMayGo(on);
+    const event = await askReadyNow(job, on);
+    // The robot may have been busy for long, and the others of the set have changed meanwhile.
+    if (event.kind !== 'ready' || !job.set || on.set?.mayGo !== false) return event;
+    on.claim?.release();
+  }
+}
+
+async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
-  const { version, emergency: isUrgent } = job;
+  const { version } = job;
+  // No window closes between two components of a set.
+  const isUrgent = job.emergency || on.set?.isHeld === true;
   const running = versionOf((await readSlots(disk, layout)).active);
   const target = { version: running ?? version, previousVersion: null };
   const unstarted = running === null ? null : await startIfStopped(on, target);

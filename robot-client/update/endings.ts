@@ -75,6 +75,7 @@ const NOBODYS_FAULT: readonly string[] = [
   'BOOT_STATE_DAMAGED',
   'BOOT_REBOOT_FAILED',
   'READY_LEASE_LOST',
+  'SET_FAILED',
 ];
 
 /** A version that ran and failed is blocked; only a swap that never happened has no fault. */

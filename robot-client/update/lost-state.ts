@@ -173,6 +173,8 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     stuckCount: 0,
     persists: 0,
     cause: null,
+    set: null,
+    health: 'unasked',
   };
 }
 

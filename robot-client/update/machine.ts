@@ -10,6 +10,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotPhase } from '../../shared/formats/messages.ts';
+import { counted, wellAgain } from './probation.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { stuckWaitMs, reliedOn, withLoss, type LeaseLost } from './retry.ts';
 import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } from './endings.ts';
@@ -27,7 +28,7 @@ export const TABLE = {
   waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
   swapping:     { swapped: 'probation', reboot_due: 'rebooting', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
   rebooting:    { told: 'rebooting', swapped: 'probation', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'rebooting' },
-  probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
+  probation:    { well: 'probation', healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
   rolling_back: { rolled_back: 'idle', reboot_due: 'reverting', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
   reverting:    { told: 'reverting', rolled_back: 'idle', rollback_failed: 'reverting', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'reverting' },
   stuck:        { retried: 'rolling_back', offered: 'checking', power_returned: 'stuck' },
@@ -64,6 +65,7 @@ export type MachineEvent =
         | 'intact'
         | 'staged'
         | 'swapped'
+        | 'well'
         | 'healthy'
         | 'withdrawn'
         | 'held'
@@ -81,6 +83,8 @@ export type Effect =
   | { readonly kind: 'swap'; readonly job: Job; readonly isAgain: boolean }
   | { readonly kind: 'bootOther'; readonly job: Job }
   | { readonly kind: 'probe'; readonly job: Job }
+  /** Of a set: waits until all are as far, then asks `health` once more, or confirms. */
+  | { readonly kind: 'awaitSet'; readonly job: Job }
   | { readonly kind: 'rollBack' | 'bootBack'; readonly job: Job; readonly inMs: number }
   /** Ends in `retried`: the obstacle to a rollback may be gone by then. */
   | { readonly kind: 'waitStuck'; readonly job: Job; readonly inMs: number }
@@ -205,6 +209,8 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return noted(triedAgain(state), event.problem, now);
     case 'rolled_back':
       return afterRollback(state, event.to ?? state.job?.previousVersion ?? null, now);
+    case 'well':
+      return job ? { ...state, job: wellAgain(job) } : state;
     case 'healthy':
       return finished(confirmed(state), job, { outcome: 'installed', code: null, now });
     case 'withdrawn':
@@ -258,22 +264,6 @@ function held(state: MachineState): MachineState {
   return { ...state, job: null, retry };
 }
 
-/**
- * A start while a delta is applied counts. A boot during probation counts once, whether `recover`
- * or the agent notices it first.
- */
-function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
-  const { job, phase } = state;
-  // Whoever turned a stuck robot off and on is there, and waits.
-  if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
-  if (job?.delta && phase === 'verifying' && by === 'agent') {
-    return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
-  }
-  if (!job || phase !== 'probation') return state;
-  if (by === 'agent' && job.bootCounted) return { ...state, job: { ...job, bootCounted: false } };
-  return { ...state, job: { ...job, boots: job.boots + 1, bootCounted: by === 'recover' } };
-}
-
 /** The job that brought the active version is resumed, to be undone. */
 function recalled(
   state: MachineState,
@@ -311,7 +301,7 @@ function effectsOf(state: MachineState, isAgain: boolean): readonly Effect[] {
     case 'swapping':
       return [{ kind: 'swap', job, isAgain }];
     case 'probation':
-      return [{ kind: 'probe', job }];
+      return [{ kind: job.health === 'unasked' ? 'probe' : 'awaitSet', job }];
     case 'rebooting':
       return [{ kind: 'bootOther', job }];
     case 'rolling_back':

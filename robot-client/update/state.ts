@@ -11,7 +11,11 @@ import {
   SLOT_IMAGE,
   strategySchema,
 } from '../../shared/formats/apply-strategy.ts';
-import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
+import {
+  rolloutSetSchema,
+  type Artifact,
+  type Rollout,
+} from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
@@ -110,6 +114,13 @@ const jobSchema = z.object({
   persists: sizeSchema,
   /** Why it is being rolled back. */
   cause: problemSchema.nullable(),
+  /** The bundles that this robot takes together with this one; null for a bundle by itself. */
+  set: rolloutSetSchema.nullable().default(null),
+  /**
+   * Of a set, while on probation: `well` when health was good, `sure` when it was good again after
+   * all of the set were switched. A start asks again.
+   */
+  health: z.enum(['unasked', 'well', 'sure']).default('unasked'),
 });
 
 /** The end of the last update: in every report, for people and for the gate. */
@@ -127,7 +138,7 @@ const lastUpdateSchema = z.object({
 });
 
 const stateSchema = z.object({
-  /** 2 while a module or a system slot is about to change: an older agent must not touch it. */
+  /** 2 while a module, a set or a system slot is at work: an older agent must not touch it. */
   schema: z.union([z.literal(1), z.literal(2)]),
   phase: z.enum(ROBOT_PHASES),
   job: jobSchema.nullable(),
@@ -218,8 +229,8 @@ function schemaOf(bytes: Uint8Array): unknown {
 }
 
 /** A job without a strategy of its own in the state (its state was lost) may still have a trial. */
-const needsNewAgent = ({ strategy, slotTrial }: Job): boolean =>
-  moduleOf(strategy) !== null || strategy === SLOT_IMAGE || slotTrial !== null;
+const needsNewAgent = ({ strategy, slotTrial, set }: Job): boolean =>
+  set !== null || moduleOf(strategy) !== null || strategy === SLOT_IMAGE || slotTrial !== null;
 
 export function encodeMachineState(state: MachineState): Uint8Array {
   const schema = state.job && needsNewAgent(state.job) ? 2 : 1;
@@ -328,6 +339,8 @@ export function makeJob(input: {
     stuckCount: 0,
     persists: 0,
     cause: null,
+    set: rollout.set ?? null,
+    health: 'unasked',
   };
 }
 

@@ -3,7 +3,8 @@
  * robot of two components never has both of them down, and none is judged while another restarts. A
  * rollback comes before a swap; among the same kind the oldest comes first. A step that a power cut
  * or a restart of the agent interrupted does not wait: it is half done, and continues at once.
- * Sans-I/O.
+ * Components of one set go together (set-verdict.ts orders them): they do not wait for each other,
+ * and nothing comes between them. Sans-I/O.
  */
 
 import type { RobotPhase } from '../../shared/formats/messages.ts';
@@ -14,18 +15,27 @@ export interface SwapWish {
   readonly kind: 'swap' | 'rollback';
   /** Counts up with each wish on this robot. */
   readonly nth: number;
+  /** Id of the set that it swaps or goes back with; null or absent for none. */
+  readonly set?: string | null | undefined;
 }
 
 export interface SwapFacts {
-  /** Components in the middle of a swap or a rollback; several only after a restart. */
-  readonly busy: ReadonlySet<string>;
+  /**
+   * Components in the middle of a swap or a rollback, and their sets. Several only in one set, or
+   * after a restart.
+   */
+  readonly busy: ReadonlyMap<string, string | null>;
   /** All that wait, this one among them. */
   readonly wishes: readonly SwapWish[];
 }
 
 /** @returns the component that goes first; null when this one may begin */
 export function goesFirst(wish: SwapWish, { busy, wishes }: SwapFacts): string | null {
-  for (const component of busy) if (component !== wish.component) return component;
+  const others = [...busy].filter(([component]) => component !== wish.component);
+  const isAlly = (set: string | null): boolean => set !== null && set === wish.set;
+  const blocking = others.find(([, set]) => !isAlly(set));
+  if (blocking) return blocking[0];
+  if (others.length > 0) return null;
   const first = wishes
     .filter((other) => other.component !== wish.component && isBefore(other, wish))
     .reduce<SwapWish | null>((best, one) => (best && isBefore(best, one) ? best : one), null);

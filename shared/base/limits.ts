@@ -47,6 +47,7 @@ export const LIMITS = {
   clockStepToldMs: MINUTE, // a larger step of the clock is recorded in the history of a rollout
   watchedSaveMs: 10 * SECOND, // a broker that is killed loses so much of a soak at most
   rolloutsMax: 32, // active rollouts in one announcement
+  setMembersMax: 16, // rollouts of one set: as many as a robot has components
   minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
   attributedMax: 1_000, // entries with extended attributes in the report of one payload
@@ -331,6 +332,7 @@ export const LIMITS = {
   stuckRetryMsMax: 6 * 60 * MINUTE, // and this often, until a person comes
   retryDelayMsMin: 5 * SECOND, // first wait after a failed attempt
   retryDelayMsMax: 30 * MINUTE, // longest wait between attempts
+  setRollbackWaitMs: 60_000, // a member of a set that goes back lets later ones go first, so long
   rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
   verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked
   persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it

@@ -90,6 +90,7 @@ describe('a forecast', () => {
       MODULE_MISSING: [],
       BOOT_MISSING: [],
       STRATEGY_CHANGED: [],
+      SET_INCOMPLETE: [],
     });
     assert.equal(found.notTargeted, 1);
     assert.equal(isUseless(found), false);
