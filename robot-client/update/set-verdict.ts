@@ -275,7 +275,9 @@ export function isHeldBySet(component: string, views: MemberViews): boolean {
   return [...views].some(([name, view]) => {
     if (name === component || !view) return false;
     const { job, phase } = view.state;
-    return isMidSwap(phase) && job?.set?.members.some((one) => one.component === component) === true;
+    return (
+      isMidSwap(phase) && job?.set?.members.some((one) => one.component === component) === true
+    );
   });
 }
 
