@@ -1,0 +1,107 @@
+/** Judges this machine: programs, disk, trust.json and private keys. Sans-I/O. */
+
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
+import { timeLeft } from '../../shared/base/durations.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { shellWord } from '../../shared/base/printable.ts';
+import { keyIdOf } from '../../shared/crypto/ed25519.ts';
+import { rolesOfKey, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
+import { isTrustExpired, trustProblem } from '../../shared/rules/trust-life.ts';
+import { sharedKeys } from '../trust/plan-trust.ts';
+import type { Facts, KeyFact } from './facts.ts';
+import { about, fail, ok, problemText, skip, warn, type Finding } from './finding.ts';
+
+export function checkHere(facts: Facts): Finding[] {
+  return [
+    checkPrograms(facts),
+    ...checkDisk(facts),
+    ...checkTrust(facts),
+    ...facts.keys.flatMap((key) => checkKey(key, facts)),
+    ...(facts.keys.length === 0 ? [skip('key', 'private keys', 'none was given (--key)')] : []),
+  ];
+}
+
+function checkPrograms({ node, drover }: Facts): Finding {
+  const text = `drover ${drover} on Node.js ${node}`;
+  const [major = 0, minor = 0] = node.split('.').map(Number);
+  const [leastMajor, leastMinor] = LIMITS.nodeVersionMin;
+  if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) {
+    return ok('programs', text);
+  }
+  const want = `${leastMajor}.${leastMinor}`;
+  return fail('programs', `${text}, which is too old`, `install Node.js ${want} or later`);
+}
+
+function checkDisk({ disk }: Facts): readonly Finding[] {
+  return about('disk', 'free space', disk, ({ folder, freeBytes }) => {
+    const text = `${formatBytes(freeBytes)} are free in ${folder}`;
+    const hint = 'a build writes a bundle and its deltas: make room, or work on another disk';
+    if (freeBytes < LIMITS.doctorFreeBytesMin) return [fail('disk', text, hint)];
+    return [freeBytes < LIMITS.doctorFreeBytesLow ? warn('disk', text, hint) : ok('disk', text)];
+  });
+}
+
+const ROLES: readonly RoleName[] = ['root', 'release', 'rollout'];
+
+function checkTrust({ trust: fact, broker, now }: Facts): readonly Finding[] {
+  return about('trust', 'trust.json', fact, (trust) => [
+    checkTrustLife(trust, now),
+    ...checkSharedKeys(trust),
+    ...(broker.control.kind === 'known' ? newerTrust(trust, broker.control.value) : []),
+  ]);
+}
+
+function checkTrustLife(trust: TrustRoot, now: number): Finding {
+  const problem = trustProblem(trust, now);
+  if (problem) {
+    const verdict = isTrustExpired(trust, now) ? fail : warn;
+    return verdict('trust', problemText(problem), problem.hint);
+  }
+  const roles = ROLES.map((name) => {
+    const { keys, threshold } = trust.roles[name];
+    return `${name} ${threshold} of ${keys.length} ${keys.length === 1 ? 'key' : 'keys'}`;
+  });
+  const { version, fleet, expires } = trust;
+  const left = timeLeft(expires - now);
+  return ok('trust', `trust.json ${version} of fleet ${fleet}: ${left} left; ${roles.join(', ')}`);
+}
+
+function checkSharedKeys({ roles: { release, rollout } }: TrustRoot): Finding[] {
+  if (sharedKeys(release.keys, rollout.keys).length === 0) return [];
+  const text = 'one key of trust.json is both release and rollout: who steals it can sign code';
+  const hint = 'give rollout a key of its own: drover keygen, then drover trust rotate';
+  return [warn('trust', text, hint)];
+}
+
+function newerTrust(
+  { version }: TrustRoot,
+  { trustVersions }: { readonly trustVersions: readonly number[] },
+): Finding[] {
+  const newest = Math.max(0, ...trustVersions);
+  if (newest <= version) return [];
+  const text = `trust.json ${version} is not the newest: the broker has an update to ${newest}`;
+  return [warn('trust', text, 'get the newest trust.json from the person who rotated the keys')];
+}
+
+function checkKey({ path, key }: KeyFact, { trust }: Facts): readonly Finding[] {
+  return about('key', `key ${path}`, key, ({ publicKey, openMode }) => {
+    const open = openMode === null ? [] : [openKey(path, openMode)];
+    const name = `key ${path} (${keyIdOf(publicKey)})`;
+    if (trust.kind !== 'known') {
+      const why = 'its role is not known without a trust.json (--trust)';
+      return [...open, skip('key', name, why)];
+    }
+    const roles = rolesOfKey(trust.value, publicKey);
+    if (roles.length === 0) {
+      const hint = 'give the key that trust.json names, or the trust.json that names this key';
+      return [...open, fail('key', `${name} has no role in trust.json`, hint)];
+    }
+    const only = openMode === null ? '; only its owner may read it' : '';
+    return [...open, ok('key', `${name} signs as ${roles.join(' and ')}${only}`)];
+  });
+}
+
+function openKey(path: string, mode: number): Finding {
+  const text = `key ${path} is open to other users (mode ${mode.toString(8)})`;
+  return warn('key', text, `chmod 600 ${shellWord(path)}`);
+}
