@@ -10,8 +10,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Announcement, AnnouncementFields } from '../../shared/formats/announcement.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { isAnnouncementEnding } from '../../shared/rules/announcement-life.ts';
-import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
+import { daysUntil, isAnnouncementEnding, trustProblem } from '../../shared/rules/trust-life.ts';
 
 export interface ExpiryFacts {
   readonly trust: Pick<TrustRoot, 'version' | 'expires'> | null;

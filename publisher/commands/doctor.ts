@@ -5,9 +5,8 @@ import { assertBrokerUrl, splitBrokerUrls } from '../../shared/base/broker-urls.
 import { LIST, TEXT } from '../../shared/io/cli-options.ts';
 import { makeOutput, PRODUCT_VERSION } from '../../shared/io/cli.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
-import { examine } from '../doctor/examine.ts';
-import { factOf, unknown, type Facts } from '../doctor/facts.ts';
-import { findingLines, hasFailed } from '../doctor/finding.ts';
+import { examine, findingLines, hasFailed } from '../doctor/examine.ts';
+import { factOf, unknown, type DoctorFacts } from '../doctor/facts.ts';
 import { knock } from '../doctor/knock.ts';
 import { readApi } from '../doctor/read-api.ts';
 import { noBroker, readBroker } from '../doctor/read-broker.ts';
@@ -45,7 +44,7 @@ async function runDoctor(argv: DoctorArgs): Promise<void> {
   if (failed) process.exitCode = 3;
 }
 
-async function collect(argv: DoctorArgs): Promise<Facts> {
+async function collect(argv: DoctorArgs): Promise<DoctorFacts> {
   const { trust: trustPath } = argv;
   const trust =
     trustPath === undefined
@@ -64,7 +63,9 @@ async function collect(argv: DoctorArgs): Promise<Facts> {
 }
 
 /** An address that cannot be one is a mistake of the command line, not a finding. */
-async function collectBroker(argv: DoctorArgs): Promise<Pick<Facts, 'broker' | 'brokerDoors'>> {
+async function collectBroker(
+  argv: DoctorArgs,
+): Promise<Pick<DoctorFacts, 'broker' | 'brokerDoors'>> {
   const { broker: url, ca } = argv;
   if (url === undefined) return { broker: noBroker('none was given (--broker)'), brokerDoors: [] };
   assertBrokerUrl(url);
@@ -78,7 +79,7 @@ async function collectBroker(argv: DoctorArgs): Promise<Pick<Facts, 'broker' | '
   return { broker, brokerDoors };
 }
 
-async function collectApi(argv: DoctorArgs): Promise<Pick<Facts, 'api' | 'apiDoor'>> {
+async function collectApi(argv: DoctorArgs): Promise<Pick<DoctorFacts, 'api' | 'apiDoor'>> {
   const url = argv.api ?? process.env['DROVER_API'];
   if (url === undefined) return { api: unknown('none was given (--api)'), apiDoor: null };
   const api = openApi({ ...argv, api: url });

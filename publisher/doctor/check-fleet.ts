@@ -10,19 +10,19 @@ import { printable } from '../../shared/base/printable.ts';
 import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { isAnnouncementEnding } from '../../shared/rules/announcement-life.ts';
+import { isAnnouncementEnding } from '../../shared/rules/trust-life.ts';
 import type { Offer } from '../../shared/rules/stepping-stones.ts';
 import { openLeader, type LeaseHolder } from '../rollout/active-rollouts.ts';
 import { troubleCodes, type FleetRow } from '../rollout/fleet-report.ts';
 import { forecast, isUseless, OUTLOOKS, outlookText, type Outlook } from '../rollout/forecast.ts';
 import { signedAhead } from './check-reach.ts';
-import type { BundleFacts, ControlFacts, Facts, RobotsFacts } from './facts.ts';
-import { about, fail, ok, problemText, skip, warn, type Finding } from './finding.ts';
+import type { ExaminedBundle, ControlFacts, DoctorFacts, RobotsFacts } from './facts.ts';
+import { about, fail, ok, problemText, skip, caution, type Finding } from './finding.ts';
 
 /** Robots named in one finding. */
 const EXAMPLES = 5;
 
-export function checkFleet(facts: Facts): Finding[] {
+export function checkFleet(facts: DoctorFacts): Finding[] {
   const { robots, control } = facts.broker;
   const opened = openControl(facts);
   return [
@@ -37,7 +37,7 @@ interface OpenedControl {
   readonly findings: readonly Finding[];
 }
 
-function openControl({ broker: { control }, trust, now }: Facts): OpenedControl {
+function openControl({ broker: { control }, trust, now }: DoctorFacts): OpenedControl {
   if (control.kind !== 'known') return { announcement: null, findings: [] };
   if (trust.kind !== 'known') {
     const why = 'signatures cannot be checked without a trust.json (--trust)';
@@ -68,12 +68,17 @@ const NO_LEADER =
 
 function judgeLeader(leader: LeaseHolder, refused: Problem | null): Finding {
   if (refused) {
-    return warn('leader', `the lease does not verify: ${problemText(refused)}`, refused.hint);
+    return caution('leader', `the lease does not verify: ${problemText(refused)}`, refused.hint);
   }
   if (leader.kind === 'leads') return ok('leader', `${leader.controller} leads the rollouts`);
-  if (leader.kind === 'none') return warn('leader', 'no controller leads rollouts here', NO_LEADER);
+  if (leader.kind === 'none')
+    return caution('leader', 'no controller leads rollouts here', NO_LEADER);
   const at = new Date(leader.sinceMs).toISOString();
-  return warn('leader', `no controller leads; the last one renewed its lease at ${at}`, NO_LEADER);
+  return caution(
+    'leader',
+    `no controller leads; the last one renewed its lease at ${at}`,
+    NO_LEADER,
+  );
 }
 
 function openNewest(
@@ -115,16 +120,16 @@ function judgeAnnouncement(
   if (isLed) return ok('announcement', `${text}; the controller announces it again in time`);
   if (!isAnnouncementEnding(announcement, now)) return ok('announcement', text);
   const { hint } = CATALOGUE.ANNOUNCEMENT_EXPIRING;
-  return warn('announcement', `${text} (ANNOUNCEMENT_EXPIRING)`, hint);
+  return caution('announcement', `${text} (ANNOUNCEMENT_EXPIRING)`, hint);
 }
 
 function checkRobots({ rows, invalid, isWhole }: RobotsFacts, now: number): Finding[] {
   const robots = new Set(rows.map(({ robot }) => robot.robot_id));
   const online = new Set(rows.filter((row) => row.online).map(({ robot }) => robot.robot_id));
-  const more = isWhole ? [] : [warn('robots', 'reports are still coming in', 'run it again')];
+  const more = isWhole ? [] : [caution('robots', 'reports are still coming in', 'run it again')];
   if (invalid > 0) {
     const text = `${invalid} reports of robots could not be read`;
-    more.push(warn('robots', text, 'drover fleet robots names the first topic'));
+    more.push(caution('robots', text, 'drover fleet robots names the first topic'));
   }
   if (robots.size === 0) return [...more, ok('robots', 'no robot has reported to this broker yet')];
   const counted = robots.size === 1 ? '1 robot reports' : `${robots.size} robots report`;
@@ -148,7 +153,7 @@ function troublesOf(rows: readonly FleetRow[], now: number): Finding[] {
   return counted.map(([code, ids]) => {
     const names = [...ids].slice(0, EXAMPLES).join(', ') + (ids.size > EXAMPLES ? ', …' : '');
     const who = ids.size === 1 ? '1 robot reports' : `${ids.size} robots report`;
-    return warn('robots', `${who} ${printable(code)}: ${names}`, hintOf(code));
+    return caution('robots', `${who} ${printable(code)}: ${names}`, hintOf(code));
   });
 }
 
@@ -157,7 +162,7 @@ function hintOf(code: string): string {
   return isErrorCode(name) ? CATALOGUE[name].hint : 'drover fleet robot ID shows its own hint';
 }
 
-function checkBundle({ bundle, broker, now }: Facts, beside: Announcement | null) {
+function checkBundle({ bundle, broker, now }: DoctorFacts, beside: Announcement | null) {
   return about('bundle', 'bundle', bundle, (found) => {
     const { name, version, target_arch: arch } = found.manifest;
     const holds = ok('bundle', `bundle ${name} ${version} for ${arch}: robots would accept it`);
@@ -172,7 +177,7 @@ function checkBundle({ bundle, broker, now }: Facts, beside: Announcement | null
 const GOOD: readonly Outlook[] = ['takes', 'steps', 'runs'];
 
 function foresee(
-  { manifest, hasLogProof }: BundleFacts,
+  { manifest, hasLogProof }: ExaminedBundle,
   beside: Announcement | null,
   { robots, now }: { readonly robots: RobotsFacts; readonly now: number },
 ): Finding[] {
@@ -191,7 +196,7 @@ function foresee(
     const hint = isErrorCode(one) ? CATALOGUE[one].hint : '';
     return useless || one === 'VERSION_REUSED'
       ? fail('forecast', text, hint)
-      : warn('forecast', text, hint);
+      : caution('forecast', text, hint);
   });
   return [...outlooks, ...absent];
 }

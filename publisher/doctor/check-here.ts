@@ -8,10 +8,10 @@ import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { rolesOfKey, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
 import { isTrustExpired, trustProblem } from '../../shared/rules/trust-life.ts';
 import { sharedKeys } from '../trust/plan-trust.ts';
-import type { Facts, KeyFact } from './facts.ts';
-import { about, fail, ok, problemText, skip, warn, type Finding } from './finding.ts';
+import type { DoctorFacts, KeyFact } from './facts.ts';
+import { about, fail, ok, problemText, skip, caution, type Finding } from './finding.ts';
 
-export function checkHere(facts: Facts): Finding[] {
+export function checkHere(facts: DoctorFacts): Finding[] {
   return [
     checkPrograms(facts),
     ...checkDisk(facts),
@@ -21,7 +21,7 @@ export function checkHere(facts: Facts): Finding[] {
   ];
 }
 
-function checkPrograms({ node, drover }: Facts): Finding {
+function checkPrograms({ node, drover }: DoctorFacts): Finding {
   const text = `drover ${drover} on Node.js ${node}`;
   const [major = 0, minor = 0] = node.split('.').map(Number);
   const [leastMajor, leastMinor] = LIMITS.nodeVersionMin;
@@ -32,18 +32,18 @@ function checkPrograms({ node, drover }: Facts): Finding {
   return fail('programs', `${text}, which is too old`, `install Node.js ${want} or later`);
 }
 
-function checkDisk({ disk }: Facts): readonly Finding[] {
+function checkDisk({ disk }: DoctorFacts): readonly Finding[] {
   return about('disk', 'free space', disk, ({ folder, freeBytes }) => {
     const text = `${formatBytes(freeBytes)} are free in ${folder}`;
     const hint = 'a build writes a bundle and its deltas: make room, or work on another disk';
     if (freeBytes < LIMITS.doctorFreeBytesMin) return [fail('disk', text, hint)];
-    return [freeBytes < LIMITS.doctorFreeBytesLow ? warn('disk', text, hint) : ok('disk', text)];
+    return [freeBytes < LIMITS.doctorFreeBytesLow ? caution('disk', text, hint) : ok('disk', text)];
   });
 }
 
 const ROLES: readonly RoleName[] = ['root', 'release', 'rollout'];
 
-function checkTrust({ trust: fact, broker, now }: Facts): readonly Finding[] {
+function checkTrust({ trust: fact, broker, now }: DoctorFacts): readonly Finding[] {
   return about('trust', 'trust.json', fact, (trust) => [
     checkTrustLife(trust, now),
     ...checkSharedKeys(trust),
@@ -54,7 +54,7 @@ function checkTrust({ trust: fact, broker, now }: Facts): readonly Finding[] {
 function checkTrustLife(trust: TrustRoot, now: number): Finding {
   const problem = trustProblem(trust, now);
   if (problem) {
-    const verdict = isTrustExpired(trust, now) ? fail : warn;
+    const verdict = isTrustExpired(trust, now) ? fail : caution;
     return verdict('trust', problemText(problem), problem.hint);
   }
   const roles = ROLES.map((name) => {
@@ -70,7 +70,7 @@ function checkSharedKeys({ roles: { release, rollout } }: TrustRoot): Finding[] 
   if (sharedKeys(release.keys, rollout.keys).length === 0) return [];
   const text = 'one key of trust.json is both release and rollout: who steals it can sign code';
   const hint = 'give rollout a key of its own: drover keygen, then drover trust rotate';
-  return [warn('trust', text, hint)];
+  return [caution('trust', text, hint)];
 }
 
 function newerTrust(
@@ -80,10 +80,10 @@ function newerTrust(
   const newest = Math.max(0, ...trustVersions);
   if (newest <= version) return [];
   const text = `trust.json ${version} is not the newest: the broker has an update to ${newest}`;
-  return [warn('trust', text, 'get the newest trust.json from the person who rotated the keys')];
+  return [caution('trust', text, 'get the newest trust.json from the person who rotated the keys')];
 }
 
-function checkKey({ path, key }: KeyFact, { trust }: Facts): readonly Finding[] {
+function checkKey({ path, key }: KeyFact, { trust }: DoctorFacts): readonly Finding[] {
   return about('key', `key ${path}`, key, ({ publicKey, openMode }) => {
     const open = openMode === null ? [] : [openKey(path, openMode)];
     const name = `key ${path} (${keyIdOf(publicKey)})`;
@@ -103,5 +103,5 @@ function checkKey({ path, key }: KeyFact, { trust }: Facts): readonly Finding[] 
 
 function openKey(path: string, mode: number): Finding {
   const text = `key ${path} is open to other users (mode ${mode.toString(8)})`;
-  return warn('key', text, `chmod 600 ${shellWord(path)}`);
+  return caution('key', text, `chmod 600 ${shellWord(path)}`);
 }

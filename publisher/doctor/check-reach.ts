@@ -2,10 +2,10 @@
 
 import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { ApiFacts, CertificateFact, DoorFact, Facts } from './facts.ts';
-import { about, fail, ok, problemText, skip, warn, type Finding } from './finding.ts';
+import type { ApiFacts, CertificateFact, DoorFact, DoctorFacts } from './facts.ts';
+import { about, fail, ok, problemText, skip, caution, type Finding } from './finding.ts';
 
-export function checkReach(facts: Facts): Finding[] {
+export function checkReach(facts: DoctorFacts): Finding[] {
   const { brokerDoors, apiDoor, now } = facts;
   return [
     ...checkBrokerDoors(brokerDoors, now),
@@ -23,7 +23,7 @@ function checkBrokerDoors(doors: readonly DoorFact[], now: number): Finding[] {
   return doors.flatMap((door) => {
     if (door.reach.kind !== 'failed' || !isReached) return checkDoor('broker', door, now);
     const { problem } = door.reach;
-    return [warn('broker', problemText(problem), problem.hint)];
+    return [caution('broker', problemText(problem), problem.hint)];
   });
 }
 
@@ -52,10 +52,10 @@ function checkCertificate(
     return fail(check, `${name}, but its certificate is refused: ${refusal}`, hint);
   }
   const text = `${name}; its certificate holds for ${timeLeft(leftMs)}`;
-  return leftMs < LIMITS.certificateNoticeMs ? warn(check, text, renew) : ok(check, text);
+  return leftMs < LIMITS.certificateNoticeMs ? caution(check, text, renew) : ok(check, text);
 }
 
-function checkLogin({ broker }: Facts): readonly Finding[] {
+function checkLogin({ broker }: DoctorFacts): readonly Finding[] {
   return about('login', 'login at the broker', broker.login, ({ username }) => [
     ok('login', username === null ? 'MQTT takes us without a user' : `MQTT login as ${username}`),
   ]);
@@ -67,7 +67,7 @@ const ROLE_HINT = 'publish as a user of that role: drover-broker passwd --role p
  * Nothing is published to find out. Our own broker says the role of a user over HTTP; the access
  * list of an external engine is not readable from here.
  */
-function checkRole(facts: Facts): Finding {
+function checkRole(facts: DoctorFacts): Finding {
   const { login, robots } = facts.broker;
   const what = 'the right to publish';
   const unsure = (why: string): Finding => skip('role', what, why);
@@ -102,7 +102,7 @@ function judgeUser(
   return fail('role', text, ROLE_HINT);
 }
 
-function checkApi({ api }: Facts): readonly Finding[] {
+function checkApi({ api }: DoctorFacts): readonly Finding[] {
   return about('api', 'HTTP API', api, ({ isHealthy, problems, engine, user }) => {
     const [first] = problems;
     if (!isHealthy) {
@@ -121,7 +121,7 @@ function checkApi({ api }: Facts): readonly Finding[] {
 
 const CLOCK_HINT = 'set the clock of the machine that is wrong: timedatectl set-ntp true';
 
-function checkClock({ api, broker }: Facts): Finding {
+function checkClock({ api, broker }: DoctorFacts): Finding {
   if (api.kind === 'known' && api.value.aheadMs !== null) return judgeClock(api.value.aheadMs);
   const isKnown = broker.control.kind === 'known' && broker.control.value.announcement !== null;
   const more = isKnown ? '; the announcement below shows only a clock that is behind' : '';
@@ -133,7 +133,7 @@ function judgeClock(aheadMs: number): Finding {
   if (offMs <= LIMITS.doctorClockOffMs) return ok('clock', 'the clocks here and there agree');
   const span = formatDurationMs(Math.round(offMs / 1000) * 1000);
   const text = `the clock of the broker is ${span} ${aheadMs > 0 ? 'ahead of' : 'behind'} the one here`;
-  return (offMs > LIMITS.aheadMsMax ? fail : warn)('clock', text, CLOCK_HINT);
+  return (offMs > LIMITS.aheadMsMax ? fail : caution)('clock', text, CLOCK_HINT);
 }
 
 /** @param issuedAheadMs the time at which something was signed, minus ours */
@@ -141,5 +141,5 @@ export function signedAhead(what: string, issuedAheadMs: number): Finding[] {
   if (issuedAheadMs <= LIMITS.doctorClockOffMs) return [];
   const span = formatDurationMs(Math.round(issuedAheadMs / 1000) * 1000);
   const text = `${what} was signed ${span} ahead of the clock here`;
-  return [(issuedAheadMs > LIMITS.aheadMsMax ? fail : warn)('clock', text, CLOCK_HINT)];
+  return [(issuedAheadMs > LIMITS.aheadMsMax ? fail : caution)('clock', text, CLOCK_HINT)];
 }

@@ -92,12 +92,12 @@ export interface ApiFacts {
   readonly engine: Fact<{ readonly isOwn: boolean }>;
 }
 
-export interface BundleFacts {
+export interface ExaminedBundle {
   readonly manifest: Manifest;
   readonly hasLogProof: boolean;
 }
 
-export interface Facts {
+export interface DoctorFacts {
   readonly now: EpochMs;
   /** Version of Node.js, without the `v`. */
   readonly node: string;
@@ -109,5 +109,5 @@ export interface Facts {
   readonly broker: BrokerFacts;
   readonly apiDoor: DoorFact | null;
   readonly api: Fact<ApiFacts>;
-  readonly bundle: Fact<BundleFacts>;
+  readonly bundle: Fact<ExaminedBundle>;
 }

@@ -7,10 +7,17 @@ import { publicKeyOf } from '../../shared/crypto/ed25519.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { openModeOf, readSeeds } from '../../shared/io/key-file.ts';
 import { checkBundle } from '../bundle/check-bundle.ts';
-import { factOf, unknown, type BundleFacts, type Fact, type Facts, type KeyFact } from './facts.ts';
+import {
+  factOf,
+  unknown,
+  type ExaminedBundle,
+  type Fact,
+  type DoctorFacts,
+  type KeyFact,
+} from './facts.ts';
 
 /** The disk of the folder that commands are run in, which is where bundles are written. */
-export function readDisk(folder: string): Promise<Facts['disk']> {
+export function readDisk(folder: string): Promise<DoctorFacts['disk']> {
   return factOf(async () => {
     try {
       const { bavail: blocks, bsize: blockBytes } = await statfs(folder);
@@ -35,7 +42,7 @@ export async function readKey(path: string): Promise<KeyFact> {
 export async function readBundle(
   path: string | undefined,
   trust: Fact<TrustRoot>,
-): Promise<Fact<BundleFacts>> {
+): Promise<Fact<ExaminedBundle>> {
   if (path === undefined) return unknown('none was given');
   if (trust.kind !== 'known') {
     return unknown('its signatures cannot be checked without a trust.json (--trust)');

@@ -113,7 +113,12 @@ function rolloutFor(
   const component = state.components.find((one) => one.name === name);
   if (!component) return [];
   const isUnderWay = component.rollout === id && component.phase !== 'idle';
-  const says = isUnderWay ? `${status}; ${doing(component)}` : status;
+  const own = isUnderWay
+    ? `; ${doing(component)}`
+    : component.version === version
+      ? '; runs it'
+      : '';
+  const says = `${status}${own}`;
   return [{ id, component: component.name, version: version ?? 'unknown', says }];
 }
 

@@ -6,7 +6,7 @@
 import yargs, { type Argv } from 'yargs';
 import { DroverError, nullIfFailed } from '../base/errors.ts';
 import { runProgram } from './cli.ts';
-import { completionCommand, isCompletion, suggest, suggestMain } from './completion.ts';
+import { completionCommand, isCompletion, suggestionsOf, suggestMain } from './completion.ts';
 
 /** Adds one command, with its options and its handler. */
 export type Command = (argv: Argv) => Argv;
@@ -78,12 +78,19 @@ export const commandsOf = ({
   completion: completionCommand(program),
 });
 
+/** None where half a line would be refused. */
+export const suggestions = async (
+  line: CommandLine,
+  words: readonly string[],
+): Promise<readonly string[]> =>
+  (await nullIfFailed(suggestionsOf(parserOf(line, words), words))) ?? [];
+
 /** Runs the command of this process and sets its exit code; the process ends when its work has. */
 export async function runCommandLine(line: CommandLine): Promise<void> {
   await runProgram(line.program, async () => {
     const words = process.argv.slice(2);
     if (isCompletion(words)) {
-      await nullIfFailed(suggest(parserOf(line, words), words)); // half a line may be refused
+      for (const one of await suggestions(line, words)) process.stdout.write(`${one}\n`);
       return;
     }
     assertKnownCommand(words, line);

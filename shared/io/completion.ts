@@ -13,12 +13,13 @@ const REQUEST = '--get-yargs-completions';
 
 export const isCompletion = ([first]: readonly string[]): boolean => first === REQUEST;
 
-/** Prints one suggestion on each line; the name of a command that is run without a name is none. */
-export async function suggest(parser: Argv, words: readonly string[]): Promise<void> {
+/** The name of a command that is run without a name is no suggestion. */
+export async function suggestionsOf(parser: Argv, words: readonly string[]): Promise<string[]> {
+  let printed = '';
   await parser.parseAsync(words, {}, (_error: unknown, _argv: unknown, output: string) => {
-    const lines = output.split('\n').filter((line) => line !== '' && !/^\$0\b/.test(line));
-    for (const line of lines) process.stdout.write(`${line}\n`);
+    printed += `${output}\n`;
   });
+  return printed.split('\n').filter((line) => line !== '' && !/^\$0\b/.test(line));
 }
 
 /**
