@@ -64,6 +64,8 @@ export class Agent {
   readonly #memory: Memory;
   #wire: Wire | null = null;
   readonly #wants: Wants;
+  /** When `online` was sent last; infinity once the robot has said goodbye. */
+  #saidOnlineMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -89,7 +91,7 @@ export class Agent {
       canSend: () => this.#wire?.isUp === true,
       onHeartbeat: () => this.#onHeartbeat(),
       isWatched: () => this.#isWatched,
-      send: (state) => this.#sendRetained('state', state),
+      send: (state) => this.#report(state),
     });
     const [trust, trustFile, inbox] = [this.#trust, this.#trustFile, this.#inbox];
     const files = [this.#outbox, this.#reporter];
@@ -177,6 +179,7 @@ export class Agent {
    * @returns false when something still writes under a root: its lock has to stay
    */
   async close(): Promise<boolean> {
+    this.#saidOnlineMs = Number.POSITIVE_INFINITY;
     this.#watch.close();
     this.#orders.close();
     const ended = await this.#components.close();
@@ -308,7 +311,7 @@ export class Agent {
     this.#twins.up(this.#options.link.url);
     try {
       await this.#listen();
-      await this.#sendRetained('online', encodeMessage({ online: true }));
+      await this.#sayOnline();
     } catch (error) {
       // A lost link is followed by another `onUp`. A cluster that has just lost a node refuses for a
       // while; other refusals wait for an operator.
@@ -361,6 +364,19 @@ export class Agent {
     const told = { trustVersion, trustEndsMs, ...seqs, instance, endings, metrics };
     const machine = { arch, model, tags, caps, compatible, modules: modules.names };
     return { robot, agent: PRODUCT_VERSION, ...machine, ...told };
+  }
+
+  /** `online` is repeated now and then: another client of an engine may have cleared it. */
+  async #report(state: Uint8Array): Promise<void> {
+    await this.#sendRetained('state', state);
+    const { reportHeartbeatMs = LIMITS.reportHeartbeatMs } = this.#options;
+    const againMs = this.#saidOnlineMs + LIMITS.onlineHeartbeats * reportHeartbeatMs;
+    if (performance.now() >= againMs) await this.#sayOnline();
+  }
+
+  async #sayOnline(): Promise<void> {
+    if (this.#saidOnlineMs < Infinity) this.#saidOnlineMs = performance.now();
+    await this.#sendRetained('online', encodeMessage({ online: true }));
   }
 
   #sendRetained(leaf: 'state' | 'online', payload: Uint8Array): Promise<void> {

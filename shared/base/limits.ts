@@ -346,6 +346,8 @@ export const LIMITS = {
   reportIntervalMs: 2 * SECOND, // progress reports while downloading
   healthWatchMs: MINUTE, // between two health checks of a confirmed version
   reportHeartbeatMs: MINUTE, // an idle robot reports its counters this often: evidence for the gate
+  // a report after so many comes with `online` once more: 60 bytes every ten minutes at most
+  onlineHeartbeats: 9,
   quietHeartbeats: 10, // of so many heartbeats a robot that no rollout watches sends one
   watchedAfterUpdateMs: DAY, // of hours worked on a version, those unreported are then under 1 %
   usageTickS: 1, // run time is added in pieces of at least this

@@ -88,3 +88,23 @@ describe('a robot whose broker does not deliver', () => {
     });
   });
 });
+
+describe('a robot whose message that it is online was cleared by another client', () => {
+  it('says it again within twenty minutes, and for the last time before it says goodbye', async (t) => {
+    const online = 'fleet/robots/r1/online';
+    const said = (bytes: Uint8Array | undefined): unknown =>
+      bytes && (JSON.parse(new TextDecoder().decode(bytes)) as { online: boolean }).online;
+    const at = { theEnd: (): unknown => null };
+    await onStage(t, async ({ broker, clock }) => {
+      assert.equal(said(broker.retained(online)), true);
+      broker.forget(online);
+      const isThere = (): boolean => broker.retained(online) !== undefined;
+      await clock.until('the robot to say it', isThere, 20 * MINUTE);
+      const sent = broker.taken.get('online') ?? 0;
+      await clock.pass(60 * MINUTE);
+      assert.ok((broker.taken.get('online') ?? 0) - sent <= 7, 'once in ten minutes at most');
+      at.theEnd = () => said(broker.retained(online));
+    });
+    assert.equal(at.theEnd(), false);
+  });
+});
