@@ -35,6 +35,9 @@ function checkDoor(check: 'broker' | 'api', door: DoorFact, now: number): readon
   });
 }
 
+const CA_HINT = 'give the authority that signed it with --ca (for the API: NODE_EXTRA_CA_CERTS)';
+const NAME_HINT = 'use a name or an address in the URL that stands in the certificate';
+
 function checkCertificate(
   check: string,
   name: string,
@@ -48,7 +51,7 @@ function checkCertificate(
     return fail(check, `${name}; its certificate expired at ${at}`, renew);
   }
   if (refusal !== null) {
-    const hint = 'give the authority that signed it with --ca (for the API: NODE_EXTRA_CA_CERTS)';
+    const hint = refusal.includes('ALTNAME') ? NAME_HINT : CA_HINT;
     return fail(check, `${name}, but its certificate is refused: ${refusal}`, hint);
   }
   const text = `${name}; its certificate holds for ${timeLeft(leftMs)}`;

@@ -68,12 +68,13 @@ async function answered(socket: Socket, event: string, address: string): Promise
 
 function certificateOf(socket: TLSSocket): CertificateFact {
   const { valid_to: end } = socket.getPeerCertificate();
-  const refusal: unknown = socket.authorized ? null : socket.authorizationError;
-  return {
-    expiresMs: Date.parse(end),
-    refusal:
-      refusal === null
-        ? null
-        : printable(refusal instanceof Error ? refusal.message : String(refusal)),
-  };
+  return { expiresMs: Date.parse(end), refusal: refusalOf(socket) };
+}
+
+/** Node gives a code as text for some refusals, and an error for others. */
+function refusalOf({ authorized, authorizationError }: TLSSocket): string | null {
+  if (authorized) return null;
+  const why: unknown = authorizationError;
+  if (typeof why === 'string') return printable(why);
+  return why instanceof Error ? printable(why.message) : 'it is not trusted';
 }

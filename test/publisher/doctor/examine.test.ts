@@ -213,6 +213,12 @@ describe('the findings of doctor', () => {
     assert.match(door(5), /^warn .*5 days/);
     assert.match(door(-1), /^fail .*expired at/);
     assert.match(door(90, 'SELF_SIGNED'), /^fail .*refused: SELF_SIGNED/);
+    const named = { expiresMs: NOW + 90 * DAY, refusal: 'ERR_TLS_CERT_ALTNAME_INVALID' };
+    const misnamed = { address: 'b:8883', reach: known({ certificate: named }) };
+    const wrong = examine({ ...GOOD, brokerDoors: [misnamed] }).find(
+      ({ verdict }) => verdict === 'fail',
+    );
+    assert.match(wrong?.hint ?? '', /stands in the certificate/);
     const dead = { address: 'c:1', reach: failed('BROKER_UNREACHABLE') };
     const cluster = { ...GOOD, brokerDoors: [...GOOD.brokerDoors, dead] };
     assert.match(told(cluster, 'broker')[1] ?? '', /^warn /);

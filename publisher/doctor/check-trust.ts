@@ -1,8 +1,6 @@
-/** Judges this machine: programs, disk, trust.json and private keys. Sans-I/O. */
+/** Judges trust.json and the private keys. Sans-I/O. */
 
-import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { timeLeft } from '../../shared/base/durations.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { shellWord } from '../../shared/base/printable.ts';
 import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { rolesOfKey, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
@@ -11,34 +9,12 @@ import { sharedKeys } from '../trust/plan-trust.ts';
 import type { DoctorFacts, KeyFact } from './facts.ts';
 import { about, fail, ok, problemText, skip, caution, type Finding } from './finding.ts';
 
-export function checkHere(facts: DoctorFacts): Finding[] {
+export function checkTrustAndKeys(facts: DoctorFacts): Finding[] {
   return [
-    checkPrograms(facts),
-    ...checkDisk(facts),
     ...checkTrust(facts),
     ...facts.keys.flatMap((key) => checkKey(key, facts)),
     ...(facts.keys.length === 0 ? [skip('key', 'private keys', 'none was given (--key)')] : []),
   ];
-}
-
-function checkPrograms({ node, drover }: DoctorFacts): Finding {
-  const text = `drover ${drover} on Node.js ${node}`;
-  const [major = 0, minor = 0] = node.split('.').map(Number);
-  const [leastMajor, leastMinor] = LIMITS.nodeVersionMin;
-  if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) {
-    return ok('programs', text);
-  }
-  const want = `${leastMajor}.${leastMinor}`;
-  return fail('programs', `${text}, which is too old`, `install Node.js ${want} or later`);
-}
-
-function checkDisk({ disk }: DoctorFacts): readonly Finding[] {
-  return about('disk', 'free space', disk, ({ folder, freeBytes }) => {
-    const text = `${formatBytes(freeBytes)} are free in ${folder}`;
-    const hint = 'a build writes a bundle and its deltas: make room, or work on another disk';
-    if (freeBytes < LIMITS.doctorFreeBytesMin) return [fail('disk', text, hint)];
-    return [freeBytes < LIMITS.doctorFreeBytesLow ? caution('disk', text, hint) : ok('disk', text)];
-  });
 }
 
 const ROLES: readonly RoleName[] = ['root', 'release', 'rollout'];
