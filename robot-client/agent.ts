@@ -9,7 +9,7 @@ import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
-import { COMPATIBLE_CAPABILITY } from '../shared/formats/apply-strategy.ts';
+import { COMPATIBLE_CAPABILITY, SLOT_CAPABILITY } from '../shared/formats/apply-strategy.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -272,7 +272,7 @@ export class Agent {
     const { bootsMax, adoptVersion, interlock } = this.#options;
     const { robot, arch, tags, patchProgram, takesDeltas, logPolicy = null } = this.#options;
     const { compatible = [] } = this.#options;
-    const { modules, moduleTimeoutMs } = this.#options;
+    const { modules, moduleTimeoutMs, system } = this.#options;
     const siblings = this.#options.roots.map((one) => one.root);
     return new Component({
       component,
@@ -285,6 +285,7 @@ export class Agent {
       takesDeltas,
       hooksFolder,
       ...{ hookTimeoutMs, modules, moduleTimeoutMs },
+      system: system?.component === component ? system.side : undefined,
       bytesPerSecondMax,
       interlock,
       claim: this.#swapClaims.of(component),
@@ -345,12 +346,13 @@ export class Agent {
   }
 
   #facts() {
-    const { robot, arch, model, tags, logPolicy } = this.#options;
+    const { robot, arch, model, tags, logPolicy, system } = this.#options;
     const { compatible = [], modules = NO_MODULES } = this.#options;
     const caps = [
       ...this.#patchCapabilities(),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
       COMPATIBLE_CAPABILITY,
+      ...(system ? [SLOT_CAPABILITY] : []),
     ];
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;

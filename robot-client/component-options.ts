@@ -25,6 +25,7 @@ export interface ComponentOptions extends Pick<
   | 'claim'
   | 'modules'
   | 'moduleTimeoutMs'
+  | 'system'
 > {
   /** Default true. */
   readonly takesDeltas?: boolean | undefined;

@@ -27,7 +27,7 @@ import { runEffect } from './update/effects.ts';
 import type { EffectContext } from './update/effect-context.ts';
 import { splitProblem } from './update/assert-swappable.ts';
 import { RootOpener } from './recover/open-root.ts';
-import { StateKeeper } from './update/state-keeper.ts';
+import { StateKeeper, unlessStored } from './update/state-keeper.ts';
 import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './update/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
@@ -332,8 +332,8 @@ export class Component {
     const given = [before, taken, this.#now()] as const;
     const { state: after, effects } = traced(`step ${this.name}`, step, given);
     const unkept = await this.#keeper.keep(after);
-    // Nothing may be swapped that the disk has not stored.
-    if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });
+    const instead = unkept && unlessStored(taken, before, unkept);
+    if (instead) return this.#apply(instead);
     this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(after); // before the state: no report shows a phase with older slots
     this.#state = after;

@@ -7,7 +7,7 @@ import type { Argv } from 'yargs';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { moduleOf, moduleStrategy } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
 import {
   clockProblemOf,
@@ -162,10 +162,10 @@ function describe(row: FleetRow) {
   };
 }
 
-/** With the module that applies it, where one does. */
+/** With the strategy that applies it, where it is not the link alone. */
 function versionText({ component: { version, strategy } }: FleetRow): string {
-  const module = moduleOf(strategy ?? '');
-  return module === null ? (version ?? '-') : `${version ?? '-'} (${moduleStrategy(module)})`;
+  const known = strategySchema.safeParse(strategy).data ?? ATOMIC_SWAP;
+  return known === ATOMIC_SWAP ? (version ?? '-') : `${version ?? '-'} (${known})`;
 }
 
 function showRobots(fleet: Fleet, output: Output): void {

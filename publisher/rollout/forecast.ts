@@ -40,6 +40,7 @@ const ANSWERS = [
   'ARCH_WRONG',
   'COMPATIBLE_WRONG',
   'MODULE_MISSING',
+  'BOOT_MISSING',
   'STRATEGY_CHANGED',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
@@ -184,6 +185,7 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   COMPATIBLE_WRONG: 'are other machines than those that it is for (COMPATIBLE_WRONG)',
   STRATEGY_CHANGED: 'run what another module applied (STRATEGY_CHANGED)',
   MODULE_MISSING: 'do not have the module that applies it (MODULE_MISSING)',
+  BOOT_MISSING: 'have no system slots, or an agent that does not know them (BOOT_MISSING)',
 };
 
 const wordsOf = (one: Outlook): string =>

@@ -3,7 +3,7 @@
  * waits. A claim lives no longer than the phases of its component that need it, and ends with it.
  */
 
-import type { Phase } from '../../shared/formats/messages.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { goesFirst, isMidSwap, mayKeepClaim, type SwapWish } from './swap-order.ts';
 
 export interface Waiting {
@@ -103,17 +103,17 @@ export class SwapClaim {
   }
 
   /** A swap that was interrupted continues without waiting. */
-  recover(phase: Phase): void {
+  recover(phase: RobotPhase): void {
     if (isMidSwap(phase)) this.#claims.claim(this.#component);
   }
 
   /** The component has entered this phase. */
-  follow(phase: Phase): void {
+  follow(phase: RobotPhase): void {
     if (!mayKeepClaim(phase)) this.release();
   }
 
   /** The component failed; what is in the middle of a swap keeps its claim while its effect runs. */
-  failed(phase: Phase, { hasEffectEnded }: { hasEffectEnded: boolean }): void {
+  failed(phase: RobotPhase, { hasEffectEnded }: { hasEffectEnded: boolean }): void {
     if (hasEffectEnded || !isMidSwap(phase)) this.release();
   }
 }

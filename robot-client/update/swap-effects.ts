@@ -15,22 +15,21 @@ import { assertOwnSlots, versionOf } from '../install/slots.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { assertStaged } from './assert-swappable.ts';
 import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
-import { strategyOf } from './module-strategy.ts';
+import { strategyOf } from './slot-strategy.ts';
 import { startAndProbe } from './confirm.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf, hookTimeoutOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { onTrial } from './probation.ts';
+import { endSwapByReboot } from './slot-effects.ts';
 import {
-  assertStarted,
   hasSwitched,
   leftBy,
+  standDown,
   stopWhileHeld,
-  undoSwitch,
   whileHeld,
   type LeaseLoss,
 } from './lease-guard.ts';
-import { leaseFailure } from './retry.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';
@@ -38,7 +37,7 @@ import { returnFrom } from './way-back.ts';
 import { untilReady, type ReadyInput } from '../local/until-ready.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
-const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|MODULE_)/;
+const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|MODULE_|BOOT_)/;
 
 /**
  * Asks whether the component may be stopped, and waits for it.
@@ -71,7 +70,8 @@ export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promi
     // Asked in `waiting` too; after a power cut the disk may be in another machine.
     await strategy.prepare(job, null);
     const lost = isDone ? null : await stopForSwap(job, isAgain, on);
-    if (lost) return await standDown(job, { ...lost, isAgain }, on);
+    if (lost) return await standDown(job, { ...lost, isAgain, strategy }, on);
+    if (strategy.byReboot) return await endSwapByReboot(job, on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
     return { kind: 'swapped' };
@@ -107,31 +107,17 @@ async function stopForSwap(
   });
 }
 
-/** The old version goes on; after a restart it may have been stopped, or be half replaced. */
-async function standDown(
-  job: Job,
-  lost: LeaseLoss & { readonly isAgain: boolean },
-  on: EffectContext,
-): Promise<MachineEvent> {
-  if (lost.isAgain) await undoSwitch(on, await strategyOf(job, on), job);
-  const { problem } = lost;
-  const wasStopped = lost.wasStopped || lost.isAgain;
-  const event = leaseFailure(on.state(), { problem, wasStopped });
-  const leaves = leftBy(job);
-  if (event.kind === 'lease_lost' && wasStopped && leaves !== null) {
-    assertStarted(leaves, await hookOf(job, on, 'start', leaves));
-  }
-  return event;
-}
-
 export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
   let strategy: ApplyStrategy = BY_LINK_ALONE;
   // A person may have changed the robot since the swap: the version on probation has to run.
+  let isProven = false;
   const unsettled = await stepProblem(on, async () => {
     strategy = await strategyOf(job, on);
     await strategy.resume(job);
+    isProven = (await strategy.isProven?.(job)) ?? false;
   });
   if (unsettled) return { kind: 'unhealthy', problem: unsettled };
+  if (isProven) return await confirmed(job, on);
   const health = async (held: EffectContext, timeoutMs: number): Promise<HookResult> => {
     const verified = await strategy.verify(job, timeoutMs);
     if (verified.kind !== 'ok' && verified.kind !== 'absent') {
@@ -159,8 +145,12 @@ export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> 
   if (outcome.kind !== 'healthy') return outcome;
   const unconfirmed = await stepProblem(on, () => strategy.confirm(job));
   if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
+  return await confirmed(job, on);
+}
+
+async function confirmed(job: Job, on: EffectContext): Promise<MachineEvent> {
   await noteConfirmed(on.disk, on.layout, job.version);
-  return outcome;
+  return { kind: 'healthy' };
 }
 
 /** Runs a step. @returns null when the step did not fail */
@@ -197,6 +187,7 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
       // A failed stop must not keep the robot on a bad version. The hook logs it.
       if (active === job.version) await hookOf(job, on, 'stop', job.version);
     }
+    if (strategy.byReboot && to !== job.version) return { kind: 'reboot_due', slots: null };
     await strategy.revert(job, to);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
     if (to !== null) {

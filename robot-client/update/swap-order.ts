@@ -6,7 +6,8 @@
  * Sans-I/O.
  */
 
-import type { Phase } from '../../shared/formats/messages.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
+import { isUnderWay } from './state.ts';
 
 export interface SwapWish {
   readonly component: string;
@@ -37,11 +38,11 @@ function isBefore(a: SwapWish, b: SwapWish): boolean {
 }
 
 /** The application of a component may be down or on trial. `stuck` waits and is none of it. */
-export function isMidSwap(phase: Phase): boolean {
-  return phase === 'swapping' || phase === 'probation' || phase === 'rolling_back';
+export function isMidSwap(phase: RobotPhase): boolean {
+  return phase === 'probation' || isUnderWay(phase);
 }
 
 /** True for phases in which a claim is kept: a swap takes it in `waiting`. */
-export function mayKeepClaim(phase: Phase): boolean {
+export function mayKeepClaim(phase: RobotPhase): boolean {
   return phase === 'waiting' || isMidSwap(phase);
 }

@@ -311,9 +311,14 @@ export const LIMITS = {
   moduleOrphanMs: 10 * SECOND, // a verb that a killed agent left behind is gone by then
   moduleTriesMax: 3, // of confirm and version: a board may need a moment before it answers
   machineFileBytesMax: 4 * KiB, // names of the machine: a page of a device tree
+  bootIdCharsMax: 64, // a UUID of the kernel
   bootTriesMax: 9, // boots of a slot on trial: one digit in GRUB's memory
   bootTriesDefault: 3, // as bootAttemptsMaxDefault: a power cut right after the choice uses one up
   bootProgramMsMax: 30 * SECOND, // fw_setenv, rauc or a program of the integrator's own
+  rebootMsMax: 5 * MINUTE, // from the reboot command to the kill: systemd waits 90 s for a service
+  rebootCommandMsMax: 1 * MINUTE, // the command itself, which only asks for a reboot
+  slotRecordBytesMax: 4 * KiB, // version, size and hash of the image in a slot
+  slotReleaseBytes: 64 * KiB, // room for the folder of a release that is an image in a slot
   bootOutputBytesMax: 256 * KiB, // environment of U-Boot, or status of RAUC with all its slots
   bootTemplateBytesMax: 16 * KiB, // entry of systemd-boot: a page of text
   bootEntriesMax: 1e8, // versions of such entries, one more with each trial: eight digits

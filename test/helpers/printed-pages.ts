@@ -25,6 +25,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/guide.md': [null, null, null, null, null, null, TWO_PEOPLE, null, null, null],
   'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
+  'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
   'docs/enrolment.md': [null, null, null, null, null, null, null],
   'docs/sites.md': [null, null],

@@ -88,6 +88,7 @@ describe('a forecast', () => {
       ARCH_WRONG: ['arm'],
       COMPATIBLE_WRONG: [],
       MODULE_MISSING: [],
+      BOOT_MISSING: [],
       STRATEGY_CHANGED: [],
     });
     assert.equal(found.notTargeted, 1);
