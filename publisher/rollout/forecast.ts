@@ -236,6 +236,12 @@ export function forecastText(found: Forecast): string {
   return `of ${found.known} robots: ${parts.join('; ')}`;
 }
 
+/** The robots of one outlook: their number, and examples of those that do not just take it. */
+export function outlookText({ robots }: Forecast, one: Outlook): string {
+  const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots[one])}`;
+  return `${robots[one].length} ${wordsOf(one)}${which}`;
+}
+
 /** One line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
@@ -243,10 +249,9 @@ export function forecastLines(found: Forecast | null): string[] {
   const lines = OUTLOOKS.flatMap((one) => {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
-    const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots)}`;
     const isHelped = isStandstill(one) || one === 'FAILED_BEFORE';
     const help = isHelped ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
-    return [`robots: ${robots.length} ${wordsOf(one)}${which}`, ...help];
+    return [`robots: ${outlookText(found, one)}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
   return [

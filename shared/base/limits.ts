@@ -242,6 +242,7 @@ export const LIMITS = {
   // a trust.json that ends within this is reported: a rotation takes people
   trustNoticeMs: 60 * DAY,
   announcementNoticeMs: 7 * DAY, // the same for an announcement that no controller renews
+  certificateNoticeMs: 21 * DAY, // and for a certificate: most are renewed a month before their end
   expirySeekMs: 15 * MINUTE, // between two checks for it: robots report after the start
   expiryTellMs: DAY, // between two lines in the log on it
   auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not passes
@@ -256,6 +257,12 @@ export const LIMITS = {
   rolloutRobotsPageMax: 500, // robots of a rollout in one answer: 200 KB
   historyPageMax: 500, // audit entries in one answer
   speakerCharsMax: 64, // name that a person gives of themselves
+  nodeVersionMin: [20, 19] as const, // major and minor of Node.js, as package.json has it
+  doctorFreeBytesMin: 64 * MiB, // less on the disk of a publisher: hardly one bundle fits
+  doctorFreeBytesLow: 2 * GiB, // and less than this is short for a large release with its deltas
+  doctorClockOffMs: 30 * SECOND, // clocks that agree: an answer takes seconds, a date whole ones
+  doctorKnockMsMax: 5 * SECOND, // TCP and TLS to one address: a firewall that drops says nothing
+  robotEventsShown: 8, // newest events of `fleet robot`: with the rest they fit on one screen
   apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
   apiAnswerBytesMax: 8 * MiB, // a page of history, or rolloutsMax rollouts with their targets
   watchIntervalMs: 1 * SECOND, // a watcher shows each pass of the controller
