@@ -1,7 +1,7 @@
 /**
  * Ends the processes of a verb, or of a `stop` hook, whose agent was killed: two runs of one module
- * must not work on the same board at once. The note file has the number of the process group. If the number belongs to
- * another program by now, its environment shows that.
+ * must not work on the same board at once. The note file has the number of the process group. If
+ * the number belongs to another program by now, its environment shows that.
  */
 
 import { lstat, readdir, readFile, rm } from 'node:fs/promises';
