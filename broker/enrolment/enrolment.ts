@@ -113,10 +113,16 @@ export class Enrolment {
 
   /**
    * Makes claims: all of them or none.
-   * @throws DroverError CLAIM_EXISTS, STORE_FULL, DISK_FULL, DISK_WRITE_FAILED
+   * @throws DroverError CLAIM_EXISTS, ROBOT_NAME_TAKEN for a name of the credentials file, where a
+   *   broker runs that knows it; STORE_FULL, DISK_FULL, DISK_WRITE_FAILED
    */
   async add(orders: readonly ClaimOrder[], { replace }: { replace: boolean }): Promise<void> {
     await this.#queue.run(async () => {
+      const taken = orders.find((order) => this.#options.hasUser?.(order.robot_id));
+      if (taken) {
+        const what = `make claim for ${taken.robot_id}: the credentials file has that user`;
+        throw new DroverError('ROBOT_NAME_TAKEN', what);
+      }
       const now = Date.now();
       const records = orders.map((order) =>
         withClaim(this.#records.get(order.robot_id), order, { replace, now }),

@@ -26,7 +26,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
   'docs/tls.md': [null, null, null],
-  'docs/enrolment.md': [null, null, null, null, null, null, null],
+  'docs/enrolment.md': [null, null, null, null, null, null, null, null],
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],
   'docs/air-gap.md': [null, null, null, null],

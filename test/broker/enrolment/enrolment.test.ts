@@ -52,7 +52,7 @@ async function open(t: TestContext, users: readonly object[] = []) {
       hasToken: (hash) => live.hasTokenInFile(hash),
       onEnded: () => live.changed(),
     });
-  return { live, start, endings: () => ended };
+  return { live, file, start, endings: () => ended };
 }
 
 describe('the enrolments of a broker', () => {
@@ -112,10 +112,14 @@ describe('the enrolments of a broker', () => {
 
   it('leave a name of the credentials file to its user', async (t) => {
     const ann = { username: 'ann', role: 'publisher', token_sha256: other.sha256 };
-    const { live, start } = await open(t, [ann]);
+    const { live, file, start } = await open(t);
     const enrolment = await start();
     t.after(() => enrolment.close());
     await enrolment.add([order('ann')], { replace: false });
+    await writeFile(file, JSON.stringify({ users: [ann] }));
+    await live.reload();
+    const again = enrolment.add([order('ann')], { replace: true });
+    assert.equal(await codeOf(again), 'ROBOT_NAME_TAKEN');
     assert.equal(await codeOf(enrolment.claim(asked(mine), 'x')), 'ROBOT_NAME_TAKEN');
     live.enrolled.set('ann' as RobotId, sha256Hex(utf8(mine.token)));
     assert.equal(await live.authenticate('ann', utf8(mine.token)), null);
