@@ -66,7 +66,7 @@ export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
   }
 }
 
-/** A rollout that goes back waits for it, and it hears of that only when it is online. */
+/** A rollout that goes back waits for it, and it goes back once it is online. */
 function running(facts: ReasonFacts): RobotReason {
   const { version, record, run } = facts;
   if (run?.status !== 'rolling_back' || record.online) {

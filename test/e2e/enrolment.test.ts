@@ -192,6 +192,10 @@ describe('the robots of a new fleet', () => {
     assert.equal((await fleet.tool('publisher', 'fleet', 'accept', one, ...api)).code, 0);
     assert.equal(await fleet.enrol(first, one), one);
     assert.equal(await fleet.knock(one), 'welcome');
+    const later = site.path('later.tar');
+    assert.equal((await fleet.tool('broker', 'backup', ...data, '--out', later)).code, 0);
+    const again = await fleet.tool('broker', 'restore', later, '--data', site.path('again'));
+    assert.deepEqual([again.said['claims_revoked'], again.said['enrolled']], [1, 1]);
     await fleet.kill();
     const restore = ['restore', backup, '--data', site.path('restored')];
     const restored = await fleet.tool('broker', ...restore);
