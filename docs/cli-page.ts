@@ -3,7 +3,7 @@
 import { BROKER_PROGRAM } from '../broker/commands/program.ts';
 import { PUBLISHER_PROGRAM } from '../publisher/commands/program.ts';
 import { ROBOT_PROGRAM } from '../robot-client/commands/program.ts';
-import { HELP_COLUMNS, parserOf, type CommandLine } from '../shared/io/command-line.ts';
+import { commandsOf, HELP_COLUMNS, parserOf, type CommandLine } from '../shared/io/command-line.ts';
 
 const PROGRAMS = [PUBLISHER_PROGRAM, BROKER_PROGRAM, ROBOT_PROGRAM];
 
@@ -27,8 +27,9 @@ export async function renderCommandLines(): Promise<string> {
 }
 
 /** The words of each command, the program itself first. */
-function wordsOf({ commands, groups = {} }: CommandLine): string[][] {
-  const named = Object.keys(commands).flatMap((name) => [
+function wordsOf(line: CommandLine): string[][] {
+  const { groups = {} } = line;
+  const named = Object.keys(commandsOf(line)).flatMap((name) => [
     [name],
     ...(groups[name] ?? []).map((word) => [name, word]),
   ]);

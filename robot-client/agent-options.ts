@@ -6,6 +6,7 @@ import type { Log, PatchProgram } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
 import type { LogPolicy } from '../shared/tlog/policy.ts';
 import type { InterlockRules } from './local/interlock.ts';
+import type { SystemSide } from './boot/system-side.ts';
 import type { Modules } from './modules/module-folder.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { Disk } from './install/disk-port.ts';
@@ -27,6 +28,8 @@ export interface AgentOptions {
   readonly modules?: Modules | undefined;
   /** Time-out of one run of a verb of a module in ms; default `moduleTimeoutMsDefault`. */
   readonly moduleTimeoutMs?: number | undefined;
+  /** The system slots of the machine, and the component whose bundles are images for them. */
+  readonly system?: { readonly component: string; readonly side: SystemSide } | undefined;
   /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bytesPerSecondMax: number | null;

@@ -9,7 +9,8 @@ import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
-import { COMPATIBLE_CAPABILITY } from '../shared/formats/apply-strategy.ts';
+import { COMPATIBLE_CAPABILITY, SLOT_CAPABILITY } from '../shared/formats/apply-strategy.ts';
+import { SETS_CAPABILITY } from '../shared/formats/announcement.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -42,6 +43,7 @@ import { NO_MODULES } from './modules/module-folder.ts';
 import { PATCH_CAPABILITIES } from './update/delta.ts';
 import { Unheard } from './fleet/unheard.ts';
 import { Orders } from './orders.ts';
+import { SetBoard } from './update/set-board.ts';
 import { SwapClaims } from './update/swap-claims.ts';
 
 export class Agent {
@@ -49,6 +51,7 @@ export class Agent {
   readonly #log: Log;
   readonly #components: ComponentSet;
   readonly #swapClaims = new SwapClaims();
+  readonly #sets = new SetBoard();
   readonly #chunks: ChunkLink;
   readonly #trust: LiveTrust;
   readonly #trustFile: TrustFile;
@@ -271,25 +274,18 @@ export class Agent {
     const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
     const { robot, arch, tags, patchProgram, takesDeltas, logPolicy = null } = this.#options;
-    const { compatible = [] } = this.#options;
-    const { modules, moduleTimeoutMs } = this.#options;
+    const { compatible = [], modules, moduleTimeoutMs, system } = this.#options;
     const siblings = this.#options.roots.map((one) => one.root);
     return new Component({
       component,
       layout: layoutOf(root, siblings),
-      disk,
-      claims,
-      link: this.#chunks,
-      trust: this.#trust,
-      patchProgram,
-      takesDeltas,
-      hooksFolder,
-      ...{ hookTimeoutMs, modules, moduleTimeoutMs },
+      ...{ disk, claims, link: this.#chunks, trust: this.#trust, takesDeltas },
+      ...{ patchProgram, hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs },
+      system: system?.component === component ? system.side : undefined,
       bytesPerSecondMax,
       interlock,
-      claim: this.#swapClaims.of(component),
-      bootsMax,
-      adoptVersion,
+      ...{ claim: this.#swapClaims.of(component), sets: this.#sets },
+      ...{ bootsMax, adoptVersion },
       facts: { robot, arch, tags, logPolicy, compatible },
       log: this.#log,
       now: () => this.#now(),
@@ -345,12 +341,13 @@ export class Agent {
   }
 
   #facts() {
-    const { robot, arch, model, tags, logPolicy } = this.#options;
+    const { robot, arch, model, tags, logPolicy, system } = this.#options;
     const { compatible = [], modules = NO_MODULES } = this.#options;
     const caps = [
       ...this.#patchCapabilities(),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
-      COMPATIBLE_CAPABILITY,
+      ...[COMPATIBLE_CAPABILITY, SETS_CAPABILITY],
+      ...(system ? [SLOT_CAPABILITY] : []),
     ];
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;

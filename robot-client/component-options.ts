@@ -5,9 +5,10 @@
 import type { EpochMs } from '../shared/base/ids.ts';
 import type { RobotEventFields } from '../shared/formats/messages.ts';
 import type { Log } from '../shared/base/ports.ts';
-import type { Decision, RobotFacts } from './update/decide.ts';
+import type { Decision, RobotFacts } from './update/verdict.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { EffectContext } from './update/effect-context.ts';
+import type { SetBoard } from './update/set-board.ts';
 
 export interface ComponentOptions extends Pick<
   EffectContext,
@@ -25,10 +26,13 @@ export interface ComponentOptions extends Pick<
   | 'claim'
   | 'modules'
   | 'moduleTimeoutMs'
+  | 'system'
 > {
   /** Default true. */
   readonly takesDeltas?: boolean | undefined;
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
+  /** The components of this robot; left out where there is one. */
+  readonly sets?: SetBoard | undefined;
   readonly bootsMax: number;
   readonly adoptVersion: string;
   /** Lock of the root; absent where no other agent can run. */

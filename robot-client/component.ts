@@ -9,11 +9,11 @@ import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import { traced } from '../shared/io/trace.ts';
 import { SerialQueue } from '../shared/base/serial-queue.ts';
-import { decideRecall, type Decision, type HeardFacts } from './update/decide.ts';
+import type { Decision, HeardFacts } from './update/verdict.ts';
 import { accepts, orLoop, step, type Effect, type MachineEvent } from './update/machine.ts';
 import { LiveView } from './fleet/live-view.ts';
 import type { ComponentView } from './fleet/report.ts';
-import { decideOffered, moveOf } from './update/offered.ts';
+import { decideOffered, moveOf, obeyedRecall } from './update/offered.ts';
 import { startEvent } from './recover/recovery.ts';
 import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
 import { retriedNow } from './update/retry.ts';
@@ -27,10 +27,12 @@ import { runEffect } from './update/effects.ts';
 import type { EffectContext } from './update/effect-context.ts';
 import { splitProblem } from './update/assert-swappable.ts';
 import { RootOpener } from './recover/open-root.ts';
-import { StateKeeper } from './update/state-keeper.ts';
+import { StateKeeper, unlessStored } from './update/state-keeper.ts';
 import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './update/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
+import { SetBoard, type SetSeat } from './update/set-board.ts';
+import { memberViewOf } from './update/set-verdict.ts';
 import { SwapClaims, type SwapClaim } from './update/swap-claims.ts';
 import { tellTransition, viewOf, type Told } from './fleet/tell.ts';
 
@@ -42,6 +44,7 @@ export class Component {
   readonly #live: LiveView;
   readonly #queue = new SerialQueue();
   readonly #claim: SwapClaim;
+  readonly #set: SetSeat;
   readonly #word: ReadyWord;
   readonly #keeper: StateKeeper;
   readonly #effects = new RunningEffects((error) => this.#failed(error, { hasEffectEnded: true }));
@@ -61,6 +64,10 @@ export class Component {
     const again = (): Promise<void> => this.#enqueue(() => this.#keepAgain());
     this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // queued
     this.#claim = options.claim ?? new SwapClaims().of(options.component);
+    this.#set = (options.sets ?? new SetBoard()).join(this.name, {
+      view: () => (this.isOpen ? memberViewOf(this.#state, this.#slots) : null),
+      goBack: () => this.#enqueue(() => this.#apply(this.#set.backEvent)),
+    });
   }
 
   #now(): EpochMs {
@@ -89,7 +96,7 @@ export class Component {
     const isOther = this.#root.problem?.code === 'ROOT_OTHER_COMPONENT';
     if (!isOther) await this.#slots.read(opened.state);
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
-    this.#claim.recover(this.#state.phase); // before any component starts
+    this.#claim.recover(this.#state.phase, this.#state.job?.set?.id); // before any starts
     if (this.#root.isOpen) await this.#word.load();
     this.#loaded = true;
   }
@@ -99,6 +106,7 @@ export class Component {
     if (!this.isOpen) return this.#enqueue(async () => void (await this.#hasRoot()));
     const [state, { slots }, { bootsMax }] = [this.#state, this.#slots, this.#options];
     await this.#dispatch(startEvent({ state, slots, bootsMax }, 'agent'));
+    this.#set.changed();
     const split = this.#root.problem ?? (await splitProblem(this.#options));
     if (split) await this.refuse(split, { stays: true });
   }
@@ -130,20 +138,15 @@ export class Component {
       await this.#refreshSlots();
       if (await this.#obeyRecall(heard)) return;
       if (foreignProblem(this.#slots.slots) || this.#live.isMending) return;
+      if (this.#set.isHeld) return;
       if (!(await this.#hasRoot())) return;
       const { phase } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
       this.#considered = announcement ?? this.#considered;
-      if (announcement) await this.#judge(announcement, heard);
+      const [now, { slots }, state, { views }] = [this.#now(), this.#slots, this.#state, this.#set];
+      const on = { ...this.#options, slots, state, views, heard, now };
+      if (announcement) await this.#act(decideOffered(announcement, on), now);
     });
-  }
-
-  async #judge(announcement: Announcement, heard: HeardFacts): Promise<void> {
-    const { facts, component, trust, patchProgram, takesDeltas = true } = this.#options;
-    const [now, hasZstd] = [this.#now(), Boolean(patchProgram)];
-    const [state, { slots }] = [this.#state, this.#slots];
-    const on = { facts, component, trust, takesDeltas, hasZstd, state, slots, heard, now };
-    await this.#act(decideOffered(announcement, on), now);
   }
 
   /** Reads the slots again: a person may have changed them. A problem is reported once. */
@@ -179,16 +182,12 @@ export class Component {
   }
 
   /** A recalled rollout comes before every offer. */
-  async #obeyRecall({ progress, toldBy }: HeardFacts): Promise<boolean> {
-    const { active, rollback } = this.#slots;
-    const [now, { job, installed }] = [this.#now(), this.#state];
-    const by = toldBy?.get((job ?? installed)?.rollout ?? '');
-    const problem = decideRecall({ state: this.#state, active, rollback, progress, now });
-    const isObeyed = problem?.code === 'ROLLOUT_RECALLED';
-    const isNew = this.#live.stay(isObeyed ? null : problem);
-    if (isObeyed) await this.#apply({ kind: 'recalled', problem, ...(by && { by }) });
-    else if (isNew) await this.#warn('cannot go back', problem, { version: active });
-    return isObeyed;
+  async #obeyRecall(heard: HeardFacts): Promise<boolean> {
+    const { event, stays } = obeyedRecall(this.#set, heard, this.#now());
+    const isNew = this.#live.stay(stays);
+    await this.#apply(event);
+    if (isNew && !event) await this.#warn('cannot go back', stays, { version: this.#slots.active });
+    return event !== null;
   }
 
   /**
@@ -255,14 +254,13 @@ export class Component {
     const { event, waitMs } = moveOf(decision, this.#state, now);
     if (waitMs > 0) return this.#live.wait('another try after a failure', now + waitMs);
     if (verdict.kind === 'take') this.#live.take();
-    if (event) await this.#apply(event);
+    await this.#apply(event);
     if (verdict.kind === 'take') return;
     if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
-    const waits = verdict.kind === 'wait' ? verdict : null;
-    const [waitingFor, wakeAtMs] = [waits?.problem.message ?? null, waits?.untilMs ?? null];
     const isBeside = this.#refusedBeside !== null && this.#refusedBeside === this.#considered;
     if (!isBeside) this.#live.accept();
-    this.#live.wait(waitingFor, wakeAtMs);
+    const waits = verdict.kind === 'wait' ? verdict : null;
+    this.#live.wait(waits?.problem.message ?? null, waits?.untilMs ?? null);
   }
 
   /** False while the disk refuses: reported, and tried again. A root that opens is started. */
@@ -326,14 +324,15 @@ export class Component {
     });
   }
 
-  async #apply(event: MachineEvent): Promise<void> {
+  async #apply(event: MachineEvent | null): Promise<void> {
+    if (event === null) return;
     const { log } = this.#options;
     const [before, taken] = [this.#state, orLoop(this.#state, event)];
     const given = [before, taken, this.#now()] as const;
     const { state: after, effects } = traced(`step ${this.name}`, step, given);
     const unkept = await this.#keeper.keep(after);
-    // Nothing may be swapped that the disk has not stored.
-    if (unkept && taken.kind === 'ready') return this.#apply({ kind: 'refused', problem: unkept });
+    const instead = unkept && unlessStored(taken, before, unkept);
+    if (instead) return this.#apply(instead);
     this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(after); // before the state: no report shows a phase with older slots
     this.#state = after;
@@ -346,6 +345,7 @@ export class Component {
     const said = `${this.name}: ${to}${job ? ` ${job.version}` : ''}`;
     log.info({ ...told, ...(problem && { problem }) }, said);
     for (const effect of effects) this.#start(effect);
+    this.#set.changed();
     const isRestAtBoot = taken.kind === 'power_returned' && to === 'idle';
     if (!isRestAtBoot)
       await this.#tell({ event: taken.kind, before, problem, version: this.#slots.active });
@@ -379,6 +379,7 @@ export class Component {
     return {
       ...this.#options,
       claim: this.#claim,
+      set: this.#set,
       signal,
       now: () => this.#now(),
       confirmed,
@@ -393,7 +394,7 @@ export class Component {
     };
   }
 
-  async #tell(told: Omit<Told, 'after'>): Promise<void> {
-    await tellTransition(this.#options, { ...told, after: this.#state });
+  #tell(told: Omit<Told, 'after'>): Promise<void> {
+    return tellTransition(this.#options, { ...told, after: this.#state });
   }
 }

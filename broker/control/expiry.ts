@@ -10,7 +10,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Announcement, AnnouncementFields } from '../../shared/formats/announcement.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { daysUntil, trustProblem } from '../../shared/rules/trust-life.ts';
+import { daysUntil, isAnnouncementEnding, trustProblem } from '../../shared/rules/trust-life.ts';
 
 export interface ExpiryFacts {
   readonly trust: Pick<TrustRoot, 'version' | 'expires'> | null;
@@ -63,18 +63,18 @@ function leftOf(expiresMs: EpochMs, now: EpochMs): Left {
 }
 
 function announcementProblems(
-  { seq, issued_at: issued, expires_at: expires }: NonNullable<ExpiryFacts['announcement']>,
+  announcement: NonNullable<ExpiryFacts['announcement']>,
   renews: boolean,
   now: EpochMs,
 ): DroverError[] {
+  const { seq, expires_at: expires } = announcement;
   const { expires_at: at, seconds_left: left } = leftOf(expires, now);
   const what = `check announcement ${seq}`;
   if (left <= 0) {
     const why = `expired at ${at}; robots take nothing from it`;
     return [new DroverError('ANNOUNCEMENT_EXPIRED', `${what}: ${why}`)];
   }
-  const isClose = left * 1000 <= Math.min((expires - issued) / 4, LIMITS.announcementNoticeMs);
-  if (renews || !isClose) return [];
+  if (renews || !isAnnouncementEnding(announcement, now)) return [];
   const why = `expires in ${timeLeft(left * 1000)}, at ${at}, and no controller here announces it again`;
   return [new DroverError('ANNOUNCEMENT_EXPIRING', `${what}: ${why}`)];
 }

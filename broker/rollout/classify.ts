@@ -47,7 +47,7 @@ export type MemberKind =
   | 'excluded';
 
 /** Why a robot is excluded. `RUNS_IT`: it has this version from another rollout. */
-export type Exclusion = Unfit | 'FAILED_BEFORE' | LogRefusal | UnableCode;
+export type Exclusion = Unfit | 'FAILED_BEFORE' | 'SET_INCOMPLETE' | LogRefusal | UnableCode;
 
 /** The robot would take the version, and cannot until a person fixes what its code names. */
 export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => isUnableCode(why);
@@ -162,14 +162,25 @@ export function memberOf(
 function whyNot(
   state: RobotState,
   component: ComponentState,
-  { plan: { manifest }, logged }: MemberContext,
+  { plan: { rollout, manifest }, logged }: MemberContext,
 ): Exclusion | null {
   const { arch, caps } = state;
   const { last_error, strategy, highest_version: highest } = component;
   const running = runningRelease(component);
   const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machineOf(state) });
   if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
-  return logRefusalOf(logged, { caps, last_error }) ?? unfit ?? standstillOf(component);
+  const alone = logRefusalOf(logged, { caps, last_error }) ?? unfit ?? standstillOf(component);
+  return alone ?? setRefusalOf(rollout, component, manifest.version);
+}
+
+/** The robot lacks another component of the set, or that one refuses its bundle. */
+function setRefusalOf(
+  { set }: Pick<RolloutPlan['rollout'], 'set'>,
+  { last_error: told }: ComponentState,
+  version: string,
+): 'SET_INCOMPLETE' | null {
+  const isOfSet = told?.code === 'SET_INCOMPLETE' || told?.code === 'SET_FAILED';
+  return set && isOfSet && told.version === version ? 'SET_INCOMPLETE' : null;
 }
 
 const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });
@@ -202,6 +213,7 @@ const NO_FAILURE: readonly string[] = [
   'COMPATIBLE_WRONG',
   'STRATEGY_CHANGED',
   'MODULE_MISSING',
+  'BOOT_MISSING',
   'MODULE_UNFIT',
   'MODULE_BUSY',
   'FAILED_BEFORE',

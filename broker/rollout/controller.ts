@@ -16,7 +16,7 @@ import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { beginAnew, pauseOlderCopy } from './takeover.ts';
 import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
 import type { ControllerOptions } from './controller-options.ts';
-import { obey } from './operator-commands.ts';
+import { obey, type OperatorCommand } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
 import { FleetIndex, type PassFacts } from './fleet-index.ts';
 import { isStop, newTracked, type Tracked } from './reconcile.ts';
@@ -33,6 +33,7 @@ import type { AuditEntry, RolloutCommand, RunView, Speaker } from './rollout-vie
 import { type ControllerPort, ledFacts, type LedFacts } from './rollout-facts.ts';
 import { showRun } from './run-view.ts';
 import { lookBack } from './recall.ts';
+import { ordersOfSets, othersOfSet, unlessRefused } from './sets.ts';
 import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
@@ -179,7 +180,13 @@ export class Controller implements ControllerPort {
         }
       }
       if (failure !== null) throw failure;
-      await this.#forgetOldest();
+      for (const { id, said } of ordersOfSets(this.#heard.plans, this.#tracked))
+        await this.#obey(id, said);
+      for (const id of endedTooLong([...this.#tracked.values()].map(({ run }) => run))) {
+        await this.#options.store.remove(id);
+        this.#tracked.delete(id);
+        this.#index.drop(id);
+      }
     });
   }
 
@@ -325,39 +332,41 @@ export class Controller implements ControllerPort {
     const { run: next, entries } = entriesOf(timed, step.audit, at);
     await this.#options.store.save({ run: next, marks, audit: entries, isDecision });
     tracked.run = next;
-    for (const entry of entries) this.#announce(tracked, entry);
+    const keepEntry = (draft: RolloutStep['audit'][number]): Promise<void> =>
+      this.#queue.run(() =>
+        this.#keep(tracked, { run: tracked.run, audit: [draft], isNews: false }),
+      );
+    for (const entry of entries) announceEntry(entry, this.#options, keepEntry);
     if (step.isNews) await this.#publisher.publish(tracked);
   }
 
-  #announce(tracked: Tracked, entry: AuditEntry): void {
-    announceEntry(entry, this.#options, (draft) =>
-      this.#queue.run(() =>
-        this.#keep(tracked, { run: tracked.run, audit: [draft], isNews: false }),
-      ),
-    );
-  }
-
-  /** @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading` */
+  /**
+   * Applies to all rollouts of its set; one that is past it keeps its state.
+   * @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading`
+   */
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
     return this.#queue.run(async () => {
-      const plan = this.#heard.plans.get(id) ?? null;
-      const what = `${command} rollout ${id}`;
-      if (!plan && !this.#tracked.has(id)) {
-        throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
-      }
-      if (this.#leadership.term === null) {
-        throw notLeading(what, this.#leadership.leader(), this.#options.keysProblem?.());
-      }
-      if (plan) await this.#meet(plan);
       const said = { command, ...by };
-      const [now, known] = [this.#options.now(), this.#tracked.get(id)];
-      if (known)
-        return this.#keep(known, traced('command', obey, [known.run, said, { plan, now }]));
-      if (!plan) return;
-      const early = { leftMs: this.#startsInMs(), by: this.#heard.announcedBy, now };
-      const { run, step } = obeyEarly(plan, said, early);
-      await this.#keep(this.#track(id, run), step);
+      await this.#obey(id, said);
+      for (const other of othersOfSet(id, this.#heard.plans))
+        await this.#obey(other, said).catch(unlessRefused);
     });
+  }
+
+  async #obey(id: string, said: OperatorCommand): Promise<void> {
+    const plan = this.#heard.plans.get(id) ?? null;
+    const what = `${said.command} rollout ${id}`;
+    const isKnown = plan !== null || this.#tracked.has(id);
+    if (!isKnown) throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
+    if (this.#leadership.term === null)
+      throw notLeading(what, this.#leadership.leader(), this.#options.keysProblem?.());
+    if (plan) await this.#meet(plan);
+    const [now, known] = [this.#options.now(), this.#tracked.get(id)];
+    if (known) return this.#keep(known, traced('command', obey, [known.run, said, { plan, now }]));
+    if (!plan) return;
+    const early = { leftMs: this.#startsInMs(), by: this.#heard.announcedBy, now };
+    const { run, step } = obeyEarly(plan, said, early);
+    await this.#keep(this.#track(id, run), step);
   }
 
   history(id: string, after: number, limit: number): Promise<AuditEntry[]> {
@@ -386,13 +395,5 @@ export class Controller implements ControllerPort {
     const sources = { heard: this.#heard, index: this.#index, fleet };
     const more = { controller, leading, plans, watchedSinceMs, startsInMs: this.#startsInMs() };
     return ledFacts({ id, plan, shown, ...sources }, { ...more, now: now() });
-  }
-
-  async #forgetOldest(): Promise<void> {
-    for (const id of endedTooLong([...this.#tracked.values()].map(({ run }) => run))) {
-      await this.#options.store.remove(id);
-      this.#tracked.delete(id);
-      this.#index.drop(id);
-    }
   }
 }

@@ -3,7 +3,7 @@
  * that are not announced any more. Sans-I/O.
  */
 
-import type { Announcement, Rollout } from '../../shared/formats/announcement.ts';
+import type { Announcement, Rollout, RolloutSet } from '../../shared/formats/announcement.ts';
 import type { Attachment } from '../../shared/formats/attachments.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
@@ -25,6 +25,8 @@ export interface RolloutView {
   /** Waves after which a person must approve; 0 for the explicit canaries. */
   readonly approve_after: Rollout['approve_after'];
   readonly emergency: boolean;
+  /** The rollouts that robots take together with it, or not at all; null for one by itself. */
+  readonly set: RolloutSet | null;
   /** From the controller's progress; `announced` while there is none. */
   readonly status: ShownStatus | 'announced';
   readonly wave: number | null;
@@ -76,6 +78,7 @@ export function describeRollouts(input: {
       canaries: rollout.canaries,
       approve_after: rollout.approve_after,
       emergency: rollout.emergency,
+      set: rollout.set ?? null,
       attachments: (manifest?.attachments ?? []).filter(({ sha256 }) =>
         rollout.attachments.some((one) => one.sha256 === sha256),
       ),
@@ -113,6 +116,7 @@ export function describeEnded(
     canaries: { tags: [], robots: [] },
     approve_after: [],
     emergency: false,
+    set: null,
     attachments: [],
     status: run.status,
     wave: run.wave,

@@ -5,15 +5,16 @@
  */
 
 import { existsSync } from 'node:fs';
-import { mkdir, realpath, rename, writeFile, chmod } from 'node:fs/promises';
+import { mkdir, realpath, rename, stat, writeFile, chmod } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import { MANIFEST_FILE, PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
+import { IMAGE_MEMBER, MANIFEST_FILE, PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
 import { DroverError } from '../../shared/base/errors.ts';
+import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { makeTempFolder, removeLeftovers } from '../../shared/io/leftovers.ts';
 import type { Output } from '../../shared/io/cli.ts';
 import { probeZstd } from '../../shared/io/zstd.ts';
-import { encodeManifest } from '../../shared/formats/manifest.ts';
+import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
 import { assertDeltaBases, parseDeltaFrom } from './deltas/plan-deltas.ts';
 import { assertPayloadWithinLimits, planManifest, type BundleLabels } from './plan-bundle.ts';
 import { assertNoXattrs } from './xattr-policy.ts';
@@ -32,7 +33,8 @@ import { packPayload, type PackedPayload } from './pack-payload.ts';
 import { listTree } from './tree.ts';
 
 export interface BuildJob {
-  readonly appFolder: string;
+  /** Folder of the application; or with `labels.image` the file of a system image. */
+  readonly source: string;
   readonly out: string;
   readonly labels: BundleLabels;
   /** Values of `--delta-from`. */
@@ -53,6 +55,8 @@ export interface BuiltBundle {
   readonly plan: TreePlan;
   /** Null for a dry run. */
   readonly payload: PackedPayload | null;
+  /** The system image in it; null for a folder, and for a dry run. */
+  readonly image: ManifestFields['image'] | null;
   readonly deltas: readonly BuiltDelta[];
   readonly attachments: readonly ReadAttachment['attachment'][];
 }
@@ -63,18 +67,41 @@ export interface BuiltBundle {
 export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
   const out = resolve(job.out);
   planManifest(job.labels, null); // labels are checked before gigabytes are read
-  await assertOutIsFree(out, job.appFolder);
+  const isImage = job.labels.image !== undefined;
+  await assertOutIsFree(out, isImage ? null : job.source);
   const attachments = await readAttachments(job.attachments ?? []);
   const bases = await openBases(job);
   try {
-    const listing = await listTree(job.appFolder);
-    const plan = planTree(listing, { plainModes: job.plainModes ?? false });
-    if (job.dropXattrs !== true) assertNoXattrs(await listXattrs(job.appFolder));
-    if (job.dryRun) return { ...named(attachments), out, plan, payload: null, deltas: [] };
+    const plan = isImage ? await planImage(job.source) : await planFolder(job);
+    if (job.dryRun)
+      return { ...named(attachments), out, plan, payload: null, image: null, deltas: [] };
     return await packBundle(job, { out, plan, bases, attachments });
   } finally {
     for (const base of bases) await base.close();
   }
+}
+
+async function planFolder(job: BuildJob): Promise<TreePlan> {
+  const listing = await listTree(job.source);
+  const plan = planTree(listing, { plainModes: job.plainModes ?? false });
+  if (job.dropXattrs !== true) assertNoXattrs(await listXattrs(job.source));
+  return plan;
+}
+
+/** Plans a payload with one member `image`. @throws DroverError FILE_UNREADABLE, IMAGE_INVALID */
+async function planImage(path: string): Promise<TreePlan> {
+  const found = await stat(path).catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('FILE_UNREADABLE', `build: read ${path}: ${why}`, { cause });
+  });
+  if (!found.isFile() || found.size === 0) {
+    throw new DroverError('IMAGE_INVALID', `build: read ${path}: want a file with an image in it`, {
+      hint: 'give the image as a file: dd copies a partition into one',
+    });
+  }
+  const file = { path: IMAGE_MEMBER, kind: 'file', mode: 0o644, bytes: found.size } as const;
+  const entries = [{ ...file, linkTarget: '', timeS: 0 }];
+  return { entries, files: 1, bytes: found.size, staleByteCode: [] };
 }
 
 const named = (attachments: readonly ReadAttachment[]): Pick<BuiltBundle, 'attachments'> => ({
@@ -115,19 +142,29 @@ async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle>
   try {
     const payloadPath = join(beside, PAYLOAD_FILE);
     const meter = makeMeter(job.output, 'pack', plan.bytes);
+    const imageHash = new Sha256Stream();
+    const isImage = job.labels.image !== undefined;
     const payload = await packPayload(
-      { root: job.appFolder, entries: plan.entries },
+      {
+        root: job.source,
+        entries: plan.entries,
+        ...(isImage && { sourceOf: () => job.source, onBody: (piece) => imageHash.update(piece) }),
+      },
       payloadPath,
       meter.add,
     ).finally(meter.stop);
-    assertPayloadWithinLimits(payload);
+    const image = { size: imageHash.bytes, sha256: imageHash.digestHex() };
+    assertPayloadWithinLimits(payload, isImage ? image.size : undefined);
     const { output } = job;
     const places = { payload, payloadPath, bundleFolder: beside, scratch: scratch.path };
     const deltas = await makeDeltas({ zstd: zstdOf(job), bases, ...places, output });
     const { attachments } = named(planned.attachments);
     await writeAttachments(planned.attachments, beside);
     const manifest = encodeManifest(
-      planManifest(job.labels, payload, { deltas, attachments: [...attachments] }),
+      planManifest({ ...job.labels, ...(isImage && { image }) }, payload, {
+        deltas,
+        attachments: [...attachments],
+      }),
     );
     await writeFile(join(beside, MANIFEST_FILE), manifest, { flag: 'wx', flush: true });
     // mkdtemp makes 0700, which the next step of a build server could not read
@@ -136,7 +173,7 @@ async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle>
     await rename(beside, out);
     made.keep();
     await syncFolder(dirname(out));
-    return { out, plan, payload, deltas, attachments };
+    return { out, plan, payload, image: isImage ? image : null, deltas, attachments };
   } catch (error) {
     await made.remove();
     throw error;
@@ -145,13 +182,13 @@ async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle>
   }
 }
 
-async function assertOutIsFree(out: string, appFolder: string): Promise<void> {
+async function assertOutIsFree(out: string, appFolder: string | null): Promise<void> {
   if (existsSync(out)) {
     throw new DroverError('FILE_EXISTS', `build ${out}: it is there already`, {
       hint: 'choose another --out, or remove the old bundle yourself',
     });
   }
-  if (!existsSync(appFolder)) return; // listTree reports this better
+  if (appFolder === null || !existsSync(appFolder)) return; // listTree reports this better
   const app = await realpath(appFolder);
   if (!`${out}${sep}`.startsWith(`${app}${sep}`)) return;
   throw new DroverError('USAGE', `build ${out}: --out lies inside the application's folder`, {

@@ -27,6 +27,16 @@ export interface PackedPayload {
   readonly tarBytes: number;
 }
 
+export interface PackPlan {
+  /** Folder of the files. */
+  readonly root: string;
+  readonly entries: readonly PlannedEntry[];
+  /** Path of the file for an entry, where it is not its path below `root`. */
+  readonly sourceOf?: (entry: PlannedEntry) => string;
+  /** Called with each piece of each file. */
+  readonly onBody?: (piece: Uint8Array) => void;
+}
+
 const BLOCK_BYTES = 64 * 1024;
 const GZIP_OS_AT = 9; // RFC 1952: ID1 ID2 CM FLG MTIME(4) XFL OS
 const GZIP_OS_UNKNOWN = 255;
@@ -39,14 +49,14 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
  * @throws DroverError FILE_UNREADABLE when the tree changes or cannot be read meanwhile
  */
 export async function packPayload(
-  plan: { root: string; entries: readonly PlannedEntry[] },
+  plan: PackPlan,
   out: string,
   onBytes: (bytes: number) => void,
 ): Promise<PackedPayload> {
   const tarHash = new Sha256Stream();
   const gzipHash = new Sha256Stream();
   await pipeline(
-    tarPieces(plan.root, plan.entries),
+    tarPieces(plan),
     async function* reblocked(pieces: AsyncIterable<Uint8Array>) {
       for await (const block of inBlocks(pieces)) {
         tarHash.update(block);
@@ -102,21 +112,18 @@ async function* inBlocks(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   if (filled > 0) yield block.subarray(0, filled);
 }
 
-async function* tarPieces(
-  root: string,
-  entries: readonly PlannedEntry[],
-): AsyncGenerator<Uint8Array> {
+async function* tarPieces(plan: PackPlan): AsyncGenerator<Uint8Array> {
   const pack = tar.pack();
-  const fed = feed(pack, root, entries).catch((error: unknown) => {
+  const fed = feed(pack, plan).catch((error: unknown) => {
     pack.destroy(error instanceof Error ? error : new Error(String(error)));
   });
   yield* pack as AsyncIterable<Uint8Array>;
   await fed;
 }
 
-async function feed(pack: tar.Pack, root: string, entries: readonly PlannedEntry[]): Promise<void> {
-  for (const entry of entries) {
-    if (entry.kind === 'file') await feedFile(pack, root, entry);
+async function feed(pack: tar.Pack, plan: PackPlan): Promise<void> {
+  for (const entry of plan.entries) {
+    if (entry.kind === 'file') await feedFile(pack, plan, entry);
     else await addEntry(pack, headerOf(entry), null);
   }
   pack.finalize();
@@ -138,12 +145,13 @@ function headerOf(entry: PlannedEntry): Partial<tar.Header> & { name: string } {
   };
 }
 
-async function feedFile(pack: tar.Pack, root: string, entry: PlannedEntry): Promise<void> {
+async function feedFile(pack: tar.Pack, plan: PackPlan, entry: PlannedEntry): Promise<void> {
   const changed = (why: string, cause?: unknown) =>
     new DroverError('FILE_UNREADABLE', `build: read ${entry.path}: ${why}`, { cause });
   let handle;
   try {
-    handle = await open(`${root}/${entry.path}`, OPEN_FLAGS);
+    const path = plan.sourceOf?.(entry) ?? `${plan.root}/${entry.path}`;
+    handle = await open(path, OPEN_FLAGS);
   } catch (cause) {
     throw changed(cause instanceof Error ? cause.message : String(cause), cause);
   }
@@ -157,6 +165,7 @@ async function feedFile(pack: tar.Pack, root: string, entry: PlannedEntry): Prom
     for await (const piece of handle.createReadStream({ autoClose: false })) {
       sent += (piece as Buffer).byteLength;
       if (sent > entry.bytes) break;
+      plan.onBody?.(piece as Buffer);
       if (!sink.write(piece)) await roomInEntry(opened, pack);
     }
     if (sent !== entry.bytes) throw changed('it changed while the bundle was built');

@@ -7,7 +7,11 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import tar from 'tar-stream';
-import { assertUnpackedWithin, checkArchiveEntry } from '../../shared/formats/archive-entry.ts';
+import {
+  assertUnpackedWithin,
+  boundingBytes,
+  checkArchiveEntry,
+} from '../../shared/formats/archive-entry.ts';
 import { isMachineXattr, paxXattr, type Attributed } from './xattr-policy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Bundle } from '../../shared/io/bundle-folder.ts';
@@ -30,15 +34,16 @@ export interface Census {
 export interface PayloadPieces {
   /** Name for messages. */
   readonly name: string;
+  /** Packed size, or what stands for it as the bound on the unpacked size. */
   readonly bytes: number;
   readonly pieces: AsyncIterable<Uint8Array>;
 }
 
 /** @throws DroverError as `countPacked` */
-export const countPayload = ({ payloadPath, payloadBytes }: Bundle): Promise<Census> =>
+export const countPayload = ({ payloadPath, payloadBytes, manifest }: Bundle): Promise<Census> =>
   countPacked({
     name: payloadPath,
-    bytes: payloadBytes,
+    bytes: boundingBytes(payloadBytes, manifest.image?.size),
     pieces: createReadStream(payloadPath),
   });
 

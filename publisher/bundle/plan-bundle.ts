@@ -3,17 +3,20 @@
  * is part of the signed bytes. Sans-I/O.
  */
 
-import { assertUnpackedWithin } from '../../shared/formats/archive-entry.ts';
+import { assertUnpackedWithin, boundingBytes } from '../../shared/formats/archive-entry.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { ATOMIC_SWAP, moduleStrategy } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP, moduleStrategy, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import {
   encodeManifest,
   type ManifestDelta,
   type ManifestFields,
 } from '../../shared/formats/manifest.ts';
 import { compareVersions } from '../../shared/base/version.ts';
+
+/** The image of a system slot. */
+type ImageLabel = NonNullable<ManifestFields['image']> | 'unread';
 
 export interface BundleLabels {
   readonly name: string;
@@ -27,6 +30,8 @@ export interface BundleLabels {
   readonly bounds?: ManifestFields['bounds'];
   /** Module of the robot that applies it; left out where `active` alone is led to it. */
   readonly module?: string | undefined;
+  /** The payload is one image for a system slot; `unread` before it was hashed. */
+  readonly image?: ImageLabel | undefined;
   /** Machines that it is for; for each when there are none. */
   readonly compatible?: readonly string[];
 }
@@ -59,7 +64,14 @@ function listOf(
 }
 
 const NO_HASH = '0'.repeat(64) as Sha256Hex;
+const NO_IMAGE = { size: 1, sha256: NO_HASH };
 const NO_PAYLOAD: Payload = { sha256: NO_HASH, bytes: 1, tarSha256: NO_HASH, tarBytes: 1 };
+
+/** The strategy by which robots bring it into effect. */
+export function strategyFor({ module, image }: Pick<BundleLabels, 'module' | 'image'>): string {
+  if (image !== undefined) return SLOT_IMAGE;
+  return module === undefined ? ATOMIC_SWAP : moduleStrategy(module);
+}
 
 /**
  * @param payload null to check the labels before there is one
@@ -71,7 +83,7 @@ export function planManifest(
   { deltas = [], attachments = [] }: Extras = {},
 ): ManifestFields {
   const { sha256, bytes, tarSha256, tarBytes } = payload ?? NO_PAYLOAD;
-  const { compatible = [] } = labels;
+  const { compatible = [], image } = labels;
   const fields: ManifestFields = {
     name: labels.name,
     version: labels.version,
@@ -79,10 +91,11 @@ export function planManifest(
     target_arch: labels.arch,
     payload_sha256: sha256,
     rollback_version: labels.rollback,
-    apply_strategy: labels.module === undefined ? ATOMIC_SWAP : moduleStrategy(labels.module),
+    apply_strategy: strategyFor(labels),
     payload_size: bytes,
     payload_tar_sha256: tarSha256,
     payload_tar_size: tarBytes,
+    ...(image !== undefined && { image: image === 'unread' ? NO_IMAGE : image }),
     ...listOf('deltas', deltas, 'zstd'),
     ...listOf('add_deltas', deltas, 'add'),
     ...(labels.downgradeFrom !== undefined && { downgrade_from: labels.downgradeFrom }),
@@ -138,8 +151,11 @@ function assertDown({ downgradeFrom: from, version }: BundleLabels): void {
   );
 }
 
-/** A payload that every robot would refuse to unpack is not worth signing. */
-export function assertPayloadWithinLimits(payload: Payload): void {
+/**
+ * A payload that every robot would refuse to unpack is not worth signing.
+ * @param imageBytes size of a system image; left out for a tree
+ */
+export function assertPayloadWithinLimits(payload: Payload, imageBytes?: number): void {
   if (payload.bytes > LIMITS.payloadBytesMax) {
     throw new DroverError(
       'PAYLOAD_TOO_LARGE',
@@ -147,5 +163,5 @@ export function assertPayloadWithinLimits(payload: Payload): void {
       { hint: 'split the application into components with --name' },
     );
   }
-  assertUnpackedWithin(payload.tarBytes, payload.bytes, 'the payload');
+  assertUnpackedWithin(payload.tarBytes, boundingBytes(payload.bytes, imageBytes), 'the payload');
 }

@@ -5,13 +5,14 @@ import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/base/ids.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { ATOMIC_SWAP, moduleStrategy } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
 import { attachmentText, type AttachmentSource } from '../bundle/attachments.ts';
 import { buildBundle, type BuiltBundle } from '../bundle/build.ts';
 import { DELTA_WORDS } from '../bundle/deltas/delta-parts.ts';
 import type { BuiltDelta } from '../bundle/deltas/deltas.ts';
-import type { BundleLabels } from '../bundle/plan-bundle.ts';
+import { strategyFor, type BundleLabels } from '../bundle/plan-bundle.ts';
 import type { TreePlan } from '../bundle/plan-tree.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { parseGateBounds } from '../rollout/gate-words.ts';
@@ -19,8 +20,8 @@ import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts
 
 export function buildCommand(yargs: Argv): Argv {
   return yargs.command(
-    'build <folder>',
-    "pack an application's folder into a bundle",
+    'build [folder]',
+    "pack an application's folder, or a system image, into a bundle",
     withOptions,
     runBuild,
   );
@@ -28,7 +29,11 @@ export function buildCommand(yargs: Argv): Argv {
 
 function withOptions(argv: Argv) {
   return withDryRun(withJson(argv))
-    .positional('folder', { type: 'string', demandOption: true })
+    .positional('folder', { type: 'string', describe: 'of the application' })
+    .option('image', {
+      ...TEXT,
+      describe: 'file with the image of a system slot, instead of a folder (docs/system-images.md)',
+    })
     .option('version', { ...TEXT, demandOption: true, describe: 'semantic version' })
     .option('arch', { ...TEXT, demandOption: true, describe: 'aarch64, x86_64, … or any' })
     .option('min-current', { ...TEXT, default: '0.0.0', describe: 'lowest version to update' })
@@ -78,12 +83,28 @@ function withOptions(argv: Argv) {
     .option('out', { ...TEXT, demandOption: true, describe: 'bundle folder to make' })
     .example('$0 build ./app --version 1.4.2 --arch aarch64 --out bundles/1.4.2', '')
     .example('$0 build ./app --version 1.4.2 --arch any --min-current 1.2.0 --out b', '')
+    .example('$0 build --image root.ext4 --name system --version 2.0.0 --arch aarch64 --out b', '')
     .example('$0 build ./app … --delta-from bundles/1.4.1 --delta-from bundles/1.4.0', '');
 }
 
 type BuildArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
+/** @throws DroverError USAGE */
+function sourceOf({ folder, image, module, deltaFrom, dropXattrs, plainModes }: BuildArgs): string {
+  const no = (why: string): DroverError => new DroverError('USAGE', `build: ${why}`);
+  if (image === undefined) {
+    if (folder !== undefined) return folder;
+    throw no('name the folder of the application, or --image FILE');
+  }
+  if (folder !== undefined) throw no(`got the folder ${folder} and --image, want one of them`);
+  if (module !== undefined) throw no('--image goes into a system slot, and --module applies trees');
+  if (deltaFrom !== undefined) throw no('--delta-from is for folders: an image is sent whole');
+  if (dropXattrs || plainModes) throw no('--drop-xattrs and --plain-modes are for folders');
+  return image;
+}
+
 async function runBuild(argv: BuildArgs): Promise<void> {
+  const source = sourceOf(argv);
   const labels: BundleLabels = {
     name: argv.name,
     version: argv.version,
@@ -93,14 +114,15 @@ async function runBuild(argv: BuildArgs): Promise<void> {
     downgradeFrom: argv.downgradeFrom,
     bounds: boundsOf(argv),
     module: argv.module,
+    image: argv.image === undefined ? undefined : 'unread',
     compatible: argv.compatible ?? [],
   };
-  const { folder: appFolder, out, dryRun, deltaFrom: deltasFrom = [], zstd } = argv;
+  const { out, dryRun, deltaFrom: deltasFrom = [], zstd } = argv;
   const output = makeOutput(argv.json);
   const { plainModes, dropXattrs } = argv;
   const modes = { plainModes, dropXattrs };
   const attachments = attachmentsOf(argv);
-  const job = { appFolder, out, labels, deltasFrom, attachments, zstd, ...modes, dryRun, output };
+  const job = { source, out, labels, deltasFrom, attachments, zstd, ...modes, dryRun, output };
   report(output, labels, await buildBundle(job));
 }
 
@@ -130,12 +152,10 @@ function notes({ staleByteCode: [first, ...more] }: TreePlan): string[] {
   return [`note: byte code that Python will not use, compile it again: ${which}`];
 }
 
-const strategyOf = ({ module }: BundleLabels): string =>
-  module === undefined ? ATOMIC_SWAP : moduleStrategy(module);
-
 function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
-  const { out, plan, payload, deltas, attachments } = built;
-  const { name, version, arch } = labels;
+  const { out, plan, payload, image, deltas, attachments } = built;
+  const { name, version, arch, compatible = [] } = labels;
+  const strategy = strategyFor(labels);
   const head = `${name} ${version} for ${arch}: ${plan.files} files, ${formatBytes(plan.bytes)}`;
   output.result(
     {
@@ -146,8 +166,9 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
       entries: plan.entries.length,
       files: plan.files,
       unpacked_size: plan.bytes,
-      apply_strategy: strategyOf(labels),
-      compatible: labels.compatible ?? [],
+      apply_strategy: strategy,
+      compatible,
+      ...(image && { image }),
       stale_byte_code: plan.staleByteCode.length,
       attachments,
       ...(payload && {
@@ -162,7 +183,8 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
       ? [
           `built ${head} packed into ${formatBytes(payload.bytes)}`,
           `payload ${shortHash(payload.sha256)}`,
-          ...(labels.module === undefined ? [] : [`applied by ${strategyOf(labels)}`]),
+          ...(strategy === ATOMIC_SWAP ? [] : [`applied by ${strategy}`]),
+          ...(compatible.length === 0 ? [] : [`for machines: ${compatible.join(', ')}`]),
           ...notes(plan),
           ...deltas.map(deltaLine),
           ...attachments.map((one) => `${one.kind}: ${attachmentText(one)}`),

@@ -7,7 +7,7 @@ import type { Argv } from 'yargs';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { moduleOf, moduleStrategy } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
 import {
   clockProblemOf,
@@ -16,14 +16,17 @@ import {
   FleetView,
   formatTable,
   packageRequests,
+  troubleCodes,
   twinIds,
   type FleetRow,
 } from '../rollout/fleet-report.ts';
+import { doing } from '../rollout/robot-details.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
 import { withEnrolmentCommands } from './fleet-enrolments.ts';
 import { withKeptCommands } from './fleet-kept.ts';
+import { withRobotCommand } from './fleet-robot.ts';
 import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
 
 /** With a wrong clock on this side all robots seem wrong: a few names are enough then. */
@@ -34,7 +37,7 @@ type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
 export function fleetCommand(yargs: Argv): Argv {
   const options = (argv: Argv) => withBroker(withJson(argv));
   return yargs.command('fleet', 'ask what the robots run', (argv) =>
-    withEnrolmentCommands(withKeptCommands(argv))
+    withRobotCommand(withEnrolmentCommands(withKeptCommands(argv)))
       .command(
         'versions',
         'count robots by version',
@@ -55,7 +58,7 @@ export function fleetCommand(yargs: Argv): Argv {
       )
       .demandCommand(
         1,
-        'name a command: fleet versions, robots, requests, sessions, enrolments or retire',
+        'name a command: fleet versions, robots, robot, requests, sessions, enrolments or retire',
       ),
   );
 }
@@ -159,38 +162,10 @@ function describe(row: FleetRow) {
   };
 }
 
-/** First: with two robots under one id, nothing else in the row is about one robot. */
-const twice = ({ robot }: FleetRow): string[] => (robot.link_endings > 0 ? ['ROBOT_ID_TWICE'] : []);
-
-/** Problems of the whole robot; an expired one is the last error of each component. */
-const expiring = ({ robot, component }: FleetRow): string[] =>
-  robot.trust_expires_at === undefined || component.last_error?.code === 'TRUST_EXPIRED'
-    ? []
-    : ['TRUST_EXPIRING'];
-
-/** All problems of a robot, those of the whole robot first. */
-const troubles = (row: FleetRow): string =>
-  [
-    ...[...twice(row), clockProblemOf(row, Date.now())?.code, ...expiring(row)],
-    row.relayProblem && `relay:${row.relayProblem.code}`,
-    row.component.last_error?.code,
-  ]
-    .filter(Boolean)
-    .join(' ');
-
-/** With the module that applies it, where one does. */
+/** With the strategy that applies it, where it is not the link alone. */
 function versionText({ component: { version, strategy } }: FleetRow): string {
-  const module = moduleOf(strategy ?? '');
-  return module === null ? (version ?? '-') : `${version ?? '-'} (${moduleStrategy(module)})`;
-}
-
-function doing({ component }: FleetRow): string {
-  const { phase, target_version: target, transfer } = component;
-  if (phase === 'downloading' && transfer && transfer.bytes_total > 0) {
-    const percent = Math.floor((transfer.bytes_done / transfer.bytes_total) * 100);
-    return `downloading ${target ?? ''} ${percent}%`;
-  }
-  return phase === 'idle' || !target ? phase : `${phase} ${target}`;
+  const known = strategySchema.safeParse(strategy).data ?? ATOMIC_SWAP;
+  return known === ATOMIC_SWAP ? (version ?? '-') : `${version ?? '-'} (${known})`;
 }
 
 function showRobots(fleet: Fleet, output: Output): void {
@@ -200,8 +175,8 @@ function showRobots(fleet: Fleet, output: Output): void {
     row.online ? 'yes' : 'no',
     row.component.name,
     versionText(row),
-    doing(row),
-    troubles(row),
+    doing(row.component),
+    troubleCodes(row, Date.now()).join(' '),
     row.robot.arch,
     row.robot.tags.join(','),
     printable(row.component.waiting_for ?? ''),

@@ -61,6 +61,7 @@ async function inspect(bundle: Bundle) {
     bounds: manifest.bounds ?? null,
     apply_strategy: manifest.apply_strategy,
     compatible: manifest.compatible,
+    image: manifest.image ?? null,
     payload: {
       size: payload.bytes,
       sha256: payload.sha256,
@@ -152,6 +153,9 @@ function lines(facts: Facts): string[] {
     `from        ${facts.min_current_version} or later, falls back to ${facts.rollback_version}`,
     `strategy    ${facts.apply_strategy}`,
     ...(facts.compatible.length > 0 ? [`machines    ${facts.compatible.join(', ')}`] : []),
+    ...(facts.image
+      ? [`image       ${formatBytes(facts.image.size)}, sha256 ${shortHash(facts.image.sha256)}`]
+      : []),
     ...(facts.downgrade_from ? [`downgrade   from versions up to ${facts.downgrade_from}`] : []),
     ...(facts.bounds ? [`bounds      of an announcement: ${JSON.stringify(facts.bounds)}`] : []),
     `payload     ${formatBytes(payload.size)}, ${hash}`,

@@ -3,6 +3,7 @@
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { announceCommand } from './announce.ts';
 import { buildCommand } from './build.ts';
+import { doctorCommand } from './doctor.ts';
 import { exportCommand } from './export.ts';
 import { fleetCommand } from './fleet.ts';
 import { importCommand } from './import.ts';
@@ -37,6 +38,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     export: exportCommand,
     import: importCommand,
     report: reportCommand,
+    doctor: doctorCommand,
   },
   groups: {
     trust: ['init', 'rotate', 'sign', 'publish'],
@@ -48,6 +50,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     fleet: [
       'versions',
       'robots',
+      'robot',
       'requests',
       'sessions',
       'remove-session',
@@ -59,7 +62,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     ],
   },
   lists: [
-    'bundles', // the positionals of export
+    'bundles', // the positionals of export and publish
     ...[
       'compatible',
       'delta-from',

@@ -1,6 +1,5 @@
 /** `drover publish`: the command line of the stage in ../rollout/publish.ts. */
 
-import { basename, dirname, join } from 'node:path';
 import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
@@ -16,7 +15,8 @@ import { writtenLines } from '../rollout/announcement-report.ts';
 import { rolloutIdFor } from '../rollout/plan-rollout.ts';
 import { confirmTyped } from './confirm.ts';
 import { readTrust } from '../../shared/io/trust-file.ts';
-import { JOURNAL_FILE } from '../transfer/journal.ts';
+import { journalPathOf } from '../transfer/journal.ts';
+import { publishTogether } from './publish-together.ts';
 import { publishBundle, type Published } from '../rollout/publish.ts';
 import { readAudience, withSteps, withWho } from './audience-options.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
@@ -34,8 +34,8 @@ const FLAG = { type: 'boolean', default: false } as const;
 
 export function publishCommand(yargs: Argv): Argv {
   return yargs.command(
-    'publish <bundle>',
-    'upload a signed bundle and announce it to the fleet',
+    'publish <bundles..>',
+    'upload a signed bundle and announce it to the fleet; several with --together',
     withOptions,
     runPublish,
   );
@@ -43,11 +43,18 @@ export function publishCommand(yargs: Argv): Argv {
 
 function withOptions(argv: Argv) {
   return withSteps(withWho(withAnnouncementOut(withKeys(withBroker(withDryRun(withJson(argv)))))))
-    .positional('bundle', { type: 'string', demandOption: true })
+    .positional('bundles', { type: 'string', array: true, demandOption: true })
     .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .option('chunk-size', { ...TEXT, default: '256k', describe: '16k to 512k' })
     .option('expires', { ...TEXT, default: '30d', describe: 'life of the announcement' })
-    .option('id', { ...TEXT, describe: 'rollout id; default: NAME-VERSION-xxxx' })
+    .option('together', {
+      ...FLAG,
+      describe: 'several bundles as one set: robots take all or none, and switch in this order',
+    })
+    .option('id', {
+      ...TEXT,
+      describe: 'rollout id; default: NAME-VERSION-xxxx, of a set: set-xxxx',
+    })
     .option('supersede', { ...LIST, describe: 'end this rollout; may be given again' })
     .option('alongside', { ...FLAG, describe: 'stand beside rollouts for the same robots' })
     .option('anyway', {
@@ -58,6 +65,7 @@ function withOptions(argv: Argv) {
     .option('upload-only', { ...FLAG, describe: 'store the chunks, announce nothing' })
     .option('yes', { ...FLAG, describe: 'do not ask before an emergency' })
     .example('$0 publish bundles/1.4.2 --broker mqtt://host --key keys/rollout.key --trust t', '')
+    .example('$0 publish system app --together …', 'both or none on each robot')
     .example('$0 publish b --waves 100 … ', 'everybody at once, no controller needed')
     .example('$0 publish b --canaries r1,r2 --approve 0 …', 'two robots first, then a person')
     .example('$0 publish b --gate task_success_min=0.98 …', 'a bound of your own');
@@ -67,6 +75,10 @@ type PublishArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
 async function runPublish(argv: PublishArgs): Promise<void> {
   const output = makeOutput(argv.json);
+  const [path, ...more] = argv.bundles;
+  if (path === undefined || (more.length > 0 && !argv.together)) {
+    throw new DroverError('USAGE', 'publish: several bundles go out as one set: --together');
+  }
   if (argv.uploadOnly && argv.announcementOut !== undefined) {
     throw new DroverError('USAGE', 'publish: --upload-only makes no announcement to write');
   }
@@ -75,45 +87,46 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   const audience = readAudience(argv, trust.fleet);
   const signers = argv.uploadOnly ? [] : await openSigners(argv, keysOf(trust));
   const signing = { trust, signers, announcementOut: argv.announcementOut };
-  const bundle = await openBundle(argv.bundle);
+  const common = {
+    ...signing,
+    broker: brokerOptions(argv),
+    audience,
+    chunkBytes: parseByteSize(argv.chunkSize),
+    lifeMs: parseDurationMs(argv.expires),
+    supersede: argv.supersede ?? [],
+    alongside: argv.alongside,
+    anyway: argv.anyway,
+    replaceInvalid: argv.replaceInvalid,
+    uploadOnly: argv.uploadOnly,
+    dryRun: argv.dryRun,
+    output,
+    log: commandLog(),
+  };
+  if (argv.together) {
+    const asked = { emergency: argv.emergency, isSure: argv.yes, isQuiet: argv.json };
+    return await publishTogether(argv.bundles, common, { id: argv.id, ...asked });
+  }
+  const bundle = await openBundle(path);
   try {
     const { name, version } = bundle.manifest;
     const rolloutId = argv.id ?? rolloutIdFor(name, version, Math.random);
     const published = await publishBundle({
+      ...common,
       bundle,
-      journalPath: journalPathOf(argv.bundle, bundle),
-      ...signing,
-      broker: brokerOptions(argv),
+      journalPath: journalPathOf(path, bundle),
       rolloutId,
-      audience,
-      chunkBytes: parseByteSize(argv.chunkSize),
-      lifeMs: parseDurationMs(argv.expires),
-      supersede: argv.supersede ?? [],
-      alongside: argv.alongside,
-      anyway: argv.anyway,
       onForecast: (found) => {
         if (argv.json || argv.dryRun) return; // the answer contains it
         for (const line of forecastLines(found)) process.stderr.write(`${line}\n`);
       },
-      replaceInvalid: argv.replaceInvalid,
-      uploadOnly: argv.uploadOnly,
-      dryRun: argv.dryRun,
       ...(argv.emergency && {
         confirm: (ended: readonly string[]) => confirmEmergency(version, ended, argv.yes),
       }),
-      output,
-      log: commandLog(),
     });
     report(output, { bundle, rolloutId, published, dryRun: argv.dryRun, signing });
   } finally {
     await bundle.close();
   }
-}
-
-/** Beside the parts in a folder, or beside a `.drover` file. */
-function journalPathOf(path: string, bundle: Bundle): string {
-  if (bundle.folder === path) return join(path, JOURNAL_FILE);
-  return join(dirname(path), `.${basename(path)}${JOURNAL_FILE}`);
 }
 
 const emergency = (version: string, ended: readonly string[]): string =>

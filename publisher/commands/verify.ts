@@ -4,6 +4,7 @@
  */
 
 import type { Argv } from 'yargs';
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/base/ids.ts';
 import type { LogProof } from '../../shared/tlog/proof.ts';
@@ -31,16 +32,17 @@ export function verifyCommand(yargs: Argv): Argv {
       const trust = readTrust(argv.trust);
       const checked = await checkBundle(argv.bundle, { trust, policyPath: argv.requireLog });
       const { manifest, payloadSha256, deltasFrom: deltas, attachments, logProof } = checked;
-      const { name, version, target_arch: arch } = manifest;
+      const { name, version, target_arch: arch, image = null } = manifest;
       const log = logProof && logFields(logProof);
       const keys = `${trust.roles.release.threshold} or more release keys`;
       makeOutput(argv.json).result(
         {
           ...{ ok: true, name, version, arch, payload_sha256: payloadSha256 },
-          ...{ deltas, attachments, log },
+          ...{ image, deltas, attachments, log },
         },
         [
           `ok: ${name} ${version} for ${arch}, payload ${shortHash(payloadSha256)}, signed by ${keys}`,
+          ...(image ? [`ok: an image of ${formatBytes(image.size)} for a system slot`] : []),
           ...(deltas.length > 0 ? [`ok: deltas from ${deltas.join(', ')}`] : []),
           ...(attachments.length > 0 ? [`ok: ${attachments.join(' and ')} as signed`] : []),
           ...(logProof ? [logLine(logProof, argv.requireLog)] : []),

@@ -77,7 +77,7 @@ export function openStatuses(
 
 /** A controller that leads now, one that led once, or none that this fleet knows. */
 export type LeaseHolder =
-  | { readonly kind: 'leads' }
+  | { readonly kind: 'leads'; readonly controller: string }
   | { readonly kind: 'none' }
   | { readonly kind: 'silent'; readonly sinceMs: EpochMs };
 
@@ -92,9 +92,9 @@ export function openLeader(
 ): LeaseHolder {
   if (lease === null) return { kind: 'none' };
   try {
-    const { issued_at: sinceMs } = openLease(lease, trust);
+    const { issued_at: sinceMs, controller } = openLease(lease, trust);
     const isFresh = now - sinceMs < LIMITS.leaseMsMax;
-    return isFresh ? { kind: 'leads' } : { kind: 'silent', sinceMs };
+    return isFresh ? { kind: 'leads', controller } : { kind: 'silent', sinceMs };
   } catch (error) {
     onInvalid(error);
     return { kind: 'none' };

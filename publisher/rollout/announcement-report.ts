@@ -10,11 +10,13 @@ export function announcementLines({ announcement }: ReadAnnouncement): string[] 
   const { rollouts, expires_at } = announcement;
   const lines = rollouts.map(
     (rollout) =>
-      `  rollout ${rollout.id}: ${nameOf(rollout)}, ${wavesLine(rollout)}, ${whoOf(rollout)}`,
+      `  rollout ${rollout.id}: ${nameOf(rollout)}, ${wavesLine(rollout)}, ${whoOf(rollout)}${setWord(rollout)}`,
   );
   if (rollouts.length === 0) lines.push('  no rollout');
   return [...lines, `  counts until ${new Date(expires_at).toISOString()}`];
 }
+
+const setWord = ({ set }: Rollout): string => (set ? `, in set ${set.id}` : '');
 
 /** The same for `--json`. */
 export function announcementFields({ announcement, signatures }: ReadAnnouncement): object {

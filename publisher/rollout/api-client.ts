@@ -5,6 +5,7 @@
  */
 
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { readApiRefusal } from '../../shared/formats/http-api.ts';
@@ -14,6 +15,14 @@ export interface ApiOptions {
   /** http:// or https://, with or without a path prefix of the API. */
   readonly url: string;
   readonly token: string | null;
+}
+
+export interface DatedAnswer {
+  /** HTTP status. */
+  readonly status: number;
+  readonly bytes: Uint8Array;
+  /** The clock of the server in milliseconds, whole seconds; null when it sent none. */
+  readonly atMs: EpochMs | null;
 }
 
 export class ApiClient {
@@ -41,13 +50,28 @@ export class ApiClient {
     return this.#call(path, init, LIMITS.apiAnswerBytesMax);
   }
 
+  /**
+   * An answer of any status, with its date.
+   * @throws DroverError BROKER_UNREACHABLE, DOCUMENT_TOO_LARGE
+   */
+  look(path: string): Promise<DatedAnswer> {
+    const init = { method: 'GET', headers: this.#headers };
+    return this.#ask(path, init, LIMITS.apiAnswerBytesMax);
+  }
+
   async #call(path: string, init: RequestInit, bytesMax: number): Promise<Uint8Array> {
+    const { status, bytes } = await this.#ask(path, init, bytesMax);
+    if (status >= 200 && status < 300) return bytes;
+    throw readApiRefusal(status, bytes);
+  }
+
+  async #ask(path: string, init: RequestInit, bytesMax: number): Promise<DatedAnswer> {
     const signal = AbortSignal.timeout(LIMITS.apiAnswerMsMax);
     try {
       const response = await fetch(this.#base + path, { ...init, redirect: 'error', signal });
       const bytes = await readBounded(response, bytesMax);
-      if (response.ok) return bytes;
-      throw readApiRefusal(response.status, bytes);
+      const atMs = Date.parse(response.headers.get('date') ?? '');
+      return { status: response.status, bytes, atMs: Number.isNaN(atMs) ? null : atMs };
     } catch (error) {
       if (error instanceof DroverError) throw error;
       throw new DroverError('BROKER_UNREACHABLE', `call ${this.#base}: ${reasonOf(error)}`, {

@@ -79,6 +79,13 @@ export class FleetView {
     );
   }
 
+  /** Null for a robot without any retained message. */
+  get(robot: string): RobotSeen | null {
+    const state = this.#states.get(robot) ?? null;
+    if (state === null && !this.#online.has(robot)) return null;
+    return { state, ...this.#linkOf(robot) };
+  }
+
   #linkOf(robot: string): Pick<FleetRow, 'online' | 'via' | 'relayProblem'> {
     const said = this.#online.get(robot);
     const via = said?.via ?? null;
@@ -105,6 +112,11 @@ export interface FleetRow {
   readonly relayProblem: RelayProblem | null;
 }
 
+/** The state is null for a robot that only said that it is there. */
+export interface RobotSeen extends Pick<FleetRow, 'online' | 'via' | 'relayProblem'> {
+  readonly state: RobotState | null;
+}
+
 /** Robots whose clock is far off this machine's, each once, as sentences. */
 export function clockProblems(rows: readonly FleetRow[], now: EpochMs): Problem[] {
   const byRobot = new Map(rows.map((row) => [row.robot.robot_id, row]));
@@ -114,6 +126,26 @@ export function clockProblems(rows: readonly FleetRow[], now: EpochMs): Problem[
 export function clockProblemOf(row: FleetRow, now: EpochMs): Problem | null {
   const { at, robot_id: id } = row.robot;
   return robotClockProblem(id, clockAhead(at - now, row));
+}
+
+/** First: with two robots under one id, nothing else in the row is about one robot. */
+const twice = ({ robot }: FleetRow): string[] => (robot.link_endings > 0 ? ['ROBOT_ID_TWICE'] : []);
+
+/** Problems of the whole robot; an expired one is the last error of each component. */
+const expiring = ({ robot, component }: FleetRow): string[] =>
+  robot.trust_expires_at === undefined || component.last_error?.code === 'TRUST_EXPIRED'
+    ? []
+    : ['TRUST_EXPIRING'];
+
+/** Codes of all problems of a row, those of the whole robot first, those of its relay marked. */
+export function troubleCodes(row: FleetRow, now: EpochMs): string[] {
+  const { relayProblem, component } = row;
+  const codes = [
+    ...[...twice(row), clockProblemOf(row, now)?.code, ...expiring(row)],
+    relayProblem && `relay:${relayProblem.code}`,
+    component.last_error?.code,
+  ];
+  return codes.filter((code): code is string => typeof code === 'string' && code !== '');
 }
 
 function ownState(robot: string, payload: Uint8Array): RobotState {

@@ -6,6 +6,7 @@
 
 import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
+import { SETS_CAPABILITY } from '../../shared/formats/announcement.ts';
 import { COMPATIBLE_CAPABILITY } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -40,7 +41,9 @@ const ANSWERS = [
   'ARCH_WRONG',
   'COMPATIBLE_WRONG',
   'MODULE_MISSING',
+  'BOOT_MISSING',
   'STRATEGY_CHANGED',
+  'SET_INCOMPLETE',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
 export const OUTLOOKS: readonly Outlook[] = [...ANSWERS, ...STANDSTILL_CODES];
@@ -60,13 +63,18 @@ export interface Forecast {
   readonly clockAhead: readonly string[];
   /** Robots whose agent does not read `compatible`: they accept the bundle on any machine. */
   readonly machineUnasked: readonly string[];
+  /** Robots whose agent knows no sets: they take the bundles one by one. */
+  readonly setUnasked: readonly string[];
 }
+
+/** With the ids of the rollouts that robots take together with it, itself among them. */
+type SetOffer = Offer & { readonly set?: readonly string[] };
 
 /** Robots named as examples in a line or an answer. */
 const EXAMPLES = 5;
 
 export function forecast(
-  offer: Offer & { readonly named?: readonly string[] },
+  offer: SetOffer & { readonly named?: readonly string[] },
   beside: readonly Offer[],
   states: readonly RobotState[],
   now: EpochMs,
@@ -76,7 +84,9 @@ export function forecast(
   ) as unknown as Record<Outlook, string[]>;
   let notTargeted = 0;
   for (const state of states) {
-    const outlook = outlookOf(offer, beside, state);
+    const alone = outlookOf(offer, beside, state);
+    const outlook =
+      isWilling(alone) && !takesOthers(offer, beside, state) ? 'SET_INCOMPLETE' : alone;
     if (outlook === null) notTargeted += 1;
     else robots[outlook].push(state.robot_id);
   }
@@ -87,16 +97,41 @@ export function forecast(
     (id) => !reported.has(id),
   );
   const machineUnasked = unaskedOf(offer, states, robots);
-  return { known: states.length, notTargeted, robots, unreported, clockAhead, machineUnasked };
+  const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
+  const asked = { unreported, clockAhead, machineUnasked, setUnasked };
+  return { known: states.length, notTargeted, robots, ...asked };
+}
+
+const isWilling = (outlook: Outlook | null): boolean => outlook === 'takes' || outlook === 'steps';
+
+/** True when this robot takes, or runs, each other bundle of the set. */
+function takesOthers(offer: SetOffer, beside: readonly Offer[], state: RobotState): boolean {
+  const others = beside.filter(({ id }) => offer.set?.includes(id));
+  return others.every((other) => {
+    const outlook = outlookOf(
+      other,
+      beside.filter((one) => one !== other),
+      state,
+    );
+    return outlook === 'runs' || isWilling(outlook) || (outlook !== null && isStandstill(outlook));
+  });
 }
 
 function unaskedOf(
   { manifest }: Offer,
   states: readonly RobotState[],
+  robots: Forecast['robots'],
+): string[] {
+  return manifest.compatible.length === 0 ? [] : unableOf(COMPATIBLE_CAPABILITY, states, robots);
+}
+
+/** Robots that take it and lack a capability that it needs. */
+function unableOf(
+  capability: string,
+  states: readonly RobotState[],
   { takes, steps }: Forecast['robots'],
 ): string[] {
-  if (manifest.compatible.length === 0) return [];
-  const unasked = states.filter(({ caps }) => !caps.includes(COMPATIBLE_CAPABILITY));
+  const unasked = states.filter(({ caps }) => !caps.includes(capability));
   return unasked
     .map(({ robot_id: id }) => id as string)
     .filter((id) => [...takes, ...steps].includes(id));
@@ -147,9 +182,10 @@ export function forecastOf(
   const offer = offers.find((one) => one.id === id);
   const others = offers.filter((one) => one.id !== id);
   if (!offer) return null;
-  const canaries = rollouts.find((one) => one.id === id)?.canaries?.robots ?? [];
-  const named = [...offer.target.robots, ...canaries];
-  return forecast({ ...offer, named }, others, states, now);
+  const written = rollouts.find((one) => one.id === id);
+  const named = [...offer.target.robots, ...(written?.canaries?.robots ?? [])];
+  const set = written?.set?.members.map(({ rollout }) => rollout);
+  return forecast({ ...offer, named, ...(set && { set }) }, others, states, now);
 }
 
 /** A target as it is written, with its defaults. */
@@ -184,6 +220,8 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   COMPATIBLE_WRONG: 'are other machines than those that it is for (COMPATIBLE_WRONG)',
   STRATEGY_CHANGED: 'run what another module applied (STRATEGY_CHANGED)',
   MODULE_MISSING: 'do not have the module that applies it (MODULE_MISSING)',
+  BOOT_MISSING: 'have no system slots, or an agent that does not know them (BOOT_MISSING)',
+  SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };
 
 const wordsOf = (one: Outlook): string =>
@@ -198,6 +236,12 @@ export function forecastText(found: Forecast): string {
   return `of ${found.known} robots: ${parts.join('; ')}`;
 }
 
+/** The robots of one outlook: their number, and examples of those that do not just take it. */
+export function outlookText({ robots }: Forecast, one: Outlook): string {
+  const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots[one])}`;
+  return `${robots[one].length} ${wordsOf(one)}${which}`;
+}
+
 /** One line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
@@ -205,15 +249,15 @@ export function forecastLines(found: Forecast | null): string[] {
   const lines = OUTLOOKS.flatMap((one) => {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
-    const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots)}`;
     const isHelped = isStandstill(one) || one === 'FAILED_BEFORE';
     const help = isHelped ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
-    return [`robots: ${robots.length} ${wordsOf(one)}${which}`, ...help];
+    return [`robots: ${outlookText(found, one)}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
   return [
     ...[...lines, ...rest, ...unreportedLines(found), ...clockLines(found)],
     ...machineLines(found),
+    ...setLines(found),
   ];
 }
 
@@ -247,12 +291,23 @@ function machineLines({ machineUnasked: robots }: Forecast): string[] {
   ];
 }
 
+function setLines({ setUnasked: robots }: Forecast): string[] {
+  if (robots.length === 0) return [];
+  return [
+    `robots: ${robots.length} have an agent that knows no sets: ${named(robots)}`,
+    '  they take the bundles one by one: update their agent first, or leave them out (--tags)',
+  ];
+}
+
+/** Left out of an answer while no robot has it. */
+const isRare = (one: Outlook): boolean => isStandstill(one) || one === 'SET_INCOMPLETE';
+
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
+  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked, setUnasked } = found;
   const counts = Object.fromEntries(
-    OUTLOOKS.filter((one) => !isStandstill(one) || robots[one].length > 0).map((one) => [
+    OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
       one,
       robots[one].length,
     ]),
@@ -276,5 +331,6 @@ export function forecastFields(found: Forecast | null): object | null {
     ...missing,
     ...clocks,
     ...unasked,
+    ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
   };
 }

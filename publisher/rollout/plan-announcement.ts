@@ -19,7 +19,8 @@ import { stonesFor, type Offer } from '../../shared/rules/stepping-stones.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 import { nextSeq } from './next-seq.ts';
 import { fullTarget, outlookOf } from './forecast.ts';
-import { fateOf, manifestOf, whyGoingOn, type Newcomer } from './overlap.ts';
+import { fateOf, manifestOf, whyGoingOn, type Fate, type Newcomer } from './overlap.ts';
+import { endingSets, membersWith } from './set-rules.ts';
 import { assertIdIsFree } from './used-id.ts';
 
 /** One rollout of the current announcement: parsed, and as it was written. */
@@ -65,15 +66,19 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
   for (const { rollout } of active) assertSameBytes(rollout, input);
   assertIdIsFree(active, input);
   const leading = leadingUp(active, input);
-  const [stones, beside]: [string[], string[]] = [[], []];
-  const kept = active.filter(({ rollout }) => {
-    const fate = fateOf(rollout, input);
-    if (fate === 'beside') beside.push(rollout.id);
-    if (fate !== 'ends') return true;
-    const isStone = leading.has(rollout.id) && !input.supersede.includes(rollout.id);
-    if (isStone) stones.push(rollout.id);
-    return isStone;
-  });
+  const fates = active.map(({ rollout }) => ({ id: rollout.id, fate: fateOf(rollout, input) }));
+  const ids = (of: Fate): string[] => fates.filter((one) => one.fate === of).map(({ id }) => id);
+  const isStone = (id: string): boolean => leading.has(id) && !input.supersede.includes(id);
+  const alone = new Set(ids('ends'));
+  const own = new Set([...alone].filter(isStone));
+  const sets = endingSets(
+    active.map(({ rollout }) => rollout),
+    new Set([...alone].filter((id) => !own.has(id))),
+    own,
+  );
+  const stones = [...sets.stones];
+  const kept = active.filter(({ rollout }) => !sets.ending.has(rollout.id));
+  const beside = ids('beside').filter((id) => !sets.ending.has(id));
   const gone = active.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
   const superseded = gone.filter((id) => id !== input.rollout.id);
   assertRoom(kept.length + 1);
@@ -93,6 +98,28 @@ export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan
     isAgain: gone.length > superseded.length,
   };
 }
+
+/** The plans of all rollouts of a set as one: the last of them contains all. */
+export function mergePlans(
+  plans: readonly AnnouncementPlan[],
+  ours: readonly string[],
+): AnnouncementPlan {
+  const last = plans.at(-1);
+  if (!last) throw new TypeError('mergePlans: a set has rollouts');
+  const superseded = unique(plans.flatMap((one) => one.superseded));
+  const left = (ids: readonly string[]): string[] =>
+    unique(ids).filter((id) => !ours.includes(id) && !superseded.includes(id));
+  return {
+    fields: last.fields,
+    kept: left(last.kept),
+    superseded,
+    beside: left(plans.flatMap((one) => one.beside)),
+    stones: left(plans.flatMap((one) => one.stones)),
+    isAgain: plans.some((one) => one.isAgain),
+  };
+}
+
+const unique = (ids: readonly string[]): string[] => [...new Set(ids)];
 
 /**
  * A version names one payload wherever both rollouts could reach one robot. A rollout that the new
@@ -172,14 +199,17 @@ export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
   const { id, previous, now } = input;
   const active = previous?.rollouts ?? [];
   const { rollout } = assertActive('withdraw', id, active);
-  const why = whyGoingOn(rollout, input.statuses.get(id));
-  if (why !== null) {
-    throw new DroverError('ROLLOUT_OVERLAP', `withdraw ${id}: ${why}`, {
-      facts: { rollout: id },
-      hint: `stop it first: drover rollout abort ${id}`,
+  const ours = membersWith(rollout);
+  const gone = active.filter((one) => ours.includes(one.rollout.id));
+  for (const { rollout: one } of gone) {
+    const why = whyGoingOn(one, input.statuses.get(one.id));
+    if (why === null) continue;
+    throw new DroverError('ROLLOUT_OVERLAP', `withdraw ${one.id}: ${why}`, {
+      facts: { rollout: one.id },
+      hint: `stop it first: drover rollout abort ${one.id}`,
     });
   }
-  const kept = active.filter((one) => one.rollout.id !== id);
+  const kept = active.filter((one) => !gone.includes(one));
   return {
     fields: {
       fleet: input.fleet,
@@ -190,7 +220,7 @@ export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
       rollouts: kept.map(({ written }) => written),
     },
     kept: kept.map((one) => one.rollout.id),
-    superseded: [id],
+    superseded: gone.map((one) => one.rollout.id),
     beside: [],
     stones: [],
     isAgain: false,

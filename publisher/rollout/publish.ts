@@ -112,6 +112,17 @@ export interface Published {
 export async function publishBundle(job: PublishJob): Promise<Published> {
   assertChunkBytes(job.chunkBytes);
   if (!job.uploadOnly) assertMayAnnounce(job);
+  const prepared = await prepareBundle(job);
+  const link = await BrokerLink.open(job.broker, job.log);
+  try {
+    return await publishOver(link, job, prepared);
+  } finally {
+    await link.close();
+  }
+}
+
+/** Verifies a bundle as robots will, cuts it into chunks, and plans its rollout. */
+export async function prepareBundle(job: PublishJob): Promise<Prepared> {
   const payload = await chunkPayload(job.bundle, job.chunkBytes);
   const verified = verifyAll(job, payload);
   const census = await countPayload(job.bundle).catch(() => null);
@@ -119,13 +130,7 @@ export async function publishBundle(job: PublishJob): Promise<Published> {
   const logProof = (await readLogProof(job.bundle))?.text ?? null;
   const stored = { payload, ...(await chunkOthers(job)), logProof };
   const rollout = planRollout(job.rolloutId, verified, stored, job.audience);
-
-  const link = await BrokerLink.open(job.broker, job.log);
-  try {
-    return await publishOver(link, job, { ...stored, verified, rollout });
-  } finally {
-    await link.close();
-  }
+  return { ...stored, verified, rollout };
 }
 
 /** Cuts deltas and attachments into chunks, like the payload. */
@@ -158,7 +163,7 @@ function verifyAll(job: PublishJob, payload: ChunkedPayload): VerifiedBundle {
   });
 }
 
-interface Prepared {
+export interface Prepared {
   readonly payload: ChunkedPayload;
   readonly deltas: readonly ChunkedPayload[];
   readonly attachments: readonly (ChunkedPayload & { readonly kind: string })[];
@@ -210,7 +215,7 @@ function published(
 }
 
 /** The payload first: it is what every robot can take. */
-async function storeAll(
+export async function storeAll(
   link: BrokerLink,
   job: PublishJob,
   { payload, deltas, attachments }: Prepared,
@@ -242,13 +247,13 @@ async function store(
   return await storeChunks({ link, payload, journal, meter });
 }
 
-interface Planned {
+export interface Planned {
   readonly plan: AnnouncementPlan;
   readonly forecast: Forecast | null;
   readonly leader: LeaseHolder;
 }
 
-function planNext(
+export function planNext(
   board: AnnouncementBoard,
   job: PublishJob,
   { verified, rollout, robots }: Prepared & { robots: readonly RobotState[] | null },
@@ -289,7 +294,7 @@ function planNext(
  * A rollout that no robot would take is usually a mistake.
  * @throws DroverError NO_ROBOT_TAKES_IT, VERSION_REUSED
  */
-function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifest): void {
+export function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifest): void {
   if (found === null || job.anyway === true) return;
   const what = `announce ${manifest.name} ${manifest.version}`;
   if (found.robots.VERSION_REUSED.length > 0) {

@@ -61,6 +61,16 @@ const runSchema = z.object({
 
 const rolloutSchema = z.object({
   id: textSchema,
+  /** Null from a broker that knows no sets. */
+  set: z
+    .object({
+      id: textSchema,
+      members: z
+        .array(z.object({ rollout: textSchema, component: textSchema, version: textSchema }))
+        .max(LIMITS.setMembersMax),
+    })
+    .nullable()
+    .default(null),
   component: textSchema.nullable(),
   version: textSchema.nullable(),
   waves: z.array(z.object({ percent: countSchema, soak_s: countSchema })),

@@ -42,6 +42,7 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
     ...waveCounts(run),
+    ...setLines(rollout),
     ...storeLines(rollout),
     ...rollout.attachments.map(attachmentLine),
     ...(error ? [`error     ${sentence(error.message)} (${word(error.code)})`] : []),
@@ -66,6 +67,12 @@ function waveCounts(run: RunAnswer | null): string[] {
 
 const attachmentLine = ({ kind, media_type: type, size }: RolloutAnswer['attachments'][number]) =>
   `attached  ${word(kind)}, ${word(type)}, ${formatBytes(size)}`;
+
+function setLines({ set }: RolloutAnswer): string[] {
+  if (!set) return [];
+  const all = set.members.map((one) => `${word(one.component)} ${word(one.version)}`);
+  return [`set       ${word(set.id)}, all or none on each robot, in this order: ${all.join(', ')}`];
+}
 
 /** Chunks on an external engine. */
 function storeLines({ store }: RolloutAnswer): string[] {
@@ -206,7 +213,7 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
     opensByItself(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
   );
   const rows = all.map((one) => [
-    word(one.id),
+    `${word(one.id)}${one.set ? ` (set ${word(one.set.id)})` : ''}`,
     `${word(one.component ?? 'unknown')} ${word(one.version ?? '?')}`,
     statusWord(one),
     one.emergency ? 'emergency' : `${one.run?.wave ?? one.wave ?? '-'}/${one.waves.length}`,

@@ -5,9 +5,11 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { bytesToHex, hexToBytes } from '../../shared/crypto/bytes.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { Bundle } from '../../shared/io/bundle-folder.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -108,4 +110,10 @@ function readUploads(path: string): Upload[] {
   } catch {
     return []; // absent or damaged: nothing is known, and that is always safe
   }
+}
+
+/** Beside the parts in a folder, or beside a `.drover` file. */
+export function journalPathOf(path: string, { folder }: Pick<Bundle, 'folder'>): string {
+  if (folder === path) return join(path, JOURNAL_FILE);
+  return join(dirname(path), `.${basename(path)}${JOURNAL_FILE}`);
 }

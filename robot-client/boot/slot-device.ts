@@ -8,6 +8,7 @@ import { open, readdir, readFile, realpath, stat, type FileHandle } from 'node:f
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { codeOf, diskError } from '../install/disk-error.ts';
+import { flock } from '../install/path-lock.ts';
 
 const SECTOR_BYTES = 512;
 /**
@@ -80,10 +81,27 @@ async function openFile(path: string, bytes: number): Promise<SlotDevice> {
     );
     if (backing.trim() === real) throw busy(path, `/dev/${device} stands on it`);
   }
+  const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW).catch(
+    (cause: unknown) => {
+      throw diskError('open slot', path, cause);
+    },
+  );
   try {
-    return new OpenDevice(path, await open(path, constants.O_RDWR | constants.O_NOFOLLOW), bytes);
-  } catch (cause) {
-    throw diskError('open slot', path, cause);
+    await lockFile(handle, path);
+    return new OpenDevice(path, handle, bytes);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** The kernel keeps two writers of a block device apart, and not those of a file. */
+async function lockFile(handle: FileHandle, path: string): Promise<void> {
+  try {
+    await flock(handle.fd, path);
+  } catch (thrown) {
+    const isHeld = thrown instanceof DroverError && thrown.code === 'ROBOT_ALREADY_RUNNING';
+    throw isHeld ? busy(path, 'another program writes to it') : thrown;
   }
 }
 
@@ -131,21 +149,29 @@ class OpenDevice implements SlotDevice {
 
   async readBack(bytes: number, take: (piece: Uint8Array) => void): Promise<'device' | 'cache'> {
     return await this.#try('read back', async () => {
-      const direct = await openDirect(this.path);
-      const buffer = direct?.buffer ?? Buffer.allocUnsafe(LIMITS.imageBlockBytes);
-      const handle = direct?.handle ?? this.#handle;
+      const direct = await DirectReader.open(this.path);
+      let isDirect = direct !== null;
       try {
-        for (let at = 0; at < bytes; at += buffer.byteLength) {
-          const { bytesRead } = await handle.read(buffer, 0, buffer.byteLength, at);
-          const wanted = Math.min(buffer.byteLength, bytes - at);
-          if (bytesRead < wanted) throw new Error(`it ends after ${at + bytesRead} bytes`);
-          take(buffer.subarray(0, wanted));
+        for (let at = 0; at < bytes; at += LIMITS.imageBlockBytes) {
+          const piece = await direct?.read(at);
+          isDirect &&= piece !== null;
+          const block = piece ?? (await this.#readCached(at));
+          const wanted = Math.min(LIMITS.imageBlockBytes, bytes - at);
+          if (block.byteLength < wanted)
+            throw new Error(`it ends after ${at + block.byteLength} bytes`);
+          take(block.subarray(0, wanted));
         }
       } finally {
-        await direct?.handle.close();
+        await direct?.close();
       }
-      return direct === null ? 'cache' : 'device';
+      return isDirect ? 'device' : 'cache';
     });
+  }
+
+  async #readCached(atByte: number): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
+    const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, atByte);
+    return buffer.subarray(0, bytesRead);
   }
 
   async #try<T>(what: string, run: () => Promise<T>): Promise<T> {
@@ -166,29 +192,44 @@ async function fill(handle: FileHandle, into: Uint8Array, atByte: number): Promi
 }
 
 /**
- * Opens a file past the page cache (O_DIRECT). That requires a buffer at an address that the device
- * accepts. Node does not show addresses, so several are tried. Returns null when the file system
- * cannot do that.
+ * Reads a file past the page cache (O_DIRECT). That requires a buffer at an address that the device
+ * accepts. Node does not show addresses, so several are tried. The kernel accepts every address for
+ * a hole of a file, so a later read may have to go on to another one.
  */
-async function openDirect(path: string): Promise<{ handle: FileHandle; buffer: Buffer } | null> {
-  let handle: FileHandle;
-  try {
-    handle = await open(path, constants.O_RDONLY | constants.O_DIRECT);
-  } catch (cause) {
-    if (codeOf(cause) === 'EINVAL') return null;
-    throw cause;
+class DirectReader {
+  readonly #handle: FileHandle;
+  readonly #whole = Buffer.allocUnsafeSlow(LIMITS.imageBlockBytes + DIRECT_BYTES);
+  #from = 0;
+
+  private constructor(handle: FileHandle) {
+    this.#handle = handle;
   }
-  const whole = Buffer.allocUnsafeSlow(LIMITS.imageBlockBytes + DIRECT_BYTES);
-  for (let from = 0; from < DIRECT_BYTES; from += ADDRESS_STEP_BYTES) {
+
+  /** @returns null when the file system cannot do that */
+  static async open(path: string): Promise<DirectReader | null> {
     try {
-      await handle.read(whole, from, DIRECT_BYTES, 0);
-      return { handle, buffer: whole.subarray(from, from + LIMITS.imageBlockBytes) };
+      return new DirectReader(await open(path, constants.O_RDONLY | constants.O_DIRECT));
     } catch (cause) {
-      if (codeOf(cause) === 'EINVAL') continue;
-      await handle.close();
+      if (codeOf(cause) === 'EINVAL') return null;
       throw cause;
     }
   }
-  await handle.close();
-  return null;
+
+  /** @returns null when the device accepts no address */
+  async read(atByte: number): Promise<Buffer | null> {
+    for (; this.#from < DIRECT_BYTES; this.#from += ADDRESS_STEP_BYTES) {
+      const [from, bytes] = [this.#from, LIMITS.imageBlockBytes];
+      try {
+        const { bytesRead } = await this.#handle.read(this.#whole, from, bytes, atByte);
+        return this.#whole.subarray(from, from + bytesRead);
+      } catch (cause) {
+        if (codeOf(cause) !== 'EINVAL') throw cause;
+      }
+    }
+    return null;
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
 }

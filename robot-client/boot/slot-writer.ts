@@ -9,6 +9,7 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { IMAGE_MEMBER } from '../../shared/formats/bundle-parts.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
@@ -16,9 +17,6 @@ import type { Disk } from '../install/disk-port.ts';
 import { untar } from '../install/untar.ts';
 import type { BootSlots } from './boot-slots.ts';
 import { openSlotDevice, type SlotDevice } from './slot-device.ts';
-
-/** Name of the only member of the payload. */
-export const IMAGE_MEMBER = 'image';
 
 /** Facts about the image from a signed manifest. */
 export interface ImageFacts {
@@ -57,12 +55,7 @@ export async function writeImage(write: ImageWrite): Promise<WrittenImage> {
   signal?.throwIfAborted();
   const device = await openSlotDevice(devicePath);
   try {
-    if (image.size > device.bytes) {
-      throw new DroverError(
-        'IMAGE_TOO_LARGE',
-        `write image to ${devicePath}: got ${image.size} bytes, want at most ${device.bytes}`,
-      );
-    }
+    assertImageFits(image, device);
     await slots.spoil(slots.other);
     const target = new ImageTarget(device, write);
     await streamImage(write, target);
@@ -73,6 +66,16 @@ export async function writeImage(write: ImageWrite): Promise<WrittenImage> {
   } finally {
     await device.close();
   }
+}
+
+/** @throws DroverError IMAGE_TOO_LARGE */
+export function assertImageFits(
+  { size }: ImageFacts,
+  { path, bytes }: Pick<SlotDevice, 'path' | 'bytes'>,
+): void {
+  if (size <= bytes) return;
+  const counts = `got ${size} bytes, want at most ${bytes}`;
+  throw new DroverError('IMAGE_TOO_LARGE', `write image to ${path}: ${counts}`);
 }
 
 async function streamImage(write: ImageWrite, target: ImageTarget): Promise<void> {

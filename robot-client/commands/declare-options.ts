@@ -7,6 +7,8 @@ import { BROKER_URL, TEXT, wholeNumber, withJson, withLogin } from '../../shared
 import { ALWAYS_OPEN } from '../local/interlock.ts';
 import { AFTER_SWITCH } from '../local/ready-lease.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
+import { BOOT_KINDS } from '../boot/open-boot.ts';
+import { REBOOT_COMMAND } from './system-options.ts';
 import { defaultArch } from './options.ts';
 
 export const DEFAULT_ROOT = '/opt/robot';
@@ -102,6 +104,21 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('compatible-file', {
       ...TEXT,
       describe: 'file with more such names, such as /proc/device-tree/compatible',
+    })
+    .option('boot', {
+      ...TEXT,
+      describe: `boot loader of a machine with two system slots: one of ${BOOT_KINDS}`,
+    })
+    .option('slot-device', {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'NAME=PATH of the partition of a system slot; for both of them',
+    })
+    .option('reboot-command', {
+      ...TEXT,
+      default: REBOOT_COMMAND,
+      describe: 'program and arguments that restart the machine into the other slot',
     })
     .option('zstd', {
       ...TEXT,

@@ -16,6 +16,8 @@ import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
+import { MachineSide } from '../boot/system-side.ts';
+import { parseSystem } from './system-options.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
 import {
@@ -41,6 +43,12 @@ async function runAgent(args: AgentArgs): Promise<void> {
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
   const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
+  const system = parseSystem({
+    boot: args.boot,
+    slotDevices: args['slot-device'],
+    rebootCommand: args['reboot-command'],
+    roots,
+  });
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
@@ -59,6 +67,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
     modules: await readModules(args.modules, log),
     moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
+    system: system && { component: system.component, side: new MachineSide(system) },
     bytesPerSecondMax: parseRate(args['max-rate']),
     interlock: parseInterlock({
       windows: args.window,

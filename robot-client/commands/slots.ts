@@ -14,6 +14,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { TEXT, wholeNumber, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
@@ -110,7 +111,7 @@ async function writeSlot(args: WriteArgs): Promise<void> {
     const { writtenBytes, skippedBytes, readBack } = await writeImage(write);
     output.result({ ...told, written: writtenBytes, skipped: skippedBytes, read_back: readBack }, [
       `${version} stands in slot ${slots.other} (${devicePath}), and was read back from the ${readBack}`,
-      'next: drover-robot slots try, then reboot',
+      `next: drover-robot slots try --boot ${shellWord(args.boot)}, then reboot`,
     ]);
   } finally {
     await bundle.close();

@@ -31,7 +31,7 @@ import {
   type SeqDocument,
 } from '../../shared/rules/freshness.ts';
 import type { Disk } from '../install/disk-port.ts';
-import type { HeardFacts } from '../update/decide.ts';
+import type { HeardFacts } from '../update/verdict.ts';
 import {
   encodeSeen,
   mergeSeen,

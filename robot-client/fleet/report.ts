@@ -2,18 +2,19 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
-import type {
-  ComponentStateFields,
-  RefusedProgressFields,
-  RobotEventFields,
-  RobotStateFields,
-  WantFields,
-  Phase,
+import {
+  toldPhase,
+  type RobotPhase,
+  type ComponentStateFields,
+  type RefusedProgressFields,
+  type RobotEventFields,
+  type RobotStateFields,
+  type WantFields,
 } from '../../shared/formats/messages.ts';
 import type { Left } from '../install/prune-plan.ts';
 import { slotProblem, type Slots } from '../install/slots.ts';
 import { blockedForAll } from '../update/blocks.ts';
-import { FOR_OTHERS } from '../update/decide.ts';
+import { FOR_OTHERS } from '../update/verdict.ts';
 import { rolloutOf } from '../update/lost-state.ts';
 import { isLostJob, payloadOf, type LastUpdate, type MachineState } from '../update/state.ts';
 import type { Stint } from './usage.ts';
@@ -85,7 +86,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     version: view.version,
     previous_version: view.previousVersion,
     payload_sha256: payloadOf(state, view.version),
-    phase: state.phase,
+    phase: toldPhase(state.phase),
     rollout: rolloutOf(state.job),
     target_version: state.job?.version ?? null,
     transfer: transfer && {
@@ -250,7 +251,7 @@ export function reportTransition(input: {
   robot: RobotId;
   component: string;
   event: string;
-  from: Phase;
+  from: RobotPhase;
   before: MachineState;
   after: MachineState;
   version: string | null;
@@ -262,8 +263,8 @@ export function reportTransition(input: {
     robot_id: input.robot,
     at: iso(input.now),
     component: input.component,
-    from: input.from,
-    to: input.after.phase,
+    from: toldPhase(input.from),
+    to: toldPhase(input.after.phase),
     event: input.event,
     version: input.version,
     target_version: job?.version ?? null,

@@ -38,17 +38,17 @@ export interface HookRun {
   /** Only names that start with DROVER_ are passed on. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
+  /** Holds the number of the process before the program runs; not written when it is left out. */
+  readonly noteFile?: string | undefined;
 }
 
-export interface ProgramRun extends Pick<HookRun, 'timeoutMs' | 'env' | 'signal'> {
+export interface ProgramRun extends Pick<HookRun, 'timeoutMs' | 'env' | 'signal' | 'noteFile'> {
   readonly path: string;
   /** In messages, such as `hook ready`. */
   readonly label: string;
   readonly args?: readonly string[];
   /** Exit 75 means: ask again later. */
   readonly mayBeBusy: boolean;
-  /** Holds the number of the process before the program runs; not written when it is left out. */
-  readonly noteFile?: string | undefined;
   /** Told what the program wrote last to stdout alone, before the result. */
   onStdout?(text: string): void;
 }

@@ -22,6 +22,8 @@ export interface Layout {
   readonly strategies: string;
   /** For each module a folder of its own. */
   readonly modules: string;
+  /** For each system slot the image that was written into it (slot-records.ts). */
+  readonly systemSlots: string;
   readonly state: string;
   readonly machineFile: string;
   readonly adoptFile: string;
@@ -42,6 +44,7 @@ export function layoutOf(root: string, siblings: readonly string[] = []): Layout
     kept: `${root}/kept`,
     strategies: `${root}/strategies`,
     modules: `${root}/modules`,
+    systemSlots: `${root}/system-slots`,
     state,
     machineFile: `${state}/machine.json`,
     adoptFile: `${state}/adopting.json`,

@@ -4,7 +4,7 @@
  */
 
 import { shortly } from '../../shared/base/durations.ts';
-import { moduleOf } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
@@ -150,7 +150,7 @@ const problemLines = (
 function appliedBy({ state, version: active, module }: ComponentView): string[] {
   const known = { version: active ?? '', strategy: module ?? '' };
   const { version, strategy } = state.job ?? state.installed ?? known;
-  return moduleOf(strategy) === null ? [] : [`  ${version} is applied by ${strategy}`];
+  return ['', ATOMIC_SWAP].includes(strategy) ? [] : [`  ${version} is applied by ${strategy}`];
 }
 
 function runsOf({ version, slots: { active } }: ComponentView): string {
@@ -192,10 +192,14 @@ function doing({ state, live }: ComponentView): string {
       return `${target} is ready to be swapped in, the robot is not`;
     case 'swapping':
       return `swapping to ${target}`;
+    case 'rebooting':
+      return `rebooting into slot ${job.slotTrial?.to ?? 'unknown'} with ${target}`;
     case 'probation':
       return `${target} is on probation: its health is being watched (unconfirmed boots: ${job.boots})`;
     case 'rolling_back':
       return `rolling back from ${target} to ${job.previousVersion ?? 'nothing'}`;
+    case 'reverting':
+      return `rebooting out of ${target}, back to ${job.previousVersion ?? 'the slot before'}`;
     case 'stuck':
       return `stuck: could not roll back from ${target}; a person has to look (then: drover-robot retry)`;
   }

@@ -25,6 +25,9 @@ export type ReadyAnswers = ReadonlyMap<string, ReadyAnswer>;
 
 export const UNNAMED = '';
 
+/** All callers that found no place; no name of a caller is like it. */
+export const OTHERS = '*';
+
 /** The answers to POST /ready, as the local API keeps them. */
 export interface Leases {
   readonly answers: ReadyAnswers;
@@ -115,10 +118,13 @@ export function decideLease(facts: LeaseFacts): LeaseDecision {
 export const leaseLost = (what: string, reason: string): Problem =>
   toProblem(new DroverError('READY_LEASE_LOST', `${what}: ${reason}`));
 
-const inWords = (caller: string): string => (caller === UNNAMED ? 'the application' : caller);
+function inWords(caller: string): string {
+  if (caller === UNNAMED) return 'the application';
+  return caller === OTHERS ? 'one of too many callers' : caller;
+}
 
 const refusal = (caller: string, { reason }: { readonly reason: string }): string =>
-  caller === UNNAMED ? reason : `${caller}: ${reason}`;
+  caller === UNNAMED ? reason : `${inWords(caller)}: ${reason || 'it gave no reason'}`;
 
 /**
  * The content of the mark `state/says-ready`: its presence says that an application uses POST

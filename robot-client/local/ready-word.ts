@@ -9,7 +9,7 @@
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Phase } from '../../shared/formats/messages.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { busyWhile, type Held } from '../fleet/report.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -21,6 +21,7 @@ import {
   UNREAD_MARK,
   decideHold,
   describeLeases,
+  OTHERS,
   UNNAMED,
   type ReadyAnswer,
   type ReadyAnswers,
@@ -119,16 +120,15 @@ export class ReadyWord {
    */
   async say(said: Ready, mayWrite: boolean): Promise<void> {
     const { ready, reason, holdMs, holder = UNNAMED } = said;
-    this.#assertRoomFor(holder);
     const untilMs = holdMs === undefined ? null : this.mono() + holdMs;
-    this.#answers.set(
-      holder,
-      untilMs === null ? { kind: 'plain', ready, reason } : { kind: 'lease', untilMs },
-    );
+    const answer: ReadyAnswer =
+      untilMs === null ? { kind: 'plain', ready, reason } : { kind: 'lease', untilMs };
+    const place = this.#placeOf(holder, answer);
+    this.#answers.set(place, answer);
     if (untilMs !== null) this.#holders.add(holder);
     // A plain yes ends the use of leases; a plain no interrupts it.
     else if (ready) this.#holders.delete(holder);
-    this.#answered.add(holder);
+    this.#answered.add(place);
     this.#lost = null;
     if (mayWrite) await this.#keepMark();
   }
@@ -137,7 +137,7 @@ export class ReadyWord {
    * Forgets, when a version was confirmed, the callers that were silent since its switch: the new
    * version may not use leases, and no one would renew them. Resolves when the mark is written.
    */
-  async follow(from: Phase, to: Phase): Promise<void> {
+  async follow(from: RobotPhase, to: RobotPhase): Promise<void> {
     if (from !== 'probation' && to === 'probation') this.#answered.clear();
     if (from !== 'probation' || to !== 'idle') return;
     const silent = [...this.#holders].filter((holder) => !this.#answered.has(holder));
@@ -169,10 +169,26 @@ export class ReadyWord {
     }
   }
 
-  #assertRoomFor(holder: string): void {
-    const known = new Set([...this.#answers.keys(), ...this.#holders, holder]);
-    if (known.size <= LIMITS.readyHoldersMax) return;
-    const counts = `(got ${known.size}, want at most ${LIMITS.readyHoldersMax})`;
+  /**
+   * The name under which an answer is kept. A no always counts: where every place is taken it is
+   * kept for all who found none, and the next plain yes of one of them ends it. The caller without
+   * a name has a place of its own.
+   */
+  #placeOf(holder: string, answer: ReadyAnswer): string {
+    const known = new Set([...this.#answers.keys(), ...this.#holders]);
+    for (const place of [UNNAMED, OTHERS]) known.delete(place);
+    if (holder === UNNAMED || known.has(holder) || known.size < LIMITS.readyHoldersMax) {
+      return holder;
+    }
+    // A plain yes was asked for and is relied on no more: its place is free.
+    for (const [caller, said] of this.#answers) {
+      if (caller === UNNAMED || said.kind !== 'plain' || !said.ready) continue;
+      this.#answers.delete(caller);
+      if (!this.#holders.has(caller)) return holder;
+    }
+    const mayShare = answer.kind === 'plain' && (!answer.ready || this.#answers.has(OTHERS));
+    if (mayShare) return OTHERS;
+    const counts = `(got ${known.size + 1}, want at most ${LIMITS.readyHoldersMax})`;
     throw new DroverError('LOCAL_API_INVALID', `ready: too many holders ${counts}`);
   }
 

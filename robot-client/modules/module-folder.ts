@@ -4,11 +4,11 @@
  * a time: a verb that a killed agent left running is ended before the next one starts.
  */
 
-import { access, constants, lstat, readdir, rm, stat } from 'node:fs/promises';
+import { access, constants, readdir, stat } from 'node:fs/promises';
 import { isModuleName } from '../../shared/formats/apply-strategy.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { runForeign, type HookResult } from '../install/hooks.ts';
-import { endOrphan } from './orphans.ts';
+import { endOrphan, forgetNote, noteOf } from './orphans.ts';
 
 /** Verbs of a module; documented in docs/modules.md. */
 export type Verb = 'probe' | 'stage' | 'switch' | 'verify' | 'confirm' | 'revert' | 'version';
@@ -93,18 +93,12 @@ export class ModuleFolder implements Modules {
       label: `module ${module}`,
       args: [verb],
       mayBeBusy: verb !== 'version',
-      noteFile: (await isThere(`${root}/state`)) ? noteFile : undefined,
+      noteFile: await noteOf(root, 'verb'),
       onStdout: (text) => (stdout = text),
       ...{ timeoutMs, env, signal },
     });
     // A killed group may still be ending, so the note stays and the next run checks it.
-    if (result.kind !== 'timedOut') await rm(noteFile, { force: true }).catch(() => undefined);
+    if (result.kind !== 'timedOut') await forgetNote(noteFile);
     return { result, stdout };
   }
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  lstat(path).then(
-    () => true,
-    () => false,
-  );

@@ -1,22 +1,29 @@
 /**
- * Ends the processes of a verb whose agent was killed: two runs of one module must not work on the
- * same board at once. The note file has the number of the process group. If the number belongs to
- * another program by now, its environment shows that.
+ * Ends the processes of a verb, or of a `stop` hook, whose agent was killed: two runs of one module
+ * must not work on the same board at once. The note file has the number of the process group. If
+ * the number belongs to another program by now, its environment shows that.
  */
 
-import { readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { killGroup } from '../install/hooks.ts';
 
 const LOOK_MS = 20;
 
-/** @returns false when some process still runs, because it hangs in the kernel */
-export async function endOrphan(noteFile: string, root: string): Promise<boolean> {
+/**
+ * @param marker beginning of a variable that every such process has, besides its `DROVER_ROOT`
+ * @returns false when some process still runs, because it hangs in the kernel
+ */
+export async function endOrphan(
+  noteFile: string,
+  root: string,
+  marker = 'DROVER_VERB=',
+): Promise<boolean> {
   const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
   if (!Number.isSafeInteger(group) || group <= 1) return true;
   const until = performance.now() + LIMITS.moduleOrphanMs;
-  while (await isAlive(group, root)) {
+  while (await isAlive(group, { root, marker })) {
     if (performance.now() > until) return false;
     killGroup(group);
     await sleep(LOOK_MS);
@@ -24,21 +31,37 @@ export async function endOrphan(noteFile: string, root: string): Promise<boolean
   return true;
 }
 
-async function isAlive(group: number, root: string): Promise<boolean> {
+/** The note file of that name; undefined where the root has no folder for it. */
+export async function noteOf(root: string, name: string): Promise<string | undefined> {
+  const isThere = await lstat(`${root}/state`).then(
+    () => true,
+    () => false,
+  );
+  return isThere ? `${root}/state/${name}` : undefined;
+}
+
+/** Removes the note of a program that has ended. Never rejects. */
+export async function forgetNote(note: string | undefined): Promise<void> {
+  // A note that stays names a process that is gone.
+  if (note !== undefined) await rm(note, { force: true }).catch(() => undefined);
+}
+
+async function isAlive(
+  group: number,
+  { root, marker }: { readonly root: string; readonly marker: string },
+): Promise<boolean> {
   const numbers = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   for (const number of numbers) {
     const stat = await readFile(`/proc/${number}/stat`, 'utf8').catch(() => '');
     if (groupOf(stat) !== group) continue;
     const environment = await readFile(`/proc/${number}/environ`, 'utf8').catch(() => '');
     const words = environment.split('\0');
-    if (words.includes(`DROVER_ROOT=${root}`) && words.some((one) => one.startsWith(VERB))) {
+    if (words.includes(`DROVER_ROOT=${root}`) && words.some((one) => one.startsWith(marker))) {
       return true;
     }
   }
   return false;
 }
-
-const VERB = 'DROVER_VERB=';
 
 /**
  * Number of the process group in /proc/PID/stat. The name of the program stands in brackets there

@@ -20,6 +20,9 @@ export interface CheckDepth {
   readonly isOnlyLost: boolean;
 }
 
+export const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
+export const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };
+
 export interface BootChecks extends Pick<BootFacts, 'active' | 'rollback' | 'spare'> {
   /** Facts for the operator about a release that boots all the same. */
   readonly said: { readonly sentences: readonly string[]; readonly unread: Problem | null };

@@ -37,7 +37,7 @@ import { slotsWith } from '../update/unlinked.ts';
 import { failedOf, freshState, isLostJob, type Job, type MachineState } from '../update/state.ts';
 import { hookEnvironment } from '../update/hook-calls.ts';
 import { adoptActiveFolder } from './adopt.ts';
-import { checkSlots, type CheckDepth } from './boot-checks.ts';
+import { checkSlots, DEEP, ONLY_LOST, type CheckDepth } from './boot-checks.ts';
 import { takeCleanMark } from '../install/clean-mark.ts';
 import { wasConfirmedHere } from '../install/confirmed-mark.ts';
 import { runHook } from '../install/hooks.ts';
@@ -53,8 +53,8 @@ import {
 } from '../update/state-file.ts';
 import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
-import type { ApplyStrategy } from '../update/apply-strategy.ts';
-import { strategyOf, type ModuleContext } from '../update/module-strategy.ts';
+import type { ModuleContext } from '../update/module-strategy.ts';
+import { strategyOf } from '../update/slot-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
 
 export interface Recovery extends Boots {
@@ -168,8 +168,7 @@ class Recoverer {
     if (problem) this.#words.note(problem);
     const { active } = await readSlots(this.#disk, this.#layout);
     const [{ actions, problems }, { phase }] = [this.#words, this.#state];
-    const { component } = this.#input;
-    return { component, ...bootsOf(active), phase, actions, problems };
+    return { component: this.#input.component, ...bootsOf(active), phase, actions, problems };
   }
 
   /** Makes room on a full disk before giving up. */
@@ -273,7 +272,7 @@ class Recoverer {
       if (isKept) {
         this.#words.actions.push(`boot ${job.boots} of ${job.version} without a confirmation`);
       } else if (job.previousVersion !== null) {
-        if (await this.#staysUncounted(job)) return;
+        if ((await this.#staysUncounted(job)) || (await this.#isForAgent(job))) return;
         this.#words.note(notCounted(job.version));
         const back = await this.#swapBack(job);
         if (back) this.#words.actions.push(`went back from ${job.version} to ${back.to}`);
@@ -316,11 +315,16 @@ class Recoverer {
     const { phase, job } = this.#state;
     // A swap that cannot be stored is not made: the boots after it could not be counted.
     if (phase !== 'swapping' || !job || this.#words.problems.length > 0) return;
+    if (await this.#isForAgent(job)) return;
     const outcome = await this.#swapOutcome(job);
     if (outcome === null) return; // the agent goes on with it, when more of the machine is there
     await this.#keep(outcome);
     if (outcome.kind === 'lease_lost') this.#words.actions.push(outcome.problem.message);
     if (outcome.kind === 'swapped') this.#words.actions.push(`finished the swap to ${job.version}`);
+  }
+
+  async #isForAgent(job: Job): Promise<boolean> {
+    return this.#words.leavesToAgent(await this.#strategyOf(job), job.version);
   }
 
   /** Null when a module did not do it: noted. */
@@ -367,15 +371,14 @@ class Recoverer {
     });
   }
 
-  async #strategyOf(job: Job): Promise<ApplyStrategy> {
-    const { moduleTimeoutMs: longMs = LIMITS.moduleTimeoutMsDefault } = this.#input;
-    const moduleTimeoutMs = Math.min(longMs, LIMITS.moduleBootMs);
-    return await strategyOf(job, { ...this.#input, layout: this.#layout, moduleTimeoutMs });
+  #strategyOf(job: Job): ReturnType<typeof strategyOf> {
+    const moduleTimeoutMs = Math.min(this.#input.moduleTimeoutMs ?? Infinity, LIMITS.moduleBootMs);
+    return strategyOf(job, { ...this.#input, layout: this.#layout, moduleTimeoutMs });
   }
 
   async #finishRollback(): Promise<void> {
     const { phase, job } = this.#state;
-    if (phase !== 'rolling_back' || !job) return;
+    if (phase !== 'rolling_back' || !job || (await this.#isForAgent(job))) return;
     const back = await this.#swapBack(job);
     if (!back) return;
     const env = hookEnvironment({
@@ -392,7 +395,5 @@ class Recoverer {
   }
 }
 
-const DEEP: CheckDepth = { isDeep: true, isOnlyLost: false };
-const ONLY_LOST: CheckDepth = { isDeep: false, isOnlyLost: true };
 /** Codes for which a boot counts against a version that was confirmed once. */
 const TELLS_LOSS: readonly string[] = ['STATE_LOST', 'STATE_CORRUPT'];

@@ -22,6 +22,12 @@ export class RecoveryWords {
     }
   }
 
+  /** The agent talks to the boot loader about a system image, and may reboot. */
+  leavesToAgent({ byReboot = false }: { readonly byReboot?: boolean }, version: string): boolean {
+    if (byReboot) this.actions.push(`the agent goes on with the system image ${version}`);
+    return byReboot;
+  }
+
   has(...codes: readonly string[]): boolean {
     return this.problems.some(({ code }) => codes.includes(code));
   }

@@ -20,7 +20,7 @@ import {
 import { leadsNowhere, slotsWith } from '../update/unlinked.ts';
 import { MENDED_HINT } from '../update/lost-state.ts';
 import { takenBack } from '../update/probation.ts';
-import type { MachineState } from '../update/state.ts';
+import { isUnderWay, type MachineState } from '../update/state.ts';
 
 export interface BootFacts {
   readonly state: MachineState;
@@ -107,8 +107,7 @@ export function unreadWayBack(
 }
 
 /** The state of a swap or a rollback itself says where it leads. */
-export const isSwapUnderWay = ({ phase }: MachineState): boolean =>
-  phase === 'swapping' || phase === 'rolling_back';
+export const isSwapUnderWay = ({ phase }: MachineState): boolean => isUnderWay(phase);
 
 function problemOf(slots: Slots, check: ReleaseCheck): Problem | null {
   const { active } = slots;

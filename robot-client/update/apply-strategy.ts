@@ -24,10 +24,12 @@ export type RunsNow =
   | { readonly kind: 'unknown'; readonly why: string };
 
 export interface ApplyStrategy {
+  /** A reboot brings the release into effect, in phase `rebooting` (slot-effects.ts). */
+  readonly byReboot?: boolean;
   /** Phase `checking`, before a byte is downloaded. @throws DroverError: refused */
-  check(target: ApplyTarget): Promise<void>;
+  check(job: Job): Promise<void>;
   /** Phase `staging`: the release is complete and verified. @throws DroverError: refused */
-  stage(target: ApplyTarget): Promise<void>;
+  stage(job: Job): Promise<void>;
   /**
    * Called before the application is stopped for a switch, or a way back, to `to`: the step can be
    * done on this machine, and the bytes that it needs are whole. Changes nothing.
@@ -39,6 +41,8 @@ export interface ApplyStrategy {
   switchTo(target: ApplyTarget): Promise<void>;
   /** Called at a start in phase `probation`: the version on probation must run. */
   resume(target: ApplyTarget): Promise<void>;
+  /** True when the version was confirmed already, before a power cut. Absent: never. */
+  isProven?(target: ApplyTarget): Promise<boolean>;
   /** Called with each `health` of phase `probation`; `absent` when there is nothing to ask. */
   verify(target: ApplyTarget, timeoutMs: number): Promise<HookResult>;
   /** Called when the version is confirmed: data for an immediate way back may be deleted. */

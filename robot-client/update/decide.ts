@@ -10,10 +10,8 @@ import { verifyRollout, type VerifiedBundle } from '../../shared/formats/bundle-
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
-import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
-import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
-import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
 import { brokenBound } from '../../shared/rules/release-word.ts';
 import {
@@ -26,75 +24,18 @@ import { compareVersions } from '../../shared/base/version.ts';
 import { assertLogged } from '../../shared/tlog/logged.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { blockAgainst, blockedBy } from './blocks.ts';
-import { offersOf, type PatchFacts } from './delta.ts';
-import { makeJob, type Job, type MachineState } from './state.ts';
+import { offersOf } from './delta.ts';
+import { judgeSet } from './set-offer.ts';
+import { makeJob, type MachineState } from './state.ts';
+import {
+  FOR_OTHERS,
+  type Decision,
+  type OtherFacts,
+  type RobotFacts,
+  type Verdict,
+} from './verdict.ts';
 
 export { decideTurn };
-
-export interface RobotFacts {
-  readonly robot: RobotId;
-  readonly component: string;
-  readonly arch: string;
-  readonly tags: readonly string[];
-  /** Names of the machine; absent when the robot does not read them. */
-  readonly compatible?: readonly string[] | undefined;
-  /** Version that `active` leads to; null when nothing is installed. */
-  readonly version: string | null;
-  /** Payload that it was installed from; null or absent when unknown. */
-  readonly payloadSha256?: string | null;
-  readonly blocked: MachineState['blocked'];
-  /** The highest version that it confirmed; absent when unknown. */
-  readonly highest?: string | null;
-  readonly ran?: readonly string[];
-  /** Keys that signed the announcement. */
-  readonly announcedBy?: readonly PublicKeyHex[];
-  readonly trust: TrustRoot;
-  /** Newest accepted progress of each rollout. */
-  readonly progress: ReadonlyMap<string, Progress>;
-  /** When this robot first saw that each rollout is complete. */
-  readonly completeSince: ReadonlyMap<string, EpochMs>;
-  /** Announced rollouts whose progress was requested a moment ago; absent means none. */
-  readonly unanswered?: ReadonlySet<string>;
-  /** Rollout of the update in progress; null when there is none. */
-  readonly joined: string | null;
-  /** The robot takes only bundles that this policy accepts as logged; null or absent for any. */
-  readonly logPolicy?: LogPolicy | null;
-  /** Bases that it can patch from; null when it takes no deltas. */
-  readonly patching?: PatchFacts | null;
-  readonly now: EpochMs;
-}
-
-/** The accepted documents at one instant. */
-export interface HeardFacts extends Pick<
-  RobotFacts,
-  'progress' | 'completeSince' | 'announcedBy' | 'unanswered'
-> {
-  /** Keys that signed the progress of each rollout. */
-  readonly toldBy?: ReadonlyMap<string, readonly PublicKeyHex[]>;
-}
-
-/** The decision about one bundle. */
-export type Verdict =
-  | { readonly kind: 'take'; readonly job: Job }
-  /** It runs here already. */
-  | { readonly kind: 'runs'; readonly version: string }
-  /** Meant for this robot, but not yet. */
-  | {
-      readonly kind: 'wait';
-      readonly version: string;
-      readonly problem: Problem;
-      readonly untilMs: EpochMs | null;
-    }
-  | { readonly kind: 'refuse'; readonly version: string | null; readonly problem: Problem }
-  | { readonly kind: 'notForUs' };
-
-export interface Decision {
-  /** The one verdict that counts for the component. */
-  readonly verdict: Verdict;
-  readonly rollout: string | null;
-  /** Set when the robot is too old for what is announced and nothing else helps it. */
-  readonly wantedPackage: { readonly version: string; readonly minCurrentVersion: string } | null;
-}
 
 const NOTHING: Decision = { verdict: { kind: 'notForUs' }, rollout: null, wantedPackage: null };
 
@@ -103,10 +44,16 @@ const NOTHING: Decision = { verdict: { kind: 'notForUs' }, rollout: null, wanted
  * [P-10.2] [P-10.3]
  */
 export function decideOffer(announcement: Announcement, facts: RobotFacts): Decision {
-  const judged = announcement.rollouts.map((rollout) => ({
-    rollout: rollout.id as string,
-    ...judge(rollout, announcement.seq, facts),
-  }));
+  const judged = announcement.rollouts.map((rollout) => {
+    const judgement = judge(rollout, announcement.seq, facts);
+    const { verdict } = judgement;
+    const judgeFor = (other: Rollout, about: OtherFacts): Verdict =>
+      judge(other, announcement.seq, { ...facts, ...about }).verdict;
+    const ofSet = { announcement, rollout, facts, judgeFor };
+    const { set } = rollout;
+    const whole = verdict.kind === 'take' && set ? judgeSet(verdict, set, ofSet) : verdict;
+    return { ...judgement, rollout: rollout.id, verdict: whole };
+  });
   const isAnnounced = judged.some((one) => one.verdict.kind === 'runs');
   const takes = judged
     .flatMap((one) => (one.verdict.kind === 'take' ? [one.verdict.job] : []))
@@ -128,9 +75,6 @@ export function decideOffer(announcement: Announcement, facts: RobotFacts): Deci
 }
 
 const isLower = (one: string, than: string): boolean => compareVersions(one, than) < 0;
-
-/** Of rollouts that are for other robots, or were. */
-export const FOR_OTHERS = ['ARCH_WRONG', 'COMPATIBLE_WRONG', 'NOT_NEWER'] as const;
 
 const codeOf = (verdict: Verdict): ErrorCode | null =>
   verdict.kind === 'refuse' ? verdict.problem.code : null;
@@ -280,6 +224,8 @@ export interface RecallFacts {
   /** Release in `rollback`. */
   readonly rollback: string | null;
   readonly progress: ReadonlyMap<string, Progress>;
+  /** Component of its set that has no release to go back to. */
+  readonly hinder?: string | null;
   readonly now: EpochMs;
 }
 
@@ -295,6 +241,11 @@ export function decideRecall(facts: RecallFacts): Problem | null {
   const why = found.reasons[0] ?? 'no reason was given';
   const no = (code: ErrorCode, text: string): Problem =>
     toProblem(new DroverError(code, `keep ${job.version} of rollout ${job.rollout}: ${text}`));
+  const { hinder = null } = facts;
+  if (hinder !== null) {
+    const text = `${hinder} of its set has no release to go back to`;
+    return no('RECALL_IMPOSSIBLE', `it was taken back (${why}), and ${text}`);
+  }
   return rollback === null || rollback !== job.previousVersion
     ? no('RECALL_IMPOSSIBLE', `it was taken back (${why}), and there is no release to go back to`)
     : no('ROLLOUT_RECALLED', `it was taken back (${why})`);

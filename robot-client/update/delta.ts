@@ -5,6 +5,7 @@
  * Sans-I/O.
  */
 
+import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import type { Rollout } from '../../shared/formats/announcement.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
@@ -45,6 +46,8 @@ export function offersOf(
 ): DeltaOffer[] {
   const { payload_tar_sha256: tarSha256, payload_tar_size: tarBytes } = manifest;
   if (facts === null || tarSha256 === undefined || tarBytes === undefined) return [];
+  // A slot is written as a whole: there is no tree to patch from.
+  if (manifest.apply_strategy === SLOT_IMAGE) return [];
   const failed = facts.failures.some((one) => one.payloadSha256 === manifest.payload_sha256);
   if (failed) return [];
   const readable = manifest.deltas.filter(({ coding }) => coding === 'add' || facts.hasZstd);

@@ -10,6 +10,7 @@ import type { Leases } from '../local/ready-lease.ts';
 import type { DownloadInput, PullLink } from './download.ts';
 import type { ModuleContext } from './module-strategy.ts';
 import type { MachineState } from './state.ts';
+import type { SetSeat } from './set-board.ts';
 import type { SwapClaim } from './swap-claims.ts';
 
 export interface EffectContext extends ModuleContext {
@@ -25,6 +26,8 @@ export interface EffectContext extends ModuleContext {
   readonly interlock?: InterlockRules | undefined;
   /** The claim among the components of this robot; left out where there is one. */
   readonly claim?: SwapClaim | undefined;
+  /** The components of this robot; left out where there is one. */
+  readonly set?: SetSeat | undefined;
   readonly signal: AbortSignal;
   now(): EpochMs;
   /** The machine's state as it is now. */

@@ -20,6 +20,8 @@ import { failedOf, jobBytes, type Job } from './state.ts';
 import { assertStaged, assertSwappable, assertOneFilesystem } from './assert-swappable.ts';
 import { cleanUp } from './clean-up.ts';
 import { downloadPayload, type DownloadInput } from './download.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { versionOf } from '../install/slots.ts';
 import { admitKept } from '../install/kept-files.ts';
 import { patchTar } from './patch.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
@@ -30,12 +32,16 @@ import { admitRelease, assertAdmissible, removePatches } from './swap.ts';
 import { verifyPayload } from './verify.ts';
 import { wayBackFrom } from './way-back.ts';
 import { assertSameStrategy, keepStrategy } from '../install/strategy-file.ts';
-import { strategyNamed } from './module-strategy.ts';
+import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import { writeWhole } from '../install/small-file.ts';
+import { strategyNamed } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
+import { bootBack, bootOther } from './slot-effects.ts';
 import { settle } from './settle.ts';
-import { probe, ready, rollBack, swap } from './swap-effects.ts';
+import { startIfStopped } from './stopped-mark.ts';
+import { awaitSet, probe, ready, rollBack, swap } from './swap-effects.ts';
 
-/** @returns the event the effect ended in; null for `cleanUp`, which ends in none */
+/** @returns the event the effect ended in; null for `cleanUp` and mostly `settle` */
 export async function runEffect(effect: Effect, on: EffectContext): Promise<MachineEvent | null> {
   switch (effect.kind) {
     case 'check':
@@ -52,8 +58,14 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
       return orRefused(on, () => askReady(effect.job, on));
     case 'swap':
       return swap(effect.job, effect.isAgain, on);
+    case 'bootOther':
+      return bootOther(effect.job, on);
+    case 'bootBack':
+      return bootBack(effect.job, effect.inMs, on);
     case 'probe':
       return probe(effect.job, on);
+    case 'awaitSet':
+      return awaitSet(effect.job, on);
     case 'rollBack':
       return rollBack(effect.job, effect.inMs, on);
     case 'waitStuck':
@@ -64,8 +76,7 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
       await cleanUp(on);
       return null;
     case 'settle':
-      await settle(on);
-      return null;
+      return await settle(on);
   }
 }
 
@@ -182,6 +193,7 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   const [tree, recipePath] = [treeFolder(folder), newRecipeFile(folder)];
   const kept = newKeptFolder(folder);
   await releaseRoom({ disk, layout, job });
+  if (job.strategy === SLOT_IMAGE) return await stageImage(job, tree, on);
   const { isBase } = await stageArchive({
     disk,
     payloadPath: job.delta ? tarFile(folder) : payloadFile(folder),
@@ -201,9 +213,48 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   return { kind: 'staged' };
 }
 
-async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
+/**
+ * The image goes into the slot and not into `releases/`: the release is a folder with one small
+ * file, so that links, seals and reports are the same for all strategies.
+ */
+async function stageImage(job: Job, tree: string, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
-  const { version, emergency: isUrgent } = job;
+  const { version } = job;
+  await assertAdmissible(disk, layout, version);
+  await strategyNamed(job.strategy, on).stage(job);
+  await disk.removeTree(tree);
+  await disk.mkdir(tree);
+  const facts = { version, payload_sha256: job.payloadSha256 };
+  await writeWhole(
+    disk,
+    `${tree}/slot-image.json`,
+    new TextEncoder().encode(JSON.stringify(facts)),
+  );
+  await writeSeal(disk, layout, { version, tree, signal });
+  await keepStrategy(disk, layout, job);
+  await admitRelease(disk, layout, { tree, version, recipe: null });
+  return { kind: 'staged' };
+}
+
+async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
+  for (;;) {
+    if (job.set) await on.set?.untilMayGo(on);
+    const event = await askReadyNow(job, on);
+    // The robot may have been busy for long, and the others of the set have changed meanwhile.
+    if (event.kind !== 'ready' || !job.set || on.set?.mayGo !== false) return event;
+    on.claim?.release();
+  }
+}
+
+async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { disk, layout, signal } = on;
+  const { version } = job;
+  // No window closes between two components of a set.
+  const isUrgent = job.emergency || on.set?.isHeld === true;
+  const running = versionOf((await readSlots(disk, layout)).active);
+  const target = { version: running ?? version, previousVersion: null };
+  const unstarted = running === null ? null : await startIfStopped(on, target);
+  if (unstarted) return { kind: 'refused', problem: unstarted };
   const strategy = strategyNamed(job.strategy, on);
   await strategy.prepare(job, version);
   for (let isHashed = false; ; isHashed = true) {

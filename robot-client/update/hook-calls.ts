@@ -3,11 +3,18 @@
 import { LIMITS } from '../../shared/base/limits.ts';
 import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
 import type { Layout } from '../install/layout.ts';
+import { endOrphan, forgetNote, noteOf } from '../modules/orphans.ts';
 import type { EffectContext } from './effect-context.ts';
 import type { Job } from './state.ts';
 
 export const hookTimeoutOf = (on: EffectContext): number =>
   on.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
+
+/**
+ * Hooks before which a `stop` that a killed agent left running is ended: it would stop what was
+ * started again. A `start` is never ended so, since the application may be in its group.
+ */
+const CHANGES: readonly HookName[] = ['stop', 'start'];
 
 export async function hookOf(
   job: Pick<Job, 'version' | 'previousVersion'>,
@@ -16,11 +23,17 @@ export async function hookOf(
   version: string = job.version,
   timeoutMs: number = hookTimeoutOf(on),
 ): Promise<HookResult> {
-  return await runHook({
+  const { root } = on.layout;
+  const note = await noteOf(root, 'stop');
+  if (note !== undefined && CHANGES.includes(name)) {
+    await endOrphan(note, root, 'DROVER_TARGET_VERSION=');
+  }
+  const result = await runHook({
     folder: on.hooksFolder,
     name,
     timeoutMs,
     signal: on.signal,
+    noteFile: name === 'stop' ? note : undefined,
     env: hookEnvironment({
       component: on.component,
       layout: on.layout,
@@ -29,6 +42,8 @@ export async function hookOf(
       targetVersion: job.version,
     }),
   });
+  if (name === 'stop' && result.kind !== 'timedOut') await forgetNote(note);
+  return result;
 }
 
 /** Environment of every hook; documented in docs/robot-integration.md. */

@@ -5,17 +5,19 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DroverError, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ALWAYS_OPEN } from '../local/interlock.ts';
-import { decideLease, leaseLost } from '../local/ready-lease.ts';
+import { decideLease, leaseLost, type Leases } from '../local/ready-lease.ts';
 import { removeSameRollback } from './swap.ts';
 import type { ApplyStrategy } from './apply-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
+import { hookOf } from './hook-calls.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { leaseFailure } from './retry.ts';
+import { noteStopped } from './stopped-mark.ts';
 import type { MachineEvent } from './machine.ts';
 import type { Job, MachineState } from './state.ts';
 
@@ -108,16 +110,39 @@ export async function undoUnheld(
   if (!job || job.leaseHolders.length === 0) return null;
   const { active } = await readSlots(on.disk, on.layout);
   if (versionOf(active) === job.version || (await hasSwitched(strategy, job))) return null;
+  // The stop may have run: a person who runs `recover` boots nothing that would start it again.
+  const left = leftBy(job);
+  if (left !== null) await nullIfFailed(noteStopped(on.disk, on.layout, left));
   await undoSwitch(on, strategy, job);
-  const why = 'not finished, since the machine was started again, which ends the ready lease';
+  const why = 'not finished: its ready lease ended with the agent';
   return leaseFailure(state, {
     problem: leaseLost(`swap to ${job.version}`, why),
     wasStopped: true,
   });
 }
 
+/**
+ * The old version goes on. After a restart it may have been stopped, or be half replaced, so a
+ * switch that may have begun is undone.
+ */
+export async function standDown(
+  job: Job,
+  lost: LeaseLoss & { readonly isAgain: boolean; readonly strategy: ApplyStrategy },
+  on: EffectContext,
+): Promise<MachineEvent> {
+  const { problem, isAgain, strategy } = lost;
+  if (isAgain) await undoSwitch(on, strategy, job);
+  const wasStopped = lost.wasStopped || isAgain;
+  const event = leaseFailure(on.state(), { problem, wasStopped });
+  const leaves = leftBy(job);
+  if (event.kind === 'lease_lost' && wasStopped && leaves !== null) {
+    assertStarted(leaves, await hookOf(job, on, 'start', leaves));
+  }
+  return event;
+}
+
 /** @throws DroverError SWAP_FAILED when the version that was stopped does not start again */
-export function assertStarted(version: string, started: HookResult): void {
+function assertStarted(version: string, started: HookResult): void {
   if (started.kind === 'ok' || started.kind === 'absent') return;
   throw new DroverError('SWAP_FAILED', `start ${version} again: ${describeHook(started)}`);
 }
@@ -128,19 +153,19 @@ export function assertStarted(version: string, started: HookResult): void {
  * @returns the result; a problem when the lease was lost
  */
 export async function whileHeld<T>(
-  job: Pick<Job, 'version' | 'leaseHolders'>,
+  job: Pick<Job, 'version' | 'leaseHolders' | 'slotTrial'>,
   on: EffectContext,
   run: (on: EffectContext) => Promise<T>,
 ): Promise<T | { readonly kind: 'lost'; readonly problem: Problem }> {
   const { interlock = ALWAYS_OPEN, leases, signal } = on;
   const isWatched = leases && interlock.leaseLostAfterSwitch === 'back';
   if (!isWatched || job.leaseHolders.length === 0) return await run(on);
-  const relied = { holders: job.leaseHolders, what: `keep ${job.version}`, isSwitched: true };
   const [lost, ended] = [new AbortController(), new AbortController()];
   let problem: Problem | null = null;
   const watch = async (): Promise<void> => {
     while (!ended.signal.aborted) {
-      problem = leaseLossOf(on, relied);
+      const relied = { holders: countedIn(job, leases), what: `keep ${job.version}` };
+      problem = leaseLossOf(on, { ...relied, isSwitched: true });
       if (problem) return lost.abort(new Error('the ready lease was lost'));
       await sleep(LIMITS.leaseLookMs, undefined, { signal: ended.signal });
     }
@@ -157,3 +182,13 @@ export async function whileHeld<T>(
     await watching;
   }
 }
+
+/**
+ * Holders that count in probation. A switch by a reboot ends the memory of every lease, so a holder
+ * counts from its first answer after it.
+ */
+const countedIn = (
+  { leaseHolders, slotTrial }: Pick<Job, 'leaseHolders' | 'slotTrial'>,
+  { answers }: Pick<Leases, 'answers'>,
+): readonly string[] =>
+  slotTrial === null ? leaseHolders : leaseHolders.filter((holder) => answers.has(holder));

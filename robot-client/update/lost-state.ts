@@ -7,7 +7,7 @@ import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Phase } from '../../shared/formats/messages.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { leadNowhere, unlinkedProblem } from './unlinked.ts';
@@ -133,8 +133,8 @@ export function relinked(
 export const MENDED_HINT =
   'this was mended; find out who removed or changed it, and look at the disk (dmesg) before you trust it again';
 
-const AFTER_SWAP: readonly Phase[] = ['probation', 'rolling_back', 'stuck'];
-const BEFORE_SWAP: readonly Phase[] = [
+const AFTER_SWAP: readonly RobotPhase[] = ['probation', 'rolling_back', 'reverting', 'stuck'];
+const BEFORE_SWAP: readonly RobotPhase[] = [
   ...(['idle', 'checking', 'downloading', 'verifying', 'staging', 'waiting'] as const),
 ];
 
@@ -162,6 +162,7 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     healthTimeoutMs: LIMITS.healthTimeoutMsDefault,
     previousVersion,
     leftVersion: null,
+    slotTrial: null,
     leaseHolders: [],
     leaseLosses: 0,
     startedAtMs: now,
@@ -172,6 +173,8 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     stuckCount: 0,
     persists: 0,
     cause: null,
+    set: null,
+    health: 'unasked',
   };
 }
 

@@ -6,36 +6,33 @@
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import { isErrorCode, type Problem } from '../../shared/base/errors.ts';
+import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Phase } from '../../shared/formats/messages.ts';
-import { blockOf } from './blocks.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
+import { counted, wellAgain } from './probation.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
-import { retryAfter, stuckWaitMs, reliedOn, withLoss, type LeaseLost } from './retry.ts';
+import { stuckWaitMs, reliedOn, withLoss, type LeaseLost } from './retry.ts';
+import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } from './endings.ts';
+import { afterSlotEvent, withTold, type SlotEvent } from './slot-state.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
-import {
-  isLostJob,
-  withConfirmed,
-  type DeltaOffer,
-  type Job,
-  type LastUpdate,
-  type MachineState,
-} from './state.ts';
+import { withConfirmed, type DeltaOffer, type Job, type MachineState } from './state.ts';
 
 // prettier-ignore
 export const TABLE = {
-  idle:         { offered: 'checking', recalled: 'rolling_back', power_returned: 'idle' },
+  idle:         { offered: 'checking', recalled: 'rolling_back', fell_back: 'idle', power_returned: 'idle' },
   checking:     { fits: 'downloading', delta_failed: 'checking', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'checking' },
   downloading:  { downloaded: 'verifying', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'downloading' },
   verifying:    { intact: 'staging', corrupt: 'downloading', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
   staging:      { staged: 'waiting', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
   waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
-  swapping:     { swapped: 'probation', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
-  probation:    { healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
-  rolling_back: { rolled_back: 'idle', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
+  swapping:     { swapped: 'probation', reboot_due: 'rebooting', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
+  rebooting:    { told: 'rebooting', swapped: 'probation', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'rebooting' },
+  probation:    { well: 'probation', healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
+  rolling_back: { rolled_back: 'idle', reboot_due: 'reverting', rollback_failed: 'rolling_back', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'rolling_back' },
+  reverting:    { told: 'reverting', rolled_back: 'idle', rollback_failed: 'reverting', rollback_exhausted: 'stuck', looping: 'stuck', power_returned: 'reverting' },
   stuck:        { retried: 'rolling_back', offered: 'checking', power_returned: 'stuck' },
-} as const satisfies Readonly<Record<Phase, Readonly<Record<string, Phase>> & { power_returned: Phase }>>;
+} as const satisfies Readonly<Record<RobotPhase, Readonly<Record<string, RobotPhase>> & { power_returned: RobotPhase }>>;
 
 export type MachineEvent =
   | { readonly kind: 'offered' | 'superseded'; readonly job: Job }
@@ -58,6 +55,7 @@ export type MachineEvent =
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
   | ({ readonly kind: 'ready'; readonly holders?: readonly string[] } & WayBack)
   | LeaseLost
+  | SlotEvent
   /** With the version that runs again, when it is not the one of the job. */
   | { readonly kind: 'rolled_back'; readonly to?: string | null }
   | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }
@@ -67,6 +65,7 @@ export type MachineEvent =
         | 'intact'
         | 'staged'
         | 'swapped'
+        | 'well'
         | 'healthy'
         | 'withdrawn'
         | 'held'
@@ -82,8 +81,11 @@ export type Effect =
   | { readonly kind: 'askReady'; readonly job: Job }
   /** `isAgain`: an agent that ran before may have stopped or switched something. */
   | { readonly kind: 'swap'; readonly job: Job; readonly isAgain: boolean }
+  | { readonly kind: 'bootOther'; readonly job: Job }
   | { readonly kind: 'probe'; readonly job: Job }
-  | { readonly kind: 'rollBack'; readonly job: Job; readonly inMs: number }
+  /** Of a set: waits until all are as far, then asks `health` once more, or confirms. */
+  | { readonly kind: 'awaitSet'; readonly job: Job }
+  | { readonly kind: 'rollBack' | 'bootBack'; readonly job: Job; readonly inMs: number }
   /** Ends in `retried`: the obstacle to a rollback may be gone by then. */
   | { readonly kind: 'waitStuck'; readonly job: Job; readonly inMs: number }
   | { readonly kind: 'cleanUp' | 'settle' };
@@ -93,13 +95,13 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-export function accepts(phase: Phase, kind: MachineEvent['kind']): boolean {
+export function accepts(phase: RobotPhase, kind: MachineEvent['kind']): boolean {
   return Object.hasOwn(TABLE[phase], kind);
 }
 
 /** @throws TypeError for a pair outside the table: our bug, nothing was changed */
 export function step(state: MachineState, event: MachineEvent, now: EpochMs): Step {
-  const row: Readonly<Record<string, Phase>> = TABLE[state.phase];
+  const row: Readonly<Record<string, RobotPhase>> = TABLE[state.phase];
   const phase = Object.hasOwn(row, event.kind) ? row[event.kind] : undefined;
   if (phase === undefined) {
     throw new TypeError(`machine: event ${event.kind} cannot happen in phase ${state.phase}`);
@@ -191,11 +193,11 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'refused':
       return ended(state, event.problem, now, mayRetry(event.problem));
     case 'looping':
-      // `stuck` keeps its job: a person has to know what was to be undone.
-      if (state.phase === 'rolling_back') return noted(state, event.problem, now);
-      return state.phase === 'swapping' || state.phase === 'probation'
-        ? failing(state, event.problem, now)
-        : ended(state, event.problem, now, false);
+      return looped(state, event.problem, now);
+    case 'reboot_due':
+    case 'told':
+    case 'fell_back':
+      return afterSlotEvent(state, event, now);
     case 'recalled':
       return recalled(withConfirmed(state, state.job ? null : state.installed), event, now);
     case 'swap_failed':
@@ -204,13 +206,11 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return failing(state, event.problem, now);
     case 'rollback_failed':
     case 'rollback_exhausted':
-      return noted(
-        job ? { ...state, job: { ...job, rollbackAttempts: job.rollbackAttempts + 1 } } : state,
-        event.problem,
-        now,
-      );
+      return noted(triedAgain(state), event.problem, now);
     case 'rolled_back':
       return afterRollback(state, event.to ?? state.job?.previousVersion ?? null, now);
+    case 'well':
+      return job ? { ...state, job: wellAgain(job) } : state;
     case 'healthy':
       return finished(confirmed(state), job, { outcome: 'installed', code: null, now });
     case 'withdrawn':
@@ -224,6 +224,28 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     default:
       return state;
   }
+}
+
+function looped(state: MachineState, problem: Problem, now: EpochMs): MachineState {
+  switch (state.phase) {
+    case 'rolling_back':
+    case 'reverting':
+      // `stuck` keeps its job: a person has to know what was to be undone.
+      return noted(state, problem, now);
+    case 'swapping':
+    case 'rebooting':
+    case 'probation':
+      return failing(state, problem, now);
+    default:
+      return ended(state, problem, now, false);
+  }
+}
+
+function triedAgain(state: MachineState): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const rollbackAttempts = job.rollbackAttempts + 1;
+  return withTold({ ...state, job: { ...job, rollbackAttempts } }, null);
 }
 
 /** Counting from the start again: the wait bounds the rate instead of the count. */
@@ -240,32 +262,6 @@ function held(state: MachineState): MachineState {
   if (!job) return state;
   const retry = { payloadSha256: job.payloadSha256, attempts: 0, notBeforeMs: 0 };
   return { ...state, job: null, retry };
-}
-
-/**
- * A start while a delta is applied counts. A boot during probation counts once, whether `recover`
- * or the agent notices it first.
- */
-function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
-  const { job, phase } = state;
-  // Whoever turned a stuck robot off and on is there, and waits.
-  if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
-  if (job?.delta && phase === 'verifying' && by === 'agent') {
-    return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
-  }
-  if (!job || phase !== 'probation') return state;
-  if (by === 'agent' && job.bootCounted) return { ...state, job: { ...job, bootCounted: false } };
-  return { ...state, job: { ...job, boots: job.boots + 1, bootCounted: by === 'recover' } };
-}
-
-function noted(state: MachineState, problem: Problem, now: EpochMs): MachineState {
-  const version = state.job?.version ?? null;
-  return { ...state, lastProblem: { ...problem, version, atMs: now } };
-}
-
-function failing(state: MachineState, problem: Problem, now: EpochMs): MachineState {
-  const { job } = state;
-  return noted(job ? { ...state, job: { ...job, cause: problem } } : state, problem, now);
 }
 
 /** The job that brought the active version is resumed, to be undone. */
@@ -287,89 +283,6 @@ function recalled(
   return failing({ ...state, job: again }, problem, now);
 }
 
-/**
- * The job has brought the active version; the one before was confirmed as well, maybe by an older
- * agent.
- */
-function confirmed(state: MachineState): MachineState {
-  const { job, installed } = state;
-  const after = withConfirmed(withConfirmed(state, installed), job);
-  const now = { installed: job && known(job), lastActive: job && job.version, unlinked: [] };
-  return { ...after, ...now, job: null, retry: null, lastProblem: null };
-}
-
-/** Null for the stand-in of an update whose state was lost: no recall or report is about it. */
-const known = (job: Job): Job | null => (isLostJob(job) ? null : job);
-
-interface Ending {
-  readonly outcome: LastUpdate['outcome'];
-  readonly code: string | null;
-  readonly now: EpochMs;
-}
-
-function finished(state: MachineState, job: Job | null, ending: Ending): MachineState {
-  if (!job || isLostJob(job)) return state;
-  const { outcome, code, now } = ending;
-  const lastUpdate: LastUpdate = {
-    rollout: job.rollout,
-    version: job.version,
-    outcome,
-    code,
-    startedAtMs: job.startedAtMs,
-    endedAtMs: Math.max(now, job.startedAtMs),
-    bytes: job.delta?.bytes ?? job.payloadBytes,
-    deltaFrom: job.delta?.fromVersion ?? null,
-    deltaFailed: job.deltaFailed,
-  };
-  return { ...state, lastUpdate };
-}
-
-function mayRetry(problem: Problem): boolean {
-  return CATALOGUE[problem.code].retry !== 'never';
-}
-
-/** Causes that do not concern the version: it may be tried again. */
-const NOBODYS_FAULT: readonly string[] = [
-  'SWAP_FAILED',
-  'READY_LEASE_LOST',
-  'BOOT_NOT_COUNTED',
-  'RELEASE_DAMAGED',
-  'RELEASE_LOST',
-  'MODULE_BUSY',
-  'MODULE_MISSING',
-];
-
-/** A version that ran and failed is blocked; only a swap that never happened has no fault. */
-function afterRollback(state: MachineState, lastActive: string | null, now: EpochMs): MachineState {
-  const { cause } = state.job ?? { cause: null };
-  if (!cause) return { ...state, job: null };
-  const code = isErrorCode(cause.code) ? cause.code : 'INTERNAL';
-  if (state.job?.version === lastActive)
-    return { ...noted(state, { ...cause, code }, now), job: null };
-  const outcome = code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back';
-  const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
-  // After the undo; what a failed update replaced is active again.
-  const isUndone = state.installed?.rollout === state.job?.rollout;
-  const isThere = !isUndone && state.installed?.version === lastActive;
-  const installed = isThere ? state.installed : null;
-  return finished({ ...after, installed, lastActive }, state.job, { outcome, code, now });
-}
-
-/** The job is over: blocked when trying again cannot help, else to be tried after a wait. */
-function ended(state: MachineState, problem: Problem, now: EpochMs, again: boolean): MachineState {
-  const { job } = state;
-  const noticed = { ...noted(state, problem, now), job: null };
-  if (!job) return noticed;
-  const after = finished(noticed, job, { outcome: 'refused', code: problem.code, now });
-  const { payloadSha256 } = job;
-  if (!again) {
-    const entry = blockOf(job, problem.code);
-    const others = state.blocked.filter((one) => one.payloadSha256 !== payloadSha256);
-    return { ...after, retry: null, blocked: [...others, entry].slice(-LIMITS.blockedBundlesMax) };
-  }
-  return { ...after, retry: retryAfter(state.retry, payloadSha256, now) };
-}
-
 function effectsOf(state: MachineState, isAgain: boolean): readonly Effect[] {
   const { job, phase } = state;
   if (phase === 'idle') return [{ kind: 'cleanUp' }, { kind: 'settle' }];
@@ -388,9 +301,13 @@ function effectsOf(state: MachineState, isAgain: boolean): readonly Effect[] {
     case 'swapping':
       return [{ kind: 'swap', job, isAgain }];
     case 'probation':
-      return [{ kind: 'probe', job }];
+      return [{ kind: job.health === 'unasked' ? 'probe' : 'awaitSet', job }];
+    case 'rebooting':
+      return [{ kind: 'bootOther', job }];
     case 'rolling_back':
       return [{ kind: 'rollBack', job, inMs: job.rollbackAttempts * LIMITS.retryDelayMsMin }];
+    case 'reverting':
+      return [{ kind: 'bootBack', job, inMs: job.rollbackAttempts * LIMITS.retryDelayMsMin }];
     case 'stuck':
       return [{ kind: 'waitStuck', job, inMs: stuckWaitMs(job) }];
   }

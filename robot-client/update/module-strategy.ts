@@ -9,13 +9,9 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
-import {
-  moduleStrategy,
-  ATOMIC_SWAP,
-  fitsMachine,
-  moduleOf,
-} from '../../shared/formats/apply-strategy.ts';
+import { moduleStrategy, fitsMachine } from '../../shared/formats/apply-strategy.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
+import type { SystemSide } from '../boot/system-side.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { moduleFolder, releaseFolder, type Layout } from '../install/layout.ts';
@@ -24,18 +20,15 @@ import { checkRelease } from '../install/seal-check.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
-import {
-  type ApplyStrategy,
-  type RunsNow,
-  type ApplyTarget,
-  BY_LINK_ALONE,
-} from './apply-strategy.ts';
-import type { Job } from './state.ts';
+import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
 
+/** Places and ports that the strategies of a component work with. */
 export interface ModuleContext {
   readonly component: string;
   readonly layout: Layout;
   readonly disk: Disk;
+  /** The system slots of this machine; left out when the component has none. */
+  readonly system?: SystemSide | undefined;
   /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
   /**
@@ -279,29 +272,4 @@ function verbEnvironment(facts: VerbFacts): Record<string, string> {
     DROVER_MODULE_DIR: facts.folder,
     DROVER_TIMEOUT_S: String(Math.max(1, Math.floor(facts.timeoutMs / 1000))),
   };
-}
-
-/** For a strategy of a manifest; `strategyOf` prefers the file beside the release. */
-export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrategy {
-  const module = moduleOf(strategy);
-  return module === null ? BY_LINK_ALONE : new ModuleStrategy(module, on);
-}
-
-/** Returns the strategy of a version in the root, also of one whose state was lost. */
-export async function strategyOf(
-  { version, strategy }: Pick<Job, 'version' | 'strategy'>,
-  on: ModuleContext,
-): Promise<ApplyStrategy> {
-  const kept = await keptStrategy(version, on);
-  return strategyNamed(kept === ATOMIC_SWAP ? strategy : kept, on);
-}
-
-/** A disk that cannot read it says nothing against what the state remembers. */
-async function keptStrategy(version: string, { disk, layout }: ModuleContext): Promise<string> {
-  try {
-    return await readStrategy(disk, layout, version);
-  } catch (thrown) {
-    if (!(thrown instanceof DroverError) || thrown.code === 'MODULE_UNKNOWN') throw thrown;
-    return ATOMIC_SWAP;
-  }
 }

@@ -4,25 +4,32 @@
  */
 
 import type { Announcement } from '../../shared/formats/announcement.ts';
+import type { Problem } from '../../shared/base/errors.ts';
+import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import { decideOffer, type Decision, type HeardFacts, type RobotFacts } from './decide.ts';
+import { decideOffer, decideRecall } from './decide.ts';
 import { patchFacts } from './delta.ts';
 import { payloadOf } from './state.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { blockedOf, standing } from './blocks.ts';
 import { accepts, type MachineEvent } from './machine.ts';
 import { retryWaitMs } from './retry.ts';
+import type { MemberViews } from './set-verdict.ts';
 import type { MachineState } from './state.ts';
+import type { Decision, HeardFacts, OtherFacts, RobotFacts } from './verdict.ts';
 
 export interface Offered {
   readonly facts: Pick<RobotFacts, 'robot' | 'arch' | 'tags' | 'logPolicy' | 'compatible'>;
   readonly component: string;
   readonly trust: TrustRoot;
-  readonly takesDeltas: boolean;
-  readonly hasZstd: boolean;
+  /** True when it is left out. */
+  readonly takesDeltas?: boolean | undefined;
+  /** Null on a robot without zstd. */
+  readonly patchProgram?: PatchProgram | null | undefined;
   readonly state: MachineState;
   readonly slots: Slots;
+  readonly views: MemberViews;
   readonly heard: HeardFacts;
   readonly now: EpochMs;
 }
@@ -40,13 +47,34 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
     blocked: blockedOf(standing(state, trust)),
     highest: state.highest,
     ran: state.ran,
-    patching: on.takesDeltas
-      ? patchFacts(state, { active: version, rollback: versionOf(slots.rollback) }, on.hasZstd)
-      : null,
+    patching:
+      on.takesDeltas !== false
+        ? patchFacts(
+            state,
+            { active: version, rollback: versionOf(slots.rollback) },
+            Boolean(on.patchProgram),
+          )
+        : null,
     ...heard,
     joined: state.job?.rollout ?? null,
+    others: othersOf(on),
     now,
   });
+}
+
+function othersOf({ views, component, trust }: Offered): Map<string, OtherFacts | null> {
+  const others = [...views].filter(([name]) => name !== component);
+  return new Map(
+    others.map(([name, view]) => {
+      if (!view) return [name, null];
+      const { state, active: version } = view;
+      const { highest, ran, job } = state;
+      const blocked = blockedOf(standing(state, trust));
+      const payloadSha256 = payloadOf(state, version);
+      const running = { version, payloadSha256, highest, ran, blocked };
+      return [name, { component: name, ...running, joined: job?.rollout ?? null }];
+    }),
+  );
 }
 
 /** The event that a decision is in a phase; a bundle that failed a moment ago has to wait. */
@@ -66,4 +94,32 @@ export function moveOf(
   const isNew = phase === 'idle' || phase === 'stuck';
   if (!isNew && job?.rollout === verdict.job.rollout) return { event: null, waitMs };
   return { event: { kind: isNew ? 'offered' : 'superseded', job: verdict.job }, waitMs };
+}
+
+/** The set of a component, as far as a recall is about it. */
+interface SetFacts {
+  readonly views: MemberViews;
+  readonly component: string;
+  /** Another component that has no release to go back to. */
+  readonly hinder: string | null;
+  /** Why it stays although another one went back. */
+  readonly staysBehind: Problem | null;
+}
+
+/**
+ * The recall of what a component runs, or of another component of its set.
+ * @returns the event that undoes it, or why it stays; both null without a recall
+ */
+export function obeyedRecall(
+  { views, component, hinder, staysBehind }: SetFacts,
+  { progress, toldBy }: HeardFacts,
+  now: EpochMs,
+): { readonly event: MachineEvent | null; readonly stays: Problem | null } {
+  const own = views.get(component);
+  if (!own) return { event: null, stays: null };
+  const problem = decideRecall({ ...own, progress, hinder, now }) ?? staysBehind;
+  if (problem?.code !== 'ROLLOUT_RECALLED') return { event: null, stays: problem };
+  const { job, installed } = own.state;
+  const by = toldBy?.get((job ?? installed)?.rollout ?? '');
+  return { event: { kind: 'recalled', problem, ...(by && { by }) }, stays: null };
 }

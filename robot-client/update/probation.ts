@@ -1,7 +1,8 @@
 /**
  * Decides whether `active` still leads to the version on probation. A person may have gone back by
  * hand: then the answers of `health` concern another version, and confirm nothing. The same holds
- * for a confirmed version, while there is no update. Sans-I/O.
+ * for a confirmed version, while there is no update. Counts the boots of a version on probation.
+ * Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -10,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 import type { Slots } from '../install/slots.ts';
 import { blockOf } from './blocks.ts';
-import type { MachineState } from './state.ts';
+import type { Job, MachineState } from './state.ts';
 
 export type OnTrial =
   | { readonly kind: 'runs' }
@@ -65,3 +66,27 @@ export function ledBack(state: MachineState, { active }: Slots, now: EpochMs): M
 
 const lost = (version: string, why: string): Problem =>
   toProblem(new DroverError('RELEASE_LOST', `confirm ${version}: ${why}`));
+
+/** Boots that ended in good health count no more: the others of a set may take many. */
+export const wellAgain = (job: Job): Job => ({
+  ...job,
+  health: job.health === 'unasked' ? 'well' : 'sure',
+  ...{ boots: 0, bootCounted: false },
+});
+
+/**
+ * A start while a delta is applied counts. A boot during probation counts once, whether `recover`
+ * or the agent notices it first.
+ */
+export function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
+  const { job, phase } = state;
+  // Whoever turned a stuck robot off and on is there, and waits.
+  if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
+  if (job?.delta && phase === 'verifying' && by === 'agent') {
+    return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
+  }
+  if (!job || phase !== 'probation') return state;
+  const asked = { ...job, health: 'unasked' } as const;
+  if (by === 'agent' && job.bootCounted) return { ...state, job: { ...asked, bootCounted: false } };
+  return { ...state, job: { ...asked, boots: job.boots + 1, bootCounted: by === 'recover' } };
+}

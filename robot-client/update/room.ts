@@ -8,6 +8,7 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { patchRoomFile, roomFile, stagingFolder, type Layout } from '../install/layout.ts';
 import { scratchBytesOf, transferOf } from './delta.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -25,7 +26,11 @@ export interface RoomInput {
   readonly failed?: readonly string[];
 }
 
-const unpackedBytes = (job: Job): number => job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS;
+/** An image is unpacked into its slot, and not on this disk. */
+const unpackedBytes = (job: Job): number =>
+  job.strategy === SLOT_IMAGE
+    ? LIMITS.slotReleaseBytes
+    : (job.tarBytes ?? job.payloadBytes * UNPACKED_GUESS);
 
 /** The files that the chosen route will write, and the file whose room each takes. */
 function partsOf({ layout, job }: RoomInput): { path: string; bytes: number }[] {

@@ -8,30 +8,35 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../shared/base/backoff.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { describeHook } from '../install/hooks.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
-import { writeWhole } from '../install/small-file.ts';
 import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-strategy.ts';
-import { strategyOf } from './module-strategy.ts';
+import { strategyOf } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf } from './hook-calls.ts';
+import type { MachineEvent } from './machine.ts';
+import { settleSlots } from './slot-effects.ts';
 import { stopWhileHeld } from './lease-guard.ts';
+import { noteStopped, startIfStopped } from './stopped-mark.ts';
 import { stepProblem, ready } from './swap-effects.ts';
 
-/** Resolves when both agree, or when there is nothing to ask. */
-export async function settle(on: EffectContext): Promise<void> {
+/**
+ * Resolves when both agree, or when there is nothing to ask.
+ * @returns an event when the state has to change first; else null
+ */
+export async function settle(on: EffectContext): Promise<MachineEvent | null> {
   for (let nth = 0; ; nth += 1) {
-    const problem = await settled(on);
-    on.onModule?.(problem);
-    if (problem === null) return;
+    const found = await settled(on);
+    if (found !== null && 'kind' in found) return found;
+    on.onModule?.(found);
+    if (found === null) return null;
     const bounds = { minMs: LIMITS.retryDelayMsMin, maxMs: LIMITS.stuckRetryMsMax };
     await sleep(backoffMs(nth, bounds, 0.5), undefined, { signal: on.signal });
   }
 }
 
 /** Checks once, and repairs a difference. @returns null when both agree now */
-async function settled(on: EffectContext): Promise<Problem | null> {
+async function settled(on: EffectContext): Promise<MachineEvent | Problem | null> {
   try {
     const slots = await readSlots(on.disk, on.layout);
     const version = versionOf(slots.active);
@@ -44,6 +49,7 @@ async function settled(on: EffectContext): Promise<Problem | null> {
       ...(isKnown && { manifest: installed.manifest }),
     };
     const strategy = await strategyOf({ version, strategy: isKnown ? installed.strategy : '' }, on);
+    if (strategy.byReboot) return await settleSlots(version, on);
     const found = decideAgreement(await strategy.said(target), version);
     if (found.kind === 'agrees') return await startIfStopped(on, target);
     on.onModule?.(found.problem);
@@ -72,8 +78,7 @@ async function mend(
   on.onMending?.(true);
   try {
     const lost = await stopWhileHeld(on, relied, async () => {
-      const mark = new TextEncoder().encode(`${target.version}\n`);
-      await writeWhole(on.disk, stoppedMark(on), mark);
+      await noteStopped(on.disk, on.layout, target.version);
       await hookOf(target, on, 'stop');
     });
     const failed = lost?.problem ?? (await stepProblem(on, () => strategy.switchTo(target)));
@@ -84,23 +89,4 @@ async function mend(
     if (!on.signal.aborted) on.claim?.release();
     on.onMending?.(false);
   }
-}
-
-/** Present while an application is stopped for a repair. */
-const stoppedMark = ({ layout }: EffectContext): string => `${layout.state}/stopped`;
-
-/**
- * Starts an application that a repair stopped.
- * @returns why it does not start; it is tried again with the next check
- */
-async function startIfStopped(on: EffectContext, target: ApplyTarget): Promise<Problem | null> {
-  if ((await on.disk.kind(stoppedMark(on))) === 'absent') return null;
-  const started = await hookOf(target, on, 'start');
-  if (started.kind !== 'ok' && started.kind !== 'absent') {
-    const message = `start ${target.version} after a repair: ${describeHook(started)}`;
-    return toProblem(new DroverError('MODULE_START_FAILED', message));
-  }
-  await on.disk.removeTree(stoppedMark(on));
-  await on.disk.syncFolder(on.layout.state);
-  return null;
 }

@@ -4,12 +4,13 @@
  * would take the robot back to an older one.
  */
 
-import type { Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
+import type { MachineEvent } from './machine.ts';
 import type { MachineState } from './state.ts';
 import { keepMachineState } from './state-file.ts';
 
@@ -63,4 +64,20 @@ export class StateKeeper {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#again(), LIMITS.retrySoonMs);
   }
+}
+
+/**
+ * The event to take instead when the disk did not store the state after one: nothing may be swapped
+ * then, and a trial that fails would be ordered again after each restart. Null to go on.
+ */
+export function unlessStored(
+  event: MachineEvent,
+  { phase }: MachineState,
+  problem: Problem,
+): MachineEvent | null {
+  if (event.kind === 'ready') return { kind: 'refused', problem };
+  // On the way back it goes on: a full disk must not keep the robot on a bad version.
+  if (event.kind !== 'told' || phase !== 'rebooting') return null;
+  const message = `note the order to the boot loader: ${problem.message} (${problem.code})`;
+  return { kind: 'swap_failed', problem: toProblem(new DroverError('SWAP_FAILED', message)) };
 }

@@ -5,15 +5,24 @@
 
 import { z } from 'zod';
 import { base64ToBytes, bytesToBase64 } from '../../shared/crypto/bytes.ts';
-import { ATOMIC_SWAP, moduleOf, strategySchema } from '../../shared/formats/apply-strategy.ts';
-import type { Artifact, Rollout } from '../../shared/formats/announcement.ts';
+import {
+  ATOMIC_SWAP,
+  moduleOf,
+  SLOT_IMAGE,
+  strategySchema,
+} from '../../shared/formats/apply-strategy.ts';
+import {
+  rolloutSetSchema,
+  type Artifact,
+  type Rollout,
+} from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { PHASES } from '../../shared/formats/messages.ts';
+import { ROBOT_PHASES, type RobotPhase } from '../../shared/formats/messages.ts';
 import {
   idSchema,
   parseDocument,
@@ -36,6 +45,16 @@ const deltaOfferSchema = z.object({
   bytes: sizeSchema,
   chunkBytes: sizeSchema,
   chunkIndex: sha256Schema,
+});
+
+/** A boot into the other system slot, or back out of it. */
+const slotTrialSchema = z.object({
+  /** Slot that ran before the update. */
+  from: idSchema,
+  /** Slot with the image of the update. */
+  to: idSchema,
+  /** Boot in which the boot loader got the order what to boot next; null before that. */
+  toldIn: z.string().max(LIMITS.bootIdCharsMax).nullable(),
 });
 
 const jobSchema = z.object({
@@ -76,6 +95,8 @@ const jobSchema = z.object({
    * The release of `active` instead, when that lost files and `previousVersion` did not; else null.
    */
   leftVersion: versionSchema.nullable().default(null),
+  /** Of an image for a system slot, from the reboot on; null for another, or unknown. */
+  slotTrial: slotTrialSchema.nullable().default(null),
   /** Callers whose ready lease the swap relies on; empty for none. */
   leaseHolders: z.array(z.string()).max(LIMITS.readyHoldersMax).default([]),
   /** Stops of this update that lost their ready lease. */
@@ -93,6 +114,13 @@ const jobSchema = z.object({
   persists: sizeSchema,
   /** Why it is being rolled back. */
   cause: problemSchema.nullable(),
+  /** The bundles that this robot takes together with this one; null for a bundle by itself. */
+  set: rolloutSetSchema.nullable().default(null),
+  /**
+   * Of a set, while on probation: `well` when health was good, `sure` when it was good again after
+   * all of the set were switched. A start asks again.
+   */
+  health: z.enum(['unasked', 'well', 'sure']).default('unasked'),
 });
 
 /** The end of the last update: in every report, for people and for the gate. */
@@ -110,9 +138,9 @@ const lastUpdateSchema = z.object({
 });
 
 const stateSchema = z.object({
-  /** 2 while a module works: an agent that knows none must not touch it. */
+  /** 2 while a module, a set or a system slot is at work: an older agent must not touch it. */
   schema: z.union([z.literal(1), z.literal(2)]),
-  phase: z.enum(PHASES),
+  phase: z.enum(ROBOT_PHASES),
   job: jobSchema.nullable(),
   /** The job that brought the active version: a recall undoes it. */
   installed: jobSchema.nullable().default(null),
@@ -157,6 +185,7 @@ const stateSchema = z.object({
 });
 
 export type DeltaOffer = z.output<typeof deltaOfferSchema>;
+export type SlotTrial = z.output<typeof slotTrialSchema>;
 export type Job = z.output<typeof jobSchema>;
 export type LastUpdate = z.output<typeof lastUpdateSchema>;
 export type MachineState = z.output<typeof stateSchema>;
@@ -199,8 +228,12 @@ function schemaOf(bytes: Uint8Array): unknown {
   }
 }
 
+/** A job without a strategy of its own in the state (its state was lost) may still have a trial. */
+const needsNewAgent = ({ strategy, slotTrial, set }: Job): boolean =>
+  set !== null || moduleOf(strategy) !== null || strategy === SLOT_IMAGE || slotTrial !== null;
+
 export function encodeMachineState(state: MachineState): Uint8Array {
-  const schema = state.job && moduleOf(state.job.strategy) !== null ? 2 : 1;
+  const schema = state.job && needsNewAgent(state.job) ? 2 : 1;
   return new TextEncoder().encode(`${JSON.stringify({ ...state, schema })}\n`);
 }
 
@@ -229,9 +262,12 @@ export function freshState(): MachineState {
  */
 export function expectedOf({ phase, job, installed, lastActive }: MachineState): string | null {
   if (phase === 'probation') return job?.version ?? null;
-  const isSwapping = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
-  return isSwapping ? null : (installed?.version ?? lastActive);
+  return isUnderWay(phase) || phase === 'stuck' ? null : (installed?.version ?? lastActive);
 }
+
+/** A swap or a rollback itself says where `active` leads. */
+export const isUnderWay = (phase: RobotPhase): boolean =>
+  ['swapping', 'rebooting', 'rolling_back', 'reverting'].includes(phase);
 
 /** Versions that failed here. */
 export const failedOf = ({ blocked }: MachineState): string[] =>
@@ -292,6 +328,7 @@ export function makeJob(input: {
     healthTimeoutMs: Math.max(timeoutMs, leastMs),
     previousVersion: null,
     leftVersion: null,
+    slotTrial: null,
     leaseHolders: [],
     leaseLosses: 0,
     startedAtMs: input.now,
@@ -302,6 +339,8 @@ export function makeJob(input: {
     stuckCount: 0,
     persists: 0,
     cause: null,
+    set: rollout.set ?? null,
+    health: 'unasked',
   };
 }
 

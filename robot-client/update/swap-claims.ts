@@ -3,7 +3,7 @@
  * waits. A claim lives no longer than the phases of its component that need it, and ends with it.
  */
 
-import type { Phase } from '../../shared/formats/messages.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { goesFirst, isMidSwap, mayKeepClaim, type SwapWish } from './swap-order.ts';
 
 export interface Waiting {
@@ -14,7 +14,7 @@ export interface Waiting {
 
 /** The claims of all components of one robot. */
 export class SwapClaims {
-  readonly #busy = new Set<string>();
+  readonly #busy = new Map<string, string | null>();
   readonly #wishes = new Set<SwapWish>();
   readonly #waiters = new Set<() => void>();
   #nth = 0;
@@ -27,8 +27,8 @@ export class SwapClaims {
     return this.#busy.has(component);
   }
 
-  claim(component: string): void {
-    this.#busy.add(component);
+  claim(component: string, set: string | null = null): void {
+    this.#busy.set(component, set);
   }
 
   release(component: string): void {
@@ -36,9 +36,14 @@ export class SwapClaims {
   }
 
   /** @returns true when it had to wait @throws the reason of the signal when it is aborted */
-  async take(component: string, kind: SwapWish['kind'], on: Waiting): Promise<boolean> {
+  async take(
+    component: string,
+    kind: SwapWish['kind'],
+    on: Waiting,
+    set: string | null = null,
+  ): Promise<boolean> {
     if (this.has(component)) return false;
-    const wish = { component, kind, nth: (this.#nth += 1) };
+    const wish = { component, kind, nth: (this.#nth += 1), set };
     this.#wishes.add(wish);
     let said: string | null = null;
     try {
@@ -50,7 +55,7 @@ export class SwapClaims {
         said = first;
         await this.#changed(on.signal);
       }
-      this.claim(component);
+      this.claim(component, set);
       if (said !== null) on.onWaiting(null, null);
       return said !== null;
     } finally {
@@ -94,8 +99,8 @@ export class SwapClaim {
   }
 
   /** @returns true when it had to wait @throws the reason of the signal when it is aborted */
-  async take(kind: SwapWish['kind'], on: Waiting): Promise<boolean> {
-    return await this.#claims.take(this.#component, kind, on);
+  async take(kind: SwapWish['kind'], on: Waiting, set: string | null = null): Promise<boolean> {
+    return await this.#claims.take(this.#component, kind, on, set);
   }
 
   release(): void {
@@ -103,17 +108,17 @@ export class SwapClaim {
   }
 
   /** A swap that was interrupted continues without waiting. */
-  recover(phase: Phase): void {
-    if (isMidSwap(phase)) this.#claims.claim(this.#component);
+  recover(phase: RobotPhase, set: string | null = null): void {
+    if (isMidSwap(phase)) this.#claims.claim(this.#component, set);
   }
 
   /** The component has entered this phase. */
-  follow(phase: Phase): void {
+  follow(phase: RobotPhase): void {
     if (!mayKeepClaim(phase)) this.release();
   }
 
   /** The component failed; what is in the middle of a swap keeps its claim while its effect runs. */
-  failed(phase: Phase, { hasEffectEnded }: { hasEffectEnded: boolean }): void {
+  failed(phase: RobotPhase, { hasEffectEnded }: { hasEffectEnded: boolean }): void {
     if (hasEffectEnded || !isMidSwap(phase)) this.release();
   }
 }

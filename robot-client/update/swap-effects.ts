@@ -15,22 +15,21 @@ import { assertOwnSlots, versionOf } from '../install/slots.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { assertStaged } from './assert-swappable.ts';
 import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
-import { strategyOf } from './module-strategy.ts';
-import { startAndProbe } from './confirm.ts';
+import { strategyOf } from './slot-strategy.ts';
+import { startAndProbe, type Outcome } from './confirm.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf, hookTimeoutOf } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { onTrial } from './probation.ts';
+import { endSwapByReboot } from './slot-effects.ts';
 import {
-  assertStarted,
   hasSwitched,
   leftBy,
+  standDown,
   stopWhileHeld,
-  undoSwitch,
   whileHeld,
   type LeaseLoss,
 } from './lease-guard.ts';
-import { leaseFailure } from './retry.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';
@@ -38,20 +37,21 @@ import { returnFrom } from './way-back.ts';
 import { untilReady, type ReadyInput } from '../local/until-ready.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
-const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|MODULE_)/;
+const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|MODULE_|BOOT_)/;
 
 /**
  * Asks whether the component may be stopped, and waits for it.
  * @returns null when it may be stopped
  */
 export async function ready(
-  job: Pick<Job, 'version' | 'previousVersion'>,
+  job: Pick<Job, 'version' | 'previousVersion'> & Partial<Pick<Job, 'set'>>,
   on: EffectContext,
   asked: { what: string; isUrgent: boolean; kind: 'swap' | 'rollback' },
 ): Promise<Problem | null> {
   return await untilOutOfService({
     ...asked,
     claim: on.claim ?? new SwapClaims().of(on.component),
+    set: job.set?.id ?? null,
     ignoresWindows: asked.isUrgent,
     rules: on.interlock ?? ALWAYS_OPEN,
     signal: on.signal,
@@ -71,7 +71,8 @@ export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promi
     // Asked in `waiting` too; after a power cut the disk may be in another machine.
     await strategy.prepare(job, null);
     const lost = isDone ? null : await stopForSwap(job, isAgain, on);
-    if (lost) return await standDown(job, { ...lost, isAgain }, on);
+    if (lost) return await standDown(job, { ...lost, isAgain, strategy }, on);
+    if (strategy.byReboot) return await endSwapByReboot(job, on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
     return { kind: 'swapped' };
@@ -107,31 +108,50 @@ async function stopForSwap(
   });
 }
 
-/** The old version goes on; after a restart it may have been stopped, or be half replaced. */
-async function standDown(
-  job: Job,
-  lost: LeaseLoss & { readonly isAgain: boolean },
-  on: EffectContext,
-): Promise<MachineEvent> {
-  if (lost.isAgain) await undoSwitch(on, await strategyOf(job, on), job);
-  const { problem } = lost;
-  const wasStopped = lost.wasStopped || lost.isAgain;
-  const event = leaseFailure(on.state(), { problem, wasStopped });
-  const leaves = leftBy(job);
-  if (event.kind === 'lease_lost' && wasStopped && leaves !== null) {
-    assertStarted(leaves, await hookOf(job, on, 'start', leaves));
-  }
-  return event;
+export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { strategy, outcome } = await probeFrom('start', job, on);
+  if (outcome.kind !== 'healthy') return outcome;
+  return job.set === null ? await confirm(job, on, strategy) : { kind: 'well' };
 }
 
-export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> {
+/**
+ * A healthy component of a set waits for the others, is asked once more when all are switched, and
+ * confirms when all are sure.
+ */
+export async function awaitSet(job: Job, on: EffectContext): Promise<MachineEvent> {
+  await on.set?.untilMayGo(on);
+  if (job.health === 'sure') return await confirm(job, on, await strategyOf(job, on));
+  const { outcome } = await probeFrom('health', job, on);
+  return outcome.kind === 'healthy' ? { kind: 'well' } : outcome;
+}
+
+async function confirm(
+  job: Job,
+  on: EffectContext,
+  strategy: ApplyStrategy,
+): Promise<MachineEvent> {
+  const unconfirmed = await stepProblem(on, () => strategy.confirm(job));
+  if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
+  await noteConfirmed(on.disk, on.layout, job.version);
+  return { kind: 'healthy' };
+}
+
+/** @param from `health` for a version that was started before */
+async function probeFrom(
+  from: 'start' | 'health',
+  job: Job,
+  on: EffectContext,
+): Promise<{ readonly strategy: ApplyStrategy; readonly outcome: Outcome }> {
   let strategy: ApplyStrategy = BY_LINK_ALONE;
   // A person may have changed the robot since the swap: the version on probation has to run.
+  let isProven = false;
   const unsettled = await stepProblem(on, async () => {
     strategy = await strategyOf(job, on);
     await strategy.resume(job);
+    isProven = (await strategy.isProven?.(job)) ?? false;
   });
-  if (unsettled) return { kind: 'unhealthy', problem: unsettled };
+  if (unsettled) return { strategy, outcome: { kind: 'unhealthy', problem: unsettled } };
+  if (isProven) return { strategy, outcome: { kind: 'healthy' } };
   const health = async (held: EffectContext, timeoutMs: number): Promise<HookResult> => {
     const verified = await strategy.verify(job, timeoutMs);
     if (verified.kind !== 'ok' && verified.kind !== 'absent') {
@@ -149,18 +169,15 @@ export async function probe(job: Job, on: EffectContext): Promise<MachineEvent> 
       signal: held.signal,
       confirmed: on.confirmed,
       readSlot: async () => onTrial(await readSlots(on.disk, on.layout), job.version),
-      runHook: (name, timeoutMs) =>
-        name === 'health'
-          ? health(held, timeoutMs)
-          : hookOf(job, held, name, job.version, timeoutMs),
+      runHook: async (name, timeoutMs) => {
+        if (name === 'health') return await health(held, timeoutMs);
+        if (from === 'health') return { kind: 'absent' };
+        return await hookOf(job, held, name, job.version, timeoutMs);
+      },
     }),
   );
-  if (outcome.kind === 'lost') return { kind: 'unhealthy', problem: outcome.problem };
-  if (outcome.kind !== 'healthy') return outcome;
-  const unconfirmed = await stepProblem(on, () => strategy.confirm(job));
-  if (unconfirmed) return { kind: 'unhealthy', problem: unconfirmed };
-  await noteConfirmed(on.disk, on.layout, job.version);
-  return outcome;
+  if (outcome.kind !== 'lost') return { strategy, outcome };
+  return { strategy, outcome: { kind: 'unhealthy', problem: outcome.problem } };
 }
 
 /** Runs a step. @returns null when the step did not fail */
@@ -188,15 +205,20 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     // Before the application is stopped: a module that is gone could not bring anything back.
     await strategy.prepare(job, to);
     // A recall takes a working version back, so the robot may be in the middle of a task.
-    const isTakenBack = job.cause?.code === 'ROLLOUT_RECALLED' && active === job.version;
+    const wasConfirmed = on.state().installed?.rollout === job.rollout;
+    const isRecall = job.cause?.code === 'ROLLOUT_RECALLED' || (wasConfirmed && job.set !== null);
+    const isTakenBack = isRecall && active === job.version;
+    await on.set?.untilLaterAreBack(job, on);
     if (isTakenBack) {
       to = await stopForRecall(job, wayBack, on);
     } else {
       // The wait may have been long, so the way back is read again: nothing was stopped yet.
-      if (await on.claim?.take('rollback', on)) to = await wayBack();
+      const hasWaited = await on.claim?.take('rollback', on, job.set?.id);
+      if (hasWaited || job.set) to = await wayBack();
       // A failed stop must not keep the robot on a bad version. The hook logs it.
       if (active === job.version) await hookOf(job, on, 'stop', job.version);
     }
+    if (strategy.byReboot && to !== job.version) return { kind: 'reboot_due', slots: null };
     await strategy.revert(job, to);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
     if (to !== null) {
@@ -258,6 +280,7 @@ const patient = (rules: InterlockRules): InterlockRules => ({ ...rules, readyDea
 
 interface OutOfServiceInput extends ReadyInput {
   readonly claim: SwapClaim;
+  readonly set: string | null;
   readonly kind: 'swap' | 'rollback';
 }
 
@@ -276,6 +299,6 @@ async function untilOutOfService(input: OutOfServiceInput): Promise<Problem | nu
   for (;;) {
     const problem = await untilReady({ ...input, onWaiting });
     if (problem || claim.isHeld) return problem;
-    if (!(await claim.take(kind, input))) return null;
+    if (!(await claim.take(kind, input, input.set))) return null;
   }
 }

@@ -5,7 +5,7 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { compareVersions } from '../../shared/base/version.ts';
-import { expectedOf, type MachineState } from './state.ts';
+import { expectedOf, isUnderWay, type MachineState } from './state.ts';
 import { withExpected, type Slot, type Slots } from '../install/slots.ts';
 
 /** True for a slot that leads to nothing, and not by a link that Drover did not make. */
@@ -32,8 +32,12 @@ export const isUnlinked = (slots: Slots, { unlinked }: Pick<MachineState, 'unlin
 /** The slots as a component sees them: a missing `active` that should exist is lost. */
 export function slotsWith(slots: Slots, state: MachineState): Slots {
   const { phase, unlinked } = state;
-  const isSwapping = phase === 'swapping' || phase === 'rolling_back' || phase === 'stuck';
-  if (isSwapping || phase === 'probation' || !isUnlinked(slots, state)) {
+  if (
+    isUnderWay(phase) ||
+    phase === 'stuck' ||
+    phase === 'probation' ||
+    !isUnlinked(slots, state)
+  ) {
     return withExpected(slots, expectedOf(state));
   }
   const problem = unlinkedProblem(unlinked);

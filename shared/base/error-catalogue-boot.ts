@@ -6,10 +6,12 @@ export const BOOT_CODES = {
   BOOT_SLOT_UNKNOWN: refused(
     'operator',
     'let the boot loader put drover.slot=NAME on the kernel command line (cat /proc/cmdline shows it), or name the other boot side with --boot',
+    'later',
   ),
   BOOT_SLOT_KEPT: refused(
     'operator',
     'the message names a slot that the boot loader must be able to come back to: give the other one, or boot that one and confirm it first (drover-robot slots shows both)',
+    'later',
   ),
   BOOT_SLOT_NOT_RUNNING: refused(
     'operator',
@@ -28,10 +30,35 @@ export const BOOT_CODES = {
   BOOT_DEVICE_WRONG: refused(
     'operator',
     'give a block device or a file that is there and has its full size: ls -l PATH, lsblk',
+    'later',
   ),
   BOOT_DEVICE_BUSY: refused(
     'operator',
     'name the slot that does not run, and unmount it: findmnt, lsblk, swapon --show and dmsetup ls show who holds it',
+    'later',
+  ),
+  BOOT_MISSING: refused(
+    'operator',
+    'start the agent with --boot and --slot-device for both slots (docs/system-images.md); it is tried again by itself',
+    'later',
+  ),
+  BOOT_FELL_BACK: refused(
+    'operator',
+    'the boot loader gave the slot up: look at the console or at pstore of that boot, mend the image, and publish a higher version',
+  ),
+  BOOT_REBOOT_FAILED: refused(
+    'operator',
+    'run the command of --reboot-command on the robot: it has to restart the machine; it is tried again by itself',
+    'later',
+  ),
+  BOOT_NOT_CONFIRMED: refused(
+    'operator',
+    'no update is under way and the slot that runs is on trial: confirm it with drover-robot slots confirm, or reboot to go back',
+    'later',
+  ),
+  BOOT_VERSION_UNKNOWN: refused(
+    'operator',
+    'the slot that runs was not written by this agent, or its record is gone: publish a version, and the other slot gets it',
     'later',
   ),
   IMAGE_TOO_LARGE: refused(

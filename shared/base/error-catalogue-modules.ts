@@ -42,9 +42,9 @@ export const MODULE_CODES = {
     'it is brought to what active names by itself, when the robot is ready; find out who changed what the module looks after',
     'later',
   ),
-  MODULE_START_FAILED: refused(
+  START_FAILED: refused(
     'operator',
-    'the application was stopped while a module was brought to what active names, and its start hook fails: mend the hook (its output is in the report); it is tried again by itself',
+    'the application was stopped for an update or a repair that did not go on, and its start hook fails: mend the hook (its output is in the report); it is tried again by itself',
     'later',
   ),
   MODULE_UNKNOWN: refused(

@@ -219,6 +219,20 @@ export const CATALOGUE = {
   ),
   ROLLOUT_STOPPED: refused('operator', 'nothing to do: the rollout is paused or halted', 'later'),
   ROLLOUT_RECALLED: refused('operator', 'publish a fixed version: this one is blocked here'),
+  SET_FAILED: refused(
+    'operator',
+    'look at the component that the message names: all of a set are taken or none; mend that one and publish the set again, or lift its block: drover-robot unblock VERSION',
+    'later',
+  ),
+  SET_INCOMPLETE: refused(
+    'operator',
+    'give the robot the component that the message names, or leave this robot out (--tags, --robots); the set is looked at again by itself',
+    'later',
+  ),
+  SETS_UNKNOWN: refused(
+    'operator',
+    'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, one by one there: --anyway',
+  ),
   RECALL_IMPOSSIBLE: refused(
     'operator',
     'publish a fixed version: this robot has no release to go back to',

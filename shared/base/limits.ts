@@ -47,6 +47,7 @@ export const LIMITS = {
   clockStepToldMs: MINUTE, // a larger step of the clock is recorded in the history of a rollout
   watchedSaveMs: 10 * SECOND, // a broker that is killed loses so much of a soak at most
   rolloutsMax: 32, // active rollouts in one announcement
+  setMembersMax: 16, // rollouts of one set: as many as a robot has components
   minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
   attributedMax: 1_000, // entries with extended attributes in the report of one payload
@@ -241,6 +242,7 @@ export const LIMITS = {
   // a trust.json that ends within this is reported: a rotation takes people
   trustNoticeMs: 60 * DAY,
   announcementNoticeMs: 7 * DAY, // the same for an announcement that no controller renews
+  certificateNoticeMs: 21 * DAY, // and for a certificate: most are renewed a month before their end
   expirySeekMs: 15 * MINUTE, // between two checks for it: robots report after the start
   expiryTellMs: DAY, // between two lines in the log on it
   auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not passes
@@ -255,6 +257,12 @@ export const LIMITS = {
   rolloutRobotsPageMax: 500, // robots of a rollout in one answer: 200 KB
   historyPageMax: 500, // audit entries in one answer
   speakerCharsMax: 64, // name that a person gives of themselves
+  nodeVersionMin: [20, 19] as const, // major and minor of Node.js, as package.json has it
+  doctorFreeBytesMin: 64 * MiB, // less on the disk of a publisher: hardly one bundle fits
+  doctorFreeBytesLow: 2 * GiB, // and less than this is short for a large release with its deltas
+  doctorClockOffMs: 30 * SECOND, // clocks that agree: an answer takes seconds, a date whole ones
+  doctorKnockMsMax: 5 * SECOND, // TCP and TLS to one address: a firewall that drops says nothing
+  robotEventsShown: 8, // newest events of `fleet robot`: with the rest they fit on one screen
   apiAnswerMsMax: 15 * SECOND, // a CLI gives up on one call of the HTTP API after this
   apiAnswerBytesMax: 8 * MiB, // a page of history, or rolloutsMax rollouts with their targets
   watchIntervalMs: 1 * SECOND, // a watcher shows each pass of the controller
@@ -304,9 +312,14 @@ export const LIMITS = {
   moduleOrphanMs: 10 * SECOND, // a verb that a killed agent left behind is gone by then
   moduleTriesMax: 3, // of confirm and version: a board may need a moment before it answers
   machineFileBytesMax: 4 * KiB, // names of the machine: a page of a device tree
+  bootIdCharsMax: 64, // a UUID of the kernel
   bootTriesMax: 9, // boots of a slot on trial: one digit in GRUB's memory
   bootTriesDefault: 3, // as bootAttemptsMaxDefault: a power cut right after the choice uses one up
   bootProgramMsMax: 30 * SECOND, // fw_setenv, rauc or a program of the integrator's own
+  rebootMsMax: 5 * MINUTE, // from the reboot command to the kill: systemd waits 90 s for a service
+  rebootCommandMsMax: 1 * MINUTE, // the command itself, which only asks for a reboot
+  slotRecordBytesMax: 4 * KiB, // version, size and hash of the image in a slot
+  slotReleaseBytes: 64 * KiB, // room for the folder of a release that is an image in a slot
   bootOutputBytesMax: 256 * KiB, // environment of U-Boot, or status of RAUC with all its slots
   bootTemplateBytesMax: 16 * KiB, // entry of systemd-boot: a page of text
   bootEntriesMax: 1e8, // versions of such entries, one more with each trial: eight digits
@@ -326,6 +339,7 @@ export const LIMITS = {
   stuckRetryMsMax: 6 * 60 * MINUTE, // and this often, until a person comes
   retryDelayMsMin: 5 * SECOND, // first wait after a failed attempt
   retryDelayMsMax: 30 * MINUTE, // longest wait between attempts
+  setRollbackWaitMs: 60_000, // a member of a set that goes back lets later ones go first, so long
   rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
   verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked
   persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it

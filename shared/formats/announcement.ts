@@ -20,6 +20,7 @@ import {
   seqSchema,
   sha256Schema,
   sizeSchema,
+  versionSchema,
 } from './schema.ts';
 import type { TrustRoot } from './trust.ts';
 
@@ -57,6 +58,26 @@ const waveSchema = z.object({
   percent: z.number().min(0).max(100),
   soak_s: sizeSchema.default(0),
 });
+
+const setMemberSchema = z.object({
+  rollout: rolloutIdSchema,
+  component: idSchema,
+  version: versionSchema,
+  payload_sha256: sha256Schema,
+});
+
+/**
+ * [P-5.12] A robot takes all of these bundles or none of them. Each rollout of the set carries the
+ * whole of it, in the order in which a robot switches: a component then knows the others without
+ * the announcement. Robots of 0.1 read past it.
+ */
+export const rolloutSetSchema = z.object({
+  id: rolloutIdSchema,
+  members: z.array(setMemberSchema).min(2).max(LIMITS.setMembersMax),
+});
+
+/** Capability of a robot that takes sets. One without it takes the bundles one by one. */
+export const SETS_CAPABILITY = 'sets';
 
 /** [P-5.2] */
 const rolloutSchema = z.object({
@@ -96,6 +117,7 @@ const rolloutSchema = z.object({
     .max(LIMITS.healthTimeoutMsMax / 1000)
     .optional(),
   min_canaries: z.number().int().min(1).max(LIMITS.minCanariesMax).default(1),
+  set: rolloutSetSchema.optional(),
 });
 
 /** [P-5.1] */
@@ -117,6 +139,8 @@ export type Announcement = z.output<typeof announcementSchema>;
 export type AnnouncementFields = z.input<typeof announcementSchema>;
 export type Rollout = Announcement['rollouts'][number];
 export type RolloutFields = AnnouncementFields['rollouts'][number];
+export type RolloutSet = z.output<typeof rolloutSetSchema>;
+export type SetMember = RolloutSet['members'][number];
 export type Artifact = Rollout['artifacts'][number];
 /** A file that a broker keeps in chunks: an artifact or an attachment. */
 export type StoredFile = Omit<Artifact, 'kind'>;

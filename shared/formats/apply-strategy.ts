@@ -9,6 +9,8 @@ import { LIMITS } from '../base/limits.ts';
 
 /** `active` is led to the release: nothing else has to be done. */
 export const ATOMIC_SWAP = 'atomic_swap';
+/** The payload is an image for the other of two system slots; a reboot brings it into effect. */
+export const SLOT_IMAGE = 'slot_image';
 
 const MODULE_PREFIX = 'module/';
 /** Short and lower case: the name is that of a file on the robot, and never a path. */
@@ -34,8 +36,8 @@ export const moduleStrategy = (name: string): string => `${MODULE_PREFIX}${name}
 export const strategySchema = z
   .string()
   .refine(
-    (text) => text === ATOMIC_SWAP || moduleOf(text) !== null,
-    'want "atomic_swap" or "module/NAME" (a-z 0-9 -, a letter first)',
+    (text) => text === ATOMIC_SWAP || text === SLOT_IMAGE || moduleOf(text) !== null,
+    'want "atomic_swap", "slot_image" or "module/NAME" (a-z 0-9 -, a letter first)',
   );
 
 export const machineNameSchema = z
@@ -44,6 +46,9 @@ export const machineNameSchema = z
 
 /** Capability of a robot that checks `compatible`. A robot without it accepts any bundle. */
 export const COMPATIBLE_CAPABILITY = 'compatible';
+
+/** Capability of a robot that takes `slot_image`. A robot without it refuses such a bundle. */
+export const SLOT_CAPABILITY = 'slot_image';
 
 /**
  * Decides whether a bundle fits a machine. [P-3.10]

@@ -71,6 +71,18 @@ export function assertUnpackedWithin(bytes: number, packedBytes: number, what: s
   throw tooLarge(what, `too many bytes (got ${bytes} from ${packedBytes}, want <= ${bytesMax})`);
 }
 
+/**
+ * The packed size that bounds the unpacked size of a payload. The manifest of an image has its
+ * exact size, which bounds it better: an image may be mostly zeroes, and then it packs to nothing.
+ */
+export const boundingBytes = (packedBytes: number, imageBytes: number | undefined): number =>
+  imageBytes === undefined
+    ? packedBytes
+    : Math.max(
+        packedBytes,
+        Math.ceil((imageBytes + LIMITS.imageTarBytesMax) / LIMITS.archiveExpansionMax),
+      );
+
 /** @throws DroverError ARCHIVE_TOO_LARGE */
 export function assertEntriesWithin(entries: number, name: string): void {
   if (entries <= LIMITS.archiveEntriesMax) return;

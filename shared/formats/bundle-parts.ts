@@ -16,6 +16,8 @@ import { isVersion } from '../base/version.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const PAYLOAD_FILE = 'payload.tar.gz';
+/** Name of the only member of a payload that is a system image. */
+export const IMAGE_MEMBER = 'image';
 export const SIGNATURE_FILE = 'signature.sig';
 /** Further 64-byte signatures one after the other, for release thresholds above 1. */
 export const COSIGNATURES_FILE = 'cosignatures.sig';

@@ -7,7 +7,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
 import { gateBoundsSchema } from './gates.ts';
-import { machineNameSchema, strategySchema } from './apply-strategy.ts';
+import { machineNameSchema, SLOT_IMAGE, strategySchema } from './apply-strategy.ts';
 import { attachmentSchema } from './attachments.ts';
 import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';
 import type { ComponentName } from '../base/ids.ts';
@@ -67,6 +67,11 @@ const fieldsSchema = z.object({
 });
 
 const manifestSchema = fieldsSchema
+  // [P-3.11] A robot writes exactly `image.size` bytes into a slot, so it has to know them.
+  .refine(({ apply_strategy, image }) => apply_strategy !== SLOT_IMAGE || image !== undefined, {
+    path: ['image'],
+    error: 'want the size and the sha256 of the image, as slot_image needs',
+  })
   .refine(({ deltas, add_deltas: adds }) => deltas.length + adds.length <= LIMITS.deltasMax, {
     path: ['add_deltas'],
     error: `want at most ${LIMITS.deltasMax} with deltas`,

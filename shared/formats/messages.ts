@@ -36,6 +36,20 @@ export const PHASES = [
 
 export type Phase = (typeof PHASES)[number];
 
+/**
+ * Phases that only the robot itself knows: it boots the other system slot, or boots back. A broker
+ * of 0.1 refuses a report with a phase that it does not know, so a report names the phase before.
+ */
+export const ROBOT_PHASES = [...PHASES, 'rebooting', 'reverting'] as const;
+
+export type RobotPhase = (typeof ROBOT_PHASES)[number];
+
+/** The phase that a report names. [P-8.3] */
+export function toldPhase(phase: RobotPhase): Phase {
+  if (phase === 'rebooting') return 'swapping';
+  return phase === 'reverting' ? 'rolling_back' : phase;
+}
+
 const textSchema = z.string().max(1_000);
 const phaseSchema = z.enum(PHASES);
 /**

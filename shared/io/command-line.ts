@@ -4,8 +4,9 @@
  */
 
 import yargs, { type Argv } from 'yargs';
-import { DroverError } from '../base/errors.ts';
+import { DroverError, nullIfFailed } from '../base/errors.ts';
 import { runProgram } from './cli.ts';
+import { completionCommand, isCompletion, suggestionsOf, suggestMain } from './completion.ts';
 
 /** Adds one command, with its options and its handler. */
 export type Command = (argv: Argv) => Argv;
@@ -55,16 +56,43 @@ export function parserOf(
     .fail((message, error) => {
       throw asUsage(message, error);
     });
-  if (line.main) line.main(parser);
-  else parser.demandCommand(1, 'name a command');
-  for (const command of Object.values(line.commands)) command(parser);
+  addMain(parser, line, words);
+  for (const command of Object.values(commandsOf(line))) command(parser);
   return parser;
 }
+
+function addMain(parser: Argv, line: CommandLine, words: readonly string[]): void {
+  if (!line.main) return void parser.demandCommand(1, 'name a command');
+  if (!isCompletion(words)) return void line.main(parser);
+  // Options at the top would be suggested for every command as well.
+  const isNamed = words.some((word) => Object.hasOwn(commandsOf(line), word));
+  if (!isNamed) suggestMain(parser, line.main);
+}
+
+/** Those of the program, and those that every program has. */
+export const commandsOf = ({
+  program,
+  commands,
+}: Pick<CommandLine, 'program' | 'commands'>): CommandLine['commands'] => ({
+  ...commands,
+  completion: completionCommand(program),
+});
+
+/** None where half a line would be refused. */
+export const suggestions = async (
+  line: CommandLine,
+  words: readonly string[],
+): Promise<readonly string[]> =>
+  (await nullIfFailed(suggestionsOf(parserOf(line, words), words))) ?? [];
 
 /** Runs the command of this process and sets its exit code; the process ends when its work has. */
 export async function runCommandLine(line: CommandLine): Promise<void> {
   await runProgram(line.program, async () => {
     const words = process.argv.slice(2);
+    if (isCompletion(words)) {
+      for (const one of await suggestions(line, words)) process.stdout.write(`${one}\n`);
+      return;
+    }
     assertKnownCommand(words, line);
     try {
       await parserOf(line, words).parseAsync();
@@ -105,7 +133,7 @@ function wantedBeside(text: string): string {
 function assertKnownCommand(words: readonly string[], line: CommandLine): void {
   const [first, second] = words.filter((word) => word !== '--json' && word !== '--debug');
   if (first === undefined || first.startsWith('-')) return;
-  const known = Object.keys(line.commands);
+  const known = Object.keys(commandsOf(line));
   if (!known.includes(first)) throw unknownCommand(first, known, line.main ? ', or none' : '');
   const group = line.groups && Object.hasOwn(line.groups, first) ? line.groups[first] : undefined;
   if (!group || second === undefined || second.startsWith('-') || group.includes(second)) return;

@@ -63,10 +63,16 @@ function readKeyFile(path: string, warn: (line: string) => void): Uint8Array {
   return bytes;
 }
 
+/** Permission bits of a file that others than its owner may use; null when they may not. */
+export function openModeOf(path: string): number | null {
+  const mode = statSync(path).mode & 0o777;
+  return (mode & OTHERS_MAY_READ) === 0 ? null : mode;
+}
+
 /** Says how to shut a key file that others may read. */
 export function warnIfOpen(path: string, warn: (line: string) => void): void {
-  const mode = statSync(path).mode & 0o777;
-  if ((mode & OTHERS_MAY_READ) === 0) return;
+  const mode = openModeOf(path);
+  if (mode === null) return;
   warn(`key ${path} is open to others (mode ${mode.toString(8)}): chmod 600 ${shellWord(path)}`);
 }
 

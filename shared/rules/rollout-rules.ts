@@ -10,7 +10,13 @@ import type { EpochMs, RobotId } from '../base/ids.ts';
 import { utf8 } from '../crypto/bytes.ts';
 import { sha256 } from '../crypto/hash.ts';
 import type { Rollout, RolloutFields } from '../formats/announcement.ts';
-import { COMPATIBLE_CAPABILITY, fitsMachine, moduleOf } from '../formats/apply-strategy.ts';
+import {
+  COMPATIBLE_CAPABILITY,
+  fitsMachine,
+  moduleOf,
+  SLOT_CAPABILITY,
+  SLOT_IMAGE,
+} from '../formats/apply-strategy.ts';
 import type { Manifest } from '../formats/manifest.ts';
 import type { RobotState } from '../formats/messages.ts';
 import type { Progress } from '../formats/progress.ts';
@@ -77,6 +83,8 @@ export const hasTurn = (
 export interface Machine {
   readonly compatible?: readonly string[] | undefined;
   readonly modules?: readonly string[] | undefined;
+  /** It takes images for system slots; undefined when that is checked later. */
+  readonly hasSlots?: boolean | undefined;
   /** Strategy that applied the release that runs; null or undefined when it is not known. */
   readonly strategy?: string | null | undefined;
 }
@@ -85,6 +93,7 @@ export interface Machine {
 export const machineOf = (state: Pick<RobotState, 'caps' | 'compatible' | 'modules'>): Machine => ({
   compatible: state.caps.includes(COMPATIBLE_CAPABILITY) ? (state.compatible ?? []) : undefined,
   modules: state.modules ?? [],
+  hasSlots: state.caps.includes(SLOT_CAPABILITY),
 });
 
 /** A release that a module applied stays with it: another strategy would not stop the release. */
@@ -95,6 +104,7 @@ export type Unfit =
   | 'ARCH_WRONG'
   | 'COMPATIBLE_WRONG'
   | 'MODULE_MISSING'
+  | 'BOOT_MISSING'
   | 'STRATEGY_CHANGED'
   | 'RUNS_IT'
   | 'VERSION_REUSED'
@@ -120,6 +130,7 @@ export function unfitFor(
   if (!fitsMachine(bundle.compatible ?? [], robot.compatible)) return 'COMPATIBLE_WRONG';
   const module = moduleOf(bundle.apply_strategy ?? '');
   if (module !== null && robot.modules?.includes(module) === false) return 'MODULE_MISSING';
+  if (bundle.apply_strategy === SLOT_IMAGE && robot.hasSlots === false) return 'BOOT_MISSING';
   const { running } = robot;
   if (running !== null && changesStrategy(bundle.apply_strategy, robot.strategy)) {
     return 'STRATEGY_CHANGED';

@@ -1,6 +1,7 @@
 /**
- * Computes how long trust.json still holds, and the message about it: the same text for brokers,
- * robots and people. The clock may be wrong, so nothing is refused here. Sans-I/O.
+ * Computes how long trust.json and an announcement still hold, and the message about trust.json:
+ * the same text for brokers, robots and people. The clock may be wrong, so nothing is refused here.
+ * Sans-I/O.
  */
 
 import { DAY_MS, timeLeft } from '../base/durations.ts';
@@ -42,4 +43,12 @@ export function trustProblem(trust: Life, now: EpochMs): DroverError | null {
   }
   const left = timeLeft(trust.expires - now);
   return new DroverError('TRUST_EXPIRING', `${what}: expires in ${left}, at ${at}`);
+}
+
+/** True in the last quarter of its lifetime, of a long one in the last `announcementNoticeMs`. */
+export function isAnnouncementEnding(
+  { issued_at: issued, expires_at: expires }: { issued_at: EpochMs; expires_at: EpochMs },
+  now: EpochMs,
+): boolean {
+  return expires - now <= Math.min((expires - issued) / 4, LIMITS.announcementNoticeMs);
 }

@@ -55,6 +55,8 @@ const CHANGING: readonly (readonly [RegExp, string])[] = [
   [/(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])/g, '«token»'],
   [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, '«instant»'],
   [/\b\d{10}\b/g, '«seconds»'],
+  [/\b\d+\.\d [KMGT]iB are free\b/g, '«size» are free'],
+  [/\bon Node\.js \d+\.\d+\.\d+/g, 'on Node.js «version»'],
   [/\bin \d+ s\b/g, 'in «n» s'],
   [/"pid":\d+/g, '"pid":«n»'],
   [/\bprocess \d+\b/g, 'process «n»'],

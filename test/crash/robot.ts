@@ -145,7 +145,7 @@ export class Release {
   }
 }
 
-class MemoryLink implements PullLink {
+export class MemoryLink implements PullLink {
   readonly isUp = true;
   readonly #chunks: ReadonlyMap<Sha256Hex, Uint8Array>;
   #listener: PullListener | null = null;

@@ -31,6 +31,14 @@ describe('the commands of a page run as printed:', () => {
     assert.match(stdout, /robot r1: link to mqtt:\/\/127\.0\.0\.1:1883 is up/);
   });
 
+  test('system-images', async (t) => {
+    const before = 'truncate -s 32M root.img\n';
+    const done = await runPrinted(t, 'docs/system-images.md', { from, before });
+    if (!done) return;
+    assert.match(done.child.stdout, /applied by slot_image\nfor machines: board-3/);
+    assert.match(done.child.stdout, /ok: an image of 32\.0 MiB for a system slot/);
+  });
+
   test('tls', async (t) => {
     const healthy = 'curl -sf --cacert certs/ca.crt https://broker.plant.local:8443/healthz';
     const done = await runPrinted(t, 'docs/tls.md', {

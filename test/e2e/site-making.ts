@@ -80,7 +80,7 @@ export async function makeBundle(job: {
   });
   const { name, arch, 'min-current': minCurrent, rollback = minCurrent } = values;
   await buildBundle({
-    appFolder: job.app,
+    source: job.app,
     out: job.out,
     labels: { name, version: job.version, arch, minCurrent, rollback },
     deltasFrom: values['delta-from'],

@@ -14,6 +14,8 @@ const MACHINE = 'starts a machine on this terminal; test/boot makes that disk an
 const TWO_PEOPLE =
   'wants a fleet with thresholds of two; test/e2e/two-people.test.ts types these commands on one';
 
+const SETS = 'wants a robot of three components; test/e2e/sets.slow.test.ts has one of two';
+
 const LEASE = 'test/e2e/interlock.test.ts holds a robot ready';
 const MODULES =
   'is about a module that the reader writes; test/robot-client/update/module-page.test.ts runs the one that is printed';
@@ -22,9 +24,10 @@ const MODULES =
 export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'README.md': [BUILDS, null, null],
   'CONTRIBUTING.md': [BUILDS, BUILDS],
-  'docs/guide.md': [null, null, null, null, null, null, TWO_PEOPLE, null, null, null],
+  'docs/guide.md': [null, null, null, SETS, null, null, null, TWO_PEOPLE, null, null, null],
   'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
+  'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
   'docs/enrolment.md': [null, null, null, null, null, null, null, null],
   'docs/sites.md': [null, null],

@@ -13,7 +13,7 @@ import {
   parseMachineState,
   type MachineState,
 } from '../../robot-client/update/state.ts';
-import type { Phase } from '../../shared/formats/messages.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { treeHash, type AppVersion } from './versions.ts';
 
 /** Null when nothing was installed before. */
@@ -30,7 +30,7 @@ export interface BootCheck {
   readonly violations: readonly string[];
 }
 
-const BEFORE_SWAP: readonly Phase[] = [
+const BEFORE_SWAP: readonly RobotPhase[] = [
   'checking',
   'downloading',
   'verifying',
@@ -45,7 +45,11 @@ export async function readStateFile(root: string): Promise<MachineState> {
 
 // Two looks at the text of the state file alone: they are asked every few milliseconds.
 
-export async function isInPhase(root: string, phase: Phase, version: string): Promise<boolean> {
+export async function isInPhase(
+  root: string,
+  phase: RobotPhase,
+  version: string,
+): Promise<boolean> {
   const text = await readStateText(root);
   return text.includes(`"phase":"${phase}"`) && text.includes(`"version":"${version}","manifest"`);
 }

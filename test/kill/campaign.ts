@@ -9,7 +9,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Phase } from '../../shared/formats/messages.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import type { Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -40,7 +40,7 @@ export interface CampaignResult {
   updates: number;
   /** Runs of `drover-robot recover` after a kill. */
   recoveries: number;
-  readonly killsByPhase: Map<Phase, number>;
+  readonly killsByPhase: Map<RobotPhase, number>;
   /** What would have booted right after a kill. */
   readonly boots: { old: number; new: number };
   /** How updates ended at last. */

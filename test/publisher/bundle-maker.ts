@@ -31,7 +31,7 @@ export async function makeBundleFolder(
   await writeFile(join(app, 'data'), noise(bytes));
   const labels = { name: 'app', version, arch: 'any', minCurrent: '0.0.0', rollback: '0.0.0' };
   const output = makeOutput(true);
-  await buildBundle({ appFolder: app, out, labels, dryRun: false, output });
+  await buildBundle({ source: app, out, labels, dryRun: false, output });
   const { release } = makeFleet().seeds;
   await signBundleFolder({
     folder: out,

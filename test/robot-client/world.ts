@@ -12,7 +12,7 @@ import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
 import { parseTrust, type TrustRoot } from '../../shared/formats/trust.ts';
-import type { RobotFacts } from '../../robot-client/update/decide.ts';
+import type { RobotFacts } from '../../robot-client/update/verdict.ts';
 import { announcementNow, bundleSignatureNow } from '../helpers/sign-now.ts';
 
 export const NOW = Date.parse('2026-06-01T00:00:00Z');

@@ -19,6 +19,7 @@ const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/engines.md': ['tested', '| topics | read | write |'],
   'docs/robot-integration.md': ['local API'],
   'docs/modules.md': ['## Verbs', '--modules'],
+  'docs/system-images.md': ['--boot', '--slot-device'],
 };
 
 const read = (page: string): string => readFileSync(repositoryFile(page), 'utf8');

@@ -35,7 +35,7 @@ const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   uqr: /^broker\/commands\//,
   ws: /^broker\/mqtt\//,
   yargs:
-    /^(?:(?:broker|publisher|robot-client)\/commands\/|shared\/io\/(?:command-line|cli-options)\.ts$)/,
+    /^(?:(?:broker|publisher|robot-client)\/commands\/|shared\/io\/(?:command-line|cli-options|completion)\.ts$)/,
   zod: /^(?:shared|broker|publisher|robot-client)\//,
 };
 

@@ -57,7 +57,7 @@ function build(
   plainModes = false,
 ): Promise<BuiltBundle> {
   const output = makeOutput(true);
-  return buildBundle({ appFolder, out, labels, plainModes, dryRun: false, output });
+  return buildBundle({ source: appFolder, out, labels, plainModes, dryRun: false, output });
 }
 
 async function assertBuildRefused(folder: string, code: string, words: RegExp): Promise<void> {

@@ -88,7 +88,9 @@ describe('a forecast', () => {
       ARCH_WRONG: ['arm'],
       COMPATIBLE_WRONG: [],
       MODULE_MISSING: [],
+      BOOT_MISSING: [],
       STRATEGY_CHANGED: [],
+      SET_INCOMPLETE: [],
     });
     assert.equal(found.notTargeted, 1);
     assert.equal(isUseless(found), false);

@@ -121,7 +121,37 @@ describe('the answers of an application', () => {
       await word.say({ ...LEASE, holder: `h${at}` }, true);
     }
     await word.say({ ...LEASE, holder: 'h0' }, true);
-    await assert.rejects(word.say(LEASE, true), { code: 'LOCAL_API_INVALID' });
+    await word.say(LEASE, true); // without a name: it has a place of its own
+    await assert.rejects(word.say({ ...LEASE, holder: 'more' }, true), {
+      code: 'LOCAL_API_INVALID',
+    });
+  });
+
+  it('of no always count, also when every place is taken', async (t) => {
+    const { open } = await wordAt(t);
+    const word = open();
+    for (let at = 0; at < LIMITS.readyHoldersMax; at += 1) {
+      await word.say({ ...LEASE, holder: `h${at}` }, true);
+    }
+    assert.equal(word.said?.ready, true);
+    for (const holder of ['safety', 'other']) {
+      await word.say({ ready: false, reason: 'a person is near', holder }, true);
+      assert.match(word.said?.reason ?? '', /^one of too many callers: a person is near$/);
+    }
+    await word.say({ ready: true, reason: '', holder: 'safety' }, true);
+    assert.equal(word.said?.ready, true);
+    await word.say({ ready: false, reason: '' }, true);
+    assert.equal(word.said?.ready, false);
+  });
+
+  it('of yes make room for others, since they are relied on no more', async (t) => {
+    const { open } = await wordAt(t);
+    const word = open();
+    for (let at = 0; at < 3 * LIMITS.readyHoldersMax; at += 1) {
+      await word.say({ ready: true, reason: '', holder: `p${at}` }, true);
+    }
+    assert.ok(word.answers.size <= LIMITS.readyHoldersMax);
+    assert.equal(word.said?.ready, true);
   });
 
   it('of a lease go on while its socket is closed, and lapse there', async (t) => {

@@ -1,9 +1,16 @@
 /** A real component whose application holds the robot ready by a lease, and loses it. */
 
 import assert from 'node:assert/strict';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { layoutOf } from '../../../robot-client/install/layout.ts';
+import { recoverComponent } from '../../../robot-client/recover/recover.ts';
+import type { EffectContext } from '../../../robot-client/update/effect-context.ts';
+import { hookOf } from '../../../robot-client/update/hook-calls.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../../../robot-client/local/interlock.ts';
 import { explainComponent } from '../../../robot-client/local/explain.ts';
 import { reportComponent } from '../../../robot-client/fleet/report.ts';
@@ -211,6 +218,45 @@ describe('an agent that was killed', () => {
     assert.match(await calls(bench), new RegExp(`start ${OLD}$`));
     await bench.component.ready(LONG);
     await bench.runs(NEW);
+  });
+
+  it('in the stop hook has the old version started again after `recover` by hand', async (t) => {
+    const bench = await open(t);
+    await bench.component.ready(LONG);
+    await pauseStop(bench);
+    await announce(bench);
+    await waitUntil('the stop hook', async () => (await calls(bench)).includes('stop'));
+    await bench.component.close();
+    const found = await recoverComponent({
+      ...{ component: 'app', root: bench.root, disk: realDisk, hooksFolder: bench.hooks },
+      ...{ bootsMax: 3, adoptVersion: '0.0.0', isBoot: false },
+    });
+    assert.deepEqual([found.phase, found.version], ['waiting', OLD]);
+    assert.equal(await calls(bench), `stop ${OLD}`, 'nothing was started yet');
+    await rm(join(bench.root, 'wait'));
+    await bench.cutPower();
+    await waitUntil('the start', async () => (await calls(bench)).endsWith(`start ${OLD}`));
+  });
+
+  it('leaves no stop hook that ends what was started again', async (t) => {
+    const root = await tempFolder(t);
+    await mkdir(join(root, 'state'));
+    const hooksFolder = join(root, 'hooks');
+    await mkdir(hooksFolder);
+    await writeFile(join(hooksFolder, 'start'), '#!/bin/sh\necho start >>"$DROVER_ROOT/calls"\n');
+    await chmod(join(hooksFolder, 'start'), 0o755);
+    const env = { ...process.env, DROVER_ROOT: root, DROVER_TARGET_VERSION: NEW };
+    const left = spawn('sleep', ['60'], { detached: true, stdio: 'ignore', env });
+    t.after(() => left.kill('SIGKILL'));
+    await once(left, 'spawn');
+    await writeFile(join(root, 'state/stop'), `${left.pid}\n`);
+    const ended = once(left, 'exit');
+    const on = { component: 'app', layout: layoutOf(root), hooksFolder };
+    const job = { version: NEW, previousVersion: OLD };
+    const { signal } = new AbortController();
+    const started = await hookOf(job, { ...on, signal } as unknown as EffectContext, 'start', OLD);
+    assert.equal(started.kind, 'ok');
+    assert.deepEqual(await ended, [null, 'SIGKILL']);
   });
 
   it('while it waited does not take an old lease for a new one', async (t) => {

@@ -17,7 +17,7 @@ import { decideOffer } from '../../../robot-client/update/decide.ts';
 import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
-import { PHASES, type Phase } from '../../../shared/formats/messages.ts';
+import { ROBOT_PHASES, type RobotPhase } from '../../../shared/formats/messages.ts';
 import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
 
 const world = makeWorld();
@@ -35,9 +35,9 @@ const JOB = jobOf('1.1.0');
 const problem = (code: ErrorCode): Problem => ({ code, message: 'because', hint: 'do' });
 
 /** Plays events from a fresh state and returns the phases passed. */
-function play(...events: MachineEvent[]): { phases: Phase[]; state: MachineState } {
+function play(...events: MachineEvent[]): { phases: RobotPhase[]; state: MachineState } {
   let state = freshState();
-  const phases: Phase[] = [];
+  const phases: RobotPhase[] = [];
   for (const event of events) {
     state = step(state, event, NOW).state;
     phases.push(state.phase);
@@ -55,27 +55,29 @@ const TO_PROBATION: MachineEvent[] = [
   { kind: 'swapped' },
 ];
 
-const AFTER_SWAP: readonly string[] = ['swapping', 'probation', 'rolling_back', 'idle', 'stuck'];
-
 /** An event of every kind, with what it carries. */
 function sampleEvent(kind: string, code: ErrorCode = 'DISK_FULL'): MachineEvent {
   if (kind === 'offered') return { kind, job: JOB };
   if (kind === 'superseded') return { kind, job: jobOf('1.2.0') };
   if (kind === 'ready') return { kind, previousVersion: '1.0.0' };
+  if (kind === 'reboot_due') return { kind, slots: { from: 'A', to: 'B' } };
+  if (kind === 'fell_back') return { kind, to: '1.0.0', problem: problem('BOOT_FELL_BACK') };
+  if (kind === 'told') return { kind, bootId: 'boot-1' };
   if (kind === 'power_returned') return { kind, by: 'agent' };
   return { kind, problem: problem(code) } as MachineEvent;
 }
 
 describe('the table', () => {
   it('says what happens in every phase when the power returns', () => {
-    for (const phase of PHASES) assert.ok(TABLE[phase].power_returned, phase);
+    for (const phase of ROBOT_PHASES) assert.ok(TABLE[phase].power_returned, phase);
   });
 
   it('never leaves a phase after the swap but forward, back, or to a person', () => {
-    for (const phase of ['swapping', 'probation', 'rolling_back'] as const) {
+    const after = ['swapping', 'rebooting', 'probation', 'rolling_back', 'reverting'] as const;
+    for (const phase of after) {
       for (const [event, next] of Object.entries(TABLE[phase])) {
         // A lease that is lost before the switch: nothing was swapped.
-        const known = event === 'lease_lost' ? ['waiting'] : AFTER_SWAP;
+        const known = event === 'lease_lost' ? ['waiting'] : [...after, 'idle', 'stuck'];
         assert.ok(known.includes(next), `${phase} ${event}`);
       }
       assert.ok(!accepts(phase, 'superseded') && !accepts(phase, 'withdrawn'), phase);
@@ -83,7 +85,7 @@ describe('the table', () => {
   });
 
   it('can be left from every phase: nothing but stuck waits for a person', () => {
-    for (const phase of PHASES) {
+    for (const phase of ROBOT_PHASES) {
       const ways = Object.values(TABLE[phase]).filter((next) => next !== phase);
       assert.ok(ways.length > 0, phase);
     }
@@ -252,7 +254,7 @@ describe('a boot during probation', () => {
 });
 
 describe('any sequence of events', () => {
-  const kinds = [...new Set(PHASES.flatMap((phase) => Object.keys(TABLE[phase])))];
+  const kinds = [...new Set(ROBOT_PHASES.flatMap((phase) => Object.keys(TABLE[phase])))];
   const anyRun = fc.array(
     fc.record({
       pick: fc.nat(),
@@ -279,7 +281,8 @@ describe('any sequence of events', () => {
           const before = state.phase;
           state = step(state, sampleEvent(kind, code), NOW).state;
           assert.equal(state.job === null, state.phase === 'idle', `${before} ${kind}`);
-          if (state.phase === 'probation') assert.ok(['swapping', 'probation'].includes(before));
+          const isSwitched = ['swapping', 'rebooting', 'probation'].includes(before);
+          if (state.phase === 'probation') assert.ok(isSwitched);
           if (state.phase === 'swapping') assert.ok(['waiting', 'swapping'].includes(before));
           assert.ok(state.blocked.length <= LIMITS.blockedBundlesMax);
         }
@@ -288,7 +291,7 @@ describe('any sequence of events', () => {
   });
 
   it('refuses an event that its phase does not know, by name, and changes nothing', () => {
-    for (const phase of PHASES) {
+    for (const phase of ROBOT_PHASES) {
       for (const kind of kinds.filter((one) => !Object.hasOwn(TABLE[phase], one))) {
         const state: MachineState = { ...freshState(), phase, job: phase === 'idle' ? null : JOB };
         const copy = structuredClone(state);

@@ -125,7 +125,7 @@ describe('a repair at rest', () => {
     await robot.change();
     await robot.bench.hook('start', 'exit 1');
     await robot.bench.cutPower();
-    await robot.told('MODULE_START_FAILED');
+    await robot.told('START_FAILED');
     await robot.bench.hook('start', 'echo start >>"$DROVER_ROOT/hook-calls"');
     await robot.bench.cutPower();
     await waitUntil('the start', async () => (await robot.hookCalls()).at(-1) === 'start');

@@ -85,6 +85,14 @@ test('a module applies it, and machines are named, when the manifest says so [P-
   assert.equal(fitsMachine([], []), true);
 });
 
+test('a system image needs the size and the hash of its image [P-3.11]', () => {
+  const strategy = { apply_strategy: 'slot_image' };
+  const image = { size: 4096, sha256: 'ab'.repeat(32) };
+  refusedField(strategy, 'image');
+  refusedField({ ...strategy, image: { ...image, size: 0 } }, 'image\\.size');
+  assert.deepEqual(parse({ ...REQUIRED, ...strategy, image }).image, image);
+});
+
 test('fields that nobody knows are ignored, and stay in the bytes', () => {
   assert.deepEqual(parse({ ...REQUIRED, owner: { team: 'nav' }, notes: 'x' }), parse(REQUIRED));
 });

@@ -54,7 +54,7 @@ describe('a rollout needs a controller', () => {
       assert.equal(turn !== null, wanted);
       const fields = { ...rules } as Parameters<typeof leaderLines>[1];
       assert.equal(leaderLines({ kind: 'none' }, fields).length, wanted ? 1 : 0);
-      assert.deepEqual(leaderLines({ kind: 'leads' }, fields), []);
+      assert.deepEqual(leaderLines({ kind: 'leads', controller: 'c1' }, fields), []);
     });
   }
 });

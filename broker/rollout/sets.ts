@@ -1,0 +1,48 @@
+/**
+ * Keeps the rollouts of a set together: robots take all bundles of a set or none, so a rollout that
+ * is stopped, by its gate or by a person, stops the others of its set. Sans-I/O.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import type { OperatorCommand } from './operator-commands.ts';
+import type { RolloutPlan, RolloutRun } from './record.ts';
+
+export interface SetOrder {
+  readonly id: string;
+  readonly said: OperatorCommand;
+}
+
+type Plans = ReadonlyMap<string, Pick<RolloutPlan, 'rollout'>>;
+type Run = Pick<RolloutRun, 'status' | 'recall'>;
+
+/** The other rollouts of the set that a rollout is in. */
+export function othersOfSet(id: string, plans: Plans): string[] {
+  const members = plans.get(id)?.rollout.set?.members ?? [];
+  return members.map(({ rollout }) => rollout as string).filter((one) => one !== id);
+}
+
+/** The orders by which rollouts follow another one of their set that was stopped or recalled. */
+export function ordersOfSets(
+  plans: Plans,
+  tracked: ReadonlyMap<string, { readonly run: Run }>,
+): SetOrder[] {
+  const runOf = (id: string): Run | undefined => tracked.get(id)?.run;
+  return [...plans].flatMap(([id, { rollout }]): SetOrder[] => {
+    const own = runOf(id);
+    if (!own || !rollout.set || own.recall) return [];
+    const others = othersOfSet(id, plans);
+    const recalled = others.find((one) => runOf(one)?.recall === true);
+    const halted = others.find((one) => runOf(one)?.status === 'halted');
+    const because = recalled ?? (own.status === 'halted' ? undefined : halted);
+    if (because === undefined) return [];
+    const command = recalled === undefined ? 'abort' : 'rollback';
+    const what = recalled === undefined ? 'was halted' : 'goes back';
+    const reason = `rollout ${because} of set ${rollout.set.id} ${what}`;
+    return [{ id, said: { command, who: 'controller', reason } }];
+  });
+}
+
+/** A rollout of a set may be past the command that another one obeyed. */
+export function unlessRefused(error: unknown): void {
+  if (!(error instanceof DroverError)) throw error;
+}

@@ -1,0 +1,89 @@
+/** `drover doctor`: collects the facts of ../doctor and prints the findings. */
+
+import type { Argv } from 'yargs';
+import { assertBrokerUrl, splitBrokerUrls } from '../../shared/base/broker-urls.ts';
+import { LIST, TEXT } from '../../shared/io/cli-options.ts';
+import { makeOutput, PRODUCT_VERSION } from '../../shared/io/cli.ts';
+import { readTrustFile } from '../../shared/io/trust-file.ts';
+import { examine, findingLines, hasFailed } from '../doctor/examine.ts';
+import { factOf, unknown, type DoctorFacts } from '../doctor/facts.ts';
+import { knock } from '../doctor/knock.ts';
+import { readApi } from '../doctor/read-api.ts';
+import { noBroker, readBroker } from '../doctor/read-broker.ts';
+import { readBundle, readDisk, readKey } from '../doctor/read-here.ts';
+import { brokerOptions, commandLog, withOptionalBroker } from './options.ts';
+import { openApi, withApi } from './rollout-options.ts';
+
+const withOptions = (argv: Argv) =>
+  withApi(withOptionalBroker(argv))
+    .positional('bundle', { type: 'string', describe: 'what robots would say to it' })
+    .option('api', { ...TEXT, describe: 'HTTP API of a broker, or DROVER_API' })
+    .option('trust', { ...TEXT, describe: 'trust.json of the fleet' })
+    .option('key', { ...LIST, describe: 'private key file to check; may be given again' })
+    .example('$0 doctor --trust trust.json --key keys/rollout.key', 'this machine alone')
+    .example(
+      '$0 doctor --broker mqtt://host --api http://host:8080 --trust trust.json bundles/1.4.2',
+      'exit 3 when something has to be fixed first',
+    );
+
+type DoctorArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
+
+export function doctorCommand(yargs: Argv): Argv {
+  return yargs.command(
+    'doctor [bundle]',
+    'check keys, trust, broker, clock and robots before a release; it changes nothing',
+    withOptions,
+    runDoctor,
+  );
+}
+
+async function runDoctor(argv: DoctorArgs): Promise<void> {
+  const findings = examine(await collect(argv));
+  const failed = hasFailed(findings);
+  makeOutput(argv.json).result({ ok: !failed, findings }, findingLines(findings));
+  if (failed) process.exitCode = 3;
+}
+
+async function collect(argv: DoctorArgs): Promise<DoctorFacts> {
+  const { trust: trustPath } = argv;
+  const trust =
+    trustPath === undefined
+      ? unknown('none was given (--trust)')
+      : await factOf(() => readTrustFile(trustPath));
+  const [keys, bundle, broker, api] = await Promise.all([
+    Promise.all((argv.key ?? []).map(readKey)),
+    readBundle(argv.bundle, trust),
+    collectBroker(argv),
+    collectApi(argv),
+  ]);
+  return {
+    ...{ now: Date.now(), node: process.versions.node, drover: PRODUCT_VERSION },
+    ...{ disk: await readDisk('.'), trust, keys, bundle, ...broker, ...api },
+  };
+}
+
+/** An address that cannot be one is a mistake of the command line, not a finding. */
+async function collectBroker(
+  argv: DoctorArgs,
+): Promise<Pick<DoctorFacts, 'broker' | 'brokerDoors'>> {
+  const { broker: url, ca } = argv;
+  if (url === undefined) return { broker: noBroker('none was given (--broker)'), brokerDoors: [] };
+  assertBrokerUrl(url);
+  const options = brokerOptions({ ...argv, broker: url });
+  const urls = splitBrokerUrls(url).map((one) => new URL(one));
+  const brokerDoors = await Promise.all(urls.map((one) => knock(one, ca)));
+  const isReached = brokerDoors.some(({ reach }) => reach.kind === 'known');
+  const broker = isReached
+    ? await readBroker(options, commandLog())
+    : noBroker('no address of it answers');
+  return { broker, brokerDoors };
+}
+
+async function collectApi(argv: DoctorArgs): Promise<Pick<DoctorFacts, 'api' | 'apiDoor'>> {
+  const url = argv.api ?? process.env['DROVER_API'];
+  if (url === undefined) return { api: unknown('none was given (--api)'), apiDoor: null };
+  const api = openApi({ ...argv, api: url });
+  const apiDoor = await knock(new URL(url), undefined);
+  const isReached = apiDoor.reach.kind === 'known';
+  return { api: isReached ? await readApi(api) : unknown('it does not answer'), apiDoor };
+}

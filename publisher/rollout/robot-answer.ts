@@ -1,0 +1,130 @@
+/**
+ * Makes the details of a robot from `GET /robots/ID` and `GET /rollouts` of a broker, both of them
+ * untrusted input. Its state is parsed as a robot would send it. Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { utf8 } from '../../shared/crypto/bytes.ts';
+import { parseRobotState, type RobotState } from '../../shared/formats/messages.ts';
+import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
+import { isTargeted } from '../../shared/rules/rollout-rules.ts';
+import {
+  doing,
+  type RobotDetails,
+  type RobotEventLine,
+  type RobotRollout,
+} from './robot-details.ts';
+
+const problemSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().default(''),
+});
+
+const eventSchema = z.object({
+  at: z.string(),
+  component: z.string(),
+  from: z.string(),
+  to: z.string(),
+  event: z.string(),
+  target_version: z.string().nullish(),
+  problem: z.object({ code: z.string() }).nullish(),
+});
+
+const robotSchema = z.looseObject({
+  robot_id: z.string(),
+  online: z.boolean(),
+  via: z.string().nullable().default(null),
+  via_problem: problemSchema.nullable().default(null),
+  clock: problemSchema.nullable().default(null),
+  twins: problemSchema.nullable().default(null),
+  last_seen: instantSchema.nullable(),
+  reported_at: z.string().nullable(),
+  components: z.array(z.looseObject({})),
+  events: z.array(eventSchema).default([]),
+});
+
+const rolloutSchema = z.object({
+  id: z.string(),
+  component: z.string().nullable(),
+  version: z.string().nullable(),
+  status: z.string(),
+  target: z.object({
+    tags: z.array(z.string()).default([]),
+    robots: z.array(z.string()).default([]),
+    arch: z.string().optional(),
+  }),
+});
+
+const kind = <S extends z.ZodType>(what: string, schema: S) =>
+  ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
+const ROBOT = kind('answer on a robot', robotSchema);
+const ROLLOUTS = kind('list of rollouts', z.object({ rollouts: z.array(rolloutSchema) }));
+
+/** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE */
+export function answeredDetails(robotBytes: Uint8Array, rolloutBytes: Uint8Array): RobotDetails {
+  const robot = parseDocument(ROBOT, robotBytes);
+  const { rollouts } = parseDocument(ROLLOUTS, rolloutBytes);
+  const state = stateOf(robot);
+  const { via_problem: relay, clock, twins, events } = robot;
+  return {
+    ...{ id: robot.robot_id, state, online: robot.online, via: robot.via },
+    lastSeenMs: robot.last_seen,
+    problems: [
+      ...(twins ? [twins] : []),
+      ...(clock ? [clock] : []),
+      ...(relay ? [{ ...relay, message: `relay: ${relay.message}` }] : []),
+    ],
+    rollouts: state ? rollouts.flatMap((one) => rolloutFor(one, state)) : [],
+    events: events.map(eventLine),
+  };
+}
+
+/** Null for a robot that has not reported. The API sends null where a report leaves a field out. */
+function stateOf(robot: z.output<typeof robotSchema>): RobotState | null {
+  if (robot.reported_at === null || robot.components.length === 0) return null;
+  const components = robot.components.map((one) => ({ version: null, ...filled(one) }));
+  const report = { ...filled(robot), at: robot.reported_at, components };
+  return parseRobotState(utf8(JSON.stringify(report)));
+}
+
+/** Without the fields that are null, also those of the objects in it. */
+function filled(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const shallow = (value: unknown): unknown =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? filled(value as Record<string, unknown>)
+      : value;
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([name, value]) =>
+      value === null ? [] : [[name, shallow(value)] as const],
+    ),
+  );
+}
+
+function rolloutFor(
+  { id, component: name, version, status, target }: z.output<typeof rolloutSchema>,
+  state: RobotState,
+): RobotRollout[] {
+  const asked = { robot: state.robot_id, arch: state.arch, tags: state.tags };
+  const aimed = { tags: target.tags, robots: target.robots as RobotState['robot_id'][] };
+  const { arch } = target;
+  if (!isTargeted({ target: { ...aimed, ...(arch !== undefined && { arch }) } }, asked)) return [];
+  const component = state.components.find((one) => one.name === name);
+  if (!component) return [];
+  const isUnderWay = component.rollout === id && component.phase !== 'idle';
+  const own = isUnderWay
+    ? `; ${doing(component)}`
+    : component.version === version
+      ? '; runs it'
+      : '';
+  const says = `${status}${own}`;
+  return [{ id, component: component.name, version: version ?? 'unknown', says }];
+}
+
+function eventLine(event: z.output<typeof eventSchema>): RobotEventLine {
+  const { at, component, from, to, event: name, target_version: target, problem } = event;
+  const version = target == null ? '' : ` ${target}`;
+  const why = problem ? ` (${problem.code})` : '';
+  return { at, text: `${component}${version}: ${from} -> ${to}, ${name}${why}` };
+}

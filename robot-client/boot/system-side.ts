@@ -1,0 +1,74 @@
+/**
+ * The two system slots of this machine as the agent uses them: the boot loader, the device of each
+ * slot, and the command that restarts the machine. A robot has them only with `--boot`.
+ */
+
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { BootSlots, SystemSlot } from './boot-slots.ts';
+import { openBootSlots, type BootPlace } from './open-boot.ts';
+import { runBootProgram } from './run-program.ts';
+
+export interface SystemSide {
+  /** @throws DroverError BOOT_SLOT_UNKNOWN, BOOT_TOOL_FAILED, BOOT_STATE_DAMAGED */
+  open(): Promise<BootSlots>;
+  /** @throws DroverError BOOT_MISSING when the robot names no device for the slot */
+  deviceOf(slot: SystemSlot): string;
+  /** Name of this boot: another one after each restart of the machine. */
+  bootId(): Promise<string>;
+  /**
+   * Asks for a restart and waits for it.
+   * @throws DroverError BOOT_REBOOT_FAILED when the machine still runs after `rebootMsMax`, or the
+   *   signal's reason
+   */
+  reboot(signal: AbortSignal): Promise<never>;
+}
+
+export interface SystemSettings {
+  /** Component whose bundles are images for the slots. */
+  readonly component: string;
+  readonly boot: BootPlace;
+  /** Path of the device of each slot. */
+  readonly devices: ReadonlyMap<string, string>;
+  /** Program and its arguments. */
+  readonly rebootCommand: readonly string[];
+}
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+
+export class MachineSide implements SystemSide {
+  readonly #settings: Omit<SystemSettings, 'component'>;
+
+  constructor(settings: Omit<SystemSettings, 'component'>) {
+    this.#settings = settings;
+  }
+
+  async open(): Promise<BootSlots> {
+    return await openBootSlots(this.#settings.boot);
+  }
+
+  deviceOf(slot: SystemSlot): string {
+    const path = this.#settings.devices.get(slot);
+    if (path !== undefined) return path;
+    throw new DroverError('BOOT_MISSING', `find slot ${slot}: no --slot-device names it`);
+  }
+
+  async bootId(): Promise<string> {
+    return (await readFile(BOOT_ID, 'utf8')).trim();
+  }
+
+  async reboot(signal: AbortSignal): Promise<never> {
+    signal.throwIfAborted();
+    const [program = '', ...args] = this.#settings.rebootCommand;
+    try {
+      await runBootProgram(program, args, LIMITS.rebootCommandMsMax);
+    } catch (thrown) {
+      throw new DroverError('BOOT_REBOOT_FAILED', `reboot: ${toProblem(thrown).message}`);
+    }
+    await sleep(LIMITS.rebootMsMax, undefined, { signal });
+    const why = `${program} ended with 0 and the machine still runs after ${LIMITS.rebootMsMax / 1000} s`;
+    throw new DroverError('BOOT_REBOOT_FAILED', `reboot: ${why}`);
+  }
+}

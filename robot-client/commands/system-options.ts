@@ -1,0 +1,62 @@
+/** Options about the two system slots of the machine. */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { isSystemSlot } from '../boot/boot-slots.ts';
+import { parseBootPlace } from '../boot/open-boot.ts';
+import type { SystemSettings } from '../boot/system-side.ts';
+import type { ComponentRoot } from './given-roots.ts';
+
+export const REBOOT_COMMAND = 'systemctl reboot';
+/** Component that the slots belong to when there are several. */
+const SYSTEM_COMPONENT = 'system';
+
+interface SystemArgs {
+  readonly boot: string | undefined;
+  /** `A=/dev/…`, several with commas. */
+  readonly slotDevices: readonly string[];
+  readonly rebootCommand: string;
+  readonly roots: readonly ComponentRoot[];
+}
+
+/** @returns undefined for a robot without system slots @throws DroverError USAGE */
+export function parseSystem(args: SystemArgs): SystemSettings | undefined {
+  const devices = parseDevices(args.slotDevices);
+  if (args.boot === undefined) {
+    if (devices.size === 0) return undefined;
+    throw new DroverError('USAGE', 'read --slot-device: there is no --boot that it is for');
+  }
+  if (devices.size !== 2) {
+    const counts = `(got ${devices.size} slots, want 2)`;
+    throw new DroverError('USAGE', `read --slot-device: want NAME=PATH for both slots ${counts}`);
+  }
+  const rebootCommand = args.rebootCommand.split(' ').filter((word) => word !== '');
+  if (rebootCommand.length === 0) {
+    throw new DroverError('USAGE', 'read --reboot-command: want a program and its arguments');
+  }
+  const boot = parseBootPlace(args.boot);
+  return { component: componentOf(args.roots), boot, devices, rebootCommand };
+}
+
+function componentOf(roots: readonly ComponentRoot[]): string {
+  const [only] = roots;
+  if (roots.length === 1 && only) return only.component;
+  if (roots.some(({ component }) => component === SYSTEM_COMPONENT)) return SYSTEM_COMPONENT;
+  const why = `name one root of several --root ${SYSTEM_COMPONENT}=DIR`;
+  throw new DroverError('USAGE', `read --boot: ${why}: its bundles are images for the slots`);
+}
+
+function parseDevices(texts: readonly string[]): Map<string, string> {
+  const devices = new Map<string, string>();
+  for (const text of texts.flatMap((one) => one.split(','))) {
+    const at = text.indexOf('=');
+    const [slot, path] = [text.slice(0, Math.max(0, at)), text.slice(at + 1)];
+    const isNew = !devices.has(slot) && ![...devices.values()].includes(path);
+    if (at > 0 && isSystemSlot(slot) && path.startsWith('/') && isNew) devices.set(slot, path);
+    else {
+      const got = JSON.stringify(text.slice(0, 80));
+      const want = 'want NAME=/dev/… with another name and path for each slot';
+      throw new DroverError('USAGE', `read --slot-device: ${want} (got ${got})`);
+    }
+  }
+  return devices;
+}

@@ -1,0 +1,296 @@
+/**
+ * Decides for one component of a set whether it goes on, waits, or goes back: a robot takes all
+ * bundles of a set or none of them. The persisted states of the components are the only record, so
+ * after a power cut the same states give the same answer. Sans-I/O.
+ */
+
+import type { RolloutSet, SetMember } from '../../shared/formats/announcement.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { compareReleases } from '../../shared/rules/release-identity.ts';
+import { blockAgainst, blockedOf } from './blocks.ts';
+import type { MachineEvent } from './machine.ts';
+import { isMidSwap } from './swap-order.ts';
+import { isLostJob, payloadOf, type Job, type MachineState } from './state.ts';
+
+/**
+ * How far a component of a set is:
+ * - `missing`: this robot has no such component
+ * - `unknown`: its root cannot be read now
+ * - `pending`: it is not staged, and may be later
+ * - `failed`: its bundle is blocked here, and it was not switched
+ * - `undone`: it was switched and went back, and may be tried again
+ * - `undone_for_good`: it was switched and went back, and is blocked
+ * - `staged`: it may be switched
+ * - `switching`
+ * - `trial`: it is switched, and `health` was not good yet
+ * - `well`: `health` was good
+ * - `sure`: `health` was good again after all were switched
+ * - `done`: it is confirmed
+ * - `had`: it ran this release before the set
+ * - `undoing`: it goes back
+ * - `stuck`: it could not go back
+ */
+export const MEMBER_STEPS = [
+  ...(['missing', 'unknown', 'pending', 'failed', 'undone', 'undone_for_good'] as const),
+  ...(['staged', 'switching', 'trial', 'well', 'sure', 'done', 'had', 'undoing', 'stuck'] as const),
+] as const;
+export type MemberStep = (typeof MEMBER_STEPS)[number];
+
+export type SetVerdict = 'wait' | 'go' | 'back';
+
+type Steps = readonly MemberStep[];
+const SURE: Steps = ['sure', 'done', 'had'];
+const SOUND: Steps = ['well', ...SURE];
+const STAGED: Steps = ['staged', 'switching', 'trial', ...SOUND];
+/** Before this component was switched: the set cannot succeed as things stand. */
+const HOPELESS: Steps = ['missing', 'failed', 'undone_for_good', 'undoing', 'stuck'];
+/** After it was switched: all were staged then, so another one has fallen behind. */
+const FALLEN: Steps = [...HOPELESS, 'pending', 'undone'];
+/** After it was confirmed: then another one was sure, and went back later. */
+const TAKEN_BACK: Steps = ['undone', 'undone_for_good', 'undoing', 'stuck'];
+
+/**
+ * @param steps of all members, in the order in which they are switched
+ * @param at the member that asks
+ * @returns `go`: a staged one may be switched, a well one may be asked again, a sure one confirms.
+ *   `back`: it is refused before it is switched, and goes back after that
+ */
+export function decideSet(steps: Steps, at: number): SetVerdict {
+  const others = steps.filter((_, nth) => nth !== at);
+  const some = (of: Steps): boolean => others.some((one) => of.includes(one));
+  const all = (of: Steps): boolean => others.every((one) => of.includes(one));
+  const areEarlierSound = steps.slice(0, at).every((one) => SOUND.includes(one));
+  switch (steps[at]) {
+    case 'pending':
+      return some(HOPELESS) ? 'back' : 'wait';
+    case 'staged':
+      if (some(HOPELESS)) return 'back';
+      return all(STAGED) && areEarlierSound ? 'go' : 'wait';
+    case 'trial':
+      return some(FALLEN) ? 'back' : 'wait';
+    case 'well':
+      if (some(FALLEN)) return 'back';
+      return all(SOUND) ? 'go' : 'wait';
+    case 'sure':
+      if (some(FALLEN)) return 'back';
+      return all(SURE) ? 'go' : 'wait';
+    case 'done':
+      return some(TAKEN_BACK) ? 'back' : 'wait';
+    default:
+      return 'wait';
+  }
+}
+
+/** A component as the others of a set see it. */
+export interface MemberView {
+  readonly state: MachineState;
+  /** Version that `active` leads to. */
+  readonly active: string | null;
+  readonly rollback: string | null;
+}
+
+export const memberViewOf = (
+  state: MachineState,
+  { active, rollback }: Pick<MemberView, 'active' | 'rollback'>,
+): MemberView => ({ state, active, rollback });
+
+/** @param view undefined when the robot has no such component, null when it cannot be read now */
+export function stepOf(member: SetMember, view: MemberView | null | undefined): MemberStep {
+  if (!view) return view === null ? 'unknown' : 'missing';
+  const { state } = view;
+  const { job, phase, installed } = state;
+  if (job && isOf(job, member)) return stepOfJob(phase, job);
+  if (installed && isOf(installed, member)) return 'done';
+  // The state of an update was lost, and what it brought is on trial.
+  const isLost = job !== null && isLostJob(job) && job.version === member.version;
+  if (isLost && phase === 'probation') return 'trial';
+  if (phase === 'idle' && runsMember(member, view)) return 'had';
+  const { version, payload_sha256: payloadSha256, rollout } = member;
+  const isBlocked = blockAgainst(blockedOf(state), { version, payloadSha256, rollout });
+  const { lastUpdate } = state;
+  const isUndone =
+    lastUpdate?.rollout === rollout &&
+    (lastUpdate.outcome === 'rolled_back' || lastUpdate.outcome === 'recalled');
+  if (job === null && isUndone) return isBlocked ? 'undone_for_good' : 'undone';
+  return isBlocked ? 'failed' : 'pending';
+}
+
+/** A rollout id may be used again for other bytes. */
+const isOf = (job: Job, member: SetMember): boolean =>
+  job.rollout === member.rollout && job.payloadSha256 === member.payload_sha256;
+
+function stepOfJob(phase: MachineState['phase'], job: Job): MemberStep {
+  switch (phase) {
+    case 'waiting':
+      return 'staged';
+    case 'swapping':
+    case 'rebooting':
+      return 'switching';
+    case 'probation':
+      return job.health === 'unasked' ? 'trial' : job.health;
+    case 'rolling_back':
+    case 'reverting':
+      return 'undoing';
+    case 'stuck':
+      return 'stuck';
+    default:
+      return 'pending';
+  }
+}
+
+function runsMember(member: SetMember, { state, active }: MemberView): boolean {
+  if (active === null) return false;
+  const running = { version: active, payloadSha256: payloadOf(state, active) };
+  return compareReleases(member, running) === 'same';
+}
+
+/** All components of this robot by name; null for one that cannot be read now. */
+export type MemberViews = ReadonlyMap<string, MemberView | null>;
+
+export interface SetState {
+  readonly verdict: SetVerdict;
+  /** Why it waits, for people. */
+  readonly waitingFor: string;
+  readonly problem: Problem;
+}
+
+/** The set that a component works on, or that brought what it runs; null for none. */
+export function setOf({ job, installed, phase }: MachineState): RolloutSet | null {
+  return (job ?? (phase === 'idle' ? installed : null))?.set ?? null;
+}
+
+/** Reads the verdict for a component from the states of all; null when it is in no set. */
+export function stateOfSet(component: string, views: MemberViews): SetState | null {
+  const own = views.get(component);
+  const set = own ? setOf(own.state) : null;
+  if (set === null) return null;
+  const { members } = set;
+  const at = members.findIndex((one) => one.component === component);
+  const steps = members.map((member) => stepOf(member, views.get(member.component)));
+  const others = members.flatMap((member, nth) => (nth === at ? [] : [{ member, nth }]));
+  const told = (of: Steps): string =>
+    others
+      .filter(({ nth }) => of.includes(steps[nth] ?? 'missing'))
+      .map(({ member }) => describe(member, steps[members.indexOf(member)], views))
+      .join(', ');
+  const behind = told(['unknown', 'pending', 'undone', 'staged', 'switching', 'trial']);
+  const why = told(FALLEN) || 'another component failed';
+  const message = `take ${members[at]?.version ?? component} in set ${set.id}: ${why}`;
+  return {
+    verdict: decideSet(steps, at),
+    waitingFor: `set ${set.id}: ${behind || told(['well', 'sure', 'done', 'had'])}`,
+    problem: toProblem(new DroverError('SET_FAILED', message)),
+  };
+}
+
+const WORDS: Readonly<Record<MemberStep, string>> = {
+  missing: 'is not on this robot',
+  unknown: 'cannot be read now',
+  pending: 'is not staged',
+  failed: 'is blocked here',
+  undone: 'went back',
+  undone_for_good: 'went back',
+  staged: 'is staged',
+  switching: 'is being switched',
+  trial: 'is not healthy yet',
+  well: 'is healthy',
+  sure: 'is healthy',
+  done: 'is confirmed',
+  had: 'ran before',
+  undoing: 'goes back',
+  stuck: 'could not go back',
+};
+
+function describe(
+  { component, version }: SetMember,
+  step: MemberStep = 'missing',
+  views: MemberViews,
+): string {
+  const state = views.get(component)?.state;
+  const code = state?.job?.cause?.code ?? state?.lastUpdate?.code ?? null;
+  const because = FALLEN.includes(step) && code !== null ? ` (${code})` : '';
+  return `${component} ${version} ${WORDS[step]}${because}`;
+}
+
+/**
+ * The event that takes a component of a failed set back; null when there is none now. One that was
+ * confirmed goes back as after a recall, to nothing when nothing ran before.
+ */
+export function setBackEvent(component: string, views: MemberViews): MachineEvent | null {
+  const own = views.get(component);
+  const found = stateOfSet(component, views);
+  if (!own || found?.verdict !== 'back') return null;
+  const { problem } = found;
+  switch (own.state.phase) {
+    case 'checking':
+    case 'downloading':
+    case 'verifying':
+    case 'staging':
+    case 'waiting':
+      return { kind: 'refused', problem };
+    case 'probation':
+      return { kind: 'unhealthy', problem };
+    case 'idle':
+      return canGoBack(own) ? { kind: 'recalled', problem } : null;
+    default:
+      return null;
+  }
+}
+
+/** Why a confirmed release of a failed set stays all the same; null when it does not. */
+export function staysBehind(component: string, views: MemberViews): Problem | null {
+  const own = views.get(component);
+  const found = stateOfSet(component, views);
+  if (!own || own.state.phase !== 'idle' || found?.verdict !== 'back' || canGoBack(own))
+    return null;
+  const why = 'and there is no release to go back to';
+  return toProblem(new DroverError('RECALL_IMPOSSIBLE', `${found.problem.message}, ${why}`));
+}
+
+/** True when what a confirmed release replaced is still there, or was nothing. */
+function canGoBack({ state, active, rollback }: MemberView): boolean {
+  const { installed } = state;
+  if (!installed || installed.version !== active) return false;
+  return installed.previousVersion === null || installed.previousVersion === rollback;
+}
+
+/**
+ * The component for which a confirmed set cannot be recalled: it has no release to go back to, and
+ * the others must not go back without it. Null when all can.
+ */
+export function hindersRecall(component: string, views: MemberViews): string | null {
+  const own = views.get(component);
+  const set = own ? setOf(own.state) : null;
+  const found = set?.members.find((member) => {
+    const view = views.get(member.component);
+    if (!view || stepOf(member, view) !== 'done') return false;
+    const { installed } = view.state;
+    return installed?.previousVersion === null || installed?.previousVersion !== view.rollback;
+  });
+  return found && found.component !== component ? found.component : null;
+}
+
+/** A component whose swap has begun holds all components of its set: they take nothing else. */
+export function isHeldBySet(component: string, views: MemberViews): boolean {
+  return [...views].some(([name, view]) => {
+    if (name === component || !view) return false;
+    const { job, phase } = view.state;
+    return (
+      isMidSwap(phase) && job?.set?.members.some((one) => one.component === component) === true
+    );
+  });
+}
+
+/** Members that are switched after this one go back before it. */
+export function laterToGoBack(
+  component: string,
+  set: RolloutSet,
+  views: MemberViews,
+): string | null {
+  const at = set.members.findIndex((one) => one.component === component);
+  const later = set.members.slice(at + 1).find((member) => {
+    const step = stepOf(member, views.get(member.component));
+    return ['switching', 'trial', 'well', 'sure', 'undoing'].includes(step);
+  });
+  return later?.component ?? null;
+}

@@ -1,0 +1,227 @@
+/**
+ * The effects of `slot_image`: stage the image, boot into the slot that holds it, boot back, and
+ * check at rest which slot runs. slot-plan.ts decides each step from what the machine says now.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { BootSlots, SystemSlot } from '../boot/boot-slots.ts';
+import { readSlotRecord, removeSlotRecord } from '../boot/slot-records.ts';
+import { wasConfirmedHere } from '../install/confirmed-mark.ts';
+import { describeHook } from '../install/hooks.ts';
+import { releaseFolder } from '../install/layout.ts';
+import { readSlots } from '../install/read-slots.ts';
+import { removeLink } from '../install/slot-links.ts';
+import { versionOf } from '../install/slots.ts';
+import type { EffectContext } from './effect-context.ts';
+import { hookOf } from './hook-calls.ts';
+import { leaseLossOf, standDown } from './lease-guard.ts';
+import { rollbackFailure, type MachineEvent } from './machine.ts';
+import { planReturnBoot, planTrial, TRIES, type BootBackFacts } from './slot-plan.ts';
+import { assertHolds, strategyOf, systemOf } from './slot-strategy.ts';
+import type { Job, SlotTrial } from './state.ts';
+import { goBack, swapBack, swapTo } from './swap.ts';
+
+/** The end of `swapping`: what remains is done by a reboot. */
+export async function endSwapByReboot(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const { running, other } = await systemOf(on).open();
+  const record = await readSlotRecord(on.disk, on.layout, running);
+  const isThere = record?.version === job.version; // somebody has booted it by hand
+  const slots = isThere ? { from: other, to: running } : { from: running, to: other };
+  return { kind: 'reboot_due', slots };
+}
+
+export async function bootOther(job: Job, on: EffectContext): Promise<MachineEvent> {
+  try {
+    const { slotTrial: trial } = job;
+    if (!trial) throw new TypeError('bootOther: the job names no slots');
+    const system = systemOf(on);
+    const slots = await system.open();
+    const to = trial.to as SystemSlot;
+    const step = planTrial({ ...(await factsOf(trial, slots, on)), to });
+    switch (step.kind) {
+      case 'runs':
+        await swapTo(on.disk, on.layout, job);
+        return { kind: 'swapped' };
+      case 'tell':
+        return (await lostBefore(job, on)) ?? (await tell(job, slots, on));
+      case 'reboot':
+        return await restart(on, `slot ${to}`);
+      case 'fellBack':
+        throw new DroverError('BOOT_FELL_BACK', `boot ${job.version} in slot ${to}: ${step.why}`);
+    }
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    return { kind: 'swap_failed', problem: toProblem(thrown) };
+  }
+}
+
+/**
+ * The last question to the leases: the order to the boot loader is the first step of the switch. A
+ * restart of the agent may have come between that order and its note, so it is taken back.
+ */
+async function lostBefore(job: Job, on: EffectContext): Promise<MachineEvent | null> {
+  const what = `swap to ${job.version}`;
+  const problem = leaseLossOf(on, { holders: job.leaseHolders, what });
+  if (problem === null) return null;
+  const strategy = await strategyOf(job, on);
+  return await standDown(job, { problem, wasStopped: true, isAgain: true, strategy }, on);
+}
+
+async function tell(job: Job, slots: BootSlots, on: EffectContext): Promise<MachineEvent> {
+  await assertHolds(slots.other, job, on);
+  await slots.tryNext(slots.other, TRIES);
+  return { kind: 'told', bootId: await systemOf(on).bootId() };
+}
+
+async function restart(on: EffectContext, into: string): Promise<never> {
+  on.onWaiting(`the machine to restart into ${into}`, null);
+  return await systemOf(on).reboot(on.signal);
+}
+
+async function factsOf(trial: SlotTrial | null, slots: BootSlots, on: EffectContext) {
+  const bootId = await systemOf(on).bootId();
+  const toldIn = trial?.toldIn ?? null;
+  const told = { isTold: toldIn !== null, isSameBoot: toldIn === bootId };
+  return { bootId, running: slots.running, view: await slots.look(), ...told };
+}
+
+export async function bootBack(job: Job, inMs: number, on: EffectContext): Promise<MachineEvent> {
+  if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
+  try {
+    const slots = await systemOf(on).open();
+    const undone = await undoneSlot(job, slots, on);
+    const back = undone === slots.running ? slots.other : slots.running;
+    const { bootId, ...facts } = await factsOf(job.slotTrial, slots, on);
+    const found = await pastOf(job, back, on);
+    const step = planReturnBoot({ ...facts, ...found, undone, back });
+    switch (step.kind) {
+      case 'arrived':
+        if (step.mustConfirm) await slots.confirm(back);
+        await slots.spoil(undone);
+        await removeSlotRecord(on.disk, on.layout, undone);
+        return await isBack(job, on);
+      case 'tell':
+        if (step.by === 'try') await slots.tryNext(back, TRIES);
+        else await leave(slots, undone, back);
+        return { kind: 'told', bootId };
+      case 'reboot':
+        return await restart(on, `slot ${back}`);
+      case 'stays':
+        on.onWaiting(step.why, null);
+        return await stays(job, { slots, back }, on);
+      case 'failed':
+        throw new DroverError('ROLLBACK_FAILED', `go back from ${job.version}: ${step.why}`);
+    }
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    const { message } = toProblem(thrown);
+    return rollbackFailure(on.state(), toProblem(new DroverError('ROLLBACK_FAILED', message)));
+  }
+}
+
+/** A boot loader that keeps this slot as the confirmed one gets the other one on trial. */
+async function leave(slots: BootSlots, undone: SystemSlot, back: SystemSlot): Promise<void> {
+  try {
+    await slots.spoil(undone);
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError)) throw thrown;
+    await slots.tryNext(back, TRIES);
+  }
+}
+
+/**
+ * The slot of the version that is undone: from the update, or by the records when that was lost.
+ * @throws DroverError BOOT_VERSION_UNKNOWN
+ */
+async function undoneSlot(job: Job, slots: BootSlots, on: EffectContext): Promise<SystemSlot> {
+  if (job.slotTrial) return job.slotTrial.to as SystemSlot;
+  for (const slot of [slots.running, slots.other]) {
+    if ((await readSlotRecord(on.disk, on.layout, slot))?.version === job.version) return slot;
+  }
+  const why = `no slot is known to hold ${job.version}`;
+  throw new DroverError('BOOT_VERSION_UNKNOWN', `go back from ${job.version}: ${why}`);
+}
+
+async function pastOf(
+  job: Job,
+  back: SystemSlot,
+  { disk, layout }: EffectContext,
+): Promise<Pick<BootBackFacts, 'wasConfirmed' | 'hasBack'>> {
+  const record = await readSlotRecord(disk, layout, back);
+  const hasBack = record !== null && record.version === job.previousVersion;
+  return { hasBack, wasConfirmed: await wasConfirmedHere(disk, layout, job.version) };
+}
+
+/** The slot before runs again: the links follow, and the application is started. */
+async function isBack(job: Job, on: EffectContext): Promise<MachineEvent> {
+  const active = versionOf((await readSlots(on.disk, on.layout)).active);
+  const to = active === null || active === job.version ? job.previousVersion : active;
+  await swapBack(on.disk, on.layout, { ...job, previous: to });
+  if (to !== null) await startAgain(job, to, on);
+  await hookOf(job, on, 'rolled-back', to ?? '');
+  return { kind: 'rolled_back', to };
+}
+
+async function startAgain(job: Job, version: string, on: EffectContext): Promise<void> {
+  const started = await hookOf(job, on, 'start', version);
+  if (started.kind === 'ok' || started.kind === 'absent') return;
+  throw new DroverError('ROLLBACK_FAILED', `start ${version} again: ${describeHook(started)}`);
+}
+
+/** The version that was taken back runs on, and what is in the other slot is no way back. */
+async function stays(
+  job: Job,
+  { slots, back }: { readonly slots: BootSlots; readonly back: SystemSlot },
+  on: EffectContext,
+): Promise<MachineEvent> {
+  await slots.spoil(back);
+  await removeSlotRecord(on.disk, on.layout, back);
+  if (versionOf((await readSlots(on.disk, on.layout)).rollback) !== null) {
+    await removeLink(on.disk, on.layout, on.layout.rollback);
+    await on.disk.syncFolder(on.layout.root);
+  }
+  await startAgain(job, job.version, on);
+  return { kind: 'rolled_back', to: job.version };
+}
+
+/**
+ * At rest: the slot that runs decides which version does, and `active` follows it. Nothing is
+ * rebooted for that.
+ * @param active version that `active` leads to
+ * @returns an event for the state, or a problem to report; null when all agree
+ */
+export async function settleSlots(
+  active: string,
+  on: EffectContext,
+): Promise<MachineEvent | Problem | null> {
+  const slots = await systemOf(on).open();
+  const { running } = slots;
+  const { confirmed } = await slots.look();
+  const version = (await readSlotRecord(on.disk, on.layout, running))?.version ?? null;
+  if (version === null) {
+    const why = `no image of this agent is in slot ${running}; active names ${active}`;
+    return toProblem(new DroverError('BOOT_VERSION_UNKNOWN', `ask what runs: ${why}`));
+  }
+  if (version !== active) return await follow({ version, active, running }, on);
+  if (confirmed === null || confirmed === running) return null;
+  // The boot loader came back by itself, which is reported already.
+  if (on.state().lastProblem?.code === 'BOOT_FELL_BACK') return null;
+  const why = `slot ${running} runs on trial, and no update is under way`;
+  return toProblem(new DroverError('BOOT_NOT_CONFIRMED', `keep ${version}: ${why}`));
+}
+
+async function follow(
+  found: { readonly version: string; readonly active: string; readonly running: SystemSlot },
+  on: EffectContext,
+): Promise<MachineEvent | Problem | null> {
+  const { version, active, running } = found;
+  const message = `keep ${active}: slot ${running} runs, which holds ${version}`;
+  const problem = toProblem(new DroverError('BOOT_FELL_BACK', message));
+  if ((await on.disk.kind(releaseFolder(on.layout, version))) !== 'folder') return problem;
+  // The state first: a link alone would look like one that a person changed.
+  if (on.state().lastActive !== version) return { kind: 'fell_back', to: version, problem };
+  await goBack(on.disk, on.layout, version);
+  // Once more: the component reads its links again with each event.
+  return { kind: 'fell_back', to: version, problem };
+}

@@ -1,0 +1,69 @@
+/** The data that a boot into another system slot leaves in the state of the machine. Sans-I/O. */
+
+import type { Problem } from '../../shared/base/errors.ts';
+import type { EpochMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { compareVersions } from '../../shared/base/version.ts';
+import { blockOf } from './blocks.ts';
+import type { MachineState, SlotTrial } from './state.ts';
+
+export type SlotEvent =
+  /** `slots`: from the swap the slot that runs and the one with the image; null on the way back. */
+  | { readonly kind: 'reboot_due'; readonly slots: Pick<SlotTrial, 'from' | 'to'> | null }
+  /** The boot loader has its order since the boot of that name. */
+  | { readonly kind: 'told'; readonly bootId: string }
+  /** At rest another system slot runs than was confirmed, with that version. */
+  | { readonly kind: 'fell_back'; readonly problem: Problem; readonly to: string };
+
+/** The data that these events change; the phase is the table's business. */
+export function afterSlotEvent(state: MachineState, event: SlotEvent, now: EpochMs): MachineState {
+  switch (event.kind) {
+    case 'reboot_due':
+      return rebootDue(state, event.slots);
+    case 'told':
+      return withTold(state, event.bootId);
+    case 'fell_back':
+      return fellBack(state, event, now);
+  }
+}
+
+/** @param slots null on the way back, where the slots of the update stay */
+function rebootDue(
+  state: MachineState,
+  slots: Pick<SlotTrial, 'from' | 'to'> | null,
+): MachineState {
+  const { job } = state;
+  if (!job) return state;
+  const slotTrial = slots === null ? job.slotTrial : { ...slots, toldIn: null };
+  return withTold({ ...state, job: { ...job, slotTrial } }, null);
+}
+
+/** @param toldIn boot in which the boot loader got its order; null to give it again */
+export function withTold(state: MachineState, toldIn: string | null): MachineState {
+  const { job } = state;
+  if (!job?.slotTrial) return state;
+  return { ...state, job: { ...job, slotTrial: { ...job.slotTrial, toldIn } } };
+}
+
+/**
+ * Another slot runs than was confirmed. A newer version that the boot loader gave up is not taken
+ * again by itself.
+ */
+function fellBack(
+  state: MachineState,
+  { to, problem }: { readonly to: string; readonly problem: Problem },
+  now: EpochMs,
+): MachineState {
+  const { installed, blocked } = state;
+  if (installed === null && state.lastActive === to) return state;
+  const isGivenUp = installed !== null && compareVersions(to, installed.version) < 0;
+  const others = blocked.filter((one) => one.payloadSha256 !== installed?.payloadSha256);
+  const entry = isGivenUp ? [blockOf(installed, problem.code)] : [];
+  const version = isGivenUp ? installed.version : to;
+  return {
+    ...state,
+    blocked: isGivenUp ? [...others, ...entry].slice(-LIMITS.blockedBundlesMax) : blocked,
+    ...{ installed: null, lastActive: to, retry: null },
+    lastProblem: { ...problem, version, atMs: now },
+  };
+}
