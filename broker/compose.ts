@@ -114,6 +114,7 @@ async function openEnrolment(
     folder: join(dataFolder, ENROLMENT_DATABASE),
     users: credentials.enrolled,
     hasUser: (name) => credentials.hasInFile(name),
+    hasToken: (hash) => credentials.hasTokenInFile(hash),
     onEnded: () => credentials.changed(),
     log,
   });

@@ -125,7 +125,8 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     answer: ['robot_id', 'status'],
     refusals: [
       ...(['CLAIM_UNKNOWN', 'CLAIM_USED', 'CLAIM_EXPIRED', 'CLAIM_REVOKED'] as const),
-      ...(['CLAIM_TRIES', 'ROBOT_NAME_TAKEN', 'ENROLMENT_OFF', 'ACCESS_DENIED'] as const),
+      ...(['CLAIM_KEY_TAKEN', 'CLAIM_TRIES', 'ROBOT_NAME_TAKEN'] as const),
+      ...(['ENROLMENT_OFF', 'ACCESS_DENIED'] as const),
     ],
   },
   {

@@ -183,6 +183,11 @@ export class CredentialSet {
     return JSON.stringify({ role, robot_id, token_sha256, password_scrypt });
   }
 
+  /** @param hash of a token */
+  hasToken(hash: string): boolean {
+    return this.#byToken.has(hash);
+  }
+
   async authenticate(
     username: string | undefined,
     password: Uint8Array | undefined,

@@ -102,8 +102,8 @@ export class LiveCredentials implements Credentials {
   }
 
   authenticateToken(token: string): Identity | null {
-    const robot = this.#findEnrolled(sha256Hex(utf8(token)));
-    return robot ?? this.#prove(this.#set, this.#set.authenticateToken(token));
+    const user = this.#prove(this.#set, this.#set.authenticateToken(token));
+    return user ?? this.#findEnrolled(sha256Hex(utf8(token)));
   }
 
   isCurrent(identity: Identity): boolean {
@@ -119,6 +119,11 @@ export class LiveCredentials implements Credentials {
 
   hasInFile(username: string): boolean {
     return this.#set.describe(username) !== null;
+  }
+
+  /** @param hash of a token */
+  hasTokenInFile(hash: Sha256Hex): boolean {
+    return this.#set.hasToken(hash);
   }
 
   /** Called after the credentials have changed. */

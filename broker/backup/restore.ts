@@ -9,7 +9,8 @@
  * - The lease begins at a term above every term that the lost broker can have used, so that robots
  *   believe the restored broker, and nothing that the lost one may still publish.
  * - Claims that were open are revoked: one of them may have been used since the backup, by a robot
- *   or by a thief. Robots that enrolled since are not known here and need a new claim.
+ *   or by a thief. Robots that enrolled since are not known here and need a new claim. Credentials
+ *   that were revoked since are good again: the command says so.
  * - The names by which an engine and other controllers knew the lost broker are not restored: that
  *   broker may still run, and two with one name would end each other's connection.
  */
@@ -46,6 +47,8 @@ interface Restored {
   readonly paused: readonly string[];
   /** Claims that were open in the backup: they may have been used since. */
   readonly claims_revoked: number;
+  /** Robots that are enrolled in the backup: one of them may have been revoked since. */
+  readonly enrolled: number;
 }
 
 /** @throws DroverError FILE_UNREADABLE, DATA_NOT_EMPTY, RESTORE_UNFINISHED, BACKUP_DAMAGED */
@@ -64,6 +67,12 @@ export async function runRestore({ file, data, json }: RestoreArgs): Promise<voi
       : [
           `${restored.claims_revoked} claims that were open are void: drover-broker enrol --replace`,
         ];
+  const enrolled =
+    restored.enrolled === 0
+      ? []
+      : [
+          `${restored.enrolled} robots that enrolled before ${restored.created_at} can log in again, also those revoked since: drover-broker enrol list, enrol revoke ID`,
+        ];
   const chunks = restored.has_chunks
     ? `${restored.chunks} chunks`
     : 'no chunks: publish the bundles again, or give it an --upstream';
@@ -71,6 +80,7 @@ export async function runRestore({ file, data, json }: RestoreArgs): Promise<voi
     `${data}: as it was on ${restored.created_at}, ${restored.records} records, ${chunks}`,
     ...paused,
     ...claims,
+    ...enrolled,
   ]);
 }
 
@@ -131,7 +141,7 @@ async function unpack(below: string, input: Readable, file: string): Promise<Res
   }
   const names = [...databases.keys()];
   const paused = await becomeAnother(below, names, counts.created_at);
-  return { ...counts, paused, claims_revoked: await revokeClaims(below, names) };
+  return { ...counts, paused, ...(await revokeClaims(below, names)) };
 }
 
 async function openDatabases({ below, databases }: Unpacking, names: string[]): Promise<void> {
@@ -150,13 +160,17 @@ async function putRecords(
   await database?.batch(operations, { sync: true });
 }
 
-/** @returns how many */
-async function revokeClaims(below: string, databases: readonly string[]): Promise<number> {
-  if (!databases.includes(ENROLMENT_DATABASE)) return 0;
+/** @returns how many, and how many robots are enrolled */
+async function revokeClaims(
+  below: string,
+  databases: readonly string[],
+): Promise<Pick<Restored, 'claims_revoked' | 'enrolled'>> {
+  if (!databases.includes(ENROLMENT_DATABASE)) return { claims_revoked: 0, enrolled: 0 };
   const log = makeCommandLog('drover-broker');
   const enrolment = await Enrolment.open({ folder: join(below, ENROLMENT_DATABASE), log });
   try {
-    return await enrolment.changeAll(afterRestore);
+    const enrolled = enrolment.list().filter((one) => one.enrolled).length;
+    return { claims_revoked: await enrolment.changeAll(afterRestore), enrolled };
   } finally {
     await enrolment.close();
   }

@@ -63,7 +63,7 @@ export const enrolCommand = (argv: Argv): Argv =>
         'make claims with which robots enrol at first boot',
         (options) =>
           withClaims(options).example(
-            '$0 --data DIR --count 500 --prefix amr- --expires 7d --out claims.txt',
+            '$0 enrol --data DIR --count 500 --prefix amr- --expires 7d --out claims.txt',
             '',
           ),
         (args) => runEnrol(args),

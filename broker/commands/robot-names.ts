@@ -62,10 +62,11 @@ function linesOf(file: string): string[] {
 }
 
 export function asRobotId(text: string): RobotId {
-  if (isRobotId(text)) return text;
+  // One that begins with - would be read as an option by every other command.
+  if (isRobotId(text) && !text.startsWith('-')) return text;
   const got = JSON.stringify(text.slice(0, 80));
   throw new DroverError(
     'USAGE',
-    `read robots: not a robot id (got ${got}, want 1 to 64 of A-Z a-z 0-9 _ -)`,
+    `read robots: not a robot id (got ${got}, want 1 to 64 of A-Z a-z 0-9 _ -, not - first)`,
   );
 }

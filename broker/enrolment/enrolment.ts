@@ -20,6 +20,7 @@ import {
   ClaimTries,
   accepted,
   decideClaim,
+  hasKey,
   isForgettable,
   parseRecord,
   revoked,
@@ -41,6 +42,8 @@ export interface EnrolmentOptions {
   readonly users?: EnrolledUsers;
   /** True for a name of the credentials file, which counts before an enrolled robot. */
   hasUser?(name: string): boolean;
+  /** True for the hash of a token of the credentials file. */
+  hasToken?(hash: Sha256Hex): boolean;
   /** A credential was replaced or has ended: connections may be outdated. */
   onEnded?(): void;
   readonly log: Log;
@@ -81,7 +84,7 @@ export class Enrolment {
    * A robot asks with its claim.
    * @param from its address
    * @throws DroverError CLAIM_UNKNOWN, CLAIM_TRIES, CLAIM_USED, CLAIM_EXPIRED, CLAIM_REVOKED,
-   *   ROBOT_NAME_TAKEN, DISK_FULL, DISK_WRITE_FAILED
+   *   CLAIM_KEY_TAKEN, ROBOT_NAME_TAKEN, DISK_FULL, DISK_WRITE_FAILED
    */
   async claim(request: EnrolRequest, from: string): Promise<EnrolAnswer> {
     const { token_sha256: tokenSha256 } = request;
@@ -96,6 +99,7 @@ export class Enrolment {
       }
       try {
         const after = decideClaim(record, { tokenSha256, now: Date.now(), from });
+        if (after !== record) this.#assertOwnKey(robot, tokenSha256);
         await this.#change(record, after, { from, key: keyNameOf(tokenSha256) });
         return { robot_id: robot, status: after.claim.state === 'used' ? 'enrolled' : 'pending' };
       } catch (error) {
@@ -109,10 +113,16 @@ export class Enrolment {
 
   /**
    * Makes claims: all of them or none.
-   * @throws DroverError CLAIM_EXISTS, STORE_FULL, DISK_FULL, DISK_WRITE_FAILED
+   * @throws DroverError CLAIM_EXISTS, ROBOT_NAME_TAKEN for a name of the credentials file, where a
+   *   broker runs that knows it; STORE_FULL, DISK_FULL, DISK_WRITE_FAILED
    */
   async add(orders: readonly ClaimOrder[], { replace }: { replace: boolean }): Promise<void> {
     await this.#queue.run(async () => {
+      const taken = orders.find((order) => this.#options.hasUser?.(order.robot_id));
+      if (taken) {
+        const what = `make claim for ${taken.robot_id}: the credentials file has that user`;
+        throw new DroverError('ROBOT_NAME_TAKEN', what);
+      }
       const now = Date.now();
       const records = orders.map((order) =>
         withClaim(this.#records.get(order.robot_id), order, { replace, now }),
@@ -176,6 +186,15 @@ export class Enrolment {
       return new DroverError('CLAIM_TRIES', 'enrol: too many unknown claims from this address');
     }
     return new DroverError('CLAIM_UNKNOWN', 'enrol: this broker has no such claim');
+  }
+
+  /** The secret alone names its user over HTTP, so that two must not share one. */
+  #assertOwnKey(robot: RobotId, hash: Sha256Hex): void {
+    const isTaken = [...this.#records.values()].some(
+      (one) => one.robot_id !== robot && hasKey(one, hash),
+    );
+    if (!isTaken && !this.#options.hasToken?.(hash)) return;
+    throw new DroverError('CLAIM_KEY_TAKEN', `enrol ${robot}: another user has this secret`);
   }
 
   async #alter(

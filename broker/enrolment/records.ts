@@ -7,7 +7,7 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
+import type { EpochMs, MonoMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { keyNameOf } from '../../shared/formats/http-api.ts';
 import {
@@ -153,6 +153,11 @@ export function afterRestore(record: EnrolmentRecord): EnrolmentRecord {
   if (state !== 'open' && state !== 'pending') return record;
   return { ...record, claim: { ...record.claim, state: 'revoked' } };
 }
+
+/** The robot has this secret, or waits with it for a person. */
+export const hasKey = ({ claim, credential }: EnrolmentRecord, hash: Sha256Hex): boolean =>
+  credential?.token_sha256 === hash ||
+  (claim.state === 'pending' && claim.asked?.token_sha256 === hash);
 
 function granted(record: EnrolmentRecord, now: EpochMs): EnrolmentRecord {
   const { asked } = record.claim;

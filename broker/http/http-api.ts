@@ -149,7 +149,10 @@ export function addRoutes(
   const isPrivate = options.certificates !== null || isLoopback(options.host);
   addEnrolmentRoutes(app, options.enrolment, { isPrivate, identify });
   if (options.sessions) addSessionRoutes(app, options.sessions, identify);
-  addSignInRoutes(app, callers, () => events.endOutdated());
+  addSignInRoutes(app, callers, {
+    log: options.log,
+    onSignOut: () => events.endOutdated(),
+  });
   addPageRoutes(app);
   addServiceRoutes(app, options, { events, callers });
 }

@@ -68,7 +68,8 @@ function readFilter(text: string | undefined): (robot: RolloutRobot) => boolean 
 function readLimit(text: string | undefined): number {
   if (text === undefined) return LIMITS.rolloutRobotsPageMax;
   if (!/^[1-9]\d{0,8}$/.test(text)) {
-    throw usage(`read limit: want a whole number from 1 on (got ${text.slice(0, 20)})`);
+    const want = `want 1 to 999999999, of which at most ${LIMITS.rolloutRobotsPageMax} come at once`;
+    throw usage(`read limit: out of range (got ${text.slice(0, 20)}, ${want})`);
   }
   return Math.min(Number(text), LIMITS.rolloutRobotsPageMax);
 }

@@ -6,8 +6,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import type { Credentials } from '../access/credentials.ts';
@@ -35,8 +37,9 @@ const newSecret = (): string => randomBytes(32).toString('base64url');
 export function addSignInRoutes(
   app: FastifyInstance,
   callers: Callers,
-  onSignOut: () => void,
+  { log, onSignOut }: { readonly log: Log; onSignOut(): void },
 ): void {
+  const seldom = new SeldomLog(log, LIMITS.refusalLogMs, () => performance.now());
   const limiter = new SignInLimiter();
   const show = (identity: UserIdentity | null, session: PageSession | null): object => ({
     user: identity?.username ?? null,
@@ -58,7 +61,14 @@ export function addSignInRoutes(
         hint: REQUEST_HINT,
       });
     }
-    const identity = await authenticate(request, credentials, limiter);
+    const from = request.socket.remoteAddress ?? 'unknown';
+    const identity = await authenticate(request, credentials, limiter).catch((error: unknown) => {
+      // Neither the name nor the secret: a person may have typed one in the place of the other.
+      const { code } = toProblem(error);
+      seldom.warn(code, { code, from }, 'sign-in refused');
+      throw error;
+    });
+    log.info({ user: identity.username, role: identity.role, from }, 'signed in on the page');
     const before = callers.sessionOf(request);
     if (before) sessions.end(before.secret);
     const secret = newSecret();

@@ -255,7 +255,8 @@ export function classify(
   return { kind: 'candidate', why: null };
 }
 
-const BEFORE_SWAP: readonly string[] = [
+/** Phases of an update that has changed nothing yet. */
+export const BEFORE_SWAP: readonly string[] = [
   'checking',
   'downloading',
   'verifying',

@@ -8,7 +8,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { noWayBackOf } from '../../shared/rules/standstill.ts';
 import type { RobotRecord } from '../control/fleet.ts';
-import { membersOf, type Member } from './classify.ts';
+import { BEFORE_SWAP, membersOf, type Member } from './classify.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
 import { obey } from './operator-commands.ts';
 import { hasToGoBack, recallOf } from './recall.ts';
@@ -92,7 +92,9 @@ function numbersOf(
   facts: LedFacts,
   standings: Readonly<Record<Standing, number>>,
 ): CommandPreview['robots'] {
-  const { run, robots } = facts;
+  const { run } = facts;
+  // A robot before its swap stops, and has nothing to go back from.
+  const robots = run ? facts.robots.filter((one) => hasSwapped(run, one)) : [];
   const recall = run ? recallOf({ ...run, recall: true }, robots) : { left: 0, unable: [] };
   const stuck = recall.unable.length + (run ? countWithoutWayBack(run, robots) : 0);
   return {
@@ -104,6 +106,12 @@ function numbersOf(
     waiting: standings.waiting,
   };
 }
+
+const hasSwapped = (run: RolloutRun, { state }: RobotRecord): boolean =>
+  state?.components.some(
+    ({ name, phase, version }) =>
+      name === run.component && (version === run.version || !BEFORE_SWAP.includes(phase)),
+  ) === true;
 
 /** They run it and report that they had nothing before: they keep it, and say so when asked. */
 function countWithoutWayBack(run: RolloutRun, robots: readonly RobotRecord[]): number {
@@ -155,7 +163,7 @@ function effectOf(
       return `it stops for good: ${robots(keep, 'keep')} it, ${never}${busy}`;
     case 'rollback': {
       const cannot = cannot_go_back === 0 ? '' : `, ${cannot_go_back} cannot`;
-      return `it stops for good: ${robots(go_back, 'go', 'goes')} back${cannot}; ${never}`;
+      return `it stops for good: ${robots(go_back, 'go', 'goes')} back${cannot}; ${never}${busy}`;
     }
   }
 }

@@ -257,18 +257,29 @@ export function countAttempts({ base }: Pick<RolloutRun, 'base'>, total: Attempt
     installed: since('installed'),
     failed: since('failed'),
     vanished: since('vanished'),
-    examples: total.examples,
+    examples: total.examples.slice(0, since('failed') + since('vanished')),
     unable: total.unable,
   };
 }
 
+/**
+ * From where in the order robots may be named as failed: those of the open wave, once robots of an
+ * earlier one have failed or vanished. Null for all.
+ */
+export const namedSince = ({ base, previous }: Pick<RolloutRun, 'base' | 'previous'>) =>
+  base.failed + base.vanished > 0 ? previous : null;
+
 /** The same since the rollout began. */
-export const countAll = (members: readonly Member[], threshold: number): Attempts => ({
+export const countAll = (
+  members: readonly Member[],
+  threshold: number,
+  since: number | null = null,
+): Attempts => ({
   ...countTurns(
     members.map((one) => [one, 1] as const),
     threshold,
   ),
-  ...nameSome(members, threshold),
+  ...nameSome(members, threshold, since),
 });
 
 /** @param groups members that are counted alike, and how many they are */
@@ -288,12 +299,16 @@ export function countTurns(
   return counts;
 }
 
-/** @param members in the order of the robots */
+/**
+ * @param members in the order of the robots
+ * @param since see `namedSince`
+ */
 export function nameSome(
   members: readonly (MemberClass & Pick<Member, 'robot'>)[],
   threshold: number,
+  since: number | null,
 ): Pick<Attempts, 'examples' | 'unable'> {
-  const turn = members.filter((one) => isNamed(one) && hasTurn(one, threshold));
+  const turn = members.filter((one) => isInTurn(one, threshold, since));
   const [unable, ended] = [turn.filter(isUnable), turn.filter((one) => !isUnable(one))];
   const max = LIMITS.examplesMax;
   return {
@@ -301,6 +316,12 @@ export function nameSome(
     unable: unable.slice(0, max).map(({ robot, why }) => `${robot} ${why}`),
   };
 }
+
+/** True for a member whose turn has come and that a reason may name. */
+export const isInTurn = (one: MemberClass, threshold: number, since: number | null): boolean =>
+  isNamed(one) &&
+  hasTurn(one, threshold) &&
+  (since === null || isUnable(one) || (!one.isCanary && one.fraction >= since));
 
 /** True for a member that a reason may name. */
 export const isNamed = (one: Pick<MemberClass, 'kind' | 'why'>): boolean =>

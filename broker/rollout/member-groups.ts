@@ -7,7 +7,7 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { isUnable, type Member, type MemberClass } from './classify.ts';
-import { isNamed } from './counters.ts';
+import { isInTurn, isNamed } from './counters.ts';
 
 /** A member: its place, and the class that it shares with others. */
 export interface Entry {
@@ -32,7 +32,7 @@ export class MemberGroups {
   #threshold = 0;
   /** Members that a sentence may name: they failed, vanished, or cannot take the version. */
   readonly #named = new Set<Entry>();
-  #someNamed: { threshold: number; members: NamedMember[] } | null = null;
+  #someNamed: { key: string; members: NamedMember[] } | null = null;
 
   get size(): number {
     return this.#entries.size;
@@ -78,14 +78,15 @@ export class MemberGroups {
   }
 
   /** The first members, in the order of the robots, that a reason names; see `nameSome`. */
-  named(threshold: number): readonly NamedMember[] {
-    if (this.#someNamed?.threshold !== threshold) {
-      const turn = this.listNamed().filter((one) => hasTurn(one, threshold));
+  named(threshold: number, since: number | null): readonly NamedMember[] {
+    const key = `${threshold} ${since}`;
+    if (this.#someNamed?.key !== key) {
+      const turn = this.listNamed().filter((one) => isInTurn(one, threshold, since));
       const members = [
         ...firstOf(turn.filter(isUnable)),
         ...firstOf(turn.filter((one) => !isUnable(one))),
       ];
-      this.#someNamed = { threshold, members };
+      this.#someNamed = { key, members };
     }
     return this.#someNamed.members;
   }

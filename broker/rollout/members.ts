@@ -24,8 +24,11 @@ export interface Members {
   readonly size: number;
   /** At least one of each kind that is there: enough to ask if any member is so. */
   samples(threshold: number): readonly MemberClass[];
-  /** How the update went for those whose turn has come, since the rollout began. */
-  countAll(threshold: number): Attempts;
+  /**
+   * How the update went for those whose turn has come, since the rollout began.
+   * @param since see `namedSince`
+   */
+  countAll(threshold: number, since?: number | null): Attempts;
   /** At least the first `count` that are in order from a fraction on; see waves.ts. */
   inOrder(previous: number, count: number): readonly MemberClass[];
   /** Those that are online and cannot take it. */
@@ -45,7 +48,7 @@ export function listMembers(
   return {
     size: members.length,
     samples: () => members,
-    countAll: (threshold) => countAll(members, threshold),
+    countAll: (threshold, since) => countAll(members, threshold, since),
     inOrder: () => members,
     unable: () => nameUnable(members.filter(needsMending)),
     whyNot: () => tellWhyNot(members),

@@ -12,6 +12,7 @@ import { membersOf } from './classify.ts';
 import {
   baseWithout,
   countAttempts,
+  namedSince,
   observe,
   type CounterMark,
   type Observation,
@@ -61,6 +62,8 @@ export interface Reconciled {
   /** Only those that changed. */
   readonly marks: ReadonlyMap<RobotId, CounterMark>;
   readonly attempts: Attempts;
+  /** That the attempts are of: the step may have begun the next one. */
+  readonly stage: number;
   readonly verdict: GateVerdict;
 }
 
@@ -88,7 +91,7 @@ export function decide(
   const { gates } = plan.rollout;
   const evidence = addIncrements(run.evidence, observed.increments, { gates, now });
   const history = addHistory(run.history, observed.history);
-  const total = members.countAll(run.threshold);
+  const total = members.countAll(run.threshold, namedSince(run));
   const counted: RolloutRun = { ...run, base: baseWithout(run, total), evidence, history };
   const attempts = countAttempts(counted, total);
   const stages = stagesOf(plan);
@@ -107,5 +110,5 @@ export function decide(
   });
   const spent = members.countSpent(run);
   const step = stepByVerdict(counted, { plan, members, attempts, spent, verdict, now });
-  return { step, marks: observed.marks, attempts, verdict };
+  return { step, marks: observed.marks, attempts, stage: run.stage, verdict };
 }

@@ -48,7 +48,7 @@ export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
   const now = component.version ?? 'nothing';
   switch (member.kind) {
     case 'installed':
-      return say('RUNS_IT', `runs ${version}`);
+      return running(facts);
     case 'went_on':
       return say('WENT_ON', `ran ${version} and went on to ${now}`);
     case 'recalled':
@@ -64,6 +64,15 @@ export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
     case 'candidate':
       return waiting(member, facts);
   }
+}
+
+/** A rollout that goes back waits for it, and it goes back once it is online. */
+function running(facts: ReasonFacts): RobotReason {
+  const { version, record, run } = facts;
+  if (run?.status !== 'rolling_back' || record.online) {
+    return { code: 'RUNS_IT', reason: `runs ${version}` };
+  }
+  return { code: 'OFFLINE', reason: `runs ${version} and is offline, ${lastSeen(facts)}` };
 }
 
 /** The error that ended the update, in the words of the robot where it still reports them. */

@@ -203,9 +203,9 @@ export class RolloutIndex implements Members {
     return this.#groups.at(threshold).map(([one]) => one);
   }
 
-  countAll(threshold: number): Attempts {
+  countAll(threshold: number, since: number | null = null): Attempts {
     const counts = countTurns(this.#groups.at(threshold), threshold);
-    return { ...counts, ...nameSome(this.#groups.named(threshold), threshold) };
+    return { ...counts, ...nameSome(this.#groups.named(threshold, since), threshold, since) };
   }
 
   inOrder(previous: number, count: number): Entry['one'][] {

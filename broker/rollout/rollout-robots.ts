@@ -9,8 +9,9 @@ import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import { classify, isUnable, membersOf, type Member, type MemberKind } from './classify.ts';
+import { countAll, countAttempts } from './counters.ts';
 import { hasToGoBack } from './recall.ts';
-import { stagesOf } from './record.ts';
+import { stagesOf, type RolloutRun } from './record.ts';
 import { reasonOf, type RobotReason } from './robot-reasons.ts';
 import type { RolloutFacts } from './rollout-facts.ts';
 
@@ -65,12 +66,14 @@ export function listRobots(facts: RolloutFacts, options: ListOptions = {}): Roll
   if (plan === null) return listReached(facts);
   const byId = new Map(facts.robots.map((record) => [record.robot, record]));
   const { version } = plan.manifest;
-  return membersOf({ ...facts, plan }).flatMap((member) => {
+  const members = membersOf({ ...facts, plan });
+  const isAway = run !== null && isWaveAway(run, members);
+  return members.flatMap((member) => {
     const record = byId.get(member.robot);
     if (!record) return [];
     const wave = waveOf(member, facts);
     const isOpen = open !== null && hasTurn(member, open.threshold);
-    const awaited = isAwaited(member, facts, isOpen);
+    const awaited = isAwaited(member, facts, { isOpen, isAway });
     const relay = options.relayProblem?.(record) ?? null;
     const reason = reasonOf(member, { version, record, wave, isOpen, relay, run });
     return [{ ...shown(record, member), wave, awaited, ...reason }];
@@ -106,17 +109,29 @@ function shown(
   };
 }
 
+/** No robot of the open wave is online, and none has ended its update or begun it. */
+const isWaveAway = (run: RolloutRun, members: readonly Member[]): boolean =>
+  countAttempts(run, countAll(members, run.threshold)).reachable === 0;
+
 /**
- * Robots that are offline delay no wave. A wave that soaks, gathers evidence or asks a person waits
+ * Robots that are offline and have not begun delay a wave only when it has no other robot: the
+ * first of them has to end its update. A wave that soaks, gathers evidence or asks a person waits
  * for no robot.
  */
-function isAwaited(member: Member, { run }: RolloutFacts, isOpen: boolean): boolean {
+function isAwaited(
+  member: Member,
+  { run }: RolloutFacts,
+  { isOpen, isAway }: { isOpen: boolean; isAway: boolean },
+): boolean {
   if (run === null) return false;
   const { kind, online } = member;
   if (run.status === 'rolling_back') return hasToGoBack(run, member.component);
   if (run.status !== 'rolling' || !isOpen) return false;
   if (run.waitsFor === 'unable') return online && isUnable(member);
-  return run.waitsFor === 'robots' && (kind === 'updating' || (kind === 'candidate' && online));
+  return (
+    run.waitsFor === 'robots' &&
+    (kind === 'updating' || (kind === 'candidate' && (online || isAway)))
+  );
 }
 
 /** The wave in which its turn comes, or came. A wave can open further than its announced share. */

@@ -41,7 +41,8 @@ export function showRun(facts: LedFacts): RunView | null {
     waits_for: waitOf(run),
     cannot_go_back: facts.recall.unable.slice(0, LIMITS.examplesMax),
     gate: showGate(reconciled, { run, plan }),
-    attempts: reconciled?.attempts ?? null,
+    // never those of the wave before
+    attempts: reconciled?.stage === run.stage ? reconciled.attempts : null,
     controller,
     leading,
     approved: run.approved,

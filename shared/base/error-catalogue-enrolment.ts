@@ -23,6 +23,10 @@ export const ENROLMENT_CODES = {
     'operator',
     'make a new one: drover-broker enrol --data DIR --robot ID --replace; a restore revokes all claims that were open',
   ),
+  CLAIM_KEY_TAKEN: refused(
+    'operator',
+    'another user or robot has the secret that this robot sent, as on a cloned card: remove the file of --out with .key behind its name, and run the command again, which makes a new secret; the claim is still good',
+  ),
   CLAIM_TRIES: refused(
     'operator',
     'wait a minute; too many unknown claims came from this address',

@@ -31,7 +31,8 @@ export function waitsFor(rollout: ToldRollout, now: number): string {
   // An older broker says of a paused rollout that it waits for nothing.
   const what = run.status === 'paused' ? 'resume' : (run.waits_for ?? '');
   const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
-  return `${WAITS[what] ?? `for ${word(what)}`}${end}${isElsewhere}`;
+  const event = what === 'robots' ? robotsWait(run) : (WAITS[what] ?? `for ${word(what)}`);
+  return `${event}${end}${isElsewhere}`;
 }
 
 /** Another controller leads, or this one was just started or restored. */
@@ -43,6 +44,14 @@ function recallWait({ waits_for, cannot_go_back: unable }: ToldRun): string {
   if (waits_for === 'unable') return `only for robots that cannot go back: ${named(unable)}`;
   const others = unable.length > 0 ? `; cannot go back: ${named(unable)}` : '';
   return `${WAITS['recall'] ?? ''}${others}`;
+}
+
+/** Robots that are offline delay a wave only when it has no other robot. */
+function robotsWait({ attempts }: ToldRun): string {
+  const away = attempts?.reachable === 0 ? attempts.cohort : 0;
+  return away > 0
+    ? `for a robot of this wave to be online (offline: ${away})`
+    : 'for robots of this wave to end their update';
 }
 
 /** Until when it may have to wait, for which robots or for which command, as far as known. */
@@ -61,7 +70,6 @@ export const WAITS_FOR_NOTHING = 'for nothing';
 
 const WAITS: Readonly<Record<string, string>> = {
   '': WAITS_FOR_NOTHING,
-  robots: 'for robots of this wave to end their update',
   soak: 'for the soak',
   evidence: 'for evidence: the gate cannot tell yet',
   approval: 'for a person: drover rollout approve',

@@ -16,7 +16,11 @@ export interface ToldRun {
   readonly evidence_until: string | null;
   readonly cannot_go_back: readonly string[];
   readonly leading: boolean;
-  readonly attempts: { readonly unable: readonly string[] } | null;
+  readonly attempts: {
+    readonly cohort: number;
+    readonly reachable: number;
+    readonly unable: readonly string[];
+  } | null;
 }
 
 /** The fields of a rollout that these sentences need, as the API sends them. */

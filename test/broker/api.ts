@@ -23,6 +23,7 @@ import {
 } from '../../broker/rollout/rollout-facts.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import type { Problem } from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/ports.ts';
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 import { makeLog } from '../../shared/io/cli.ts';
@@ -58,6 +59,8 @@ export interface ApiInput {
   readonly controller?: ControllerPort | null;
   /** Absent: nothing is announced that could have some. */
   readonly attachments?: AttachmentSources;
+  /** Absent: nobody reads it. */
+  readonly log?: Log;
   /** Absent: it is no relay. */
   upstream?(): UpstreamStatus;
 }
@@ -101,7 +104,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     engine: { connections: () => 3, rate: null, upstream, attached: null },
     expiry: () => ({ trust: null, announcement: null, problems: [] }),
   });
-  const log = makeLog('test', 'silent');
+  const log = input.log ?? makeLog('test', 'silent');
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
   const folder = join(dirname(file), 'enrolment');
   const enrolment = await Enrolment.open({ folder, log });

@@ -192,10 +192,14 @@ describe('the robots of a new fleet', () => {
     assert.equal((await fleet.tool('publisher', 'fleet', 'accept', one, ...api)).code, 0);
     assert.equal(await fleet.enrol(first, one), one);
     assert.equal(await fleet.knock(one), 'welcome');
+    const later = site.path('later.tar');
+    assert.equal((await fleet.tool('broker', 'backup', ...data, '--out', later)).code, 0);
+    const again = await fleet.tool('broker', 'restore', later, '--data', site.path('again'));
+    assert.deepEqual([again.said['claims_revoked'], again.said['enrolled']], [1, 1]);
     await fleet.kill();
     const restore = ['restore', backup, '--data', site.path('restored')];
     const restored = await fleet.tool('broker', ...restore);
-    assert.equal(restored.said['claims_revoked'], 2);
+    assert.deepEqual([restored.said['claims_revoked'], restored.said['enrolled']], [2, 0]);
     await fleet.start('restored');
     assert.equal(await fleet.enrol(first, 'thief'), 'CLAIM_REVOKED');
     assert.equal(await fleet.enrol(second, two), 'CLAIM_REVOKED');

@@ -64,6 +64,7 @@ describe('the commands of a page run as printed:', () => {
         `${LOCAL_SOCKET}until ${isUp}; do sleep 0.5; done`,
         'grep DROVER_ROBOT_ID=cart-1 cart-1',
         '',
+        '',
         'wc -l tokens.txt; ls certs/robots',
       ],
     });

@@ -29,7 +29,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/modules.md': [MODULES, MODULES],
   'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
-  'docs/enrolment.md': [null, null, null, null, null, null, null],
+  'docs/enrolment.md': [null, null, null, null, null, null, null, null],
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],
   'docs/air-gap.md': [null, null, null, null],

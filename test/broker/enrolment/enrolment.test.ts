@@ -49,9 +49,10 @@ async function open(t: TestContext, users: readonly object[] = []) {
     Enrolment.open({
       ...{ folder: join(folder, 'enrolment'), users: live.enrolled, log },
       hasUser: (name) => live.hasInFile(name),
+      hasToken: (hash) => live.hasTokenInFile(hash),
       onEnded: () => live.changed(),
     });
-  return { live, start, endings: () => ended };
+  return { live, file, start, endings: () => ended };
 }
 
 describe('the enrolments of a broker', () => {
@@ -111,13 +112,41 @@ describe('the enrolments of a broker', () => {
 
   it('leave a name of the credentials file to its user', async (t) => {
     const ann = { username: 'ann', role: 'publisher', token_sha256: other.sha256 };
-    const { live, start } = await open(t, [ann]);
+    const { live, file, start } = await open(t);
     const enrolment = await start();
     t.after(() => enrolment.close());
     await enrolment.add([order('ann')], { replace: false });
+    await writeFile(file, JSON.stringify({ users: [ann] }));
+    await live.reload();
+    const again = enrolment.add([order('ann')], { replace: true });
+    assert.equal(await codeOf(again), 'ROBOT_NAME_TAKEN');
     assert.equal(await codeOf(enrolment.claim(asked(mine), 'x')), 'ROBOT_NAME_TAKEN');
     live.enrolled.set('ann' as RobotId, sha256Hex(utf8(mine.token)));
     assert.equal(await live.authenticate('ann', utf8(mine.token)), null);
+  });
+
+  it('refuse a robot with the secret of a user or of another robot, whose claim stays', async (t) => {
+    const ann = { username: 'ann', role: 'publisher', token_sha256: other.sha256 };
+    const { live, start } = await open(t, [ann]);
+    const enrolment = await start();
+    t.after(() => enrolment.close());
+    await enrolment.add([order()], { replace: false });
+    assert.equal(await codeOf(enrolment.claim(asked(other), 'x')), 'CLAIM_KEY_TAKEN');
+    assert.equal(live.authenticateToken(other.token)?.kind, 'user');
+    assert.match(await codeOf(enrolment.claim(asked(mine), 'x')), /enrolled/);
+    for (const [needsYes, letter] of [
+      [false, 'e'],
+      [true, 'f'],
+    ] as const) {
+      const claim = claimText(letter.repeat(43));
+      const next = { ...order(`r-${letter}`, needsYes), claim_sha256: sha256Hex(utf8(claim)) };
+      await enrolment.add([next], { replace: false });
+      assert.equal(await codeOf(enrolment.claim(asked(mine, claim), 'x')), 'CLAIM_KEY_TAKEN');
+      assert.equal(enrolment.list().find((one) => one.robot_id === next.robot_id)?.claim, 'open');
+    }
+    live.enrolled.set('r-x' as RobotId, sha256Hex(utf8(other.token)));
+    const identity = live.authenticateToken(other.token);
+    assert.equal(identity?.kind === 'user' && identity.username, 'ann', 'the file counts first');
   });
 
   it('stop answering an address that tries many claims, but never a robot with a good one', async (t) => {

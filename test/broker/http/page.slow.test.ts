@@ -199,6 +199,28 @@ describe('the page', () => {
     );
   });
 
+  it('shows the refusal alone for a robot or a rollout that nobody knows', async (t) => {
+    const { api } = await lead(t, { isProtected: false });
+    const opened = await openPage(t);
+    if (!opened) return;
+    const { page } = opened;
+    await page.goto(`${api.url}/#/robots/r1`);
+    await waitForText(page, 'robot-facts', 'app 1.0.0');
+    for (const [address, refusal] of [
+      ['#/robots/unknown', 'never heard of it'],
+      ['#/rollouts/nope', 'it is not announced'],
+    ] as const) {
+      await page.goto(`${api.url}/${address}`);
+      await waitForText(page, 'missing', refusal);
+      const shown = await textsOf(page, 'main > :is(div, article):not([hidden])');
+      assert.deepEqual(shown, []);
+    }
+    await page.goto(`${api.url}/#/robots/r2`);
+    await waitForText(page, 'robot-facts', 'app 1.0.0');
+    assert.equal(await textOf(page, 'missing'), '');
+    assert.equal(await page.locator('#robot').isVisible(), true);
+  });
+
   it('shows texts of hostile robots as texts', async (t) => {
     const { world, controller, api } = await lead(t, { isProtected: false });
     const job = { rollout: 'x-1', target_version: '2.0.0' };

@@ -103,6 +103,25 @@ describe('signing in', () => {
     }
   });
 
+  it('leaves a line for each person who came in, and one for many who did not', async (t) => {
+    const lines: string[] = [];
+    const note = (facts: object, message: string): void =>
+      void lines.push(`${message} ${JSON.stringify(facts)}`);
+    const log = { debug: () => {}, info: note, warn: note, error: note };
+    const api = await startApi(t, { protected: true, users: [alice()], log });
+    for (let at = 0; at < 3; at += 1) {
+      await post(api, '/sign-in', { username: 'alice', secret: 'wrong horse' });
+    }
+    await signIn(api);
+    assert.deepEqual(
+      lines.filter((one) => /sign/.test(one)),
+      [
+        'sign-in refused {"code":"SIGN_IN_REFUSED","from":"127.0.0.1"}',
+        'signed in on the page {"user":"alice","role":"publisher","from":"127.0.0.1"}',
+      ],
+    );
+  });
+
   it('waits after wrong attempts at a name, and lets others in meanwhile', async (t) => {
     const api = await open(t);
     const wrong = { username: 'alice', secret: 'A'.repeat(43) };

@@ -10,6 +10,7 @@ import { membersOf, type Member } from '../../../broker/rollout/classify.ts';
 import {
   countAll,
   countAttempts,
+  namedSince,
   observe,
   type CounterMark,
 } from '../../../broker/rollout/counters.ts';
@@ -285,5 +286,15 @@ describe('the counts of a wave', () => {
     const all = names('r', 8).map((robot) => member(robot, 'installed', true));
     const { cohort, reachable, installed } = countAttempts(run, countAll(all, 1));
     assert.deepEqual([cohort, reachable, installed], [5, 5, 5]);
+  });
+
+  it('name robots that they count: none of an earlier wave', () => {
+    const base = { installed: 0, failed: 1, vanished: 0 };
+    const run = { ...beginRun(plan, AT_MS), previous: 0.5, threshold: 1, base };
+    const old = { ...member('old', 'failed', true), fraction: 0.1 };
+    const named = (robots: readonly Member[]): readonly string[] =>
+      countAttempts(run, countAll(robots, 1, namedSince(run))).examples;
+    assert.deepEqual(named([old]), []);
+    assert.deepEqual(named([old, { ...member('r9', 'failed', true), fraction: 0.9 }]), ['r9']);
   });
 });

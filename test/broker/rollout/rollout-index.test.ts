@@ -260,6 +260,7 @@ class Followed {
         const inOrder = members.inOrder(previous, reachOf(minCanaries));
         return [
           members.countAll(threshold),
+          members.countAll(threshold, previous),
           hasEffect(some),
           isSettled(some, threshold),
           somebodyIsLeft(some, threshold),

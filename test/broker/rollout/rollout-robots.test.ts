@@ -108,6 +108,24 @@ describe('the robots of a rollout', () => {
     assert.deepEqual((await ask('?state=failed')).total, 1);
   });
 
+  it('are named when they are offline and nobody else can end the wave, or the way back', async (t) => {
+    const { world, controller, api, ask } = await lead(t);
+    world.online('r0', false);
+    await world.pass(controller, 2);
+    const codes = async () =>
+      (await ask('?state=awaited')).robots.map(({ robot_id: id, code }) => [id, code]);
+    assert.deepEqual(await codes(), [['r0', 'OFFLINE']]);
+    const shown = (await (await api.get('/rollouts/x-1')).json()) as { words: { waits: string } };
+    assert.equal(shown.words.waits, 'for a robot of this wave to be online (offline: 1)');
+    world.online('r0');
+    world.installed('r0', 'x-1', '2.0.0');
+    await world.pass(controller, 1);
+    await controller.command('x-1', 'rollback', { who: 'kim', reason: '' });
+    world.online('r0', false);
+    await world.pass(controller, 1);
+    assert.deepEqual(await codes(), [['r0', 'OFFLINE']]);
+  });
+
   it('are counted for each wave, and each robot once', async (t) => {
     const { world, controller, ask } = await lead(t);
     world.installed('r0', 'x-1', '2.0.0');
@@ -137,6 +155,10 @@ describe('the robots of a rollout', () => {
     const last = await ask('?limit=9&after=r3');
     assert.deepEqual([last.robots.map((one) => one.robot_id).at(0), last.next], ['r4', null]);
     assert.deepEqual((await ask('?state=done,waiting')).total, 10);
+    const { error } = (await (await api.get('/rollouts/x-1/robots?limit=1000000000')).json()) as {
+      error: { message: string };
+    };
+    assert.match(error.message, /got 1000000000, want 1 to 999999999, of which at most 500 come/);
     for (const query of ['state=lost', 'state=', 'limit=0', 'limit=x']) {
       const response = await api.get(`/rollouts/x-1/robots?${query}`);
       assert.equal(response.status, 400, query);
@@ -199,7 +221,7 @@ describe('the commands of a rollout', () => {
     );
     assert.equal(
       rollback,
-      'it stops for good: 2 robots go back; 8 robots never get it from this rollout',
+      `it stops for good: 1 robot goes back; 8 robots never get it from this rollout; ${busy}`,
     );
     assert.equal(controller.view('x-1')?.status, 'rolling');
   });

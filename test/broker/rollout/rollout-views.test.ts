@@ -129,6 +129,20 @@ describe('a rollout over HTTP', () => {
     assert.match(run?.approval?.text ?? '', /it waits for robots to end their update;/);
   });
 
+  it('shows of a wave that has just opened no numbers of the wave before', async (t) => {
+    const waves = [
+      { percent: 50, soak_s: 0 },
+      { percent: 100, soak_s: 0 },
+    ];
+    const { world, controller, show } = await lead(t, { approve_after: [], waves });
+    world.installed('r0', 'x-1', '2.0.0');
+    for (let tries = 0; controller.view('x-1')?.wave === 0 && tries < 600; tries += 1) {
+      await world.pass(controller, 1);
+    }
+    assert.equal(controller.view('x-1')?.wave, 1);
+    assert.equal((await show()).run?.attempts?.installed ?? 0, 0);
+  });
+
   it('has no gate that holds once it is over', async (t) => {
     const led = await lead(t, { waves: [{ percent: 100, soak_s: 0 }] });
     assert.equal((await led.show()).run?.gate?.kind, 'hold');

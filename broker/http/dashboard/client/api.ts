@@ -17,6 +17,11 @@ export class ApiError extends Error {
   get isSignedOut(): boolean {
     return this.status === 401;
   }
+
+  /** The broker knows nothing of that name. */
+  get isUnknown(): boolean {
+    return this.status === 404;
+  }
 }
 
 const UNREACHABLE: ProblemAnswer = {

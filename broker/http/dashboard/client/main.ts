@@ -60,24 +60,30 @@ async function draw({ part, id }: Place): Promise<void> {
 }
 
 async function refresh(): Promise<void> {
-  const place = placeOf(location.hash);
+  const { hash } = location;
+  const place = placeOf(hash);
+  let missing = '';
   try {
     if (api.user.user === null) await signIn.refresh();
     nowKnown();
     if (!signIn.isNeeded) await draw(place);
     if (byId('link').dataset['problem']) clearProblem();
   } catch (error) {
+    if (error instanceof ApiError && error.isUnknown) missing = messageOf(error);
     showProblem(error);
     if (error instanceof ApiError && error.isSignedOut) await signOutHere().catch(problem);
   }
-  if (placeOf(location.hash).part !== place.part) return wake();
-  showPart(place.part);
+  if (location.hash !== hash) return wake();
+  showPart(place.part, missing);
   if (signIn.isNeeded) byId('link').textContent = 'sign in to see the fleet';
 }
 
-function showPart(part: Place['part']): void {
+/** @param missing the refusal of an id that the broker does not know, which stands alone */
+function showPart(part: Place['part'], missing = ''): void {
   byId('back').hidden = signIn.isNeeded || part === 'fleet';
-  for (const name of PARTS) byId(name).hidden = signIn.isNeeded || name !== part;
+  byId('missing').textContent = missing;
+  const isShown = !signIn.isNeeded && missing === '';
+  for (const name of PARTS) byId(name).hidden = !isShown || name !== part;
 }
 
 /** The session has ended: the credential was changed, or it was too old. */

@@ -5,7 +5,14 @@ import type { Api } from './api.ts';
 import { ago, byId, clockTime, make, redraw, rolloutLink, spaced } from './dom.ts';
 import { phaseTag, problemLines } from './robot-row.ts';
 
+let shown = '';
+
 export async function showRobotPage(api: Api, id: string): Promise<void> {
+  if (id !== shown) {
+    shown = id;
+    byId('robot-title').textContent = id; // nothing of another robot stands under this name
+    redraw(byId('robot-facts'), id, () => []);
+  }
   const robot = await api.get<RobotAnswer>(`robots/${encodeURIComponent(id)}`);
   byId('robot-title').textContent = robot.robot_id;
   byId('link').textContent =

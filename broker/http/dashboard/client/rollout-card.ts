@@ -47,8 +47,9 @@ export function whyLines(rollout: RolloutOnPage): HTMLElement[] {
 }
 
 export function countsText({ robots }: RolloutOnPage): string {
-  const { targeted, running, in_progress: busy, failed, waiting } = robots;
-  return `${running} of ${targeted} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting`;
+  const { targeted, running, in_progress: busy, failed, waiting, recalled } = robots;
+  const back = recalled > 0 ? `, ${recalled} went back` : '';
+  return `${running} of ${targeted} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting${back}`;
 }
 
 export function rolloutCard(rollout: RolloutOnPage): HTMLElement {
