@@ -44,7 +44,7 @@ export const BOOT_CODES = {
   ),
   BOOT_FELL_BACK: refused(
     'operator',
-    'the boot loader gave the slot up: look at what that boot left (ls /sys/fs/pstore) or at its console, mend the image, and publish a higher version',
+    'the boot loader gave the slot up: look at what that boot left (ls -l /sys/fs/pstore) or at its console, mend the image, and publish a higher version',
   ),
   BOOT_REBOOT_FAILED: refused(
     'operator',
