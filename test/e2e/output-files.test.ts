@@ -8,7 +8,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, test, type TestContext } from 'node:test';
+import { startDrover } from '../helpers/child.ts';
 import { repositoryFile } from '../helpers/repository.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
 import { startBrokerChild } from './broker-child.ts';
 import { LogStage } from './log-stage.ts';
 import { makeKey } from './site-making.ts';
@@ -100,6 +102,30 @@ describe('files that a command writes', () => {
   });
 });
 
+test('secrets of robots never stand where another file stood, and nothing is made then', async (t) => {
+  const folder = await tempFolder(t);
+  const [file, data, path] = ['users.json', 'data', 'precious'].map((name) => join(folder, name));
+  assert.ok(file && data && path);
+  await writeFile(path, PRECIOUS);
+  const drover = async (...words: string[]) => {
+    const child = startDrover(t, 'broker', [...words, '--json']);
+    await child.exit;
+    return child;
+  };
+  const robots = ['--count', '2', '--prefix', 'r-'];
+  for (const words of [
+    ['passwd', '--file', file, '--role', 'robot', ...robots],
+    ['enrol', '--data', data, ...robots],
+  ]) {
+    const child = await drover(...words, '--out', path);
+    assert.match(child.stdout, /"code":"FILE_EXISTS"/, child.describe());
+    assert.equal(await readFile(path, 'utf8'), PRECIOUS, words.join(' '));
+  }
+  await assert.rejects(stat(file), /ENOENT/, 'no user was made');
+  const list = await drover('enrol', 'list', '--data', data);
+  assert.doesNotMatch(list.stdout, /r-/, list.describe());
+});
+
 test('log verify --save goes over an older checkpoint of the same log, and over nothing else', async (t) => {
   const stage = await LogStage.open(t, 'quorum none');
   const { site } = stage;
@@ -119,6 +145,8 @@ test('log verify --save goes over an older checkpoint of the same log, and over 
 /** Options that name a file to write, by the module that has them. A new one wants a trial above. */
 const KNOWN = [
   'broker/commands/backup.ts: out', // FILE_EXISTS in broker-backup.test.ts
+  'broker/commands/enrol.ts: out',
+  'broker/commands/passwd.ts: out',
   'publisher/commands/build.ts: out', // in build.test.ts
   'publisher/commands/export.ts: out',
   'publisher/commands/keygen.ts: out',
@@ -128,8 +156,10 @@ const KNOWN = [
   'publisher/commands/pack.ts: out',
   'publisher/commands/report.ts: out',
   'publisher/commands/rollout-attachment.ts: out', // in attachments.test.ts
+  'publisher/commands/rollout-robots.ts: state', // a state of robots, no file
   'publisher/commands/trust-rotate.ts: out',
   'publisher/commands/trust.ts: out',
+  'robot-client/commands/enrol.ts: out', // FILE_EXISTS in credential-file.test.ts
 ];
 
 test('every option that names a file to write has a trial that it overwrites nothing', () => {
