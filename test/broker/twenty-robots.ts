@@ -27,6 +27,17 @@ export async function play(
   more: Partial<RolloutFields>,
   run: (stage: Stage) => Promise<void>,
 ): Promise<void> {
+  const alone = async (world: ControllerWorld): Promise<RolloutFields[]> => [
+    await world.rollout('x', '1.1.0', { gates: GATES, ...more }),
+  ];
+  await playRollouts(alone, run);
+}
+
+/** The same with rollouts that the test makes. */
+export async function playRollouts(
+  rollouts: (world: ControllerWorld) => Promise<readonly RolloutFields[]>,
+  run: (stage: Stage) => Promise<void>,
+): Promise<void> {
   await withTempFolder(async (folder) => {
     const world = new ControllerWorld();
     let store = await openStore(folder);
@@ -34,7 +45,7 @@ export async function play(
       world.online(robot);
       world.say(robot, { usage: [{ stint: 1, version: '1.0.0', run_s: 600 }] });
     }
-    await world.announce(await world.rollout('x', '1.1.0', { gates: GATES, ...more }));
+    await world.announce(...(await rollouts(world)));
     const controller = await world.start(store);
     await world.pass(controller, 3);
     const reopen = async (): Promise<Controller> => {

@@ -8,57 +8,30 @@ import { createServer } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import type { Page } from 'playwright-core';
 import { hashPassword } from '../../../broker/access/passwords.ts';
-import type { Controller } from '../../../broker/rollout/controller.ts';
 import type { UpstreamStatus } from '../../../broker/relay/relay-view.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { accessFindings, openPage } from '../../helpers/browser.ts';
 import type { Scope } from '../../helpers/scope.ts';
-import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { startApi, type TestApi } from '../api.ts';
-import { ControllerWorld, openStore } from '../controller-world.ts';
+import { leadTen, type TenRobots } from '../ten-robots.ts';
 
 const PASSWORD = 'correct horse battery';
 const HOSTILE = '<img src=x onerror="globalThis.hacked=1"><script>hacked=1</script>';
-
-interface Led {
-  readonly world: ControllerWorld;
-  readonly controller: Controller;
-  readonly api: TestApi;
-}
 
 /** A controller that leads `x-1` to ten robots, the first of which is a canary. */
 async function lead(
   scope: Scope,
   { isProtected = true, ...more }: Partial<RolloutFields> & { isProtected?: boolean } = {},
-): Promise<Led> {
-  const world = new ControllerWorld();
-  const store = await openStore(await tempFolder(scope));
-  for (let at = 0; at < 10; at += 1) {
-    world.online(`r${at}`);
-    world.say(`r${at}`, {});
-  }
-  const canaries = { robots: ['r0'] };
-  await world.announce(
-    await world.rollout('x-1', '2.0.0', { canaries, approve_after: [0], ...more }),
-  );
-  const controller = await world.start(store);
-  scope.after(async () => {
-    await controller.close();
-    await store.close();
-  });
-  await world.pass(controller, 3);
+): Promise<TenRobots> {
   const password_scrypt = await hashPassword(utf8(PASSWORD));
   const users = [{ username: 'alice', role: 'publisher' as const, password_scrypt }];
-  const views = () => world.views();
-  const fleet = world.robots;
-  const api = await startApi(scope, { fleet, controller, views, users, protected: isProtected });
-  return { world, controller, api };
+  return await leadTen(scope, more, { users, protected: isProtected });
 }
 
 /** Its canary has it and does its work; the others go on with the old version. */
-async function soak({ world, controller }: Led): Promise<void> {
+async function soak({ world, controller }: TenRobots): Promise<void> {
   for (const part of [0, 1]) {
     world.installed('r0', 'x-1', '2.0.0', { run_s: 60 * part, tasks_completed: 60 });
     for (let at = 1; at < 10; at += 1) {

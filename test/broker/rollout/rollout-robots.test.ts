@@ -6,14 +6,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { CommandPreview } from '../../../broker/rollout/command-preview.ts';
-import type { Controller } from '../../../broker/rollout/controller.ts';
 import type { RolloutRobot, WaveCounts } from '../../../broker/rollout/rollout-robots.ts';
 import { memberLines, parseMembers } from '../../../publisher/rollout/members.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import type { Scope } from '../../helpers/scope.ts';
-import { tempFolder } from '../../helpers/temp-folder.ts';
-import { startApi, type TestApi } from '../api.ts';
-import { ControllerWorld, openStore } from '../controller-world.ts';
+import { startApi } from '../api.ts';
+import { leadTen, type TenRobots } from '../ten-robots.ts';
 
 interface Answer {
   readonly robots: readonly RolloutRobot[];
@@ -24,10 +22,7 @@ interface Answer {
   readonly waves: readonly WaveCounts[];
 }
 
-interface Led {
-  readonly world: ControllerWorld;
-  readonly controller: Controller;
-  readonly api: TestApi;
+interface Led extends TenRobots {
   ask(query?: string): Promise<Answer>;
   /** Effects of the commands that would be taken, and codes of those that would not. */
   commands(): Promise<Readonly<Record<string, string>>>;
@@ -35,24 +30,7 @@ interface Led {
 
 /** Ten robots on 1.0.0; `r0` is the canary of `x-1`. */
 async function lead(scope: Scope, more: Partial<RolloutFields> = {}): Promise<Led> {
-  const world = new ControllerWorld();
-  const store = await openStore(await tempFolder(scope));
-  for (let at = 0; at < 10; at += 1) {
-    world.online(`r${at}`);
-    world.say(`r${at}`, {});
-  }
-  const canaries = { robots: ['r0'] };
-  await world.announce(
-    await world.rollout('x-1', '2.0.0', { canaries, approve_after: [0], ...more }),
-  );
-  const controller = await world.start(store);
-  scope.after(async () => {
-    await controller.close();
-    await store.close();
-  });
-  await world.pass(controller, 3);
-  const views = () => world.views();
-  const api = await startApi(scope, { fleet: world.robots, controller, views });
+  const { world, controller, api } = await leadTen(scope, more);
   const ask = async (query = ''): Promise<Answer> => {
     const response = await api.get(`/rollouts/x-1/robots${query}`);
     assert.equal(response.status, 200, await response.clone().text());

@@ -6,47 +6,21 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Controller } from '../../../broker/rollout/controller.ts';
 import type { RunView } from '../../../broker/rollout/rollout-view.ts';
 import type { RolloutView } from '../../../broker/rollout/views.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import type { Scope } from '../../helpers/scope.ts';
-import { tempFolder } from '../../helpers/temp-folder.ts';
-import { startApi, type TestApi } from '../api.ts';
-import { ControllerWorld, openStore } from '../controller-world.ts';
+import { leadTen, type TenRobots } from '../ten-robots.ts';
 
 type Shown = RolloutView & { readonly run: RunView | null };
 
-interface Led {
-  readonly world: ControllerWorld;
-  readonly controller: Controller;
-  readonly api: TestApi;
+interface Led extends TenRobots {
   show(id?: string): Promise<Shown>;
 }
 
 /** A controller that leads `x-1` to ten robots, the first of which is a canary. */
 async function lead(scope: Scope, more: Partial<RolloutFields> = {}): Promise<Led> {
-  const world = new ControllerWorld();
-  const store = await openStore(await tempFolder(scope));
-  for (let at = 0; at < 10; at += 1) {
-    world.online(`r${at}`);
-    world.say(`r${at}`, {});
-  }
-  const canaries = { robots: ['r0'] };
-  await world.announce(
-    await world.rollout('x-1', '2.0.0', { canaries, approve_after: [0], ...more }),
-  );
-  const controller = await world.start(store);
-  scope.after(async () => {
-    await controller.close();
-    await store.close();
-  });
-  await world.pass(controller, 3);
-  const api = await startApi(scope, {
-    fleet: world.robots,
-    controller,
-    views: () => world.views(),
-  });
+  const { world, controller, api } = await leadTen(scope, more);
   const show = async (id = 'x-1'): Promise<Shown> => {
     const response = await api.get(`/rollouts/${id}`);
     assert.equal(response.status, 200, await response.clone().text());

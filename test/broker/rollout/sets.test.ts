@@ -4,9 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Controller } from '../../../broker/rollout/controller.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
-import { withTempFolder } from '../../helpers/temp-folder.ts';
-import { ControllerWorld, openStore } from '../controller-world.ts';
-import { GATES, ORDER, ROBOTS } from '../twenty-robots.ts';
+import type { ControllerWorld } from '../controller-world.ts';
+import { GATES, ORDER, playRollouts } from '../twenty-robots.ts';
 
 const NAMES = ['system', 'app'];
 
@@ -29,23 +28,9 @@ async function rollouts(world: ControllerWorld): Promise<RolloutFields[]> {
   return all.map(({ rollout }) => ({ ...rollout, set: { id: 's', members } }));
 }
 
-async function play(
+const play = (
   run: (world: ControllerWorld, controller: Controller) => Promise<void>,
-): Promise<void> {
-  await withTempFolder(async (folder) => {
-    const world = new ControllerWorld();
-    const store = await openStore(folder);
-    for (const robot of ROBOTS) {
-      world.online(robot);
-      world.say(robot, { usage: [{ stint: 1, version: '1.0.0', run_s: 600 }] });
-    }
-    await world.announce(...(await rollouts(world)));
-    const controller = await world.start(store);
-    await world.pass(controller, 3);
-    await run(world, controller);
-    await store.close();
-  });
-}
+): Promise<void> => playRollouts(rollouts, ({ world, controller }) => run(world, controller));
 
 test('a gate that halts one rollout of a set takes the others back with it', async () => {
   await play(async (world, controller) => {
