@@ -6,9 +6,10 @@
 import { createServer, request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { collectBytes } from '../../shared/crypto/bytes.ts';
 import { readApiRefusal } from '../../shared/formats/http-api.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
@@ -110,19 +111,11 @@ async function callEnrolSocket(dataFolder: string, body: Uint8Array): Promise<En
 }
 
 /** @throws DroverError DOCUMENT_TOO_LARGE */
-async function readWhole(message: IncomingMessage): Promise<Uint8Array> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of message as AsyncIterable<Buffer>) {
-    bytes += piece.byteLength;
-    if (bytes > LIMITS.enrolmentCallBytesMax) {
-      const want = `want at most ${LIMITS.enrolmentCallBytesMax} bytes`;
-      throw new DroverError('DOCUMENT_TOO_LARGE', `read enrolments: too large (${want})`);
-    }
-    pieces.push(piece);
-  }
-  return new Uint8Array(Buffer.concat(pieces));
-}
+const readWhole = (message: IncomingMessage): Promise<Uint8Array> =>
+  collectBytes(message as AsyncIterable<Buffer>, {
+    bytesMax: LIMITS.enrolmentCallBytesMax,
+    what: 'enrolments',
+  });
 
 /**
  * Calls the enrolment of a data folder: that of its running broker, or its database while no broker

@@ -8,6 +8,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { collectBytes } from '../../shared/crypto/bytes.ts';
 import { printable } from '../../shared/base/printable.ts';
 import {
   ENROL_PATH,
@@ -81,18 +82,9 @@ async function post(
     call.on('error', reject);
     call.end(body);
   });
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of answer as AsyncIterable<Buffer>) {
-    bytes += piece.byteLength;
-    if (bytes > LIMITS.localRequestBytesMax) {
-      answer.destroy();
-      const want = `want at most ${LIMITS.localRequestBytesMax} bytes`;
-      throw new DroverError('DOCUMENT_TOO_LARGE', `read the answer: too large (${want})`);
-    }
-    pieces.push(piece);
-  }
-  return { status: answer.statusCode ?? 0, bytes: new Uint8Array(Buffer.concat(pieces)) };
+  const bounds = { bytesMax: LIMITS.localRequestBytesMax, what: 'the answer' };
+  const bytes = await collectBytes(answer as AsyncIterable<Buffer>, bounds);
+  return { status: answer.statusCode ?? 0, bytes };
 }
 
 /** Codes of Node for certificates: by time, and by authority. */

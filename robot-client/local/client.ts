@@ -3,10 +3,11 @@
  * agent is thrown here with the same code, message and hint.
  */
 
-import { request, type IncomingMessage } from 'node:http';
+import { request } from 'node:http';
 import { z } from 'zod';
 import { DroverError, isErrorCode } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { collectBytes } from '../../shared/crypto/bytes.ts';
 import { parseStrictJson, type JsonValue } from '../../shared/formats/strict-json.ts';
 
 const refusalSchema = z.object({
@@ -48,7 +49,8 @@ function exchange(
     const fail = (error: Error) => reject(failureOf(error, socketPath));
     outgoing.on('error', fail);
     outgoing.on('response', (incoming) => {
-      readAll(incoming).then(
+      const bounds = { bytesMax: LIMITS.localResponseBytesMax, what: 'answer of the agent' };
+      collectBytes(incoming as AsyncIterable<Buffer>, bounds).then(
         (bytes) => resolve({ status: incoming.statusCode ?? 0, bytes }),
         (error: Error) => {
           outgoing.destroy();
@@ -58,20 +60,6 @@ function exchange(
     });
     outgoing.end(payload);
   });
-}
-
-async function readAll(incoming: IncomingMessage): Promise<Uint8Array> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of incoming as AsyncIterable<Buffer>) {
-    bytes += piece.byteLength;
-    if (bytes > LIMITS.localResponseBytesMax) {
-      const want = `want at most ${LIMITS.localResponseBytesMax} bytes`;
-      throw new DroverError('DOCUMENT_TOO_LARGE', `read answer of the agent: too large (${want})`);
-    }
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces);
 }
 
 function failureOf(error: NodeJS.ErrnoException, socketPath: string): DroverError {

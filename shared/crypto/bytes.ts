@@ -4,6 +4,8 @@
  * Sans-I/O.
  */
 
+import { DroverError } from '../base/errors.ts';
+
 const HEX = /^(?:[0-9a-f]{2})*$/;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
@@ -44,4 +46,26 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
 export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
   if (a.byteLength !== b.byteLength) return false;
   return a.every((byte, at) => byte === b[at]);
+}
+
+/**
+ * All bytes of a stream that may not have more than `bytesMax`.
+ * @param what for the message, such as `enrolments`
+ * @throws DroverError DOCUMENT_TOO_LARGE; the stream is ended then
+ */
+export async function collectBytes(
+  pieces: AsyncIterable<Uint8Array>,
+  { bytesMax, what }: { readonly bytesMax: number; readonly what: string },
+): Promise<Uint8Array> {
+  const kept: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of pieces) {
+    bytes += piece.byteLength;
+    if (bytes > bytesMax) {
+      const want = `want at most ${bytesMax} bytes`;
+      throw new DroverError('DOCUMENT_TOO_LARGE', `read ${what}: too large (${want})`);
+    }
+    kept.push(piece);
+  }
+  return concatBytes(...kept);
 }
