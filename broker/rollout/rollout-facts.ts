@@ -114,7 +114,7 @@ export function factsOfAnnounced(
     run: null,
     open: input.progress ?? whole,
     robots: input.robots,
-    // Nobody watches these robots, so none of them is missed.
+    // No controller watches these robots, so none of them counts as vanished.
     now: 0,
     watchedSinceMs: 0,
   };

@@ -80,7 +80,7 @@ export const wellAgain = (job: Job): Job => ({
  */
 export function counted(state: MachineState, by: 'recover' | 'agent'): MachineState {
   const { job, phase } = state;
-  // Whoever turned a stuck robot off and on is there, and waits.
+  // A person who restarts a stuck robot waits beside it, so the waits begin again.
   if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
   if (job?.delta && phase === 'verifying' && by === 'agent') {
     return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };

@@ -30,7 +30,7 @@ async function promtool(t: TestContext, words: readonly string[]): Promise<boole
   return true;
 }
 
-/** What promtool says of our metrics; the names of `nodejs_…` are those of prom-client. */
+/** Returns the complaints of promtool about our metrics; prom-client chose the names `nodejs_…`. */
 function complaints(t: TestContext, input: string): string[] {
   const program = requirePeer(t, 'promtool');
   if (program === null) return [];

@@ -1,4 +1,4 @@
-/** What `recover` runs with when its command line at boot has a mistake. */
+/** `recover` at boot leaves out options that have a mistake. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * What stands around a module: a repair that is cut or fails, a disk that was moved into another
- * machine, bytes that rotted, and a program that is gone. The application is never left stopped.
+ * A module meets an interrupted or failed repair, a disk from another machine, damaged bytes, or a
+ * missing program. The application is never left stopped.
  */
 
 import assert from 'node:assert/strict';

@@ -26,7 +26,7 @@ interface World {
   readonly isBackBootable: boolean;
 }
 
-/** What the robot does, with the state on a disk that keeps each write. */
+/** Models a robot that stores its state on a disk which keeps each write. */
 class Robot {
   readonly machine = new ModelMachine();
   phase: Phase = 'rebooting';

@@ -13,7 +13,7 @@ export class ApiError extends Error {
     this.problem = problem;
   }
 
-  /** Nobody is signed in, or the session has ended. */
+  /** True when the request had no session, or one that has ended. */
   get isSignedOut(): boolean {
     return this.status === 401;
   }
