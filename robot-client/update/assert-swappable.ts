@@ -70,11 +70,21 @@ export async function assertStaged(
   layout: Layout,
   { version, mayHash }: { readonly version: string; readonly mayHash: () => boolean },
 ): Promise<void> {
+  const why = await whyNotWhole(disk, layout, { version, mayHash });
+  if (why === null) return;
+  throw new DroverError('RELEASE_DAMAGED', `swap to ${version}: ${why}`, { hint: STAGED_HINT });
+}
+
+/** Null for a release that is whole, or that has no seal and no recipe to tell. */
+export async function whyNotWhole(
+  disk: Disk,
+  layout: Layout,
+  { version, mayHash }: { readonly version: string; readonly mayHash: () => boolean },
+): Promise<string | null> {
   const tree = releaseFolder(layout, version);
   const found = await checkRelease(disk, layout, { version, tree, mayHash, known: NONE });
-  if (found.kind === 'whole' || found.kind === 'unknown') return;
-  const why = found.kind === 'absent' ? 'it is gone' : `${found.path}: ${found.why}`;
-  throw new DroverError('RELEASE_DAMAGED', `swap to ${version}: ${why}`, { hint: STAGED_HINT });
+  if (found.kind === 'whole' || found.kind === 'unknown') return null;
+  return found.kind === 'absent' ? 'it is gone' : `${found.path}: ${found.why}`;
 }
 
 /**

@@ -38,7 +38,7 @@ import { strategyNamed } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { bootBack, bootOther } from './slot-effects.ts';
 import { settle } from './settle.ts';
-import { startIfStopped } from './stopped-mark.ts';
+import { startIfStopped } from './hook-calls.ts';
 import { awaitSet, probe, ready, rollBack, swap } from './swap-effects.ts';
 
 /** @returns the event the effect ended in; null for `cleanUp` and mostly `settle` */
@@ -253,8 +253,7 @@ async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
   const isUrgent = job.emergency || on.set?.isHeld === true;
   const running = versionOf((await readSlots(disk, layout)).active);
   const target = { version: running ?? version, previousVersion: null };
-  const unstarted = running === null ? null : await startIfStopped(on, target);
-  if (unstarted) return { kind: 'refused', problem: unstarted };
+  if (running !== null) await startIfStopped(on, target);
   const strategy = strategyNamed(job.strategy, on);
   await strategy.prepare(job, version);
   for (let isHashed = false; ; isHashed = true) {

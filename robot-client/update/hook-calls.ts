@@ -1,9 +1,13 @@
 /** Calls the integrator's hooks for one update, with the environment and time-out of each. */
 
+import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { runHook, type HookName, type HookResult } from '../install/hooks.ts';
+import { describeHook, runHook, type HookName, type HookResult } from '../install/hooks.ts';
+import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
+import { writeWhole } from '../install/small-file.ts';
 import { endOrphan, forgetNote, noteOf } from '../modules/orphans.ts';
+import type { ApplyTarget } from './apply-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import type { Job } from './state.ts';
 
@@ -24,10 +28,8 @@ export async function hookOf(
   timeoutMs: number = hookTimeoutOf(on),
 ): Promise<HookResult> {
   const { root } = on.layout;
-  const note = await noteOf(root, 'stop');
-  if (note !== undefined && CHANGES.includes(name)) {
-    await endOrphan(note, root, 'DROVER_TARGET_VERSION=');
-  }
+  const note = CHANGES.includes(name) ? await noteOf(root, 'stop') : undefined;
+  if (note !== undefined) await endOrphan(note, root, 'DROVER_TARGET_VERSION=');
   const result = await runHook({
     folder: on.hooksFolder,
     name,
@@ -44,6 +46,45 @@ export async function hookOf(
   });
   if (name === 'stop' && result.kind !== 'timedOut') await forgetNote(note);
   return result;
+}
+
+/**
+ * Starts a version that was stopped, or that comes back.
+ * @throws DroverError with that code when it does not start
+ */
+export async function startAgain(
+  job: Pick<Job, 'version' | 'previousVersion'>,
+  on: EffectContext,
+  version: string,
+  code: 'SWAP_FAILED' | 'ROLLBACK_FAILED' | 'START_FAILED',
+): Promise<void> {
+  const started = await hookOf(job, on, 'start', version);
+  if (started.kind === 'ok' || started.kind === 'absent') return;
+  throw new DroverError(code, `start ${version} again: ${describeHook(started)}`);
+}
+
+const stoppedMark = ({ state }: Layout): string => `${state}/stopped`;
+
+/**
+ * Remembers that an application is stopped for work that may not go on: a repair by a module, or a
+ * swap whose lease was lost. Whatever becomes of it, and of the agent, the next agent starts the
+ * application again. Durable when this resolves; call it before the application is stopped.
+ */
+export async function noteStopped(disk: Disk, layout: Layout, version: string): Promise<void> {
+  await writeWhole(disk, stoppedMark(layout), new TextEncoder().encode(`${version}\n`));
+}
+
+/**
+ * Starts an application that was stopped for such work.
+ * @param target the version that runs
+ * @throws DroverError START_FAILED; it is tried again with the next check
+ */
+export async function startIfStopped(on: EffectContext, target: ApplyTarget): Promise<void> {
+  const { disk, layout } = on;
+  if ((await disk.kind(stoppedMark(layout))) === 'absent') return;
+  await startAgain(target, on, target.version, 'START_FAILED');
+  await disk.removeTree(stoppedMark(layout));
+  await disk.syncFolder(layout.state);
 }
 
 /** Environment of every hook; documented in docs/robot-integration.md. */

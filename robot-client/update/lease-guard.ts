@@ -5,19 +5,17 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
+import { nullIfFailed, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ALWAYS_OPEN } from '../local/interlock.ts';
 import { decideLease, leaseLost, type Leases } from '../local/ready-lease.ts';
 import { removeSameRollback } from './swap.ts';
 import type { ApplyStrategy } from './apply-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
-import { hookOf } from './hook-calls.ts';
-import { describeHook, type HookResult } from '../install/hooks.ts';
+import { noteStopped, startAgain } from './hook-calls.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { leaseFailure } from './retry.ts';
-import { noteStopped } from './stopped-mark.ts';
 import type { MachineEvent } from './machine.ts';
 import type { Job, MachineState } from './state.ts';
 
@@ -124,6 +122,7 @@ export async function undoUnheld(
 /**
  * The old version goes on. After a restart it may have been stopped, or be half replaced, so a
  * switch that may have begun is undone.
+ * @throws DroverError SWAP_FAILED when the version that was stopped does not start again
  */
 export async function standDown(
   job: Job,
@@ -136,15 +135,9 @@ export async function standDown(
   const event = leaseFailure(on.state(), { problem, wasStopped });
   const leaves = leftBy(job);
   if (event.kind === 'lease_lost' && wasStopped && leaves !== null) {
-    assertStarted(leaves, await hookOf(job, on, 'start', leaves));
+    await startAgain(job, on, leaves, 'SWAP_FAILED');
   }
   return event;
-}
-
-/** @throws DroverError SWAP_FAILED when the version that was stopped does not start again */
-function assertStarted(version: string, started: HookResult): void {
-  if (started.kind === 'ok' || started.kind === 'absent') return;
-  throw new DroverError('SWAP_FAILED', `start ${version} again: ${describeHook(started)}`);
 }
 
 /**

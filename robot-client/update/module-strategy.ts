@@ -16,11 +16,11 @@ import { describeHook, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { moduleFolder, releaseFolder, type Layout } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
-import { checkRelease } from '../install/seal-check.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
 import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
+import { whyNotWhole } from './assert-swappable.ts';
 
 /** Places and ports that the strategies of a component work with. */
 export interface ModuleContext {
@@ -73,7 +73,10 @@ export class ModuleStrategy implements ApplyStrategy {
     this.#assertThisMachine(target);
     const { modules = NO_MODULES } = this.#on;
     if (!(await modules.has(this.#module))) throw this.#failure('switch', target, ABSENT);
-    if (to !== null) await assertWhole(this.#on, to);
+    if (to === null) return;
+    const { disk, layout } = this.#on;
+    const why = await whyNotWhole(disk, layout, { version: to, mayHash: () => true });
+    if (why !== null) throw new DroverError('RELEASE_DAMAGED', `apply ${to}: ${why}`);
   }
 
   /** @throws DroverError MODULE_…, also when the module then reports another version */
@@ -227,15 +230,6 @@ function machinesOf(manifest: string): readonly string[] | null {
     const bytes = base64ToBytes(manifest);
     return bytes && parseManifest(bytes).compatible;
   });
-}
-
-/** A release without a seal passes: nothing tells what its bytes were. */
-async function assertWhole({ disk, layout }: ModuleContext, version: string): Promise<void> {
-  const input = { version, tree: releaseFolder(layout, version), known: new Set<string>() };
-  const found = await checkRelease(disk, layout, { ...input, mayHash: () => true });
-  if (found.kind === 'whole' || found.kind === 'unknown') return;
-  const why = found.kind === 'absent' ? 'it is gone' : `${found.path}: ${found.why}`;
-  throw new DroverError('RELEASE_DAMAGED', `apply ${version}: ${why}`);
 }
 
 const inWords = (version: string | null): string => version ?? 'nothing';

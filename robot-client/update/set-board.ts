@@ -18,12 +18,7 @@ import {
 import type { Problem } from '../../shared/base/errors.ts';
 import type { MachineEvent } from './machine.ts';
 import type { Job } from './state.ts';
-
-export interface SetWaiting {
-  readonly signal: AbortSignal;
-  /** Null when nothing is waited for any more. */
-  onWaiting(reason: string | null, wakeAtMs: null): void;
-}
+import { Changes, type Waiting } from './swap-claims.ts';
 
 interface Sitter {
   /** Null while the root cannot be read. */
@@ -34,7 +29,7 @@ interface Sitter {
 
 export class SetBoard {
   readonly #seats = new Map<string, Sitter>();
-  readonly #waiters = new Set<() => void>();
+  readonly #changes = new Changes();
 
   join(component: string, sitter: Sitter): SetSeat {
     this.#seats.set(component, sitter);
@@ -47,7 +42,7 @@ export class SetBoard {
 
   /** A component has persisted another state, or was read. */
   changed(): void {
-    for (const end of [...this.#waiters]) end();
+    this.#changes.tell();
     for (const [component, sitter] of this.#seats) {
       // The component has logged a failure; it is tried again after the next change.
       if (setBackEvent(component, this.views)) sitter.goBack().catch(() => {});
@@ -59,7 +54,7 @@ export class SetBoard {
    * that waits, by the event of its component.
    * @throws the reason of the signal when it is aborted
    */
-  async untilMayGo(component: string, on: SetWaiting): Promise<void> {
+  async untilMayGo(component: string, on: Waiting): Promise<void> {
     let said: string | null = null;
     for (;;) {
       on.signal.throwIfAborted();
@@ -67,13 +62,13 @@ export class SetBoard {
       if (found === null || found.verdict === 'go') break;
       if (found.waitingFor !== said) on.onWaiting(found.waitingFor, null);
       said = found.waitingFor;
-      await this.#changed(on.signal);
+      await this.#changes.next(on.signal);
     }
     if (said !== null) on.onWaiting(null, null);
   }
 
   /** Lets members that were switched later go back first; not for longer than a minute. */
-  async untilLaterAreBack(component: string, { set }: Job, on: SetWaiting): Promise<void> {
+  async untilLaterAreBack(component: string, { set }: Job, on: Waiting): Promise<void> {
     if (set === null) return;
     const late = new AbortController();
     const ended = AbortSignal.any([on.signal, late.signal]);
@@ -85,24 +80,11 @@ export class SetBoard {
       if (first === null || ended.aborted) break;
       on.onWaiting(`set ${set.id}: ${first} goes back first`, null);
       said = true;
-      await this.#changed(ended);
+      await this.#changes.next(ended);
     }
     late.abort();
     on.signal.throwIfAborted();
     if (said) on.onWaiting(null, null);
-  }
-
-  async #changed(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        this.#waiters.delete(end);
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      this.#waiters.add(end);
-      signal.addEventListener('abort', end);
-      if (signal.aborted) end();
-    });
   }
 }
 
@@ -145,11 +127,11 @@ export class SetSeat {
     this.#board.changed();
   }
 
-  untilMayGo(on: SetWaiting): Promise<void> {
+  untilMayGo(on: Waiting): Promise<void> {
     return this.#board.untilMayGo(this.component, on);
   }
 
-  untilLaterAreBack(job: Job, on: SetWaiting): Promise<void> {
+  untilLaterAreBack(job: Job, on: Waiting): Promise<void> {
     return this.#board.untilLaterAreBack(this.component, job, on);
   }
 }

@@ -13,11 +13,10 @@ import { versionOf } from '../install/slots.ts';
 import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-strategy.ts';
 import { strategyOf } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
-import { hookOf } from './hook-calls.ts';
+import { hookOf, noteStopped, startIfStopped } from './hook-calls.ts';
 import type { MachineEvent } from './machine.ts';
 import { settleSlots } from './slot-effects.ts';
 import { stopWhileHeld } from './lease-guard.ts';
-import { noteStopped, startIfStopped } from './stopped-mark.ts';
 import { stepProblem, ready } from './swap-effects.ts';
 
 /**
@@ -51,7 +50,10 @@ async function settled(on: EffectContext): Promise<MachineEvent | Problem | null
     const strategy = await strategyOf({ version, strategy: isKnown ? installed.strategy : '' }, on);
     if (strategy.byReboot) return await settleSlots(version, on);
     const found = decideAgreement(await strategy.said(target), version);
-    if (found.kind === 'agrees') return await startIfStopped(on, target);
+    if (found.kind === 'agrees') {
+      await startIfStopped(on, target);
+      return null;
+    }
     on.onModule?.(found.problem);
     return found.kind === 'unknown' ? found.problem : await mend(on, strategy, target);
   } catch (thrown) {
@@ -82,7 +84,7 @@ async function mend(
       await hookOf(target, on, 'stop');
     });
     const failed = lost?.problem ?? (await stepProblem(on, () => strategy.switchTo(target)));
-    const unstarted = await startIfStopped(on, target);
+    const unstarted = await stepProblem(on, () => startIfStopped(on, target));
     return failed ?? unstarted;
   } finally {
     // An aborted effect must not release the claim of the rollback that replaced it.

@@ -8,13 +8,12 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import type { BootSlots, SystemSlot } from '../boot/boot-slots.ts';
 import { readSlotRecord, removeSlotRecord } from '../boot/slot-records.ts';
 import { wasConfirmedHere } from '../install/confirmed-mark.ts';
-import { describeHook } from '../install/hooks.ts';
 import { releaseFolder } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { removeLink } from '../install/slot-links.ts';
 import { versionOf } from '../install/slots.ts';
 import type { EffectContext } from './effect-context.ts';
-import { hookOf } from './hook-calls.ts';
+import { hookOf, startAgain } from './hook-calls.ts';
 import { leaseLossOf, standDown } from './lease-guard.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { planReturnBoot, planTrial, TRIES, type BootBackFacts } from './slot-plan.ts';
@@ -158,15 +157,9 @@ async function isBack(job: Job, on: EffectContext): Promise<MachineEvent> {
   const active = versionOf((await readSlots(on.disk, on.layout)).active);
   const to = active === null || active === job.version ? job.previousVersion : active;
   await swapBack(on.disk, on.layout, { ...job, previous: to });
-  if (to !== null) await startAgain(job, to, on);
+  if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
   await hookOf(job, on, 'rolled-back', to ?? '');
   return { kind: 'rolled_back', to };
-}
-
-async function startAgain(job: Job, version: string, on: EffectContext): Promise<void> {
-  const started = await hookOf(job, on, 'start', version);
-  if (started.kind === 'ok' || started.kind === 'absent') return;
-  throw new DroverError('ROLLBACK_FAILED', `start ${version} again: ${describeHook(started)}`);
 }
 
 /** The version that was taken back runs on, and what is in the other slot is no way back. */
@@ -181,7 +174,7 @@ async function stays(
     await removeLink(on.disk, on.layout, on.layout.rollback);
     await on.disk.syncFolder(on.layout.root);
   }
-  await startAgain(job, job.version, on);
+  await startAgain(job, on, job.version, 'ROLLBACK_FAILED');
   return { kind: 'rolled_back', to: job.version };
 }
 

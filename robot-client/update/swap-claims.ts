@@ -12,11 +12,34 @@ export interface Waiting {
   onWaiting(reason: string | null, wakeAtMs: null): void;
 }
 
+/** Lets effects wait until something has changed. */
+export class Changes {
+  readonly #waiters = new Set<() => void>();
+
+  /** Resolves at the next `tell`, or when the signal is aborted. */
+  async next(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        this.#waiters.delete(end);
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      this.#waiters.add(end);
+      signal.addEventListener('abort', end);
+      if (signal.aborted) end();
+    });
+  }
+
+  tell(): void {
+    for (const end of [...this.#waiters]) end();
+  }
+}
+
 /** The claims of all components of one robot. */
 export class SwapClaims {
   readonly #busy = new Map<string, string | null>();
   readonly #wishes = new Set<SwapWish>();
-  readonly #waiters = new Set<() => void>();
+  readonly #changes = new Changes();
   #nth = 0;
 
   of(component: string): SwapClaim {
@@ -32,7 +55,7 @@ export class SwapClaims {
   }
 
   release(component: string): void {
-    if (this.#busy.delete(component)) this.#wake();
+    if (this.#busy.delete(component)) this.#changes.tell();
   }
 
   /** @returns true when it had to wait @throws the reason of the signal when it is aborted */
@@ -53,31 +76,15 @@ export class SwapClaims {
         if (first === null) break;
         if (first !== said) on.onWaiting(reasonOf(first), null);
         said = first;
-        await this.#changed(on.signal);
+        await this.#changes.next(on.signal);
       }
       this.claim(component, set);
       if (said !== null) on.onWaiting(null, null);
       return said !== null;
     } finally {
       this.#wishes.delete(wish);
-      this.#wake();
+      this.#changes.tell();
     }
-  }
-
-  async #changed(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        this.#waiters.delete(end);
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      this.#waiters.add(end);
-      signal.addEventListener('abort', end);
-    });
-  }
-
-  #wake(): void {
-    for (const end of [...this.#waiters]) end();
   }
 }
 

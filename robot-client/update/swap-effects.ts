@@ -18,7 +18,7 @@ import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
 import { strategyOf } from './slot-strategy.ts';
 import { startAndProbe, type Outcome } from './confirm.ts';
 import type { EffectContext } from './effect-context.ts';
-import { hookOf, hookTimeoutOf } from './hook-calls.ts';
+import { hookOf, hookTimeoutOf, startAgain } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { onTrial } from './probation.ts';
 import { endSwapByReboot } from './slot-effects.ts';
@@ -70,7 +70,7 @@ export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promi
     const strategy = await strategyOf(job, on);
     // Asked in `waiting` too; after a power cut the disk may be in another machine.
     await strategy.prepare(job, null);
-    const lost = isDone ? null : await stopForSwap(job, isAgain, on);
+    const lost = isDone ? null : await stopForSwap(job, { isAgain, strategy }, on);
     if (lost) return await standDown(job, { ...lost, isAgain, strategy }, on);
     if (strategy.byReboot) return await endSwapByReboot(job, on);
     await strategy.switchTo(job);
@@ -89,13 +89,12 @@ export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promi
 /** Stops what runs and checks what is to run, under the leases of the job. */
 async function stopForSwap(
   job: Job,
-  isAgain: boolean,
+  { isAgain, strategy }: { readonly isAgain: boolean; readonly strategy: ApplyStrategy },
   on: EffectContext,
 ): Promise<LeaseLoss | null> {
   const { leaseHolders: holders, version } = job;
   const relied = { holders, what: `swap to ${version}` };
-  const isSwitched =
-    isAgain && holders.length > 0 && (await hasSwitched(await strategyOf(job, on), job));
+  const isSwitched = isAgain && holders.length > 0 && (await hasSwitched(strategy, job));
   return await stopWhileHeld(on, { ...relied, isSwitched }, async () => {
     const leaves = leftBy(job);
     if (leaves !== null) {
@@ -198,12 +197,21 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
   if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
   try {
     const active = versionOf((await readSlots(on.disk, on.layout)).active);
-    const wayBack = (): Promise<string | null> =>
-      returnFrom(on.disk, on.layout, { job, active, failed: failedOf(on.state()) });
     const strategy = await strategyOf(job, on);
+    let prepared: { readonly to: string | null } | null = null;
+    // Before the application is stopped: a module that is gone could not bring anything back. A
+    // release that was hashed is not hashed again, since the robot said by now that it is ready.
+    const wayBack = async (): Promise<string | null> => {
+      const to = await returnFrom(on.disk, on.layout, {
+        job,
+        active,
+        failed: failedOf(on.state()),
+      });
+      if (prepared?.to !== to) await strategy.prepare(job, to);
+      prepared = { to };
+      return to;
+    };
     let to = await wayBack();
-    // Before the application is stopped: a module that is gone could not bring anything back.
-    await strategy.prepare(job, to);
     // A recall takes a working version back, so the robot may be in the middle of a task.
     const wasConfirmed = on.state().installed?.rollout === job.rollout;
     const isRecall = job.cause?.code === 'ROLLOUT_RECALLED' || (wasConfirmed && job.set !== null);
@@ -221,12 +229,7 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     if (strategy.byReboot && to !== job.version) return { kind: 'reboot_due', slots: null };
     await strategy.revert(job, to);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
-    if (to !== null) {
-      const started = await hookOf(job, on, 'start', to);
-      if (started.kind !== 'ok' && started.kind !== 'absent') {
-        throw new DroverError('ROLLBACK_FAILED', `start ${to} again: ${describeHook(started)}`);
-      }
-    }
+    if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
     await hookOf(job, on, 'rolled-back', to ?? '');
     return { kind: 'rolled_back', to };
   } catch (thrown) {
