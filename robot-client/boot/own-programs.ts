@@ -9,13 +9,16 @@ import {
   assertOneOfTwo,
   assertRunning,
   assertTries,
-  asSystemSlot,
+  isSystemSlot,
   type BootSlots,
   type BootView,
   type SystemSlot,
 } from './boot-slots.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { runBootProgram } from './run-program.ts';
+
+const OWN_HINT =
+  'run both programs by hand: running prints one name, that of the slot that runs, and other prints the other one';
 
 export class OwnPrograms implements BootSlots {
   readonly running: SystemSlot;
@@ -32,12 +35,16 @@ export class OwnPrograms implements BootSlots {
   static async open(folder: string): Promise<OwnPrograms> {
     const ask = async (verb: 'running' | 'other'): Promise<SystemSlot> => {
       const path = `${folder}/${verb}`;
-      return asSystemSlot((await runBootProgram(path, [])).trim(), path);
+      const said = (await runBootProgram(path, [])).trim();
+      if (isSystemSlot(said)) return said;
+      const got = JSON.stringify(said.slice(0, 80));
+      const message = `read ${path}: no name of a slot (got ${got})`;
+      throw new DroverError('BOOT_SLOT_UNKNOWN', message, { hint: OWN_HINT });
     };
     const slots = { running: await ask('running'), other: await ask('other') };
     if (slots.running !== slots.other) return new OwnPrograms(folder, slots);
     const why = `running and other name one slot (got ${slots.running} twice)`;
-    throw new DroverError('BOOT_SLOT_UNKNOWN', `ask ${folder}: ${why}`);
+    throw new DroverError('BOOT_SLOT_UNKNOWN', `ask ${folder}: ${why}`, { hint: OWN_HINT });
   }
 
   /** These programs report only which slot runs. */

@@ -50,6 +50,8 @@ export async function openSlotDevice(path: string): Promise<SlotDevice> {
   if (found.isFile()) return await openFile(path, found.size);
   if (!found.isBlockDevice()) throw wrong(path, 'neither a block device nor a file');
   if (found.rdev === (await stat('/')).dev) throw busy(path, 'the running system stands on it');
+  const isReadOnly = await readFile(`${blockFolder(found.rdev)}/ro`, 'utf8').catch(() => '');
+  if (isReadOnly.trim() === '1') throw wrong(path, 'the device is read-only (blockdev --getro)');
   const handle = await openExclusive(path);
   try {
     return new OpenDevice(path, handle, await sizeOfDevice(path, found.rdev));
@@ -81,7 +83,7 @@ async function openFile(path: string, bytes: number): Promise<SlotDevice> {
     );
     if (backing.trim() === real) throw busy(path, `/dev/${device} stands on it`);
   }
-  const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW).catch(
+  const handle = await open(real, constants.O_RDWR | constants.O_NOFOLLOW).catch(
     (cause: unknown) => {
       throw diskError('open slot', path, cause);
     },
@@ -107,11 +109,16 @@ async function lockFile(handle: FileHandle, path: string): Promise<void> {
 
 /** Returns the size in bytes; stat reports 0 for a device. */
 async function sizeOfDevice(path: string, rdev: number): Promise<number> {
-  const [major, minor] = [Math.floor(rdev / 256) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00)];
-  const file = `/sys/dev/block/${major}:${minor}/size`;
+  const file = `${blockFolder(rdev)}/size`;
   const sectors = Number(await readFile(file, 'utf8').catch(() => 'unknown'));
   if (Number.isSafeInteger(sectors)) return sectors * SECTOR_BYTES;
   throw wrong(path, `its size is not known (${file})`);
+}
+
+/** The folder of a block device in /sys. @param rdev as `stat` reports it */
+export function blockFolder(rdev: number): string {
+  const [major, minor] = [Math.floor(rdev / 256) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00)];
+  return `/sys/dev/block/${major}:${minor}`;
 }
 
 class OpenDevice implements SlotDevice {

@@ -81,7 +81,7 @@ export function withNewerLinks(state: MachineState, slots: Slots, now: EpochMs):
 }
 
 /** Puts a version on probation whose update is unknown. */
-function onProbation(
+export function onProbation(
   state: MachineState,
   { version, previous, problem }: { version: string; previous: string | null; problem: Problem },
   now: EpochMs,

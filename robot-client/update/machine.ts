@@ -20,7 +20,7 @@ import { withConfirmed, type DeltaOffer, type Job, type MachineState } from './s
 
 // prettier-ignore
 export const TABLE = {
-  idle:         { offered: 'checking', recalled: 'rolling_back', fell_back: 'idle', power_returned: 'idle' },
+  idle:         { offered: 'checking', recalled: 'rolling_back', fell_back: 'idle', trial_found: 'probation', power_returned: 'idle' },
   checking:     { fits: 'downloading', delta_failed: 'checking', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'checking' },
   downloading:  { downloaded: 'verifying', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'downloading' },
   verifying:    { intact: 'staging', corrupt: 'downloading', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
@@ -197,6 +197,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'reboot_due':
     case 'told':
     case 'fell_back':
+    case 'trial_found':
       return afterSlotEvent(state, event, now);
     case 'recalled':
       return recalled(withConfirmed(state, state.job ? null : state.installed), event, now);

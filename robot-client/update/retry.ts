@@ -4,7 +4,7 @@
  * the past and jump when the network is there. Sans-I/O.
  */
 
-import type { Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { backoffMs } from '../../shared/base/backoff.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -53,6 +53,16 @@ export function retryAfter(
 export function stuckWaitMs({ stuckCount }: Pick<Job, 'stuckCount'>): number {
   const bounds = { minMs: LIMITS.stuckRetryMsMin, maxMs: LIMITS.stuckRetryMsMax };
   return backoffMs(stuckCount, bounds, 0.5);
+}
+
+/** Prefixes of codes whose hint names what to mend; that of ROLLBACK_FAILED is about links. */
+const KNOWS_BETTER = /^(?:MODULE_|BOOT_|COMPATIBLE_WRONG$)/;
+
+/** The problem of a way back that failed. */
+export function rollbackProblem({ code, message, hint }: Problem): Problem {
+  if (code === 'RELEASE_DAMAGED') return toProblem(new DroverError(code, message));
+  const said = KNOWS_BETTER.test(code) ? { hint: `${code}: ${hint}` } : {};
+  return toProblem(new DroverError('ROLLBACK_FAILED', message, said));
 }
 
 /** A swap that lost its ready lease before the switch. */

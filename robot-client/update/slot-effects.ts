@@ -5,7 +5,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
-import type { BootSlots, SystemSlot } from '../boot/boot-slots.ts';
+import type { BootSlots, BootView, SystemSlot } from '../boot/boot-slots.ts';
+import { holdsImage } from '../boot/slot-check.ts';
 import { readSlotRecord, removeSlotRecord } from '../boot/slot-records.ts';
 import { wasConfirmedHere } from '../install/confirmed-mark.ts';
 import { releaseFolder } from '../install/layout.ts';
@@ -16,7 +17,14 @@ import type { EffectContext } from './effect-context.ts';
 import { hookOf, startAgain } from './hook-calls.ts';
 import { leaseLossOf, standDown } from './lease-guard.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
-import { planReturnBoot, planTrial, TRIES, type BootBackFacts } from './slot-plan.ts';
+import { rollbackProblem } from './retry.ts';
+import {
+  isUnknownTrial,
+  planReturnBoot,
+  planTrial,
+  TRIES,
+  type BootBackFacts,
+} from './slot-plan.ts';
 import { assertHolds, strategyOf, systemOf } from './slot-strategy.ts';
 import type { Job, SlotTrial } from './state.ts';
 import { goBack, swapBack, swapTo } from './swap.ts';
@@ -92,14 +100,18 @@ export async function bootBack(job: Job, inMs: number, on: EffectContext): Promi
     const undone = await undoneSlot(job, slots, on);
     const back = undone === slots.running ? slots.other : slots.running;
     const { bootId, ...facts } = await factsOf(job.slotTrial, slots, on);
-    const found = await pastOf(job, back, on);
+    const found = await pastOf(job, { undone, back, ...facts }, on);
     const step = planReturnBoot({ ...facts, ...found, undone, back });
     switch (step.kind) {
-      case 'arrived':
+      case 'arrived': {
+        // First what runs: a boot loader that refuses must not keep a false version in the report.
+        const to = await leadBack(job, on);
         if (step.mustConfirm) await slots.confirm(back);
         await slots.spoil(undone);
         await removeSlotRecord(on.disk, on.layout, undone);
-        return await isBack(job, on);
+        await hookOf(job, on, 'rolled-back', to ?? '');
+        return { kind: 'rolled_back', to };
+      }
       case 'tell':
         if (step.by === 'try') await slots.tryNext(back, TRIES);
         else await leave(slots, undone, back);
@@ -114,8 +126,7 @@ export async function bootBack(job: Job, inMs: number, on: EffectContext): Promi
     }
   } catch (thrown) {
     on.signal.throwIfAborted();
-    const { message } = toProblem(thrown);
-    return rollbackFailure(on.state(), toProblem(new DroverError('ROLLBACK_FAILED', message)));
+    return rollbackFailure(on.state(), rollbackProblem(toProblem(thrown)));
   }
 }
 
@@ -142,24 +153,42 @@ async function undoneSlot(job: Job, slots: BootSlots, on: EffectContext): Promis
   throw new DroverError('BOOT_VERSION_UNKNOWN', `go back from ${job.version}: ${why}`);
 }
 
+/** Facts from the root, and from the slot before: it is read before a good version is left. */
 async function pastOf(
   job: Job,
-  back: SystemSlot,
-  { disk, layout }: EffectContext,
+  { undone, back, view, running, isTold }: Omit<BootBackFacts, 'wasConfirmed' | 'hasBack'>,
+  on: EffectContext,
 ): Promise<Pick<BootBackFacts, 'wasConfirmed' | 'hasBack'>> {
+  const { disk, layout, signal } = on;
   const record = await readSlotRecord(disk, layout, back);
   const hasBack = record !== null && record.version === job.previousVersion;
-  return { hasBack, wasConfirmed: await wasConfirmedHere(disk, layout, job.version) };
+  const wasConfirmed = await wasConfirmedHere(disk, layout, job.version);
+  const isGood = view.confirmed === null ? wasConfirmed : view.confirmed === undone;
+  if (!hasBack || !isGood || isTold || running === back) return { hasBack, wasConfirmed };
+  return { hasBack: await holdsImage(systemOf(on).deviceOf(back), record, signal), wasConfirmed };
 }
 
-/** The slot before runs again: the links follow, and the application is started. */
-async function isBack(job: Job, on: EffectContext): Promise<MachineEvent> {
+/**
+ * The slot before runs again: the links follow, and the application is started.
+ * @returns the version; null for none, as before the first image
+ */
+async function leadBack(job: Job, on: EffectContext): Promise<string | null> {
   const active = versionOf((await readSlots(on.disk, on.layout)).active);
   const to = active === null || active === job.version ? job.previousVersion : active;
   await swapBack(on.disk, on.layout, { ...job, previous: to });
   if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
-  await hookOf(job, on, 'rolled-back', to ?? '');
-  return { kind: 'rolled_back', to };
+  return to;
+}
+
+/** The slots of a way back whose update is unknown, by the records; null when the job has them. */
+export async function slotsOfReturn(
+  job: Job,
+  on: EffectContext,
+): Promise<Pick<SlotTrial, 'from' | 'to'> | null> {
+  if (job.slotTrial) return null;
+  const slots = await systemOf(on).open();
+  const to = await undoneSlot(job, slots, on);
+  return { from: to === slots.running ? slots.other : slots.running, to };
 }
 
 /** The version that was taken back runs on, and what is in the other slot is no way back. */
@@ -190,13 +219,14 @@ export async function settleSlots(
 ): Promise<MachineEvent | Problem | null> {
   const slots = await systemOf(on).open();
   const { running } = slots;
-  const { confirmed } = await slots.look();
+  const view = await slots.look();
+  const { confirmed } = view;
   const version = (await readSlotRecord(on.disk, on.layout, running))?.version ?? null;
   if (version === null) {
     const why = `no image of this agent is in slot ${running}; active names ${active}`;
     return toProblem(new DroverError('BOOT_VERSION_UNKNOWN', `ask what runs: ${why}`));
   }
-  if (version !== active) return await follow({ version, active, running }, on);
+  if (version !== active) return await follow({ version, active, slots, view }, on);
   if (confirmed === null || confirmed === running) return null;
   // The boot loader came back by itself, which is reported already.
   if (on.state().lastProblem?.code === 'BOOT_FELL_BACK') return null;
@@ -204,17 +234,39 @@ export async function settleSlots(
   return toProblem(new DroverError('BOOT_NOT_CONFIRMED', `keep ${version}: ${why}`));
 }
 
+/** Another version runs than `active` names. The slot is read first: the record may be old. */
 async function follow(
-  found: { readonly version: string; readonly active: string; readonly running: SystemSlot },
+  found: {
+    readonly version: string;
+    readonly active: string;
+    readonly slots: Pick<BootSlots, 'running' | 'other'>;
+    readonly view: BootView;
+  },
   on: EffectContext,
 ): Promise<MachineEvent | Problem | null> {
-  const { version, active, running } = found;
+  const { version, active, view } = found;
+  const { disk, layout, signal } = on;
+  const { running, other } = found.slots;
+  const record = await readSlotRecord(disk, layout, running);
+  const device = systemOf(on).deviceOf(running);
+  if (record === null || !(await holdsImage(device, record, signal))) {
+    const why = `slot ${running} (${device}) holds another image than this agent wrote, or was mounted for writing; active names ${active}`;
+    return toProblem(new DroverError('BOOT_VERSION_UNKNOWN', `ask what runs: ${why}`));
+  }
   const message = `keep ${active}: slot ${running} runs, which holds ${version}`;
-  const problem = toProblem(new DroverError('BOOT_FELL_BACK', message));
-  if ((await on.disk.kind(releaseFolder(on.layout, version))) !== 'folder') return problem;
+  const code = view.confirmed === running ? 'BOOT_SLOT_CHANGED' : 'BOOT_FELL_BACK';
+  const problem = toProblem(new DroverError(code, message));
+  if ((await disk.kind(releaseFolder(layout, version))) !== 'folder') return problem;
+  if (isUnknownTrial({ version, active, view, running }, on.state())) {
+    await swapTo(disk, layout, { version, previousVersion: active });
+    const slots = { from: other, to: running };
+    const lost = `slot ${running} runs ${version} on trial, and its update is not in machine.json; it is on probation, with ${active} to go back to`;
+    const told = toProblem(new DroverError('STATE_LOST', `read state: ${lost}`));
+    return { kind: 'trial_found', version, previous: active, slots, problem: told };
+  }
   // The state first: a link alone would look like one that a person changed.
   if (on.state().lastActive !== version) return { kind: 'fell_back', to: version, problem };
-  await goBack(on.disk, on.layout, version);
+  await goBack(disk, layout, version);
   // Once more: the component reads its links again with each event.
   return { kind: 'fell_back', to: version, problem };
 }

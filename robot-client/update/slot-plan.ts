@@ -6,6 +6,7 @@
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import type { BootView, SystemSlot } from '../boot/boot-slots.ts';
 
 /** Facts about the machine now. */
@@ -80,6 +81,29 @@ export function planReturnBoot(facts: BootBackFacts): ReturnStep {
   if (reports(view) && view.next === back) return { kind: 'reboot' };
   const why = `slot ${back} does not boot: the machine came up in slot ${undone} again`;
   return isConfirmed ? { kind: 'stays', why } : { kind: 'failed', why };
+}
+
+/**
+ * True when the slot that runs is on trial and its update is not in the state, which was lost then.
+ * A boot loader that reports nothing leaves the versions: it goes back to an older one.
+ */
+export function isUnknownTrial(
+  {
+    version,
+    active,
+    running,
+    view,
+  }: {
+    readonly version: string;
+    readonly active: string;
+    readonly running: SystemSlot;
+    readonly view: BootView;
+  },
+  { highest }: { readonly highest: string | null },
+): boolean {
+  if (reports(view)) return view.confirmed !== running && view.triesLeft !== null;
+  const wasConfirmed = highest !== null && compareVersions(version, highest) <= 0;
+  return !wasConfirmed && compareVersions(version, active) > 0;
 }
 
 /** Tries of a slot on trial. A power cut right after the boot loader chose it uses one up. */

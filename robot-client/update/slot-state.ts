@@ -4,7 +4,9 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { compareVersions } from '../../shared/base/version.ts';
+import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { blockOf } from './blocks.ts';
+import { onProbation } from './lost-state.ts';
 import type { MachineState, SlotTrial } from './state.ts';
 
 export type SlotEvent =
@@ -13,7 +15,15 @@ export type SlotEvent =
   /** The boot loader has its order since the boot of that name. */
   | { readonly kind: 'told'; readonly bootId: string }
   /** At rest another system slot runs than was confirmed, with that version. */
-  | { readonly kind: 'fell_back'; readonly problem: Problem; readonly to: string };
+  | { readonly kind: 'fell_back'; readonly problem: Problem; readonly to: string }
+  /** At rest a slot runs on trial whose update is unknown: its state was lost. */
+  | {
+      readonly kind: 'trial_found';
+      readonly problem: Problem;
+      readonly version: string;
+      readonly previous: string;
+      readonly slots: Pick<SlotTrial, 'from' | 'to'>;
+    };
 
 /** The data that these events change; the phase is the table's business. */
 export function afterSlotEvent(state: MachineState, event: SlotEvent, now: EpochMs): MachineState {
@@ -24,6 +34,11 @@ export function afterSlotEvent(state: MachineState, event: SlotEvent, now: Epoch
       return withTold(state, event.bootId);
     case 'fell_back':
       return fellBack(state, event, now);
+    case 'trial_found': {
+      const next = onProbation(state, event, now);
+      const slotTrial = { ...event.slots, toldIn: null };
+      return { ...next, job: next.job && { ...next.job, strategy: SLOT_IMAGE, slotTrial } };
+    }
   }
 }
 
@@ -56,7 +71,8 @@ function fellBack(
 ): MachineState {
   const { installed, blocked } = state;
   if (installed === null && state.lastActive === to) return state;
-  const isGivenUp = installed !== null && compareVersions(to, installed.version) < 0;
+  const isOlder = installed !== null && compareVersions(to, installed.version) < 0;
+  const isGivenUp = isOlder && problem.code === 'BOOT_FELL_BACK';
   const others = blocked.filter((one) => one.payloadSha256 !== installed?.payloadSha256);
   const entry = isGivenUp ? [blockOf(installed, problem.code)] : [];
   const version = isGivenUp ? installed.version : to;

@@ -11,6 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { ATOMIC_SWAP, moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { BootSlots, SystemSlot } from '../boot/boot-slots.ts';
+import { assertApart, holdsImage } from '../boot/slot-check.ts';
 import { openSlotDevice } from '../boot/slot-device.ts';
 import { readSlotRecord, removeSlotRecord, writeSlotRecord } from '../boot/slot-records.ts';
 import { assertImageFits, writeImage, type ImageFacts } from '../boot/slot-writer.ts';
@@ -59,8 +60,10 @@ export class SlotStrategy implements ApplyStrategy {
       );
     }
     const slots = await system.open();
-    await assertOtherFree(slots, job);
-    const device = await openSlotDevice(system.deviceOf(slots.other));
+    await assertOtherFree(slots, job, this.#on);
+    const devicePath = system.deviceOf(slots.other);
+    await assertApart(system.deviceOf(slots.running), devicePath);
+    const device = await openSlotDevice(devicePath);
     try {
       assertImageFits(imageOf(job), device);
     } finally {
@@ -77,6 +80,8 @@ export class SlotStrategy implements ApplyStrategy {
     const system = systemOf(this.#on);
     const slots = await system.open();
     const image = imageOf(job);
+    const devicePath = system.deviceOf(slots.other);
+    await assertApart(system.deviceOf(slots.running), devicePath);
     const { active, rollback } = await readSlots(disk, layout);
     if (versionOf(rollback) !== null && versionOf(active) !== null) {
       await removeLink(disk, layout, layout.rollback);
@@ -84,21 +89,21 @@ export class SlotStrategy implements ApplyStrategy {
     }
     await removeSlotRecord(disk, layout, slots.other);
     const payloadPath = payloadFile(stagingFolder(layout, job.payloadSha256));
-    const devicePath = system.deviceOf(slots.other);
     await writeImage({ slots, devicePath, disk, payloadPath, image, signal });
     await writeSlotRecord(disk, layout, { slot: slots.other, version: job.version, ...image });
   }
 
   /**
-   * Hashes nothing: the image was read back from the slot. But another program may have written
-   * that slot since, or made the boot loader return to it.
+   * Reads the whole slot: another program may have written to it since the image was read back, and
+   * an update may wait for days. It may also have made the boot loader return to that slot.
    * @throws DroverError BOOT_MISSING, BOOT_SLOT_KEPT, SWAP_FAILED
    */
   async prepare(target: ApplyTarget, to: string | null): Promise<void> {
     const slots = await systemOf(this.#on).open();
     if (to !== target.version || (await this.#versionIn(slots)) === to) return;
-    await assertOtherFree(slots, target);
+    await assertOtherFree(slots, target, this.#on);
     await assertHolds(slots.other, target, this.#on);
+    await this.#assertUntouched(slots.other, target);
   }
 
   switchTo(): Promise<void> {
@@ -149,6 +154,17 @@ export class SlotStrategy implements ApplyStrategy {
     return { kind: 'unknown', why: `no image of this agent is in slot ${slots.running}` };
   }
 
+  /** @throws DroverError SWAP_FAILED; the slot has no record then: it holds an unknown image */
+  async #assertUntouched(slot: SystemSlot, { version }: ApplyTarget): Promise<void> {
+    const { disk, layout, signal } = this.#on;
+    const record = await readSlotRecord(disk, layout, slot);
+    const device = systemOf(this.#on).deviceOf(slot);
+    if (record !== null && (await holdsImage(device, record, signal))) return;
+    await removeSlotRecord(disk, layout, slot);
+    const why = `another program wrote to slot ${slot} (${device}) after the image was read back`;
+    throw new DroverError('SWAP_FAILED', `boot ${version}: ${why}`);
+  }
+
   /** Asks repeatedly: a service such as that of RAUC may start after the agent. */
   async #open(): Promise<BootSlots> {
     const { healthIntervalMs = LIMITS.healthIntervalMs, signal } = this.#on;
@@ -168,10 +184,21 @@ export class SlotStrategy implements ApplyStrategy {
   }
 }
 
-/** @throws DroverError BOOT_SLOT_KEPT when the other slot is the way back of the one that runs */
-async function assertOtherFree(slots: BootSlots, { version }: ApplyTarget): Promise<void> {
+/**
+ * A boot loader that reports no confirmed slot leaves the records: a slot that holds another
+ * version than `active` names is on trial, or was booted by a person.
+ * @throws DroverError BOOT_SLOT_KEPT when the other slot is the way back of the one that runs
+ */
+async function assertOtherFree(
+  slots: BootSlots,
+  { version }: ApplyTarget,
+  { disk, layout }: ModuleContext,
+): Promise<void> {
   const { confirmed } = await slots.look();
-  if (confirmed !== slots.other) return;
+  const active = versionOf((await readSlots(disk, layout)).active);
+  const record = await readSlotRecord(disk, layout, slots.running);
+  const isStrange = record !== null && active !== null && record.version !== active;
+  if (confirmed !== slots.other && !(confirmed === null && isStrange)) return;
   const why = `slot ${slots.running} runs on trial, and slot ${slots.other} is the way back`;
   throw new DroverError('BOOT_SLOT_KEPT', `take ${version}: ${why}`);
 }

@@ -21,7 +21,7 @@ import type { EffectContext } from './effect-context.ts';
 import { hookOf, hookTimeoutOf, startAgain } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { onTrial } from './probation.ts';
-import { endSwapByReboot } from './slot-effects.ts';
+import { endSwapByReboot, slotsOfReturn } from './slot-effects.ts';
 import {
   hasSwitched,
   leftBy,
@@ -30,6 +30,7 @@ import {
   whileHeld,
   type LeaseLoss,
 } from './lease-guard.ts';
+import { rollbackProblem } from './retry.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';
@@ -69,7 +70,7 @@ export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promi
     if (!isDone) assertOwnSlots(slots);
     const strategy = await strategyOf(job, on);
     // Asked in `waiting` too; after a power cut the disk may be in another machine.
-    await strategy.prepare(job, null);
+    await strategy.prepare(job, strategy.byReboot ? job.version : null);
     const lost = isDone ? null : await stopForSwap(job, { isAgain, strategy }, on);
     if (lost) return await standDown(job, { ...lost, isAgain, strategy }, on);
     if (strategy.byReboot) return await endSwapByReboot(job, on);
@@ -97,10 +98,12 @@ async function stopForSwap(
   const isSwitched = isAgain && holders.length > 0 && (await hasSwitched(strategy, job));
   return await stopWhileHeld(on, { ...relied, isSwitched }, async () => {
     const leaves = leftBy(job);
-    if (leaves !== null) {
-      const stopped = await hookOf(job, on, 'stop', leaves);
+    // A machine always runs some system, also before the first image of this agent.
+    if (leaves !== null || strategy.byReboot) {
+      const stopped = await hookOf(job, on, 'stop', leaves ?? '');
       if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-        throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
+        const which = leaves ?? 'the system';
+        throw new DroverError('SWAP_FAILED', `stop ${which}: ${describeHook(stopped)}`);
       }
     }
     await assertStaged(on.disk, on.layout, { version, mayHash: () => false });
@@ -226,7 +229,9 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
       // A failed stop must not keep the robot on a bad version. The hook logs it.
       if (active === job.version) await hookOf(job, on, 'stop', job.version);
     }
-    if (strategy.byReboot && to !== job.version) return { kind: 'reboot_due', slots: null };
+    if (strategy.byReboot && to !== job.version) {
+      return { kind: 'reboot_due', slots: await slotsOfReturn(job, on) };
+    }
     await strategy.revert(job, to);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
     if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
@@ -236,14 +241,6 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     on.signal.throwIfAborted();
     return rollbackFailure(on.state(), rollbackProblem(toProblem(thrown)));
   }
-}
-
-/** The hint of ROLLBACK_FAILED is about links; a module knows better what to repair. */
-function rollbackProblem({ code, message, hint }: Problem): Problem {
-  if (code === 'RELEASE_DAMAGED') return toProblem(new DroverError(code, message));
-  const isOfModule = code.startsWith('MODULE_') || code === 'COMPATIBLE_WRONG';
-  const said = isOfModule ? { hint: `${code}: ${hint}` } : {};
-  return toProblem(new DroverError('ROLLBACK_FAILED', message, said));
 }
 
 /**

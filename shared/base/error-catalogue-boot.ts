@@ -44,7 +44,12 @@ export const BOOT_CODES = {
   ),
   BOOT_FELL_BACK: refused(
     'operator',
-    'the boot loader gave the slot up: look at what that boot left (ls -l /sys/fs/pstore) or at its console, mend the image, and publish a higher version',
+    'the boot loader gave the slot up: look at what that boot left (ls -l /sys/fs/pstore) or at its console, mend the image, and publish a higher version; where the power was cut in each of its tries the image may be good: drover-robot unblock VERSION',
+  ),
+  BOOT_SLOT_CHANGED: refused(
+    'operator',
+    'somebody made the machine boot the other slot and confirmed it: nothing is to be done; for the version before, publish it as a rollback, or as a higher version',
+    'later',
   ),
   BOOT_REBOOT_FAILED: refused(
     'operator',

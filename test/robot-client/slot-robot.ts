@@ -56,7 +56,7 @@ export async function robotWith(
   machine.reports = reports;
   machine.devices = { A: join(devices, 'a'), B: join(devices, 'b') };
   for (const path of Object.values(machine.devices)) {
-    await writeFile(path, '');
+    await writeFile(path, path === machine.devices.A ? imageOf(OLD) : '');
     await truncate(path, SLOT_BYTES);
   }
   await mkdir(join(folder, 'strategies'));

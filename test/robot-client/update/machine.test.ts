@@ -62,6 +62,11 @@ function sampleEvent(kind: string, code: ErrorCode = 'DISK_FULL'): MachineEvent 
   if (kind === 'ready') return { kind, previousVersion: '1.0.0' };
   if (kind === 'reboot_due') return { kind, slots: { from: 'A', to: 'B' } };
   if (kind === 'fell_back') return { kind, to: '1.0.0', problem: problem('BOOT_FELL_BACK') };
+  if (kind === 'trial_found') {
+    const slots = { from: 'A', to: 'B' };
+    const found = { version: '1.1.0', previous: '1.0.0', slots };
+    return { kind, ...found, problem: problem('STATE_LOST') };
+  }
   if (kind === 'told') return { kind, bootId: 'boot-1' };
   if (kind === 'power_returned') return { kind, by: 'agent' };
   return { kind, problem: problem(code) } as MachineEvent;
@@ -282,7 +287,8 @@ describe('any sequence of events', () => {
           state = step(state, sampleEvent(kind, code), NOW).state;
           assert.equal(state.job === null, state.phase === 'idle', `${before} ${kind}`);
           const isSwitched = ['swapping', 'rebooting', 'probation'].includes(before);
-          if (state.phase === 'probation') assert.ok(isSwitched);
+          // A slot that runs on trial after its state was lost was switched before.
+          if (state.phase === 'probation') assert.ok(isSwitched || kind === 'trial_found');
           if (state.phase === 'swapping') assert.ok(['waiting', 'swapping'].includes(before));
           assert.ok(state.blocked.length <= LIMITS.blockedBundlesMax);
         }

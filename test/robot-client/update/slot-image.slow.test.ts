@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { reportComponent } from '../../../robot-client/fleet/report.ts';
@@ -191,6 +191,104 @@ describe('at rest', () => {
     await restart(robot);
     await robot.bench.runs(NEW);
     assert.equal(robot.machine.running, B);
+  });
+});
+
+/** Another program writes an image into a slot. */
+async function overwritten({ machine }: Robot, name: 'A' | 'B', version: string): Promise<void> {
+  const file = await open(machine.devices[name] ?? '', 'r+');
+  await file.write(imageOf(version), 0, IMAGE_BYTES, 0);
+  await file.close();
+}
+
+describe('a slot that another program wrote to', () => {
+  it('is not booted when an update waited meanwhile', async (t) => {
+    const robot = await robotWith(t);
+    await robot.bench.hook('ready', 'exit 75');
+    await offered(robot, NEW);
+    await waitUntil('the wait', () => robot.bench.component.view.live.waitingFor !== null);
+    await overwritten(robot, 'B', NEWER);
+    await robot.bench.hook('ready', 'exit 0');
+    await waitUntil('the end of the attempt', () => errorOf(robot) === 'SWAP_FAILED');
+    assert.equal(robot.machine.running, A);
+    assert.equal(robot.machine.mark.other, 'x');
+    assert.equal(robot.bench.component.view.version, OLD);
+  });
+
+  it('is no way back of a version that was confirmed', async (t) => {
+    const robot = await robotWith(t);
+    await offered(robot, NEW);
+    await robot.bench.runs(NEW);
+    await overwritten(robot, 'A', NEWER);
+    robot.bench.recall(NEW);
+    await waitUntil('the word', () => errorOf(robot) === 'RECALL_IMPOSSIBLE');
+    assert.equal(robot.machine.running, B);
+    assert.equal(robot.bench.component.view.version, NEW);
+  });
+
+  it('runs an unknown version when a person boots it', async (t) => {
+    const robot = await robotWith(t);
+    await offered(robot, NEW);
+    await robot.bench.runs(NEW);
+    await overwritten(robot, 'A', NEWER);
+    robot.machine.mark = { confirmed: A, other: '+' };
+    await restart(robot);
+    await waitUntil('the word', () => errorOf(robot) === 'BOOT_VERSION_UNKNOWN');
+    assert.equal(blockOf(robot), undefined);
+  });
+});
+
+describe('a state that is lost while a slot is on trial', () => {
+  for (const reports of [true, false]) {
+    const who = reports ? 'reports its state' : 'says only which slot runs';
+    for (const isHealthy of [true, false]) {
+      const end = isHealthy ? 'confirms a healthy version' : 'goes back from one that is not';
+      it(`${end}, where the boot loader ${who}`, async (t) => {
+        const robot = await robotWith(t, { reports });
+        const { bench, machine } = robot;
+        if (!isHealthy) await bench.hook('health', `[ "$DROVER_VERSION" = ${OLD} ] || exit 70`);
+        machine.onReboot = () => {
+          const boot = async (): Promise<void> => {
+            const isFirst = machine.boots === 1;
+            if (isFirst) await bench.component.close();
+            if (isFirst) await rm(join(bench.root, 'state'), { recursive: true });
+            await restart(robot);
+          };
+          setImmediate(() => void boot());
+        };
+        await offered(robot, NEW);
+        await waitUntil('the second boot', () => machine.boots > 1);
+        bench.announce(await bundleOf(OLD), OLD); // nothing new is on offer
+        const [slot, version] = isHealthy ? ([B, NEW] as const) : ([A, OLD] as const);
+        await waitUntil('the end of the trial', () => {
+          const isSure = machine.mark.confirmed === slot && machine.mark.other !== '3';
+          return machine.running === slot && isSure && bench.component.view.version === version;
+        });
+        await bench.runs(version);
+      });
+    }
+  }
+});
+
+describe('a boot loader that refuses', () => {
+  it('to confirm the way back leaves the version that runs in the report', async (t) => {
+    const robot = await robotWith(t);
+    const { bench, machine } = robot;
+    await offered(robot, NEW);
+    await bench.runs(NEW);
+    machine.onChange = () => {
+      if (machine.running !== A) return undefined;
+      throw new DroverError('BOOT_TOOL_FAILED', 'run confirm: no space left');
+    };
+    bench.recall(NEW);
+    await waitUntil('the failure', () => errorOf(robot) === 'ROLLBACK_FAILED');
+    assert.equal(machine.running, A);
+    assert.equal(bench.component.view.version, OLD);
+    const told = reportComponent(bench.component.view).last_error;
+    assert.match(told?.message ?? '', /no space left/);
+    machine.onChange = () => undefined;
+    await bench.runs(OLD);
+    assert.equal(machine.mark.confirmed, A);
   });
 });
 

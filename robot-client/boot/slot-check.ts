@@ -1,0 +1,71 @@
+/**
+ * Checks of a system slot that believe no record: which device a path leads to, and whether the
+ * slot still holds the image that was written into it. Other programs and people write slots, too.
+ */
+
+import { open, readFile, stat } from 'node:fs/promises';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { Sha256Stream } from '../../shared/crypto/hash.ts';
+import { diskError } from '../install/disk-error.ts';
+import { blockFolder } from './slot-device.ts';
+import type { ImageFacts } from './slot-writer.ts';
+
+/**
+ * Asserts that two slots are two devices: one partition has many paths, and a loop device stands on
+ * a file that has paths of its own. A path that cannot be read is the business of who opens it.
+ * @throws DroverError BOOT_DEVICE_WRONG
+ */
+export async function assertApart(running: string, other: string): Promise<void> {
+  const [one, two] = [await placeOf(running), await placeOf(other)];
+  if (one === null || one !== two) return;
+  const why = `it is the device of the slot that runs, ${running}, under another name`;
+  throw new DroverError('BOOT_DEVICE_WRONG', `open slot ${other}: ${why}`);
+}
+
+/** The same text for every path of a device; null for a path that cannot be read. */
+async function placeOf(path: string): Promise<string | null> {
+  const found = await stat(path).catch(() => null);
+  if (!found?.isBlockDevice()) return found && `file ${found.dev}:${found.ino} from 0`;
+  const folder = blockFolder(found.rdev);
+  const read = async (name: string): Promise<string> =>
+    (await readFile(`${folder}/loop/${name}`, 'utf8').catch(() => '')).trim();
+  const backing = await read('backing_file');
+  const file = backing === '' ? null : await stat(backing).catch(() => null);
+  return file === null
+    ? `device ${folder}`
+    : `file ${file.dev}:${file.ino} from ${await read('offset')}`;
+}
+
+/**
+ * True when the first bytes of the device are the image. It opens the device for reading alone, so
+ * the slot that runs can be asked as well: it holds the image as long as it is mounted read-only.
+ * @throws DroverError of the disk, or the signal's reason
+ */
+export async function holdsImage(
+  path: string,
+  { size, sha256 }: ImageFacts,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      const hash = new Sha256Stream();
+      const block = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
+      for (let at = 0; at < size;) {
+        signal?.throwIfAborted();
+        const wanted = Math.min(block.byteLength, size - at);
+        const { bytesRead } = await handle.read(block, 0, wanted, at);
+        if (bytesRead === 0) return false;
+        hash.update(block.subarray(0, bytesRead));
+        at += bytesRead;
+      }
+      return hash.digestHex() === sha256;
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw diskError('read slot', path, cause);
+  }
+}
