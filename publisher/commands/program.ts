@@ -65,6 +65,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     'bundles', // the positionals of export and publish
     ...[
       'compatible',
+      'requires',
       'delta-from',
       'gate',
       'identity',

@@ -27,6 +27,10 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/guide.md': [null, null, null, SETS, null, null, null, TWO_PEOPLE, null, null, null],
   'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
+  'docs/sets.md': [
+    'wants an application; test/e2e/sets.slow.test.ts builds one with --requires',
+    SETS,
+  ],
   'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
   'docs/enrolment.md': [null, null, null, null, null, null, null, null],
