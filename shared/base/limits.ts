@@ -231,6 +231,7 @@ export const LIMITS = {
   keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not match reads them again
   reconcileIntervalMs: 2 * SECOND, // between two reconcile passes of the controller
   indexSliceRobots: 1_000, // robots of one rollout that are counted at once: about 10 ms
+  countedRolloutsMax: 40, // whose robots are counted for views: 32 announced, some that ended
   indexCheckedRobots: 64, // robots at each pass whose counts are compared with the full computation
   differenceCharsMax: 2_000, // in the log, of two results that differ
   controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
