@@ -113,6 +113,24 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     refusals: ['NOT_FOUND'],
   },
   {
+    ...{ method: 'GET', path: '/robots/:id/logs', who: READERS },
+    purpose: 'logs of failed updates: those that came here, and those that the robot keeps',
+    answer: ['robot_id', 'logs', 'kept'],
+    refusals: ['NOT_FOUND'],
+  },
+  {
+    ...{ method: 'GET', path: '/robots/:id/logs/:component', who: READERS },
+    purpose: 'the text of such a log',
+    answer: 'text/plain',
+    refusals: ['NOT_FOUND', 'FAILURE_LOG_NONE', 'FAILURE_LOG_INVALID'],
+  },
+  {
+    ...{ method: 'POST', path: '/robots/:id/logs', who: READERS },
+    purpose: 'ask a robot for the logs that it keeps; they come within seconds',
+    answer: ['asked', 'components'],
+    refusals: ['NOT_FOUND', 'FAILURE_LOG_NONE', 'FAILURE_LOG_UNANSWERED', 'ACCESS_DENIED'],
+  },
+  {
     ...{ method: 'POST', path: '/robots/:id/retire', who: 'publisher' },
     purpose: 'forget a robot that does not come back',
     answer: ['retired'],

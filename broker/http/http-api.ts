@@ -28,6 +28,7 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { Callers } from './callers.ts';
+import { addLogRoutes, type LogRoutesOptions } from './log-routes.ts';
 import { addPageRoutes } from './dashboard/page-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
@@ -41,7 +42,8 @@ import {
 import { addRolloutRoutes, type AttachmentsPort } from './rollout-routes.ts';
 import { addSignInRoutes } from './sign-in-routes.ts';
 
-export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
+export interface HttpApiOptions
+  extends Pick<RobotRoutesOptions, 'fleet' | 'retire'>, Pick<LogRoutesOptions, 'logs' | 'askLogs'> {
   readonly host: string;
   readonly port: number;
   rollouts(): RolloutView[];
@@ -136,6 +138,7 @@ export function addRoutes(
   const identify = (request: FastifyRequest): Identity =>
     callers.identify(request) ?? { kind: 'anyone' };
   addRobotRoutes(app, { ...options, identify });
+  addLogRoutes(app, { ...options, identify });
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
     rolloutFacts: (id) => options.rolloutFacts(id),

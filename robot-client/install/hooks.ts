@@ -170,7 +170,13 @@ function follow(
     onOutput?.(label, words.text());
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
-    const ended = { mayBeBusy, timedOut, exitCode, killedBy, output: words.text(LIMITS.hookOutputBytesMax) };
+    const ended = {
+      mayBeBusy,
+      timedOut,
+      exitCode,
+      killedBy,
+      output: words.text(LIMITS.hookOutputBytesMax),
+    };
     end(() => resolve(resultOf(ended)));
   };
   const kill = () => {

@@ -73,7 +73,8 @@ async function lastOf(args: readonly string[]): Promise<string> {
       },
       (error, stdout, stderr) => {
         const text = lastLines(redact(stdout).trimEnd(), LIMITS.failureLogSectionChars);
-        const why = error === null ? '' : `could not be read: ${inOneLine(stderr || error.message)}`;
+        const why =
+          error === null ? '' : `could not be read: ${inOneLine(stderr || error.message)}`;
         resolve([text, why].filter((part) => part !== '').join('\n') || 'is empty');
       },
     );

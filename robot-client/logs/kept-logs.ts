@@ -67,7 +67,8 @@ export class KeptLogs {
       const path = `${this.#folder}/${name}`;
       const packed = await this.#disk.readFile(path, LIMITS.failureLogBytesMax);
       const head = packed && (await readHead(packed));
-      if (packed && head?.component === component) return { number, head: headFields(head), packed };
+      if (packed && head?.component === component)
+        return { number, head: headFields(head), packed };
     }
     return null;
   }

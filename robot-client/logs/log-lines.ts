@@ -10,6 +10,8 @@ import { redact } from '../../shared/rules/redact.ts';
 export class LogLines {
   #text: string;
   readonly #charsMax: number;
+  /** A health hook says the same a hundred times: it is there once, with a count. */
+  #last = { output: '', again: 0 };
 
   constructor(text = '', charsMax: number = LIMITS.failureLogSpoolBytes) {
     this.#charsMax = charsMax;
@@ -19,7 +21,12 @@ export class LogLines {
 
   /** The last lines, each whole. */
   get text(): string {
-    return this.#text;
+    return `${this.#text}${this.#repeated()}`;
+  }
+
+  #repeated(): string {
+    const { again } = this.#last;
+    return again === 0 ? '' : `    and the same ${again} more times\n`;
   }
 
   /** @param facts of the line; what JSON cannot show is left out */
@@ -30,13 +37,16 @@ export class LogLines {
   /** Output of a hook or a module, under the name of the run. */
   output(label: string, text: string, now: EpochMs): void {
     const said = redact(text).trimEnd();
-    if (said === '') return this.#append(`${stamp(now)} ${label} printed nothing`);
-    this.#append(`${stamp(now)} ${label} printed:\n${indented(said)}`);
+    const output = `${label} printed ${said === '' ? 'nothing' : `\n${indented(said)}`}`;
+    if (output === this.#last.output) return void (this.#last.again += 1);
+    this.#append(`${stamp(now)} ${output}`);
+    this.#last = { output, again: 0 };
   }
 
   #append(lines: string): void {
     if (lines === '') return;
-    const text = `${this.#text}${lines}\n`;
+    const text = `${this.#text}${this.#repeated()}${lines}\n`;
+    this.#last = { output: '', again: 0 };
     this.#text = text.length > this.#charsMax ? lastLines(text, this.#charsMax) : text;
   }
 }

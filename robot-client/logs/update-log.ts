@@ -19,12 +19,7 @@ import { writeWhole } from '../install/small-file.ts';
 import type { UpdateReporter } from '../component-options.ts';
 import type { Job } from '../update/state.ts';
 import { readBootId, readJournal } from './journal.ts';
-import {
-  decideLog,
-  type LogSubject,
-  type UpdateFailure,
-  type UpdateStep,
-} from './keep-rule.ts';
+import { decideLog, type LogSubject, type UpdateFailure, type UpdateStep } from './keep-rule.ts';
 import { KeptLogs, type KeptLog } from './kept-logs.ts';
 import { LogLines } from './log-lines.ts';
 

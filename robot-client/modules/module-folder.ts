@@ -81,7 +81,15 @@ export class ModuleFolder implements Modules {
     );
   }
 
-  async run({ module, verb, root, timeoutMs, env, signal, onOutput }: VerbRun): Promise<VerbResult> {
+  async run({
+    module,
+    verb,
+    root,
+    timeoutMs,
+    env,
+    signal,
+    onOutput,
+  }: VerbRun): Promise<VerbResult> {
     // The name comes from a manifest: it must not lead out of the folder.
     if (!isModuleName(module)) throw new TypeError(`module ${module}: no name of a module`);
     const noteFile = `${root}/state/verb`;

@@ -313,8 +313,8 @@ export const LIMITS = {
   failureLogPartBytes: 128 * KiB, // of a log in one message: in base64 and JSON below the next
   failureLogMessageBytesMax: 256 * KiB, // one message: half of what every engine takes
   failureLogPartsMax: 8, // failureLogBytesMax / failureLogPartBytes
-  failureLogTextBytesMax: 16 * MiB, // one log unpacked: a robot could send a bomb
-  failureLogTextCharsMax: 4_000_000, // text that a robot packs: below the bound above in UTF-8
+  failureLogTextBytesMax: 8 * MiB, // one log unpacked: a robot could send a bomb
+  failureLogTextCharsMax: 2_700_000, // text that a robot packs: below that in UTF-8
   failureLogsKept: 3, // on a robot, for each component: the last failed updates
   failureLogSpoolBytes: 256 * KiB, // what an update under way has said so far
   failureLogFlushMs: 10 * SECOND, // output between two phases reaches the disk this often

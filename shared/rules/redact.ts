@@ -34,7 +34,10 @@ const RULES: readonly Rule[] = [
   [/((?:^|[\]:>]\s*|\s)(?:export\s+|declare\s+-x\s+)?[A-Z_][A-Z0-9_]{1,80}=).+$/u, `$1${REDACTED}`],
   // "token": "value" in JSON keeps what follows
   [
-    new RegExp(`("[\\w.-]{0,60}${SECRET_WORD}[\\w.-]{0,60}"\\s{0,9}:\\s{0,9})"(?:[^"\\\\]|\\\\.)*"?`, 'giu'),
+    new RegExp(
+      `("[\\w.-]{0,60}${SECRET_WORD}[\\w.-]{0,60}"\\s{0,9}:\\s{0,9})"(?:[^"\\\\]|\\\\.)*"?`,
+      'giu',
+    ),
     `$1"${REDACTED}"`,
   ],
   // token=value and token: value, with or without quotes around the name
@@ -48,10 +51,7 @@ const RULES: readonly Rule[] = [
   // `Password for admin: value`
   [/(\bpass(?:word|phrase|code)\b[^:=\n]{0,40}[:=]\s{0,9}).+$/iu, `$1${REDACTED}`],
   // --password value
-  [
-    new RegExp(`(--?[\\w-]{0,40}${SECRET_WORD}[\\w-]{0,40}\\s{1,9}).+$`, 'iu'),
-    `$1${REDACTED}`,
-  ],
+  [new RegExp(`(--?[\\w-]{0,40}${SECRET_WORD}[\\w-]{0,40}\\s{1,9}).+$`, 'iu'), `$1${REDACTED}`],
   [/\b(bearer|basic|digest|negotiate)\s+[A-Za-z0-9+/=_.~-]{6,}/giu, `$1 ${REDACTED}`],
   // a JSON Web Token, and keys that show their maker
   [/\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*/gu, REDACTED],
@@ -60,10 +60,7 @@ const RULES: readonly Rule[] = [
 
 /** Text without escapes and control characters, line feeds and tabs excepted. */
 export const plainText = (text: string): string =>
-  text
-    .replace(/\r\n?/g, '\n')
-    .replace(ESCAPES, '')
-    .replace(UNPRINTABLE, '');
+  text.replace(/\r\n?/g, '\n').replace(ESCAPES, '').replace(UNPRINTABLE, '');
 
 /**
  * Plain text without secrets. A key of which only a part is there goes as well: only the end of an
