@@ -58,7 +58,7 @@ export interface AgentOptions {
   readonly patchProgram?: PatchProgram | null | undefined;
   /** The wall clock; default `Date.now`. It may be wrong by years and jump. */
   readonly now?: (() => EpochMs) | undefined;
-  /** What becomes of the logs of failed updates; `LOG_RULES` when it is left out. */
+  /** Size of the logs of failed updates, and who gets them; `LOG_RULES` when it is left out. */
   readonly logs?: LogRules | undefined;
   readonly log: Log;
 }

@@ -128,10 +128,7 @@ export class Agent {
       onTrust: () => this.#reporter.soon(true),
       askAgain: () => this.#askAgain(),
     });
-    this.#watch = makeHealthWatch(options, {
-      components: all,
-      reporter: this.#reporter,
-    });
+    this.#watch = makeHealthWatch(options, { components: all, reporter: this.#reporter });
   }
 
   /** People and disks may have changed the slots or the modules. */

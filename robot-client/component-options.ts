@@ -8,14 +8,14 @@ import type { Log } from '../shared/base/ports.ts';
 import type { Decision, RobotFacts } from './update/verdict.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { EffectContext } from './update/effect-context.ts';
-import type { KeptLogTold } from './fleet/report.ts';
+import type { FailureLogTold } from './fleet/report.ts';
 import type { UpdateStep } from './logs/keep-rule.ts';
 import type { SetBoard } from './update/set-board.ts';
 
 /** The log of a component's updates, which is kept when one fails. */
 export interface UpdateReporter {
   /** The last log that is kept and handed over; null when there is none. */
-  readonly told: KeptLogTold | null;
+  readonly told: FailureLogTold | null;
   /** Resolves when a log that the step calls for is on the disk. Never rejects. */
   follow(step: UpdateStep): Promise<void>;
 }

@@ -1,7 +1,7 @@
 /**
  * Gets the logs of failed updates of one robot: from a drover-broker, which keeps what came, or
  * from the robot itself over any MQTT engine. Both ask the robot only for what it says that it
- * keeps. All of it is the word of others: text is returned as it came, and the caller shows it with
+ * keeps. A robot may send anything: text is returned as it came, and the caller shows it with
  * `printable`.
  */
 

@@ -29,19 +29,19 @@ export const withLogs = <T>(args: Argv<T>) =>
 
 /** @throws DroverError USAGE */
 export function parseLogRules(given: {
-  readonly mode: LogMode;
-  readonly units: readonly string[];
-  readonly bytes: string;
+  readonly logs: LogMode;
+  readonly 'log-unit': readonly string[];
+  readonly 'log-bytes': string;
 }): LogRules {
-  const { failureLogUnitsMax, failureLogBytesMin, failureLogBytesMax } = LIMITS;
-  if (given.units.length > failureLogUnitsMax) {
-    const counts = `(got ${given.units.length}, want at most ${failureLogUnitsMax})`;
+  const units = given['log-unit'];
+  if (units.length > LIMITS.failureLogUnitsMax) {
+    const counts = `(got ${units.length}, want at most ${LIMITS.failureLogUnitsMax})`;
     throw new DroverError('USAGE', `read --log-unit: too many ${counts}`);
   }
-  const bytesMax = parseByteSize(given.bytes);
-  if (bytesMax < failureLogBytesMin || bytesMax > failureLogBytesMax) {
-    const want = `${formatBytes(failureLogBytesMin)} to ${formatBytes(failureLogBytesMax)}`;
+  const bytesMax = parseByteSize(given['log-bytes']);
+  if (bytesMax < LIMITS.failureLogBytesMin || bytesMax > LIMITS.failureLogBytesMax) {
+    const want = `${formatBytes(LIMITS.failureLogBytesMin)} to ${formatBytes(LIMITS.failureLogBytesMax)}`;
     throw new DroverError('USAGE', `read --log-bytes: out of range (want ${want})`);
   }
-  return { mode: given.mode, units: given.units.map(parseUnit), bytesMax };
+  return { mode: given.logs, units: units.map(parseUnit), bytesMax };
 }

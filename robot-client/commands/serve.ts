@@ -89,11 +89,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     },
     disk: claimedDisk(realDisk, claims),
     claims,
-    logs: parseLogRules({
-      mode: args.logs,
-      units: args['log-unit'],
-      bytes: args['log-bytes'],
-    }),
+    logs: parseLogRules(args),
     takesDeltas: args.deltas,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,

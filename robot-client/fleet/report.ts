@@ -63,11 +63,11 @@ export interface ComponentView {
   /** Why a rollout for it cannot be followed; null or absent when all can. */
   readonly unheard?: Held | null;
   /** The log of its last failed update, where the robot hands that over. */
-  readonly failureLog?: KeptLogTold | null;
+  readonly failureLog?: FailureLogTold | null;
 }
 
 /** A log of a failed update that is kept on the robot. */
-export interface KeptLogTold {
+export interface FailureLogTold {
   readonly rollout: string;
   readonly version: string;
   readonly code: string;

@@ -170,13 +170,8 @@ function follow(
     onOutput?.(label, words.text());
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
-    const ended = {
-      mayBeBusy,
-      timedOut,
-      exitCode,
-      killedBy,
-      output: words.text(LIMITS.hookOutputBytesMax),
-    };
+    const output = words.text(LIMITS.hookOutputBytesMax);
+    const ended = { mayBeBusy, timedOut, exitCode, killedBy, output };
     end(() => resolve(resultOf(ended)));
   };
   const kill = () => {

@@ -35,7 +35,7 @@ export interface UpdateFailure {
 }
 
 export interface LogMove {
-  /** Another update begins: its lines start anew. */
+  /** Another update begins: its lines begin again. */
   readonly begins: Job | null;
   readonly failure: UpdateFailure | null;
 }

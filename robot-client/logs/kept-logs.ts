@@ -16,7 +16,7 @@ import { unpackLog } from '../../shared/io/packed-log.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { writeWhole } from '../install/small-file.ts';
 
-export interface KeptLog {
+export interface KeptFailure {
   readonly number: number;
   readonly head: FailureHeadFields;
   readonly packed: Uint8Array;
@@ -62,7 +62,7 @@ export class KeptLogs {
   }
 
   /** The newest that can be read; null when there is none. @throws DroverError of the disk */
-  async newest(component: string): Promise<KeptLog | null> {
+  async newest(component: string): Promise<KeptFailure | null> {
     for (const { name, number } of (await this.#named()).toReversed()) {
       const path = `${this.#folder}/${name}`;
       const packed = await this.#disk.readFile(path, LIMITS.failureLogBytesMax);

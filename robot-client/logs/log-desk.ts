@@ -1,7 +1,7 @@
 /**
  * Hands the logs of failed updates over: at once with `--logs always`, when it is asked with `ask`,
- * never with `never`. A question cannot make the robot do more than publish what it has kept, and
- * no more often than `failureLogAskMs`. It publishes only where the broker granted the subscription
+ * never with `never`. A question cannot make the robot do more than publish what it has kept, a few
+ * times at once and then one time in `failureLogAskMs`. It publishes only where the broker granted the subscription
  * to its questions: a broker of 0.1 refuses that topic, and would end a link that writes logs.
  */
 
@@ -54,10 +54,8 @@ export class LogDesk {
   /** The broker lets this link ask and answer. */
   #isGranted = false;
   #link = 0;
-  #answeredMs: MonoMs = -Infinity;
-  #timer: NodeJS.Timeout | null = null;
-  /** Components that were asked for and not answered yet; null among them means all. */
-  readonly #asked = new Set<string | null>();
+  readonly #asks = new AskBudget();
+  #isClosed = false;
 
   constructor(options: LogDeskOptions) {
     this.#options = options;
@@ -86,7 +84,7 @@ export class LogDesk {
     try {
       const { component = null } = parseAsk(payload);
       const isOurs = component === null || this.#logs.some((one) => one.component === component);
-      if (this.#options.rules.mode !== 'never' && isOurs) this.#answerSoon(component);
+      if (this.#options.rules.mode !== 'never' && isOurs) this.#answer(component);
     } catch (error) {
       log.debug({ problem: toProblem(error) }, 'question not understood'); // of a newer program
     }
@@ -101,7 +99,7 @@ export class LogDesk {
   }
 
   close(): void {
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#isClosed = true;
   }
 
   #kept(): void {
@@ -137,20 +135,9 @@ export class LogDesk {
       inBackground(this.#options.log, 'send logs', this.#send(null, { isAsked: false }));
   }
 
-  #answerSoon(component: string | null): void {
-    this.#asked.add(component);
-    if (this.#timer) return;
-    const waitMs = this.#answeredMs + LIMITS.failureLogAskMs - performance.now();
-    this.#timer = setTimeout(() => this.#answer(), Math.max(0, waitMs)).unref();
-  }
-
-  #answer(): void {
-    this.#timer = null;
-    this.#answeredMs = performance.now();
-    const asked = this.#asked.has(null) ? [null] : [...this.#asked];
-    this.#asked.clear();
-    for (const component of asked)
-      inBackground(this.#options.log, 'send logs', this.#send(component, { isAsked: true }));
+  #answer(component: string | null): void {
+    if (this.#isClosed || !this.#asks.take(performance.now())) return;
+    inBackground(this.#options.log, 'send logs', this.#send(component, { isAsked: true }));
   }
 
   /** The newest log of one component, or of each. A link that goes down is no failure. */
@@ -170,6 +157,20 @@ export class LogDesk {
       log.info({ component: one.component, rollout, code }, 'log of a failed update sent');
       await one.noteSent(newest);
     }
+  }
+}
+
+/** Bounds the traffic that questions can cause: on an open network anybody may ask. */
+export class AskBudget {
+  /** When the questions so far would all have come, had they come evenly. */
+  #dueMs: MonoMs = -Infinity;
+
+  /** False for a question too many, which gets no answer. */
+  take(now: MonoMs): boolean {
+    const dueMs = Math.max(this.#dueMs, now);
+    if (dueMs - now > LIMITS.failureLogAskMs * (LIMITS.failureLogAsksMax - 1)) return false;
+    this.#dueMs = dueMs + LIMITS.failureLogAskMs;
+    return true;
   }
 }
 

@@ -20,7 +20,7 @@ import type { UpdateReporter } from '../component-options.ts';
 import type { Job } from '../update/state.ts';
 import { readBootId, readJournal } from './journal.ts';
 import { decideLog, type LogSubject, type UpdateFailure, type UpdateStep } from './keep-rule.ts';
-import { KeptLogs, type KeptLog } from './kept-logs.ts';
+import { KeptLogs, type KeptFailure } from './kept-logs.ts';
 import { LogLines } from './log-lines.ts';
 
 export interface UpdateLogOptions {
@@ -50,7 +50,7 @@ export class UpdateLog implements UpdateReporter {
   readonly #writes = new SerialQueue();
   #subject: LogSubject | null = null;
   #lines = new LogLines();
-  #newest: KeptLog | null = null;
+  #newest: KeptFailure | null = null;
   #isRead = false;
   #isDirty = false;
   #writtenMs = -Infinity;
@@ -65,7 +65,7 @@ export class UpdateLog implements UpdateReporter {
   }
 
   /** The last log of a failed update; null when there is none, or it was not read yet. */
-  get newest(): KeptLog | null {
+  get newest(): KeptFailure | null {
     return this.#newest;
   }
 
@@ -101,11 +101,11 @@ export class UpdateLog implements UpdateReporter {
   }
 
   /** True when that log was handed over before. */
-  async wasSent(log: KeptLog): Promise<boolean> {
+  async wasSent(log: KeptFailure): Promise<boolean> {
     return (await this.#kept.sent().catch(() => 0)) >= log.number;
   }
 
-  async noteSent(log: KeptLog): Promise<void> {
+  async noteSent(log: KeptFailure): Promise<void> {
     await this.#kept.noteSent(log.number).catch((error: unknown) => this.#warn(error));
   }
 

@@ -598,7 +598,7 @@ export const CATALOGUE = {
   ),
   FAILURE_LOG_UNANSWERED: refused(
     'operator',
-    'ask again when the robot is online: drover fleet robot ROBOT shows it; a stock engine has to let robots write their logs (drover-broker acl prints its rules)',
+    'ask again when the robot is online: drover fleet robot ROBOT shows it; it answers a few questions at once and then one in ten minutes; a stock engine has to let robots write their logs (drover-broker acl prints its rules)',
     'later',
   ),
   FAILURE_LOG_INVALID: refused(

@@ -321,15 +321,15 @@ export const LIMITS = {
   failureLogSectionChars: 256 * KiB, // of the journal of one unit, or of one boot
   failureLogUnitsMax: 8, // --log-unit: an application is one service or a few
   failureLogJournalMs: 5 * SECOND, // journalctl is killed then: a robot waits to go back
-  failureLogAskMs: 10 * SECOND, // a robot hands its logs over at most this often
-  failureLogAnswerMs: 25 * SECOND, // a command waits so long for a robot: two of the above
-  failureLogSettleMs: 1 * SECOND, // no part for this long: the robot has sent all its logs
+  failureLogAsksMax: 6, // questions that a robot answers at once: a few people look at one failure
+  failureLogAskMs: 10 * MINUTE, // and then one in this time: 9 MiB a day, whoever asks
+  failureLogAnswerMs: 20 * SECOND, // a command waits so long for a robot: 64 KiB at 40 kbit/s
   failureLogsUnderWayMax: 16, // logs of which a reader holds some parts
   failureLogsBytesMax: 256 * MiB, // of all robots at a broker; the oldest go first
   failureLogAgeMsMax: 30 * DAY, // a broker keeps none longer
   failureMessageCharsMax: 300, // of a reason that several robots share
   failureNamedMax: 5, // robots of one reason that a line names
-  failureGroupsMax: 10, // reasons of one rollout that are told
+  failureGroupsMax: 10, // reasons that a list of failures shows
   logLineCharsMax: 4_096, // of one line in such a log: the rest of it goes
   moduleTimeoutMsDefault: 10 * MINUTE, // stage, switch, revert: a board at 115200 baud
   moduleTimeoutMsMax: 12 * 60 * MINUTE, // a whole night over a slow bus
