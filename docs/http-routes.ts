@@ -190,6 +190,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'run',
       'led',
       'words',
+      'failures',
     ],
     refusals: ['NOT_FOUND'],
   },
@@ -204,7 +205,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     ...{ method: 'GET', path: '/rollouts/:id/robots', who: READERS },
     purpose:
       'its robots, each with a reason: `state` is one of [operations.md](operations.md#robots-of-a-rollout) or several with commas, `after` the last id of the page before (`next`)',
-    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves'],
+    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves', 'failures'],
     given: ['state', 'after', 'limit'],
     refusals: ['NOT_FOUND', 'USAGE'],
   },

@@ -25,6 +25,7 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
 import { describeEnded, type RolloutView } from '../rollout/views.ts';
 import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
 
@@ -94,10 +95,13 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   });
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = options.rollouts().find((one) => one.id === params.id);
-    if (found) return show(found);
+    const facts = options.rolloutFacts(params.id);
+    const failures = facts ? failuresOf(listRobots(facts)) : [];
+    if (found) return { ...show(found), failures };
     const run = controller?.view(params.id);
     if (!run) throw notFound(params.id);
-    return withWords({ ...describeEnded(params.id, run, options.fleet.robots()), run, led });
+    const ended = describeEnded(params.id, run, options.fleet.robots());
+    return { ...withWords({ ...ended, run, led }), failures };
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);

@@ -4,6 +4,7 @@
  * of the robot. Messages come from robots, so they are evidence for people only. Sans-I/O.
  */
 
+import { isId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
 import { printable } from '../base/printable.ts';
 
@@ -32,8 +33,8 @@ const RULES: readonly Rule[] = [
   [/\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/giu, 'HEX'],
   [/\b0x[0-9a-f]+\b/giu, 'HEX'],
   [/\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/giu, 'HEX'],
-  // Words such as `facade` are letters only: a hash has a digit.
-  [/\b(?=[a-f]*[0-9])[0-9a-f]{7,}\b/giu, 'HEX'],
+  // Words such as `facade` have letters only, and numbers digits only: a hash has both.
+  [/\b(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{7,}\b/giu, 'HEX'],
   [/\d+(?:[.,:]\d+)*/gu, 'N'],
   [/\s+/gu, ' '],
 ];
@@ -41,7 +42,7 @@ const RULES: readonly Rule[] = [
 /** Code and normalized message: equal for two failures with one reason. */
 export function fingerprintOf({ robot, code, message }: Failure): string {
   let text = printable(message, LIMITS.failureMessageCharsMax);
-  if (robot !== '') text = text.replaceAll(robot, 'ROBOT');
+  if (isId(robot)) text = text.replace(new RegExp(`(?<![\\w-])${robot}(?![\\w-])`, 'gu'), 'ROBOT');
   for (const [pattern, replacement] of RULES) text = text.replace(pattern, replacement);
   return `${code} ${text.trim()}`;
 }
