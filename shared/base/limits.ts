@@ -321,7 +321,7 @@ export const LIMITS = {
   failureLogSectionChars: 256 * KiB, // of the journal of one unit, or of one boot
   failureLogUnitsMax: 8, // --log-unit: an application is one service or a few
   failureLogJournalMs: 5 * SECOND, // journalctl is killed then: a robot waits to go back
-  failureLogAsksMax: 6, // questions that a robot answers at once: a few people look at one failure
+  failureLogAsksMax: 6, // questions that a robot answers at once: a few people read one failure
   failureLogAskMs: 10 * MINUTE, // and then one in this time: 9 MiB a day, whoever asks
   failureLogAnswerMs: 20 * SECOND, // a command waits so long for a robot: 64 KiB at 40 kbit/s
   failureLogsUnderWayMax: 16, // logs of which a reader holds some parts
