@@ -116,6 +116,24 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     refusals: ['NOT_FOUND'],
   },
   {
+    ...{ method: 'GET', path: '/robots/:id/logs', who: READERS },
+    purpose: 'logs of failed updates: those that came here, and those that the robot keeps',
+    answer: ['robot_id', 'logs', 'kept'],
+    refusals: ['NOT_FOUND'],
+  },
+  {
+    ...{ method: 'GET', path: '/robots/:id/logs/:component', who: READERS },
+    purpose: 'the text of such a log',
+    answer: 'text/plain',
+    refusals: ['NOT_FOUND', 'FAILURE_LOG_NONE', 'FAILURE_LOG_INVALID'],
+  },
+  {
+    ...{ method: 'POST', path: '/robots/:id/logs', who: READERS },
+    purpose: 'ask a robot for the logs that it keeps; they come within seconds',
+    answer: ['asked', 'components'],
+    refusals: ['NOT_FOUND', 'FAILURE_LOG_NONE', 'FAILURE_LOG_UNANSWERED', 'ACCESS_DENIED'],
+  },
+  {
     ...{ method: 'POST', path: '/robots/:id/retire', who: 'publisher' },
     purpose: 'forget a robot that does not come back',
     answer: ['retired'],
@@ -175,6 +193,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'run',
       'led',
       'words',
+      'failures',
     ],
     refusals: ['NOT_FOUND'],
   },
@@ -189,7 +208,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     ...{ method: 'GET', path: '/rollouts/:id/robots', who: READERS },
     purpose:
       'its robots, each with a reason: `state` is one of [rollouts.md](rollouts.md#robots-of-a-rollout) or several with commas, `after` the last id of the page before (`next`)',
-    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves'],
+    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves', 'failures'],
     given: ['state', 'after', 'limit'],
     refusals: ['NOT_FOUND', 'USAGE'],
   },

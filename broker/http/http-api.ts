@@ -28,6 +28,7 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { Callers } from './callers.ts';
+import { addLogRoutes, type LogRoutesOptions } from './log-routes.ts';
 import { addPageRoutes } from './dashboard/page-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
@@ -45,7 +46,10 @@ import {
 } from './rollout-routes.ts';
 import { addSignInRoutes } from './sign-in-routes.ts';
 
-export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'versions' | 'retire'> {
+export interface HttpApiOptions
+  extends
+    Pick<RobotRoutesOptions, 'fleet' | 'versions' | 'retire'>,
+    Pick<LogRoutesOptions, 'logs' | 'askLogs'> {
   readonly host: string;
   readonly port: number;
   rollouts(): Promise<readonly RolloutView[]>;
@@ -141,6 +145,7 @@ export function addRoutes(
   const identify = (request: FastifyRequest): Identity =>
     callers.identify(request) ?? { kind: 'anyone' };
   addRobotRoutes(app, { ...options, identify });
+  addLogRoutes(app, { ...options, identify });
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
     classes: options.classes,

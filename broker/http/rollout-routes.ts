@@ -26,6 +26,7 @@ import { previewCommands, type CommandPreview } from '../rollout/command-preview
 import type { RolloutClasses } from '../rollout/rollout-classes.ts';
 import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
 import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
 
@@ -91,18 +92,24 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
     withWords({ ...one, run: controller?.view(one.id) ?? null, led });
+  // The list walks the fleet, so it is made only where there is something to group.
+  const failuresIn = ({ id, robots }: Pick<RolloutView, 'id' | 'robots'>) => {
+    const facts = robots.failed > 0 ? options.rolloutFacts(id) : null;
+    return facts ? failuresOf(listRobots(facts)) : [];
+  };
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
     return { rollouts: (await options.rollouts()).map(show), ...(expires && { expires }) };
   });
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = (await options.rollouts()).find((one) => one.id === params.id);
-    if (found) return show(found);
+    if (found) return { ...show(found), failures: failuresIn(found) };
     const run = controller?.view(params.id);
     if (!run) throw notFound(params.id);
     const reached = classifiedReached(params.id, run);
     await options.classes.catchUp([reached]);
-    return withWords({ ...describeEnded(params.id, run, options.classes.of(reached)), run, led });
+    const ended = describeEnded(params.id, run, options.classes.of(reached));
+    return { ...withWords({ ...ended, run, led }), failures: failuresIn(ended) };
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);

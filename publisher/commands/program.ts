@@ -51,6 +51,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
       'versions',
       'robots',
       'robot',
+      'logs',
       'requests',
       'sessions',
       'remove-session',

@@ -8,6 +8,7 @@ import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
+import { LogShelf } from '../../broker/failure-logs/log-shelf.ts';
 import { EventCounters } from '../../broker/control/event-metrics.ts';
 import { Metrics } from '../../broker/http/metrics.ts';
 import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
@@ -116,6 +117,8 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
     retire: () => Promise.resolve(),
+    logs: await LogShelf.open({ folder: join(dirname(file), 'logs'), log, now: Date.now }),
+    askLogs: () => Promise.resolve(),
     ...{ host: '127.0.0.1', port: 0, fleet, rollouts, classes: new RolloutClasses(fleet) },
     versions: new FleetVersions(fleet),
     rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
