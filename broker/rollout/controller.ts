@@ -34,7 +34,8 @@ import { type ControllerPort, ledFacts, type LedFacts } from './rollout-facts.ts
 import { showRun } from './run-view.ts';
 import { lookBack } from './recall.ts';
 import { ordersOfSets, othersOfSet, unlessRefused } from './sets.ts';
-import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
+import { openFirst, withdraw } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
 import { announceEntry } from './notify.ts';

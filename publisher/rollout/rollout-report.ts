@@ -20,6 +20,7 @@ import {
   clock,
   named,
   statusWord,
+  thenApprove,
   waitsFor,
   WAITS_FOR_NOTHING,
   word,
@@ -148,7 +149,7 @@ const cannot = (attempts: RunAnswer['attempts']): string =>
 
 /** One line for each wave: share, soak, and where the rollout stands. */
 function waveLines(rollout: RolloutAnswer): string[] {
-  const { waves, emergency, run, wave, status, canaries, approve_after } = rollout;
+  const { waves, emergency, run, wave, status, canaries, approve_after, approvers } = rollout;
   if (emergency) return ['everybody at once'];
   if (waves.length === 0) return ['known while it was announced'];
   const open = run?.wave ?? wave;
@@ -166,7 +167,7 @@ function waveLines(rollout: RolloutAnswer): string[] {
     if (run?.forced.includes(number) === true) return 'forced open by a person';
     if (run?.approved.includes(number) === true) return 'approved';
     const isLast = number === waves.length;
-    return approve_after.includes(number) && !isLast ? 'then a person has to approve' : '';
+    return approve_after.includes(number) && !isLast ? thenApprove(approvers) : '';
   };
   const row = (number: number, share: string, soakS: number): string[] => [
     String(number),

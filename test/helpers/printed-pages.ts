@@ -14,6 +14,8 @@ const MACHINE = 'starts a machine on this terminal; test/boot makes that disk an
 const TWO_PEOPLE =
   'wants a fleet with thresholds of two; test/e2e/two-people.test.ts types these commands on one';
 
+const APPROVERS = 'wants a user for each person; test/e2e/approvers.test.ts says these words';
+
 const SETS = 'wants a robot of three components; test/e2e/sets.slow.test.ts has one of two';
 
 const LEASE = 'test/e2e/interlock.test.ts holds a robot ready';
@@ -24,7 +26,20 @@ const MODULES =
 export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'README.md': [BUILDS, null, null],
   'CONTRIBUTING.md': [BUILDS, BUILDS],
-  'docs/guide.md': [null, null, null, SETS, null, null, null, TWO_PEOPLE, null, null, null],
+  'docs/guide.md': [
+    null,
+    null,
+    null,
+    APPROVERS,
+    SETS,
+    null,
+    null,
+    null,
+    TWO_PEOPLE,
+    null,
+    null,
+    null,
+  ],
   'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
   'docs/system-images.md': [null],
