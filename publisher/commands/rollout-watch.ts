@@ -4,6 +4,8 @@
  */
 
 import { parseDurationMs } from '../../shared/base/durations.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
 import type { RolloutAnswer } from '../rollout/rollout-answer.ts';
 import { changeLine, fitted, statusLines } from '../rollout/rollout-report.ts';
 import { watchRollout } from '../rollout/watch.ts';
@@ -14,6 +16,9 @@ interface WatchArgs extends ApiArgs {
   readonly timeout?: string | undefined;
 }
 
+/** As a shell reports a program that Ctrl-C ended. */
+const INTERRUPTED = 130;
+
 type Show = (rollout: RolloutAnswer, raw: Uint8Array) => void;
 
 export async function runWatch(args: WatchArgs): Promise<void> {
@@ -21,6 +26,15 @@ export async function runWatch(args: WatchArgs): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
     isRead = false; // `watch … | head`: the reader has left
+  });
+  const { id } = args;
+  process.once('SIGINT', () => {
+    // Asked again after a line of its own: the terminal has just shown ^C.
+    const again = `drover rollout watch ${printable(id, LIMITS.idLengthMax)}`;
+    process.stderr.write(
+      `\ndrover: the rollout goes on without this view; see it again: ${again}\n`,
+    );
+    process.exit(INTERRUPTED);
   });
   await watchRollout({
     api: openApi(args),

@@ -37,6 +37,10 @@ export const CATALOGUE = {
   FILE_EXISTS: usage(
     'choose another --out, or remove the file yourself; keys are never overwritten',
   ),
+  PROFILE_UNKNOWN: usage('drover config list names them; drover config set NAME makes one'),
+  PROFILES_INVALID: usage(
+    'mend the file that the message names, or move it away and set your profiles again',
+  ),
   KEY_MISSING: usage(
     'give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command or --sign-command',
   ),

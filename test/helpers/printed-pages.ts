@@ -14,6 +14,9 @@ const MACHINE = 'starts a machine on this terminal; test/boot makes that disk an
 const TWO_PEOPLE =
   'wants a fleet with thresholds of two; test/e2e/two-people.test.ts types these commands on one';
 
+const PROFILES =
+  'writes into the home of a person; test/publisher/profiles has a folder of its own';
+
 const APPROVERS = 'wants a user for each person; test/e2e/approvers.test.ts says these words';
 
 const SETS = 'wants a robot of three components; test/e2e/sets.slow.test.ts has one of two';
@@ -30,6 +33,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
     null,
     null,
     null,
+    PROFILES,
     APPROVERS,
     SETS,
     null,
