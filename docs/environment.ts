@@ -60,11 +60,6 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'read',
     meaning: 'profile of `drover config`, where --profile is not given',
   },
-  XDG_CONFIG_HOME: {
-    programs: ['drover'],
-    way: 'read',
-    meaning: 'folder of drover/profiles.json (default: ~/.config)',
-  },
   DROVER_API: {
     programs: ['drover'],
     way: 'read',

@@ -2,7 +2,7 @@
 
 import { TEXT } from '../../shared/io/cli-options.ts';
 import type { CommandLine } from '../../shared/io/command-line.ts';
-import { profileNames, useProfile } from '../profiles/use-profile.ts';
+import { profileNames, useProfile } from '../profiles/profile-file.ts';
 import { announceCommand } from './announce.ts';
 import { buildCommand } from './build.ts';
 import { CONFIG_VERBS, configCommand } from './config.ts';

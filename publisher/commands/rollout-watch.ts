@@ -16,9 +16,6 @@ interface WatchArgs extends ApiArgs {
   readonly timeout?: string | undefined;
 }
 
-/** As a shell reports a program that Ctrl-C ended. */
-const INTERRUPTED = 130;
-
 type Show = (rollout: RolloutAnswer, raw: Uint8Array) => void;
 
 export async function runWatch(args: WatchArgs): Promise<void> {
@@ -34,7 +31,7 @@ export async function runWatch(args: WatchArgs): Promise<void> {
     process.stderr.write(
       `\ndrover: the rollout goes on without this view; see it again: ${again}\n`,
     );
-    process.exit(INTERRUPTED);
+    process.kill(process.pid, 'SIGINT'); // this listener is gone: it ends as without one
   });
   await watchRollout({
     api: openApi(args),

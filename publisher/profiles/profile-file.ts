@@ -6,10 +6,19 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed, toProblem } from '../../shared/base/errors.ts';
 import { shellWord } from '../../shared/base/printable.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
-import { encodeProfiles, NO_PROFILES, parseProfiles, type Profiles } from './profiles.ts';
+import type { ParsedWords } from '../../shared/io/command-line.ts';
+import {
+  encodeProfiles,
+  fillFrom,
+  NO_PROFILES,
+  parseProfiles,
+  PROFILE_OPTIONS,
+  profileOf,
+  type Profiles,
+} from './profiles.ts';
 
 const OWNER_ONLY = 0o600;
 const OWNER_FOLDER = 0o700;
@@ -52,3 +61,36 @@ export async function writeProfiles(profiles: Profiles, path = profilesPath()): 
     throw new DroverError('FILE_REFUSED', `write profiles: ${why}`, { cause });
   }
 }
+
+/** Verbs that take no profile. */
+const WITHOUT: readonly string[] = ['config', 'completion'];
+
+/**
+ * Fills the options of a command in from the profile that `--profile` or DROVER_PROFILE names, or
+ * that is used by default. Call it before missing options are refused.
+ * @throws DroverError PROFILE_UNKNOWN, PROFILES_INVALID, FILE_UNREADABLE, USAGE
+ */
+export async function useProfile({ argv, declared, demanded }: ParsedWords): Promise<void> {
+  const command = String((argv['_'] as unknown[] | undefined)?.[0] ?? '');
+  const named = argv['profile'] ?? process.env['DROVER_PROFILE'];
+  if (WITHOUT.includes(command)) {
+    if (argv['profile'] === undefined) return;
+    throw new DroverError('USAGE', `${command}: --profile does nothing here`);
+  }
+  if (!PROFILE_OPTIONS.some((name) => declared.has(name))) return;
+  const all = await readProfiles();
+  const name = typeof named === 'string' && named !== '' ? named : all.use;
+  if (name === null) return;
+  const given = new Set(PROFILE_OPTIONS.filter((option) => argv[option] !== undefined));
+  const filled = fillFrom(profileOf(all, name), {
+    ...{ given, declared, demanded, environment: process.env },
+  });
+  for (const [option, value] of Object.entries(filled)) {
+    argv[option] = value;
+    argv[option.replaceAll(/-([a-z])/g, (_dash, letter: string) => letter.toUpperCase())] = value;
+  }
+}
+
+/** For completion; none where the file cannot be read. */
+export const profileNames = async (): Promise<readonly string[]> =>
+  Object.keys((await nullIfFailed(readProfiles()))?.profiles ?? {});

@@ -83,7 +83,7 @@ export function profileOf({ profiles }: Profiles, name: string): Profile {
 }
 
 /** Options of a command that reads a profile. */
-export interface Asked {
+export interface FillFacts {
   /** As they were given, by name with dashes. */
   readonly given: ReadonlySet<string>;
   /** All that the command has. */
@@ -106,8 +106,8 @@ const VARIABLES: Readonly<Partial<Record<ProfileOption, string>>> = {
  * changes what some commands do, so it fills these in only where they are demanded, or where a
  * command has both doors (doctor).
  */
-export function fillFrom(profile: Profile, asked: Asked): Profile {
-  const { given, declared, demanded, environment } = asked;
+export function fillFrom(profile: Profile, facts: FillFacts): Profile {
+  const { given, declared, demanded, environment } = facts;
   const isSaid = (name: ProfileOption): boolean => {
     const variable = VARIABLES[name];
     return given.has(name) || (variable !== undefined && !!environment[variable]);

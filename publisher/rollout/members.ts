@@ -42,7 +42,11 @@ const KIND = {
 export const parseMembers = (bytes: Uint8Array): MembersAnswer => parseDocument(KIND, bytes);
 
 /** @param state the filter; null for all robots */
-export function memberLines(answer: MembersAnswer, state: string | null): string[] {
+export function memberLines(
+  answer: MembersAnswer,
+  state: string | null,
+  columns = Number.POSITIVE_INFINITY,
+): string[] {
   const { robots } = answer;
   const summary = countLine(answer);
   if (robots.length === 0) {
@@ -56,7 +60,8 @@ export function memberLines(answer: MembersAnswer, state: string | null): string
     printable(code, 64),
     printable(reason, REASON_CHARS_MAX),
   ]);
-  return [...formatTable([['ROBOT', 'WAVE', 'STATE', 'CODE', 'REASON'], ...rows]), summary];
+  const head = ['ROBOT', 'WAVE', 'STATE', 'CODE', 'REASON'];
+  return [...formatTable([head, ...rows], columns), summary];
 }
 
 function countLine({ counts, awaited }: MembersAnswer): string {

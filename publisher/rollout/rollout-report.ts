@@ -208,7 +208,10 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
   );
 
 /** A table of all announced rollouts. */
-export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
+export function listLines(
+  rollouts: readonly RolloutAnswer[],
+  columns = Number.POSITIVE_INFINITY,
+): string[] {
   if (rollouts.length === 0) return ['no rollout is announced'];
   const all = rollouts.map((one) =>
     opensByItself(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
@@ -224,7 +227,7 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
     word(one.run?.waits_for ?? ''),
   ]);
   const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
-  return formatTable([head, ...rows]);
+  return formatTable([head, ...rows], columns);
 }
 
 /** When things expire, and what to do about it. */
