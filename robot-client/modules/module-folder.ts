@@ -1,6 +1,7 @@
 /**
  * The modules of a robot: the executables in the folder of `--modules`. Each verb is one run in its
- * own process group, and the whole group is killed at the time-out. Only one verb runs in a root at
+ * own process group. It has ended when each process of the group has ended, and the whole group is
+ * killed at the time-out. Only one verb runs in a root at
  * a time: a verb that a killed agent left running is ended before the next one starts.
  */
 
@@ -8,7 +9,7 @@ import { access, constants, readdir, stat } from 'node:fs/promises';
 import { isModuleName } from '../../shared/formats/apply-strategy.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { runForeign, type HookResult } from '../install/hooks.ts';
-import { endOrphan, forgetNote, noteOf } from './orphans.ts';
+import { awaitGroup, endOrphan, forgetNote, noteOf } from './orphans.ts';
 
 /** Verbs of a module; documented in docs/modules.md. */
 export type Verb = 'probe' | 'stage' | 'switch' | 'verify' | 'confirm' | 'revert' | 'version';
@@ -52,6 +53,8 @@ export const NO_MODULES: Modules = {
 };
 
 const STILL_RUNS = 'an earlier run of it does not end';
+const LEFT_BEHIND =
+  'it ended, and what it started in the background did not: wait for it, or start it with setsid';
 
 export class ModuleFolder implements Modules {
   readonly #folder: string;
@@ -87,8 +90,9 @@ export class ModuleFolder implements Modules {
     if (!(await endOrphan(noteFile, root))) {
       return { result: { kind: 'busy', output: STILL_RUNS }, stdout: '' };
     }
+    const until = performance.now() + timeoutMs;
     let stdout = '';
-    const result = await runForeign({
+    const ended = await runForeign({
       path: `${this.#folder}/${module}`,
       label: `module ${module}`,
       args: [verb],
@@ -97,6 +101,9 @@ export class ModuleFolder implements Modules {
       onStdout: (text) => (stdout = text),
       ...{ timeoutMs, env, signal },
     });
+    const isWhole =
+      ended.kind === 'timedOut' || (await awaitGroup(noteFile, { root, until, signal }));
+    const result: HookResult = isWhole ? ended : { kind: 'timedOut', output: LEFT_BEHIND };
     // A killed group may still be ending, so the note stays and the next run checks it.
     if (result.kind !== 'timedOut') await forgetNote(noteFile);
     return { result, stdout };

@@ -10,6 +10,8 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { killGroup } from '../install/hooks.ts';
 
 const LOOK_MS = 20;
+/** Beginning of a variable that the processes of a verb have. */
+const VERB_MARKER = 'DROVER_VERB=';
 
 /**
  * @param marker beginning of a variable that every such process has, besides its `DROVER_ROOT`
@@ -18,7 +20,7 @@ const LOOK_MS = 20;
 export async function endOrphan(
   noteFile: string,
   root: string,
-  marker = 'DROVER_VERB=',
+  marker = VERB_MARKER,
 ): Promise<boolean> {
   const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
   if (!Number.isSafeInteger(group) || group <= 1) return true;
@@ -29,6 +31,39 @@ export async function endOrphan(
     await sleep(LOOK_MS);
   }
   return true;
+}
+
+/**
+ * Waits for what a verb left running in its process group: a write to a device that goes on in the
+ * background would meet the next verb. What runs at the time-out is killed.
+ * @returns false when something was killed
+ * @throws the reason of the signal; what ran is killed then
+ */
+export async function awaitGroup(
+  noteFile: string,
+  on: { readonly root: string; readonly until: number; readonly signal?: AbortSignal | undefined },
+): Promise<boolean> {
+  const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
+  if (!Number.isSafeInteger(group) || group <= 1) return true;
+  const ours = { root: on.root, marker: VERB_MARKER };
+  while (hasMembers(group) && (await isAlive(group, ours))) {
+    const isLate = performance.now() > on.until;
+    if (isLate || on.signal?.aborted === true) killGroup(group);
+    on.signal?.throwIfAborted();
+    if (isLate) return false;
+    await sleep(LOOK_MS);
+  }
+  return true;
+}
+
+/** Answers for most verbs, so that nobody has to read the list of all processes. */
+function hasMembers(group: number): boolean {
+  try {
+    process.kill(-group, 0);
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+  }
 }
 
 /** The note file of that name; undefined where the root has no folder for it. */

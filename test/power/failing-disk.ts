@@ -64,7 +64,10 @@ export class FailingDisk {
 
   static async open(scope: Scope): Promise<FailingDisk> {
     let made: FailingDisk | null = null;
-    const close = (): void => made?.detach();
+    const close = (): void => {
+      process.removeListener('exit', close);
+      made?.detach();
+    };
     process.once('exit', close);
     // Before and after the folder that holds the mount: hooks of a test run in the order they were
     // given, those of a bench the other way round.

@@ -44,7 +44,10 @@ export class LoggedDisk {
 
   static async open(scope: Scope, fileSystem: FileSystem): Promise<LoggedDisk> {
     let made: LoggedDisk | null = null;
-    const close = (): void => made?.detach();
+    const close = (): void => {
+      process.removeListener('exit', close);
+      made?.detach();
+    };
     process.once('exit', close);
     // Before and after the folder that holds the mount: hooks of a test run in the order they were
     // given, those of a bench the other way round.

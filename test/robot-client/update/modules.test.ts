@@ -55,6 +55,13 @@ async function rests(bench: Bench, version: string): Promise<void> {
 const blockOf = (bench: Bench): string | undefined =>
   bench.component.view.state.blocked.find((one) => one.version === NEW)?.code;
 
+/** The process whose number a fault wrote into the file `child`. */
+async function isChildRunning(bench: Bench): Promise<boolean> {
+  const child = await readFile(join(bench.root, 'modules', BOARD, 'child'), 'utf8');
+  const stat = await readFile(`/proc/${child.trim()}/stat`, 'utf8').catch(() => ') Z');
+  return !/\) [ZX]/.test(stat);
+}
+
 describe('an update by a module', () => {
   it('runs a verb in each phase, and active follows the module', async (t) => {
     const { bench } = await benchWith(t, {});
@@ -147,12 +154,28 @@ describe('a module that does not do it', () => {
     await offered(bench, NEW);
     await waitUntil('the block', () => blockOf(bench));
     assert.equal(blockOf(bench), 'MODULE_TIMED_OUT');
-    const child = await readFile(join(bench.root, 'modules', BOARD, 'child'), 'utf8');
-    const isRunning = async (): Promise<boolean> => {
-      const stat = await readFile(`/proc/${child.trim()}/stat`, 'utf8').catch(() => ') Z');
-      return !/\) [ZX]/.test(stat);
-    };
-    await waitUntil('its child to be gone', async () => !(await isRunning()));
+    await waitUntil('its child to be gone', async () => !(await isChildRunning(bench)));
+    await writeBoard(modules);
+    await rests(bench, OLD);
+  });
+
+  it('has ended when what it left in the background has ended', async (t) => {
+    const burn = '(sleep 0.3; echo late >>"$DROVER_MODULE_DIR/calls") &';
+    const { bench } = await benchWith(t, { 'switch last': burn });
+    await offered(bench, NEW);
+    await rests(bench, NEW);
+    const calls = await callsOf(bench.root);
+    const late = calls.indexOf('late');
+    assert.match(calls[late - 1] ?? '', /^switch /, 'nothing was called meanwhile');
+  });
+
+  it('is late when what it left in the background does not end, and that is killed', async (t) => {
+    const left = 'sleep 300 & echo $! >"$DROVER_MODULE_DIR/child"';
+    const { bench, modules } = await benchWith(t, { 'switch last': left }, 500);
+    await offered(bench, NEW);
+    await waitUntil('the block', () => blockOf(bench));
+    assert.equal(blockOf(bench), 'MODULE_TIMED_OUT');
+    await waitUntil('its child to be gone', async () => !(await isChildRunning(bench)));
     await writeBoard(modules);
     await rests(bench, OLD);
   });
