@@ -71,7 +71,7 @@ const WITHOUT: readonly string[] = ['config', 'completion'];
  * @throws DroverError PROFILE_UNKNOWN, PROFILES_INVALID, FILE_UNREADABLE, USAGE
  */
 export async function useProfile({ argv, declared, demanded }: ParsedWords): Promise<void> {
-  const command = String((argv['_'] as unknown[] | undefined)?.[0] ?? '');
+  const [command = ''] = (argv['_'] ?? []) as string[];
   const named = argv['profile'] ?? process.env['DROVER_PROFILE'];
   if (WITHOUT.includes(command)) {
     if (argv['profile'] === undefined) return;

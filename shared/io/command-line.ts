@@ -95,7 +95,7 @@ function fillWith(parser: Argv, fill: (parsed: ParsedWords) => Promise<void>): v
     const declared = new Set(Object.keys(command.getOptions().key));
     await fill({ argv, declared, demanded: new Set(Object.keys(command.getDemandedOptions())) });
   };
-  parser.middleware(middleware as (argv: Record<string, unknown>) => Promise<void>, true);
+  parser.middleware(middleware, true);
 }
 
 function addMain(parser: Argv, line: CommandLine, words: readonly string[]): void {
