@@ -48,9 +48,9 @@ export function configCommand(yargs: Argv): Argv {
         'list',
         'list the profiles',
         (verb) => withJson(verb).example('$0 config list', ''),
-        async ({ json }) => await list(json),
+        ({ json }) => list(json),
       )
-      .command('show <name>', 'show one profile', named, async (args) => await show(args))
+      .command('show <name>', 'show one profile', named, (args) => show(args))
       .command('use <name>', 'use it where none is named', named, async (args) => await use(args))
       .command('remove <name>', 'forget a profile', named, async (args) => await remove(args))
       .demandCommand(1, `name a command: config ${CONFIG_VERBS.join(', ')}`)
@@ -66,7 +66,7 @@ const withValues = <T>(argv: Argv<T>): Argv<T> =>
 
 async function set({ name, json }: Named, args: Record<string, unknown>): Promise<void> {
   assertName(name);
-  const before = await readProfiles();
+  const before = readProfiles();
   const given = PROFILE_OPTIONS.flatMap((option) => {
     const value = args[option];
     if (typeof value !== 'string') return [];
@@ -92,8 +92,8 @@ async function set({ name, json }: Named, args: Record<string, unknown>): Promis
   ]);
 }
 
-async function list(json: boolean): Promise<void> {
-  const { use: used, profiles } = await readProfiles();
+function list(json: boolean): void {
+  const { use: used, profiles } = readProfiles();
   const rows = Object.entries(profiles).map(([name, { broker = '-', api = '-' }]) => [
     ...[name === used ? '*' : '', name],
     ...[broker, api].map((text) => printable(text)),
@@ -104,21 +104,21 @@ async function list(json: boolean): Promise<void> {
   makeOutput(json).result({ use: used, profiles }, lines);
 }
 
-async function show({ name, json }: Named): Promise<void> {
-  const all = await readProfiles();
+function show({ name, json }: Named): void {
+  const all = readProfiles();
   const profile = profileOf(all, name);
   makeOutput(json).result({ name, used: all.use === name, profile }, linesOf(profile));
 }
 
 async function use({ name, json }: Named): Promise<void> {
-  const all = await readProfiles();
+  const all = readProfiles();
   profileOf(all, name);
   await writeProfiles({ ...all, use: name });
   makeOutput(json).result({ use: name }, [`profile ${name} is used where none is named`]);
 }
 
 async function remove({ name, json }: Named): Promise<void> {
-  const all = await readProfiles();
+  const all = readProfiles();
   profileOf(all, name);
   const { [name]: _gone, ...profiles } = all.profiles;
   const used = all.use === name ? null : all.use;

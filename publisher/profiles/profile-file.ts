@@ -3,10 +3,11 @@
  * its owner can read it, although it holds no secret: addresses of a fleet are nobody's business.
  */
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
-import { DroverError, nullIfFailed, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
 import { shellWord } from '../../shared/base/printable.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import type { ParsedWords } from '../../shared/io/command-line.ts';
@@ -30,10 +31,10 @@ export function profilesPath(environment: NodeJS.ProcessEnv = process.env): stri
 }
 
 /** Without a file there are none. @throws DroverError PROFILES_INVALID, FILE_UNREADABLE */
-export async function readProfiles(path = profilesPath()): Promise<Profiles> {
+export function readProfiles(path = profilesPath()): Profiles {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = readFileSync(path);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return NO_PROFILES;
@@ -70,7 +71,7 @@ const WITHOUT: readonly string[] = ['config', 'completion'];
  * that is used by default. Call it before missing options are refused.
  * @throws DroverError PROFILE_UNKNOWN, PROFILES_INVALID, FILE_UNREADABLE, USAGE
  */
-export async function useProfile({ argv, declared, demanded }: ParsedWords): Promise<void> {
+export function useProfile({ argv, declared, demanded }: ParsedWords): void {
   const [command = ''] = (argv['_'] ?? []) as string[];
   const named = argv['profile'] ?? process.env['DROVER_PROFILE'];
   if (WITHOUT.includes(command)) {
@@ -78,7 +79,7 @@ export async function useProfile({ argv, declared, demanded }: ParsedWords): Pro
     throw new DroverError('USAGE', `${command}: --profile does nothing here`);
   }
   if (!PROFILE_OPTIONS.some((name) => declared.has(name))) return;
-  const all = await readProfiles();
+  const all = readProfiles();
   const name = typeof named === 'string' && named !== '' ? named : all.use;
   if (name === null) return;
   const given = new Set(PROFILE_OPTIONS.filter((option) => argv[option] !== undefined));
@@ -92,5 +93,5 @@ export async function useProfile({ argv, declared, demanded }: ParsedWords): Pro
 }
 
 /** For completion; none where the file cannot be read. */
-export const profileNames = async (): Promise<readonly string[]> =>
-  Object.keys((await nullIfFailed(readProfiles()))?.profiles ?? {});
+export const profileNames = (): readonly string[] =>
+  Object.keys(nullIfRefused(() => readProfiles())?.profiles ?? {});

@@ -26,9 +26,9 @@ export interface CommandLine {
   readonly everywhere?: {
     readonly options: (argv: Argv, names: readonly string[]) => Argv;
     /** @throws DroverError when a value cannot be found */
-    fill(parsed: ParsedWords): Promise<void>;
+    fill(parsed: ParsedWords): void;
     /** Values that a shell may complete. */
-    names(): Promise<readonly string[]>;
+    names(): readonly string[];
   };
   /**
    * Returns words to run in place of those that were refused, after it has told about it; null when
@@ -86,14 +86,12 @@ interface CommandParser {
   getDemandedOptions(): Readonly<Record<string, unknown>>;
 }
 
-function fillWith(parser: Argv, fill: (parsed: ParsedWords) => Promise<void>): void {
-  const middleware = async (
-    argv: Record<string, unknown>,
-    command?: CommandParser,
-  ): Promise<void> => {
+function fillWith(parser: Argv, fill: (parsed: ParsedWords) => void): void {
+  // Not async: yargs would report what it cannot parse as an error of the command.
+  const middleware = (argv: Record<string, unknown>, command?: CommandParser): void => {
     if (!command) return;
     const declared = new Set(Object.keys(command.getOptions().key));
-    await fill({ argv, declared, demanded: new Set(Object.keys(command.getDemandedOptions())) });
+    fill({ argv, declared, demanded: new Set(Object.keys(command.getDemandedOptions())) });
   };
   parser.middleware(middleware, true);
 }
@@ -121,10 +119,7 @@ export const suggestions = async (
   words: readonly string[],
 ): Promise<readonly string[]> =>
   (await nullIfFailed(
-    suggestionsOf(
-      parserOf(line, words, HELP_COLUMNS, (await line.everywhere?.names()) ?? []),
-      words,
-    ),
+    suggestionsOf(parserOf(line, words, HELP_COLUMNS, line.everywhere?.names() ?? []), words),
   )) ?? [];
 
 /** Runs the command of this process and sets its exit code; the process ends when its work has. */
