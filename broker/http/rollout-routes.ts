@@ -156,7 +156,8 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
     const facts = controller?.facts(id) ?? null;
     if (!facts && !options.rolloutFacts(id)) throw notFound(id);
     const identity = options.identify(request);
-    const all = facts ? previewCommands(facts) : [];
+    const user = identity.kind === 'user' ? identity.username : null;
+    const all = facts ? previewCommands(facts, user) : [];
     return { commands: all.map((one) => forUser(one, identity)), led };
   });
   app.removeContentTypeParser('application/json');
@@ -194,7 +195,8 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   if (denied) throw denied;
   // A token names its user; the name in the request stands behind it.
   const aside = said.by === '' || said.by === identity.username ? '' : ` (${said.by})`;
-  return { who: `${identity.username}${aside}`, reason: said.reason, wave: said.wave };
+  const { username: user } = identity;
+  return { who: `${user}${aside}`, reason: said.reason, wave: said.wave, user };
 }
 
 /** Null for a user who may give the command. */
