@@ -127,6 +127,7 @@ agent() { # FOLDER
 grub() { # DISK
   local root=$work/boot modules
   modules='biosdisk part_gpt ext2 normal configfile linux echo test regexp loadenv serial terminal sleep reboot'
+  modules="$modules setpci memrw"
   mkdir -p "$root/grub/i386-pc"
   cp /usr/lib/grub/i386-pc/*.mod /usr/lib/grub/i386-pc/*.lst "$root/grub/i386-pc/"
   cp "$here/grub.cfg" "$here/drover.cfg" "$root/grub/"

@@ -46,11 +46,7 @@ export async function makeImage(into: string, ...more: readonly string[]): Promi
 }
 
 /** @param atByte where the file system begins in the file */
-async function runDebugfs(
-  file: string,
-  commands: readonly string[],
-  atByte = 0,
-): Promise<string> {
+async function runDebugfs(file: string, commands: readonly string[], atByte = 0): Promise<string> {
   const script = `${file}.debugfs`;
   await writeFile(script, `${commands.join('\n')}\n`);
   const args = ['-w', '-f', script, `${file}?offset=${atByte}`];

@@ -36,6 +36,7 @@ const INITS = {
   panics: '#!/bin/sh\necho "drover: about to panic"\nexit 1\n',
   hangs: '#!/bin/sh\necho "drover: about to hang"\nwhile :; do sleep 1; done\n',
 } as const;
+const SAMPLE_BYTES = 4096;
 const NO_SYSTEM_BYTES = 8 * 1024 * 1024;
 
 export interface GuestImage {
@@ -149,7 +150,8 @@ export class GuestRobot {
 
   async start(): Promise<Machine> {
     this.#old = this.#reports.length;
-    return await Machine.start(this.#scope, this.disk.path, ['-nic', 'user,model=virtio-net-pci']);
+    const devices = ['-nic', 'user,model=virtio-net-pci', '-device', 'i6300esb'];
+    return await Machine.start(this.#scope, this.disk.path, devices);
   }
 
   /** What the robot reported last since its machine was started. */
@@ -185,15 +187,36 @@ export class GuestRobot {
     return chooseCopy(this.#copiesAt.map((at) => this.#bytes(at, GRUB_ENV_BYTES)));
   }
 
-  /** True when the slot holds something else than zeroes at that place. */
-  isWritten(slot: SlotName, atByte: number): boolean {
-    return this.#bytes(SLOT_AT[slot] + atByte, 4096).some((byte) => byte !== 0);
+  /** The bytes of a slot at some place, as text. */
+  sample(slot: SlotName, atByte: number): string {
+    return this.#bytes(SLOT_AT[slot] + atByte, SAMPLE_BYTES).toString('base64');
+  }
+
+  /** The slot that GRUB does not come back to, and what it holds at some place. */
+  spare(atByte: number): { slot: SlotName; before: string } {
+    const slot = this.mark()?.confirmed === ('A' as string) ? 'B' : 'A';
+    return { slot, before: this.sample(slot, atByte) };
+  }
+
+  /**
+   * Null when the disk keeps the promise: GRUB can read its mark, each slot that it may boot holds a
+   * signed image to its last byte, and it comes back to one that is good.
+   */
+  violation(): string | null {
+    const { mark, bootable } = this.look();
+    if (mark === null) return 'both copies of the mark are damaged';
+    for (const { slot, image } of bootable) {
+      if (image === null) return `slot ${slot} may boot and holds no whole image`;
+    }
+    const comesBackTo = bootable.find(({ slot }) => slot === (mark.confirmed as string));
+    if (comesBackTo?.image?.kind === 'good') return null;
+    return `${JSON.stringify(mark)}: the confirmed slot holds ${comesBackTo?.image?.version}`;
   }
 
   look(): DiskFinding {
     const mark = this.mark();
     if (mark === null) return { mark, bootable: [] };
-    const confirmed = mark.confirmed as string as SlotName;
+    const confirmed: SlotName = mark.confirmed === ('A' as string) ? 'A' : 'B';
     const other = confirmed === 'A' ? 'B' : 'A';
     const names: SlotName[] = [confirmed];
     if (mark.other === '+') names.push(other);
@@ -228,4 +251,10 @@ export class GuestRobot {
 async function describe(file: string, version: string, kind: ImageKind): Promise<GuestImage> {
   const content = await readFile(file);
   return { version, kind, bytes: content.length, sha256: sha256Hex(content) };
+}
+
+/** The system that came up last, as it says itself on the console. */
+export function upIn({ seen }: Machine): { slot: string; version: string } {
+  const said = [...seen.matchAll(/drover: up in slot ([AB]), (\S+)/g)].at(-1);
+  return { slot: said?.[1] ?? '', version: said?.[2] ?? '' };
 }

@@ -39,7 +39,9 @@ export class Machine {
     const child = startChild(scope, 'qemu-system-x86_64', [
       ...['-machine', 'pc', '-accel', 'tcg', '-m', String(MEMORY_MIB), '-nodefaults'],
       ...['-display', 'none', '-monitor', 'none', '-no-user-config'],
-      ...['-serial', `unix:${socket},server=on,wait=on`],
+      // The log is for whoever watches a long run.
+      ...['-chardev', `socket,id=line,path=${socket},server=on,wait=on,${logOf(diskPath)}`],
+      ...['-serial', 'chardev:line'],
       ...['-drive', `file=${diskPath},format=raw,if=virtio`],
       ...more,
     ]);
@@ -99,7 +101,9 @@ export class Machine {
     while (!holds()) {
       if (this.hasEnded) throw new Error(this.#child.describe());
       if (performance.now() > deadline) {
-        throw new Error(`waited in vain to cut the power when ${what}\n${this.#seen.slice(-4_000)}`);
+        throw new Error(
+          `waited in vain to cut the power when ${what}\n${this.#seen.slice(-4_000)}`,
+        );
       }
       await sleep(1);
     }
@@ -113,6 +117,8 @@ export class Machine {
     this.#line.destroy();
   }
 }
+
+const logOf = (diskPath: string): string => `logfile=${diskPath}.log,logappend=on`;
 
 function connect(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
