@@ -2,7 +2,7 @@
  * `npm run bench -- guest [N] [--seed S]`: cuts the power of a machine in QEMU N times while its own
  * agent updates it, at random moments of its whole life, and checks the disk after each cut and the
  * reported version after each update. Default 40. Fails on any violation and names the seed; runs of
- * 10 cuts and more are recorded.
+ * 5 cuts and more are recorded.
  */
 
 import { randomInt } from 'node:crypto';
@@ -12,7 +12,7 @@ import { withCleanUp } from './clean-up.ts';
 import { appendResult } from './results.ts';
 
 const CUTS_DEFAULT = 40;
-const RECORDED_FROM = 10;
+const RECORDED_FROM = 5;
 const SEEDS = 1_000_000;
 
 interface GuestArgs {

@@ -36,8 +36,7 @@ export const recoverCommand = (argv: Argv): Argv =>
         // The same name as the agent's option, whose value the unit hands over.
         .option('boot', {
           ...TEXT,
-          describe:
-            'boot loader, which recover does not ask; --no-boot when a person runs it: no boot is counted',
+          describe: 'as of the agent; --no-boot when a person runs it: no boot is counted',
         }),
     (args) => recover(args),
   );

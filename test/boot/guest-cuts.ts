@@ -42,7 +42,6 @@ const DELAY_MS_MAX = 2_500;
 const LIFE_MS = 70_000;
 /** A moment that did not come until then has passed already: the power is cut all the same. */
 const MOMENT_MS_MAX = 120_000;
-const IN_THE_MIDDLE = 10 * 1024 * 1024;
 
 export function planGuestUpdate(random: () => number): GuestUpdate {
   const kind = random() < SICK ? 'sick' : 'good';
@@ -58,14 +57,14 @@ export function planGuestUpdate(random: () => number): GuestUpdate {
 /** True once the moment has come; made before the update is announced. */
 function watchFor(moment: Moment, robot: GuestRobot): () => boolean {
   const confirmed = robot.mark()?.confirmed;
-  const { slot, before } = robot.spare(IN_THE_MIDDLE);
+  const { slot, head } = robot.spare();
   switch (moment) {
     case 'any':
       return () => true;
     case 'spoiled':
       return () => robot.mark()?.other === 'x';
     case 'writing':
-      return () => robot.sample(slot, IN_THE_MIDDLE) !== before;
+      return () => robot.head(slot) !== head;
     case 'told':
       return () => robot.mark()?.other === '3';
     case 'chosen':

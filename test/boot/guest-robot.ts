@@ -36,7 +36,7 @@ const INITS = {
   panics: '#!/bin/sh\necho "drover: about to panic"\nexit 1\n',
   hangs: '#!/bin/sh\necho "drover: about to hang"\nwhile :; do sleep 1; done\n',
 } as const;
-const SAMPLE_BYTES = 4096;
+const HEAD_BYTES = 4096;
 const NO_SYSTEM_BYTES = 8 * 1024 * 1024;
 
 export interface GuestImage {
@@ -187,15 +187,15 @@ export class GuestRobot {
     return chooseCopy(this.#copiesAt.map((at) => this.#bytes(at, GRUB_ENV_BYTES)));
   }
 
-  /** The bytes of a slot at some place, as text. */
-  sample(slot: SlotName, atByte: number): string {
-    return this.#bytes(SLOT_AT[slot] + atByte, SAMPLE_BYTES).toString('base64');
+  /** The first bytes of a slot: no two images begin alike, since each says when it was made. */
+  head(slot: SlotName): string {
+    return this.#bytes(SLOT_AT[slot], HEAD_BYTES).toString('base64');
   }
 
-  /** The slot that GRUB does not come back to, and what it holds at some place. */
-  spare(atByte: number): { slot: SlotName; before: string } {
+  /** The slot that GRUB does not come back to, and how it begins. */
+  spare(): { slot: SlotName; head: string } {
     const slot = this.mark()?.confirmed === ('A' as string) ? 'B' : 'A';
-    return { slot, before: this.sample(slot, atByte) };
+    return { slot, head: this.head(slot) };
   }
 
   /**
@@ -210,7 +210,8 @@ export class GuestRobot {
     }
     const comesBackTo = bootable.find(({ slot }) => slot === (mark.confirmed as string));
     if (comesBackTo?.image?.kind === 'good') return null;
-    return `${JSON.stringify(mark)}: the confirmed slot holds ${comesBackTo?.image?.version}`;
+    const version = comesBackTo?.image?.version;
+    return `${JSON.stringify(mark)}: the confirmed slot holds ${version}`;
   }
 
   look(): DiskFinding {
@@ -221,10 +222,11 @@ export class GuestRobot {
     const names: SlotName[] = [confirmed];
     if (mark.other === '+') names.push(other);
     if (Number(mark.other) > 0) names.unshift(other);
-    return { mark, bootable: names.map((slot) => ({ slot, image: this.#imageIn(slot) })) };
+    return { mark, bootable: names.map((slot) => ({ slot, image: this.imageIn(slot) })) };
   }
 
-  #imageIn(slot: SlotName): GuestImage | null {
+  /** Null when it holds no image that was ever signed, or a part of one. */
+  imageIn(slot: SlotName): GuestImage | null {
     const hashes = new Map<number, string>();
     const hashOf = (bytes: number): string => {
       const known = hashes.get(bytes);
