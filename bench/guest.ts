@@ -1,8 +1,8 @@
 /**
- * `npm run bench -- guest [N] [--seed S]`: cuts the power of a machine in QEMU N times while its own
- * agent updates it, at random moments of its whole life, and checks the disk after each cut and the
- * reported version after each update. Default 40. Fails on any violation and names the seed; runs of
- * 5 cuts and more are recorded.
+ * `npm run bench -- guest [N] [--seed S]`: cuts the power of a machine in QEMU N times while its
+ * own agent updates it, at random moments of its whole life, and checks the disk after each cut and
+ * the reported version after each update. Default 40. Fails on any violation and names the seed;
+ * runs of 5 cuts and more are recorded.
  */
 
 import { randomInt } from 'node:crypto';

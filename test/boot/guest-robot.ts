@@ -199,8 +199,8 @@ export class GuestRobot {
   }
 
   /**
-   * Null when the disk keeps the promise: GRUB can read its mark, each slot that it may boot holds a
-   * signed image to its last byte, and it comes back to one that is good.
+   * Null when the disk keeps the promise: GRUB can read its mark, each slot that it may boot holds
+   * a signed image to its last byte, and it comes back to one that is good.
    */
   violation(): string | null {
     const { mark, bootable } = this.look();

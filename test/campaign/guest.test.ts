@@ -44,7 +44,7 @@ describe('a machine that its own agent updates', () => {
     assert.equal(upIn(on.machine).version, runs);
   }
 
-  /** The power is cut once when it holds; then the machine is left alone until it has the version. */
+  /** The power is cut once, when it holds; then the machine may go on to the end. */
   async function survives(
     t: TestContext,
     version: string,
