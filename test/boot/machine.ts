@@ -10,7 +10,7 @@ const MEMORY_MIB = 384;
 /** A boot takes 15 s on a machine of one's own, and a start of the agent half of that. */
 const PATIENCE_MS = 60_000;
 /** Of a machine that boots, downloads and writes before its power is cut. */
-const CUT_MS_MAX = 240_000;
+const CUT_MS_MAX = 600_000;
 
 export class Machine {
   readonly #child: Child;

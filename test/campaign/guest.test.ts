@@ -89,6 +89,8 @@ describe('a machine that its own agent updates', () => {
   });
 
   it('comes back from a system that hangs, by its watchdog, and says so', async (t) => {
+    await machine?.cut();
+    machine = (await robot?.start(true)) ?? null;
     await goesBack(t, '2.4.0', 'hangs', 'BOOT_FELL_BACK');
   });
 
