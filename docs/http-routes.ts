@@ -185,7 +185,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   {
     ...{ method: 'GET', path: '/rollouts/:id/robots', who: READERS },
     purpose:
-      'its robots, each with a reason: `state` is one of [operations.md](operations.md#robots-of-a-rollout) or several with commas, `after` the last id of the page before (`next`)',
+      'its robots, each with a reason: `state` is one of [rollouts.md](rollouts.md#robots-of-a-rollout) or several with commas, `after` the last id of the page before (`next`)',
     answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves'],
     given: ['state', 'after', 'limit'],
     refusals: ['NOT_FOUND', 'USAGE'],

@@ -15,7 +15,7 @@ export interface RobotReason {
   readonly reason: string;
 }
 
-/** States of a robot that are no errors. docs/operations.md lists them. */
+/** States of a robot that are no errors. docs/rollouts.md lists them. */
 export const REASON_CODES = [
   'RUNS_IT',
   'WENT_ON',
