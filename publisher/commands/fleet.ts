@@ -5,7 +5,7 @@
 
 import type { Argv } from 'yargs';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import { makeOutput, type Output } from '../../shared/io/cli.ts';
+import { makeOutput, type Output, terminalColumns } from '../../shared/io/cli.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
@@ -26,6 +26,7 @@ import { Subscription } from '../rollout/subscription.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
 import { withEnrolmentCommands } from './fleet-enrolments.ts';
 import { withKeptCommands } from './fleet-kept.ts';
+import { withLogsCommand } from './fleet-logs.ts';
 import { withRobotCommand } from './fleet-robot.ts';
 import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
 
@@ -37,7 +38,7 @@ type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
 export function fleetCommand(yargs: Argv): Argv {
   const options = (argv: Argv) => withBroker(withJson(argv));
   return yargs.command('fleet', 'ask what the robots run', (argv) =>
-    withRobotCommand(withEnrolmentCommands(withKeptCommands(argv)))
+    withLogsCommand(withRobotCommand(withEnrolmentCommands(withKeptCommands(argv))))
       .command(
         'versions',
         'count robots by version',
@@ -58,7 +59,7 @@ export function fleetCommand(yargs: Argv): Argv {
       )
       .demandCommand(
         1,
-        'name a command: fleet versions, robots, robot, requests, sessions, enrolments or retire',
+        'name a command: fleet versions, robots, robot, logs, requests, sessions, enrolments or retire',
       ),
   );
 }
@@ -125,7 +126,10 @@ function showVersions(fleet: Fleet, output: Output): void {
     String(count),
     String(online),
   ]);
-  const lines = formatTable([['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table]);
+  const lines = formatTable(
+    [['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table],
+    terminalColumns(),
+  );
   output.result({ versions, counts, ...envelope(fleet) }, table.length > 0 ? lines : NOBODY);
 }
 
@@ -185,7 +189,7 @@ function showRobots(fleet: Fleet, output: Output): void {
   const head = ['ROBOT', 'ONLINE', ...what, 'ARCH', 'TAGS', 'WAITS FOR'];
   output.result(
     { robots: rows.map(describe), ...envelope(fleet) },
-    table.length > 0 ? formatTable([head, ...table]) : NOBODY,
+    table.length > 0 ? formatTable([head, ...table], terminalColumns()) : NOBODY,
   );
 }
 
@@ -212,7 +216,7 @@ function showRequests(fleet: Fleet, output: Output): void {
     { requests, ...envelope(fleet) },
     table.length > 0
       ? [
-          ...formatTable([head, ...table]),
+          ...formatTable([head, ...table], terminalColumns()),
           'publish a full package for them: a bundle built with a --min-current that they meet',
         ]
       : ['no robot asks for a full package'],
