@@ -258,7 +258,6 @@ async function follow(
   const problem = toProblem(new DroverError(code, message));
   if ((await disk.kind(releaseFolder(layout, version))) !== 'folder') return problem;
   if (isUnknownTrial({ version, active, view, running }, on.state())) {
-    await swapTo(disk, layout, { version, previousVersion: active });
     const slots = { from: other, to: running };
     const lost = `slot ${running} runs ${version} on trial, and its update is not in machine.json; it is on probation, with ${active} to go back to`;
     const told = toProblem(new DroverError('STATE_LOST', `read state: ${lost}`));

@@ -30,6 +30,7 @@ import {
 } from './apply-strategy.ts';
 import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
 import { jobBytes, type Job } from './state.ts';
+import { swapTo } from './swap.ts';
 
 /** @throws DroverError BOOT_MISSING */
 export function systemOf({ system, component }: ModuleContext): SystemSide {
@@ -114,7 +115,8 @@ export class SlotStrategy implements ApplyStrategy {
   async resume(target: ApplyTarget): Promise<void> {
     const slots = await this.#open();
     const said = await this.#versionIn(slots);
-    if (said === target.version) return;
+    // The links follow the slot: they do not yet where the state of the update was lost.
+    if (said === target.version) return await swapTo(this.#on.disk, this.#on.layout, target);
     const runs = `slot ${slots.running} runs (${said ?? 'unknown version'})`;
     throw new DroverError('BOOT_FELL_BACK', `confirm ${target.version}: ${runs}`);
   }

@@ -206,10 +206,15 @@ describe('a slot that another program wrote to', () => {
     const robot = await robotWith(t);
     await robot.bench.hook('ready', 'exit 75');
     await offered(robot, NEW);
-    await waitUntil('the wait', () => robot.bench.component.view.live.waitingFor !== null);
+    await waitUntil('the wait', () => {
+      const { state, live } = robot.bench.component.view;
+      return state.phase === 'waiting' && live.waitingFor !== null;
+    });
     await overwritten(robot, 'B', NEWER);
     await robot.bench.hook('ready', 'exit 0');
-    await waitUntil('the end of the attempt', () => errorOf(robot) === 'SWAP_FAILED');
+    await waitUntil('the end of the attempt', () => robot.bench.codes.includes('SWAP_FAILED'), {
+      look: () => robot.bench.describe(),
+    });
     assert.equal(robot.machine.running, A);
     assert.equal(robot.machine.mark.other, 'x');
     assert.equal(robot.bench.component.view.version, OLD);
@@ -260,10 +265,14 @@ describe('a state that is lost while a slot is on trial', () => {
         await waitUntil('the second boot', () => machine.boots > 1);
         bench.announce(await bundleOf(OLD), OLD); // nothing new is on offer
         const [slot, version] = isHealthy ? ([B, NEW] as const) : ([A, OLD] as const);
-        await waitUntil('the end of the trial', () => {
-          const isSure = machine.mark.confirmed === slot && machine.mark.other !== '3';
-          return machine.running === slot && isSure && bench.component.view.version === version;
-        });
+        await waitUntil(
+          'the end of the trial',
+          () => {
+            const isSure = machine.mark.confirmed === slot && machine.mark.other !== '3';
+            return machine.running === slot && isSure && bench.component.view.version === version;
+          },
+          { look: () => `${bench.describe()} ${JSON.stringify(machine.mark)}` },
+        );
         await bench.runs(version);
       });
     }
