@@ -36,6 +36,8 @@ import { makeEmbedded } from './mqtt/embed.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { BrokerEngine, Parts } from './parts.ts';
 import { readExpiry, readFacts, readRollouts, watchExpiry } from './rollout/announced.ts';
+import { FleetVersions } from './control/fleet-versions.ts';
+import { RolloutClasses } from './rollout/rollout-classes.ts';
 import { AttachmentReader } from './rollout/attachment-reader.ts';
 import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';
@@ -169,21 +171,24 @@ async function openBackups(
 
 /** Views that the API and the metrics share. */
 interface Views {
-  rollouts(): RolloutView[];
+  rollouts(): Promise<readonly RolloutView[]>;
+  readonly classes: RolloutClasses;
   expiry(): ExpiryView;
 }
 
 function viewsOf(
-  { control, trust, fleet }: Parts,
+  { control, trust, fleet, closers }: Parts,
   engine: BrokerEngine,
   lead: OpenedController | null,
 ): Views {
+  const classes = closers.with(new RolloutClasses(fleet));
   const withStore = (view: RolloutView): RolloutView => {
     const store = engine.storeOf(view.id);
     return store ? { ...view, store: showStore(store) } : view;
   };
   return {
-    rollouts: () => readRollouts({ control, trust, fleet }).map(withStore),
+    rollouts: async () => (await readRollouts({ control, trust, classes })).map(withStore),
+    classes,
     expiry: () => readExpiry({ control, trust, fleet, lead, expired: () => engine.expired() }),
   };
 }
@@ -198,6 +203,7 @@ interface Shown {
 async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown): Promise<HttpApi> {
   const { settings, control, fleet, credentials, certificates } = parts;
   const { dataFolder, host, httpPort: port, log } = settings;
+  const versions = parts.closers.with(new FleetVersions(fleet));
   const { upstream } = engine.gauges;
   const controller = lead?.controller ?? null;
   const garbage = () => engine.garbage.views();
@@ -210,7 +216,18 @@ async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown)
     },
   });
   return await startHttpApi({
-    ...{ host, port, log, fleet, controller, metrics, credentials, certificates, garbage },
+    ...{
+      host,
+      port,
+      log,
+      fleet,
+      versions,
+      controller,
+      metrics,
+      credentials,
+      certificates,
+      garbage,
+    },
     enrolment,
     ...views,
     ...(upstream && { upstream }),

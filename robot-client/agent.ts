@@ -9,7 +9,7 @@ import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
-import { COMPATIBLE_CAPABILITY, SLOT_CAPABILITY } from '../shared/formats/apply-strategy.ts';
+import { MANIFEST_CAPABILITIES, SLOT_CAPABILITY } from '../shared/formats/apply-strategy.ts';
 import { SETS_CAPABILITY } from '../shared/formats/announcement.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
@@ -346,7 +346,7 @@ export class Agent {
     const caps = [
       ...this.#patchCapabilities(),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
-      ...[COMPATIBLE_CAPABILITY, SETS_CAPABILITY],
+      ...[...MANIFEST_CAPABILITIES, SETS_CAPABILITY],
       ...(system ? [SLOT_CAPABILITY] : []),
     ];
     const { version: trustVersion } = this.#trust;

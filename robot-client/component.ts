@@ -186,7 +186,7 @@ export class Component {
     const { event, stays } = obeyedRecall(this.#set, heard, this.#now());
     const isNew = this.#live.stay(stays);
     await this.#apply(event);
-    if (isNew && !event) await this.#warn('cannot go back', stays, { version: this.#slots.active });
+    if (isNew && !event) await this.#warn('stays as it is', stays, { version: this.#slots.active });
     return event !== null;
   }
 

@@ -38,13 +38,18 @@ import {
   addSessionRoutes,
   type SessionsPort,
 } from './robot-routes.ts';
-import { addRolloutRoutes, type AttachmentsPort } from './rollout-routes.ts';
+import {
+  addRolloutRoutes,
+  type AttachmentsPort,
+  type RolloutRoutesOptions,
+} from './rollout-routes.ts';
 import { addSignInRoutes } from './sign-in-routes.ts';
 
-export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
+export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'versions' | 'retire'> {
   readonly host: string;
   readonly port: number;
-  rollouts(): RolloutView[];
+  rollouts(): Promise<readonly RolloutView[]>;
+  readonly classes: RolloutRoutesOptions['classes'];
   /** Null for a rollout that this broker does not know. */
   rolloutFacts(id: string): RolloutFacts | null;
   /** Null when this broker leads no rollouts. */
@@ -138,6 +143,7 @@ export function addRoutes(
   addRobotRoutes(app, { ...options, identify });
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
+    classes: options.classes,
     rolloutFacts: (id) => options.rolloutFacts(id),
     ...(options.expiry && { expiry: () => options.expiry?.() }),
     fleet: options.fleet,

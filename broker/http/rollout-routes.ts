@@ -23,7 +23,8 @@ import type { ExpiryView } from '../control/expiry.ts';
 import type { WholeAttachment } from '../rollout/attachment-reader.ts';
 import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
-import { describeEnded, type RolloutView } from '../rollout/views.ts';
+import type { RolloutClasses } from '../rollout/rollout-classes.ts';
+import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
 import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
@@ -35,7 +36,9 @@ export interface AttachmentsPort {
 
 export interface RolloutRoutesOptions {
   readonly attachments: AttachmentsPort;
-  rollouts(): RolloutView[];
+  rollouts(): Promise<readonly RolloutView[]>;
+  /** Counts the robots of a rollout that is not announced any more. */
+  readonly classes: Pick<RolloutClasses, 'catchUp' | 'of'>;
   /** Null for a rollout that this broker does not know. */
   rolloutFacts(id: string): RolloutFacts | null;
   expiry?(): ExpiryView | undefined;
@@ -90,14 +93,16 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     withWords({ ...one, run: controller?.view(one.id) ?? null, led });
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
-    return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
+    return { rollouts: (await options.rollouts()).map(show), ...(expires && { expires }) };
   });
   app.get<ById>('/rollouts/:id', async ({ params }) => {
-    const found = options.rollouts().find((one) => one.id === params.id);
+    const found = (await options.rollouts()).find((one) => one.id === params.id);
     if (found) return show(found);
     const run = controller?.view(params.id);
     if (!run) throw notFound(params.id);
-    return withWords({ ...describeEnded(params.id, run, options.fleet.robots()), run, led });
+    const reached = classifiedReached(params.id, run);
+    await options.classes.catchUp([reached]);
+    return withWords({ ...describeEnded(params.id, run, options.classes.of(reached)), run, led });
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);
@@ -129,9 +134,9 @@ function addHistoryRoute(app: FastifyInstance, options: Shared): void {
       );
       const { id } = params;
       const entries = (await controller?.history(id, after, limit)) ?? [];
-      const isKnown = (): boolean =>
-        options.rollouts().some((one) => one.id === id) || controller?.view(id) != null;
-      if (entries.length === 0 && !isKnown()) throw notFound(id);
+      const isKnown = async (): Promise<boolean> =>
+        controller?.view(id) != null || (await options.rollouts()).some((one) => one.id === id);
+      if (entries.length === 0 && !(await isKnown())) throw notFound(id);
       return { entries, led };
     },
   );

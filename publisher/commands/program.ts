@@ -81,6 +81,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     'bundles', // the positionals of export and publish
     ...[
       'compatible',
+      'requires',
       'delta-from',
       'gate',
       'identity',

@@ -28,7 +28,7 @@ export interface Live {
   readonly wakeAtMs: EpochMs | null;
   /** Why nothing was taken from the last announcement; null when nothing was refused. */
   readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
-  /** Why it stays on the version of a recalled rollout; null without such a recall. */
+  /** Why it stays on a recalled version, or on one that lacks what it requires; else null. */
   readonly stays?: { problem: Problem; atMs: EpochMs } | null;
   /** Why what a module looks after is not what `active` names; null when it is. */
   readonly module?: { problem: Problem; atMs: EpochMs } | null;

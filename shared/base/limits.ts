@@ -14,6 +14,7 @@ const DAY = 24 * 60 * MINUTE;
 export const LIMITS = {
   // Names
   idLengthMax: 64, // characters in a robot, rollout or component id: a topic level of every engine
+  versionRangeLengthMax: 128, // characters in a range of versions: two bounds and a choice
   versionLengthMax: 64, // characters in a semver: it becomes a directory name
   capsMax: 16, // capabilities in one robot's state
   moduleNameLengthMax: 32, // characters in the name of a module: a file on the robot
@@ -47,6 +48,7 @@ export const LIMITS = {
   clockStepToldMs: MINUTE, // a larger step of the clock is recorded in the history of a rollout
   watchedSaveMs: 10 * SECOND, // a broker that is killed loses so much of a soak at most
   rolloutsMax: 32, // active rollouts in one announcement
+  requiresMax: 16, // components that one bundle requires: as many as a robot has
   setMembersMax: 16, // rollouts of one set: as many as a robot has components
   minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
@@ -232,6 +234,7 @@ export const LIMITS = {
   keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not match reads them again
   reconcileIntervalMs: 2 * SECOND, // between two reconcile passes of the controller
   indexSliceRobots: 1_000, // robots of one rollout that are counted at once: about 10 ms
+  countedRolloutsMax: 40, // whose robots are counted for views: 32 announced, some that ended
   indexCheckedRobots: 64, // robots at each pass whose counts are compared with the full computation
   differenceCharsMax: 2_000, // in the log, of two results that differ
   controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves

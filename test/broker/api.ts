@@ -21,6 +21,8 @@ import {
   factsOfAnnounced,
   type RolloutFacts,
 } from '../../broker/rollout/rollout-facts.ts';
+import { FleetVersions } from '../../broker/control/fleet-versions.ts';
+import { RolloutClasses } from '../../broker/rollout/rollout-classes.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -30,6 +32,7 @@ import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { classesInFull } from './classes-in-full.ts';
 
 const ROLES = ['technician', 'publisher', 'robot', 'relay', 'metrics'] as const;
 type Tokens = Readonly<Record<(typeof ROLES)[number], string>>;
@@ -93,10 +96,11 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const counters = new EventCounters();
   const upstream = input.upstream ?? null;
   const announcement = await announced(input.rollouts ?? []);
-  const views = describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
+  const classes = classesInFull(fleet);
+  const views = describeRollouts({ announcement, progress: new Map(), classes, verified: true });
   const facts = (id: string): RolloutFacts | null =>
     factsOfAnnounced(id, { announcement, progress: null, robots: fleet.robots() });
-  const rollouts = (): RolloutView[] => input.views?.() ?? views;
+  const rollouts = () => Promise.resolve<readonly RolloutView[]>(input.views?.() ?? views);
   const garbage = (): readonly GarbageView[] => [GARBAGE];
   const metrics = new Metrics(counters, {
     ...{ fleet, garbage, chunks: { bytesStored: 4096, chunksStored: 2 } },
@@ -112,7 +116,8 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
     retire: () => Promise.resolve(),
-    ...{ host: '127.0.0.1', port: 0, fleet, rollouts },
+    ...{ host: '127.0.0.1', port: 0, fleet, rollouts, classes: new RolloutClasses(fleet) },
+    versions: new FleetVersions(fleet),
     rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
     controller: input.controller ?? null,
     ...{ metrics, certificates: null, credentials },

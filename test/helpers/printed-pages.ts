@@ -46,6 +46,10 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   ],
   'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
+  'docs/sets.md': [
+    'wants an application; test/e2e/sets.slow.test.ts builds one with --requires',
+    SETS,
+  ],
   'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
   'docs/enrolment.md': [null, null, null, null, null, null, null, null],
