@@ -23,8 +23,10 @@ import type { ExpiryView } from '../control/expiry.ts';
 import type { WholeAttachment } from '../rollout/attachment-reader.ts';
 import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
-import { describeEnded, type RolloutView } from '../rollout/views.ts';
+import type { RolloutClasses } from '../rollout/rollout-classes.ts';
+import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
 import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
 
@@ -35,7 +37,9 @@ export interface AttachmentsPort {
 
 export interface RolloutRoutesOptions {
   readonly attachments: AttachmentsPort;
-  rollouts(): RolloutView[];
+  rollouts(): Promise<readonly RolloutView[]>;
+  /** Counts the robots of a rollout that is not announced any more. */
+  readonly classes: Pick<RolloutClasses, 'catchUp' | 'of'>;
   /** Null for a rollout that this broker does not know. */
   rolloutFacts(id: string): RolloutFacts | null;
   expiry?(): ExpiryView | undefined;
@@ -88,16 +92,24 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
     withWords({ ...one, run: controller?.view(one.id) ?? null, led });
+  // The list walks the fleet, so it is made only where there is something to group.
+  const failuresIn = ({ id, robots }: Pick<RolloutView, 'id' | 'robots'>) => {
+    const facts = robots.failed > 0 ? options.rolloutFacts(id) : null;
+    return facts ? failuresOf(listRobots(facts)) : [];
+  };
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
-    return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
+    return { rollouts: (await options.rollouts()).map(show), ...(expires && { expires }) };
   });
   app.get<ById>('/rollouts/:id', async ({ params }) => {
-    const found = options.rollouts().find((one) => one.id === params.id);
-    if (found) return show(found);
+    const found = (await options.rollouts()).find((one) => one.id === params.id);
+    if (found) return { ...show(found), failures: failuresIn(found) };
     const run = controller?.view(params.id);
     if (!run) throw notFound(params.id);
-    return withWords({ ...describeEnded(params.id, run, options.fleet.robots()), run, led });
+    const reached = classifiedReached(params.id, run);
+    await options.classes.catchUp([reached]);
+    const ended = describeEnded(params.id, run, options.classes.of(reached));
+    return { ...withWords({ ...ended, run, led }), failures: failuresIn(ended) };
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);
@@ -129,9 +141,9 @@ function addHistoryRoute(app: FastifyInstance, options: Shared): void {
       );
       const { id } = params;
       const entries = (await controller?.history(id, after, limit)) ?? [];
-      const isKnown = (): boolean =>
-        options.rollouts().some((one) => one.id === id) || controller?.view(id) != null;
-      if (entries.length === 0 && !isKnown()) throw notFound(id);
+      const isKnown = async (): Promise<boolean> =>
+        controller?.view(id) != null || (await options.rollouts()).some((one) => one.id === id);
+      if (entries.length === 0 && !(await isKnown())) throw notFound(id);
       return { entries, led };
     },
   );

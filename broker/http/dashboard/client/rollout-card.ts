@@ -52,11 +52,20 @@ export function countsText({ robots }: RolloutOnPage): string {
   return `${running} of ${targeted} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting${back}`;
 }
 
+/** Names the set of a rollout, and what robots take together with it. */
+export function setTag({ set, component }: RolloutOnPage): HTMLElement[] {
+  if (!set) return [];
+  const others = set.members.filter((one) => one.component !== component);
+  const names = others.map((one) => `${one.component} ${one.version}`).join(', ');
+  return [make('span', { class: 'tag', text: `set ${set.id}, with ${names}` })];
+}
+
 export function rolloutCard(rollout: RolloutOnPage): HTMLElement {
   const { run } = rollout;
   const what = `${rollout.component ?? '?'} ${rollout.version ?? '?'}`;
   const card = make('div', { class: 'rollout' }, make('b', { text: what }), statusTag(rollout));
   if (rollout.emergency) card.append(make('span', { class: 'tag bad', text: 'emergency' }));
+  card.append(...setTag(rollout));
   card.append(make('span', { class: 'soft', text: countsText(rollout) }));
   card.append(rolloutLink(rollout.id));
   if (!rollout.emergency) card.append(waveList(rollout));

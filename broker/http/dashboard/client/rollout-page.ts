@@ -13,7 +13,7 @@ import { commandBlock, type ConfirmDialog } from './commands.ts';
 import { byId, clockTime, make, redraw, spaced } from './dom.ts';
 import { EvidenceOverTime, gateBlock } from './evidence.ts';
 import { FILTERS, memberTable } from './members.ts';
-import { countsText, statusTag, whyLines } from './rollout-card.ts';
+import { countsText, setTag, statusTag, whyLines } from './rollout-card.ts';
 import { legend, waveBar } from './wave-bars.ts';
 
 const HISTORY_PAGES_MAX = 20;
@@ -99,6 +99,7 @@ export class RolloutPage {
     redraw(byId('summary'), rollout, () => {
       const tags = make('p', { class: 'tags' }, statusTag(rollout));
       if (rollout.emergency) tags.append(make('span', { class: 'tag bad', text: 'emergency' }));
+      tags.append(...setTag(rollout));
       tags.append(make('span', { class: 'soft', text: countsText(rollout) }));
       const can = run?.approval?.text ?? null;
       return [
