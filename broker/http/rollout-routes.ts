@@ -24,7 +24,8 @@ import type { WholeAttachment } from '../rollout/attachment-reader.ts';
 import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
 import { describeEnded, type RolloutView } from '../rollout/views.ts';
-import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { endedWave, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { rolloutsOfSet, unknownRollout } from '../rollout/set-names.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
 
@@ -65,7 +66,17 @@ interface ShownRollout extends RolloutView {
   readonly run: RunView | null;
   readonly led: Led;
   /** Its status, and the event that it waits for, as `drover rollout status` prints them. */
-  readonly words: { readonly status: string; readonly waits: string };
+  readonly words: {
+    readonly status: string;
+    readonly waits: string;
+    /** State of its last wave: `open`, or how that ended. */
+    readonly wave: string;
+  };
+}
+
+/** Answer about the name of a set. */
+interface ShownSet extends Pick<RolloutView, 'id' | 'set'> {
+  readonly rollouts: readonly ShownRollout[];
 }
 
 interface ById {
@@ -84,7 +95,7 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   const elsewhere = options.isRelay === true ? 'above' : 'nobody';
   const led: Led = controller ? 'here' : elsewhere;
   const notFound = (id: string): DroverError =>
-    new DroverError('NOT_FOUND', `find rollout ${id.slice(0, 80)}: it is not announced`);
+    unknownRollout(`find rollout ${id.slice(0, 80)}`, id, options.rollouts());
   const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
     withWords({ ...one, run: controller?.view(one.id) ?? null, led });
@@ -95,6 +106,8 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = options.rollouts().find((one) => one.id === params.id);
     if (found) return show(found);
+    const set = showSet(params.id, options.rollouts().map(show));
+    if (set) return set;
     const run = controller?.view(params.id);
     if (!run) throw notFound(params.id);
     return withWords({ ...describeEnded(params.id, run, options.fleet.robots()), run, led });
@@ -103,6 +116,7 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   addRolloutRobotRoutes(app, shared);
   for (const kind of ATTACHMENT_KINDS) {
     app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
+      if (rolloutsOfSet(params.id, options.rollouts()).length > 0) throw notFound(params.id);
       const { mediaType, bytes } = await options.attachments.read(params.id, kind);
       // A browser must not display what a publisher attached.
       void reply.type(mediaType).header('content-disposition', 'attachment');
@@ -112,8 +126,16 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   addCommandRoutes(app, shared);
 }
 
+/** The rollouts of a set, by its name; null for a name of none. */
+function showSet(name: string, announced: readonly ShownRollout[]): ShownSet | null {
+  const ids = rolloutsOfSet(name, announced);
+  const rollouts = ids.flatMap((id) => announced.find((one) => one.id === id) ?? []);
+  return rollouts.length === 0 ? null : { id: name, set: rollouts[0]?.set ?? null, rollouts };
+}
+
 function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
-  const words = { status: statusWord(view), waits: waitsFor(view, Date.now()) };
+  const [status, waits] = [statusWord(view), waitsFor(view, Date.now())];
+  const words = { status, waits, wave: endedWave(view) ?? 'open' };
   return { ...view, words };
 }
 
@@ -144,7 +166,11 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
     const facts = controller?.facts(id) ?? null;
     if (!facts && !options.rolloutFacts(id)) throw notFound(id);
     const identity = options.identify(request);
-    const all = facts ? previewCommands(facts) : [];
+    const others = options.rollouts().find((one) => one.id === id)?.set?.members ?? [];
+    const beside = others.flatMap(({ rollout }) =>
+      rollout === id ? [] : (controller?.facts(rollout) ?? []),
+    );
+    const all = facts ? previewCommands(facts, beside) : [];
     return { commands: all.map((one) => forUser(one, identity)), led };
   });
   app.removeContentTypeParser('application/json');
@@ -159,8 +185,11 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
       const by = speakerOf(options.identify(request), request, command);
       const { id } = request.params;
       if (!controller) throw noController(`${command} rollout ${id.slice(0, 80)}`, elsewhere);
+      const members = rolloutsOfSet(id, options.rollouts());
       await controller.command(id, command, by);
-      return { rollout: id, command, run: controller.view(id) };
+      const runs = members.map((one) => ({ rollout: one, run: controller.view(one) }));
+      const [first = { rollout: id, run: controller.view(id) }] = runs;
+      return { ...first, command, ...(runs.length > 0 && { set: id, rollouts: runs }) };
     });
   }
 }

@@ -11,11 +11,11 @@ export function statusTag(rollout: RolloutOnPage): HTMLElement {
   return make('span', { class: isBad ? 'tag bad' : 'tag', text: spaced(rollout.words.status) });
 }
 
-function waveState(number: number, { run, wave, status }: RolloutOnPage): string {
+function waveState(number: number, { run, wave, status, words }: RolloutOnPage): string {
   const open = run ? run.wave : wave;
   if (open === null) return '';
   if ((run ? run.status : status) === 'complete' || number < open) return 'passed';
-  return number === open ? 'open' : '';
+  return number === open ? words.wave : '';
 }
 
 /** How far each wave opens, whether it is open, and who has to approve after it. */
@@ -46,6 +46,17 @@ export function whyLines(rollout: RolloutOnPage): HTMLElement[] {
   return texts.map((text) => make('p', { class: 'why', text }));
 }
 
+/** The rollouts that robots take together with it, each linked. */
+export function setLine({ id, set }: RolloutOnPage): HTMLElement[] {
+  if (!set) return [];
+  const members = set.members.flatMap(({ rollout, component, version }, at) => {
+    const name = `${component} ${version}`;
+    const link = rollout === id ? make('b', { text: name }) : rolloutLink(rollout, name);
+    return [at > 0 ? ', ' : '', link];
+  });
+  return [make('p', { class: 'soft' }, `set ${set.id}, all or none on each robot: `, ...members)];
+}
+
 export function countsText({ robots }: RolloutOnPage): string {
   const { targeted, running, in_progress: busy, failed, waiting, recalled } = robots;
   const back = recalled > 0 ? `, ${recalled} went back` : '';
@@ -59,6 +70,7 @@ export function rolloutCard(rollout: RolloutOnPage): HTMLElement {
   if (rollout.emergency) card.append(make('span', { class: 'tag bad', text: 'emergency' }));
   card.append(make('span', { class: 'soft', text: countsText(rollout) }));
   card.append(rolloutLink(rollout.id));
+  card.append(...setLine(rollout));
   if (!rollout.emergency) card.append(waveList(rollout));
   card.append(...whyLines(rollout));
   card.append(make('p', { class: 'soft', text: `waits ${rollout.words.waits}` }));

@@ -7,13 +7,14 @@ import type {
   RolloutOnPage,
   RolloutRobot,
   RolloutRobotsAnswer,
+  SetOnPage,
 } from './answers.ts';
 import type { Api } from './api.ts';
 import { commandBlock, type ConfirmDialog } from './commands.ts';
 import { byId, clockTime, make, redraw, spaced } from './dom.ts';
 import { EvidenceOverTime, gateBlock } from './evidence.ts';
 import { FILTERS, memberTable } from './members.ts';
-import { countsText, statusTag, whyLines } from './rollout-card.ts';
+import { countsText, setLine, statusTag, whyLines } from './rollout-card.ts';
 import { legend, waveBar } from './wave-bars.ts';
 
 const HISTORY_PAGES_MAX = 20;
@@ -52,8 +53,14 @@ export class RolloutPage {
     });
   }
 
+  /** The name of a set leads to its first rollout: from there a command is about all of them. */
   async show(id: string): Promise<void> {
-    if (id !== this.#id) this.#begin(id);
+    if (id !== this.#id) {
+      const found = await this.#api.get<SetOnPage>(`rollouts/${encodeURIComponent(id)}`);
+      const [first] = found.rollouts ?? [];
+      if (first) return location.replace(`#/rollouts/${encodeURIComponent(first.id)}`);
+      this.#begin(id);
+    }
     const path = this.#path;
     const [rollout, commands, members] = await Promise.all([
       this.#api.get<RolloutOnPage>(path),
@@ -103,6 +110,7 @@ export class RolloutPage {
       const can = run?.approval?.text ?? null;
       return [
         tags,
+        ...setLine(rollout),
         make('p', { id: 'waits', text: `waits ${rollout.words.waits}` }),
         ...(can ? [make('p', { class: 'soft', text: `approval: ${can}` })] : []),
         ...whyLines(rollout),

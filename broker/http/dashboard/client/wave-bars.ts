@@ -24,11 +24,12 @@ function titleOf({ wave, percent }: WaveCounts): string {
   return percent === null ? 'canaries' : `wave ${wave}: ${percent} %`;
 }
 
-function stateOf({ wave }: WaveCounts, { run, wave: told, approve_after, waves }: RolloutOnPage) {
+function stateOf({ wave }: WaveCounts, rollout: RolloutOnPage): string {
+  const { run, wave: told, approve_after, waves, words } = rollout;
   const open = run?.wave ?? told;
   if (wave === null) return '';
-  const isComplete = run?.status === 'complete';
-  const state = open === null || wave > open ? '' : isComplete || wave < open ? 'passed' : 'open';
+  const isPassed = open !== null && (run?.status === 'complete' || wave < open);
+  const state = open === null || wave > open ? '' : isPassed ? 'passed' : words.wave;
   const asks = approve_after.includes(wave) && wave < waves.length;
   const approval = run?.approved.includes(wave)
     ? 'approved'
