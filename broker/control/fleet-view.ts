@@ -6,8 +6,7 @@
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { ComponentState, RelayProblem, RobotEvent } from '../../shared/formats/messages.ts';
-import { isPastProblem } from '../../shared/rules/past-problem.ts';
-import { worstFirst } from '../../shared/rules/worst-component.ts';
+import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 import { mainComponent, type RobotRecord } from './fleet.ts';
 import type { TwinAlarm } from './twins.ts';
 

@@ -109,7 +109,7 @@ export function membersOf(input: MembersInput): Member[] {
 export interface MemberContext extends Omit<MembersInput, 'robots'> {
   readonly offer: Offer;
   readonly beside: readonly Offer[];
-  readonly to: Asked;
+  readonly to: AskedRelease;
   readonly logged: Parameters<typeof logRefusalOf>[0];
 }
 
@@ -222,7 +222,7 @@ const NO_FAILURE: readonly string[] = [
 ];
 
 /** The release that a robot is asked to take. */
-export interface Asked {
+export interface AskedRelease {
   readonly rollout: string;
   readonly version: string;
   /** Absent when only the version is known. */
@@ -236,7 +236,7 @@ export interface Asked {
  */
 export function classify(
   component: ComponentState,
-  to: Asked,
+  to: AskedRelease,
   beside: readonly ComponentState[] = [],
 ): Class {
   const { rollout, version, payload_sha256 } = to;
@@ -277,7 +277,7 @@ const RECALLED = 'ROLLOUT_RECALLED';
  */
 function wentWithSet(
   { code }: Pick<NonNullable<ComponentState['last_update']>, 'code'>,
-  { rollout, set }: Asked,
+  { rollout, set }: AskedRelease,
   beside: readonly ComponentState[],
 ): boolean {
   if (code !== 'SET_FAILED' || !set) return false;

@@ -5,7 +5,7 @@
 
 import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import { problemIn } from '../../shared/rules/past-problem.ts';
+import { problemIn } from '../../shared/rules/worst-component.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import type { Member } from './classify.ts';
 import type { RolloutRun } from './record.ts';

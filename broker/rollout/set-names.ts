@@ -1,6 +1,6 @@
 /**
- * Finds rollouts by the name of their set, and says which ids there are where one is unknown. The id
- * of a rollout comes before a set of the same name. Sans-I/O.
+ * Finds rollouts by the name of their set, and says which ids there are where one is unknown. The
+ * id of a rollout comes before a set of the same name. Sans-I/O.
  */
 
 import type { RolloutSet } from '../../shared/formats/announcement.ts';

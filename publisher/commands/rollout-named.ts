@@ -7,11 +7,11 @@ import { toProblem } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { word } from '../../shared/rules/rollout-words.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
-import { parseNamed, type RolloutAnswer } from '../rollout/rollout-answer.ts';
+import { parseRolloutOrSet, type RolloutAnswer } from '../rollout/rollout-answer.ts';
 import { rolloutPath } from './rollout-options.ts';
 
 /** The answer about one rollout: for `--json`, and as lines. */
-export interface Told {
+export interface ToldOfOne {
   readonly fields: object;
   readonly lines: readonly string[];
 }
@@ -25,7 +25,7 @@ interface Asked {
 /** Prints the answer about a rollout, or about each rollout of a set. */
 export async function forEachNamed(
   { api, id, json }: Asked,
-  read: (id: string) => Promise<Told>,
+  read: (id: string) => Promise<ToldOfOne>,
 ): Promise<void> {
   const named = await readNamed(api, id);
   const output = makeOutput(json);
@@ -52,9 +52,9 @@ export const titleOf = ({ id, component, version }: RolloutAnswer): string =>
 async function readNamed(
   api: ApiClient,
   id: string,
-): Promise<ReturnType<typeof parseNamed> | null> {
+): Promise<ReturnType<typeof parseRolloutOrSet> | null> {
   try {
-    return parseNamed(await api.get(rolloutPath(id)));
+    return parseRolloutOrSet(await api.get(rolloutPath(id)));
   } catch (error) {
     if (toProblem(error).code === 'NOT_FOUND') return null;
     throw error;
@@ -69,7 +69,7 @@ export async function readTogether(
   api: ApiClient,
   id: string,
 ): Promise<{ readonly set: string | null; readonly rollouts: readonly RolloutAnswer[] }> {
-  const named = parseNamed(await api.get(rolloutPath(id)));
+  const named = parseRolloutOrSet(await api.get(rolloutPath(id)));
   const [first] = named.rollouts;
   if (named.set !== null || first.set === null) return named;
   const others: RolloutAnswer[] = [];

@@ -10,7 +10,7 @@ import { printable } from '../../shared/base/printable.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import { AWAITED, memberLines, parseMembers, type MembersAnswer } from '../rollout/members.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
-import { forEachNamed, type Told } from './rollout-named.ts';
+import { forEachNamed, type ToldOfOne } from './rollout-named.ts';
 import {
   openApi,
   rawObject,
@@ -48,7 +48,7 @@ async function readMembers(
   api: ApiClient,
   id: string,
   { state }: { readonly state: string | null },
-): Promise<Told> {
+): Promise<ToldOfOne> {
   const path = `${rolloutPath(id)}/robots`;
   const pages: MembersAnswer[] = [];
   const raw: object[] = [];

@@ -5,7 +5,7 @@
 
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { toProblem } from '../../shared/base/errors.ts';
-import { parseNamed, type RolloutAnswer } from '../rollout/rollout-answer.ts';
+import { parseRolloutOrSet, type RolloutAnswer } from '../rollout/rollout-answer.ts';
 import { changeLine, fitted, statusLines } from '../rollout/rollout-report.ts';
 import { watchRollout } from '../rollout/watch.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
@@ -24,7 +24,7 @@ export async function runWatch(args: WatchArgs): Promise<void> {
     isRead = false; // `watch … | head`: the reader has left
   });
   const api = openApi(args);
-  const { set, rollouts } = parseNamed(await api.get(rolloutPath(args.id)));
+  const { set, rollouts } = parseRolloutOrSet(await api.get(rolloutPath(args.id)));
   const watched = rollouts.map(({ id }) =>
     watchRollout({
       ...{ api, id, path: rolloutPath(id) },

@@ -21,13 +21,13 @@ import { printable } from '../../shared/base/printable.ts';
 import {
   parseExpiry,
   parseHistory,
-  parseNamed,
+  parseRolloutOrSet,
   parseRollouts,
   type HistoryEntry,
 } from '../rollout/rollout-answer.ts';
 import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
 import { word } from '../../shared/rules/rollout-words.ts';
-import { forEachNamed, type Told } from './rollout-named.ts';
+import { forEachNamed, type ToldOfOne } from './rollout-named.ts';
 import { isUnled } from '../../shared/rules/presence.ts';
 import { TEXT, wholeNumber, withDryRun } from '../../shared/io/cli-options.ts';
 import {
@@ -149,7 +149,7 @@ async function runList(args: ApiArgs): Promise<void> {
 async function runStatus(args: ApiArgs & { id: string }): Promise<void> {
   const api = openApi(args);
   const bytes = await api.get(rolloutPath(args.id));
-  const { set, rollouts } = parseNamed(bytes);
+  const { set, rollouts } = parseRolloutOrSet(bytes);
   const relays = rollouts.some(isWaitingForRobots) ? await readRelays(api) : [];
   const head =
     set === null ? [] : [`set ${word(set)}: ${rollouts.length} rollouts, all or none`, ''];
@@ -188,7 +188,7 @@ async function runHistory(args: ApiArgs & { id: string }): Promise<void> {
   await forEachNamed({ api, id: args.id, json: args.json }, (id) => readHistory(api, id));
 }
 
-async function readHistory(api: ApiClient, id: string): Promise<Told> {
+async function readHistory(api: ApiClient, id: string): Promise<ToldOfOne> {
   const path = `${rolloutPath(id)}/history`;
   const entries: HistoryEntry[] = [];
   const raw: object[] = [];

@@ -17,8 +17,7 @@ import {
 } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { isThere } from '../../shared/rules/presence.ts';
-import { isPastProblem } from '../../shared/rules/past-problem.ts';
-import { worstFirst } from '../../shared/rules/worst-component.ts';
+import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 
 export class FleetView {

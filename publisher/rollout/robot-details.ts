@@ -11,8 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import type { ComponentState, RelayProblem, RobotState } from '../../shared/formats/messages.ts';
 import { shortly } from '../../shared/base/durations.ts';
-import { isPastProblem } from '../../shared/rules/past-problem.ts';
-import { worstFirst } from '../../shared/rules/worst-component.ts';
+import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 
 /** A problem as somebody named it: this program may not know its code. */
 type Told = RelayProblem;

@@ -176,7 +176,7 @@ const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable
 /** Each throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE. */
 export const parseRollout = (bytes: Uint8Array): RolloutAnswer => parseDocument(ONE, bytes);
 /** The rollouts that an id stands for, and the name of the set where it names one. */
-export function parseNamed(bytes: Uint8Array): {
+export function parseRolloutOrSet(bytes: Uint8Array): {
   readonly set: string | null;
   readonly rollouts: readonly [RolloutAnswer, ...RolloutAnswer[]];
 } {
@@ -185,7 +185,7 @@ export function parseNamed(bytes: Uint8Array): {
   }
   const { id, rollouts } = parseDocument(SET, bytes);
   const [first, ...others] = rollouts;
-  if (!first) throw new TypeError('parseNamed: the schema wants one rollout');
+  if (!first) throw new TypeError('parseRolloutOrSet: the schema wants one rollout');
   return { set: id, rollouts: [first, ...others] };
 }
 export const parseRollouts = (bytes: Uint8Array): RolloutAnswer[] =>

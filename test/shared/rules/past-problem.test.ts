@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseRobotState, type ComponentState } from '../../../shared/formats/messages.ts';
-import { isPastProblem, problemIn } from '../../../shared/rules/past-problem.ts';
+import { isPastProblem, problemIn } from '../../../shared/rules/worst-component.ts';
 
 const at = (minute: number): string => `2026-06-01T10:0${minute}:00.000Z`;
 
