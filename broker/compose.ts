@@ -8,6 +8,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { encodeAsk } from '../shared/formats/failure-log.ts';
 import { robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
 import { Closers } from '../shared/io/closers.ts';
@@ -25,6 +26,7 @@ import {
   noEnrolment,
   type EnrolmentPort,
 } from './enrolment/enrolment.ts';
+import { FAILURE_LOGS, LogShelf } from './failure-logs/log-shelf.ts';
 import type { ExpiryView } from './control/expiry.ts';
 import { Fleet } from './control/fleet.ts';
 import { walkTrust } from './control/trust.ts';
@@ -36,6 +38,8 @@ import { makeEmbedded } from './mqtt/embed.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { BrokerEngine, Parts } from './parts.ts';
 import { readExpiry, readFacts, readRollouts, watchExpiry } from './rollout/announced.ts';
+import { FleetVersions } from './control/fleet-versions.ts';
+import { RolloutClasses } from './rollout/rollout-classes.ts';
 import { AttachmentReader } from './rollout/attachment-reader.ts';
 import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';
@@ -72,7 +76,10 @@ async function compose(
   await engine.start();
   const views = viewsOf(parts, engine, lead);
   closers.add(watchExpiry(views.expiry, settings.log));
-  const http = closers.with(await openHttp(parts, { engine, lead, views, enrolment }));
+  const folder = join(settings.dataFolder, FAILURE_LOGS);
+  const logs = closers.with(await LogShelf.open({ folder, log: settings.log, now: Date.now }));
+  events.on('failureLog', (robot, message) => logs.take(robot, message));
+  const http = closers.with(await openHttp(parts, { engine, lead, views, enrolment, logs }));
   events.on('robotEvent', (event) => http.publishEvent(event));
   credentials?.onChange(() => {
     engine.endOutdated();
@@ -168,21 +175,24 @@ async function openBackups(
 
 /** Views that the API and the metrics share. */
 interface Views {
-  rollouts(): RolloutView[];
+  rollouts(): Promise<readonly RolloutView[]>;
+  readonly classes: RolloutClasses;
   expiry(): ExpiryView;
 }
 
 function viewsOf(
-  { control, trust, fleet }: Parts,
+  { control, trust, fleet, closers }: Parts,
   engine: BrokerEngine,
   lead: OpenedController | null,
 ): Views {
+  const classes = closers.with(new RolloutClasses(fleet));
   const withStore = (view: RolloutView): RolloutView => {
     const store = engine.storeOf(view.id);
     return store ? { ...view, store: showStore(store) } : view;
   };
   return {
-    rollouts: () => readRollouts({ control, trust, fleet }).map(withStore),
+    rollouts: async () => (await readRollouts({ control, trust, classes })).map(withStore),
+    classes,
     expiry: () => readExpiry({ control, trust, fleet, lead, expired: () => engine.expired() }),
   };
 }
@@ -192,11 +202,16 @@ interface Shown {
   readonly lead: OpenedController | null;
   readonly views: Views;
   readonly enrolment: EnrolmentPort;
+  readonly logs: LogShelf;
 }
 
-async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown): Promise<HttpApi> {
+async function openHttp(
+  parts: Parts,
+  { engine, lead, views, enrolment, logs }: Shown,
+): Promise<HttpApi> {
   const { settings, control, fleet, credentials, certificates } = parts;
   const { dataFolder, host, httpPort: port, log } = settings;
+  const versions = parts.closers.with(new FleetVersions(fleet));
   const { upstream } = engine.gauges;
   const controller = lead?.controller ?? null;
   const garbage = () => engine.garbage.views();
@@ -209,8 +224,19 @@ async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown)
     },
   });
   return await startHttpApi({
-    ...{ host, port, log, fleet, controller, metrics, credentials, certificates, garbage },
-    enrolment,
+    ...{
+      host,
+      port,
+      log,
+      fleet,
+      versions,
+      controller,
+      metrics,
+      credentials,
+      certificates,
+      garbage,
+    },
+    ...{ enrolment, logs },
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,
@@ -223,7 +249,10 @@ async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown)
       // The state is removed last: while it exists, the command can be repeated.
       for (const leaf of ['online', 'state'] as const)
         await engine.port.publishOwn(robotTopic(robot, leaf), new Uint8Array());
+      await logs.forget(robot);
     },
+    askLogs: (robot, component) =>
+      engine.port.publishOwn(robotTopic(robot, 'ask'), encodeAsk(component)),
     engine: () => engine.port.status,
     isHealthy: async () => {
       await access(dataFolder, constants.W_OK);

@@ -103,14 +103,35 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   },
   {
     ...{ method: 'GET', path: '/robots/versions', who: READERS },
-    purpose: 'version of the main component of every robot',
-    answer: ['versions'],
+    purpose:
+      'version of the main component of every robot, and how many robots run each version of each component; `limit` and `after` make pages of the list, as of `/robots`: with `limit=1` the answer is quick in a fleet of any size',
+    answer: ['versions', 'counts', 'next?'],
+    given: ['limit', 'after'],
+    refusals: ['USAGE'],
   },
   {
     ...{ method: 'GET', path: '/robots/:id', who: READERS },
     purpose: 'one robot with its latest events',
     answer: ['robot_id', 'online', 'components', 'events'],
     refusals: ['NOT_FOUND'],
+  },
+  {
+    ...{ method: 'GET', path: '/robots/:id/logs', who: READERS },
+    purpose: 'logs of failed updates: those that came here, and those that the robot keeps',
+    answer: ['robot_id', 'logs', 'kept'],
+    refusals: ['NOT_FOUND'],
+  },
+  {
+    ...{ method: 'GET', path: '/robots/:id/logs/:component', who: READERS },
+    purpose: 'the text of such a log',
+    answer: 'text/plain',
+    refusals: ['NOT_FOUND', 'FAILURE_LOG_NONE', 'FAILURE_LOG_INVALID'],
+  },
+  {
+    ...{ method: 'POST', path: '/robots/:id/logs', who: READERS },
+    purpose: 'ask a robot for the logs that it keeps; they come within seconds',
+    answer: ['asked', 'components'],
+    refusals: ['NOT_FOUND', 'FAILURE_LOG_NONE', 'FAILURE_LOG_UNANSWERED', 'ACCESS_DENIED'],
   },
   {
     ...{ method: 'POST', path: '/robots/:id/retire', who: 'publisher' },
@@ -173,6 +194,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'run',
       'led',
       'words',
+      'failures',
     ],
     refusals: ['NOT_FOUND'],
   },
@@ -187,7 +209,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     ...{ method: 'GET', path: '/rollouts/:id/robots', who: READERS },
     purpose:
       'its robots, each with a reason: `state` is one of [rollouts.md](rollouts.md#robots-of-a-rollout) or several with commas, `after` the last id of the page before (`next`)',
-    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves'],
+    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves', 'failures'],
     given: ['state', 'after', 'limit'],
     refusals: ['NOT_FOUND', 'USAGE'],
   },

@@ -71,7 +71,7 @@ function readLimit(text: string | undefined): number {
 const shown = (text: string): string => text.slice(0, 20);
 
 /** Index of the first id after this one, which need not be there any more. */
-function placeAfter(ids: readonly RobotId[], after: string | undefined): number {
+export function placeAfter(ids: readonly RobotId[], after: string | undefined): number {
   let [low, high] = [0, after === undefined ? 0 : ids.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -15,6 +15,7 @@ import type {
 } from '../../shared/formats/messages.ts';
 import { clockAhead } from '../../shared/rules/clock-off.ts';
 import { isThere } from '../../shared/rules/presence.ts';
+import { FleetCounts } from './fleet-counts.ts';
 import { isCopy, mark, type EventMarks } from './event-marks.ts';
 import { Twins, type TwinAlarm } from './twins.ts';
 
@@ -49,8 +50,12 @@ export function mainComponent(record: RobotRecord): ComponentState | null {
 
 export class Fleet {
   readonly #robots = new Map<RobotId, RobotRecord>();
-  /** Sorted when somebody asks; null after a robot came or went. */
-  #ordered: readonly RobotId[] | null = null;
+  /** Ids in order, without those that came since somebody asked. */
+  #ordered: readonly RobotId[] = [];
+  /** Came since then; a robot that went is left out when somebody asks. */
+  #unordered: RobotId[] = [];
+  #hasGone = false;
+  readonly #counts = new FleetCounts();
   #revision = 0;
   readonly #watchers = new Set<(robot: RobotId) => void>();
   readonly #lastEvent = new Map<RobotId, EventMarks>();
@@ -67,10 +72,16 @@ export class Fleet {
 
   /**
    * For robots that are online and connected here: a report through a relay may have waited there.
+   * Empty while most of these clocks are right, as they should be: that is known without a walk.
    */
   clocksAheadMs(): number[] {
-    const here = [...this.#robots.values()].filter(({ online, via }) => online && via === null);
-    return here.flatMap(({ robot }) => this.#aheadMs.get(robot) ?? []);
+    if (!this.#counts.areMostClocksOff) return [];
+    const found: number[] = [];
+    for (const [robot, aheadMs] of this.#aheadMs) {
+      const record = this.#robots.get(robot);
+      if (record?.online === true && record.via === null) found.push(aheadMs);
+    }
+    return found;
   }
 
   /** The clock of a robot minus ours; null when unknown. */
@@ -84,6 +95,7 @@ export class Fleet {
     this.#change(state.robot_id, { state, ...(now === null ? {} : { lastSeenMs: now }) });
     const isKnown = this.#robots.has(state.robot_id);
     if (now !== null && isKnown) this.#aheadMs.set(state.robot_id, state.at - now);
+    this.#noteClock(state.robot_id);
     this.#revision += 1;
   }
 
@@ -142,7 +154,8 @@ export class Fleet {
 
   /** Progress that an online robot, or an online relay for its robots, refuses. */
   refusedProgress(): RefusalOf[] {
-    const robots = [...this.#robots.values()].filter(({ online }) => online);
+    const refusing = [...this.#counts.refusing()].flatMap((one) => this.#robots.get(one) ?? []);
+    const robots = refusing.filter(({ online }) => online);
     return [
       ...[...this.#relays].flatMap(([relay, all]) =>
         all.map((one) => ({ voice: `relay ${relay}`, ...one })),
@@ -184,9 +197,11 @@ export class Fleet {
 
   /** The robot was retired: its retained state was cleared. */
   forget(robot: RobotId): void {
-    if (this.#robots.delete(robot)) this.#ordered = null;
+    this.#counts.replace(this.#robots.get(robot), undefined);
+    if (this.#robots.delete(robot)) this.#hasGone = true;
     this.#twins.forget(robot);
     this.#aheadMs.delete(robot);
+    this.#noteClock(robot);
     this.#lastEvent.delete(robot);
     this.#saidOnline.delete(robot);
     for (const [key, request] of this.#requests) {
@@ -204,15 +219,42 @@ export class Fleet {
     return this.#twins.of(robot);
   }
 
+  /** How many ids two robots use. */
+  countTwins(): number {
+    return this.#twins.alarmed().filter((robot) => this.#robots.has(robot)).length;
+  }
+
   /** By id, so that two listings can be compared. */
   robots(): RobotRecord[] {
-    return this.ids().flatMap((robot) => this.#robots.get(robot) ?? []);
+    const found: RobotRecord[] = [];
+    // A loop: `flatMap` takes ten times as long, which is a long pause with 100,000 robots.
+    for (const robot of this.ids()) {
+      const record = this.#robots.get(robot);
+      if (record) found.push(record);
+    }
+    return found;
+  }
+
+  /** Kept by the reports: asking costs as much as there are versions. */
+  get counts(): Pick<FleetCounts, 'online' | 'components'> {
+    return this.#counts;
   }
 
   /** Of all robots, in the order of `robots`. */
   ids(): readonly RobotId[] {
-    this.#ordered ??= [...this.#robots.keys()].sort();
+    if (this.#hasGone || this.#unordered.length > 0) this.#order();
     return this.#ordered;
+  }
+
+  /** Sorting what is nearly sorted takes one step for each robot. */
+  #order(): void {
+    const known = this.#hasGone ? this.#ordered.filter((one) => this.#robots.has(one)) : null;
+    const came = this.#unordered.filter((one) => this.#robots.has(one)).sort();
+    const all = [...(known ?? this.#ordered), ...came].sort();
+    // One that went and came back stands in both.
+    this.#ordered = this.#hasGone ? all.filter((one, at) => one !== all[at - 1]) : all;
+    this.#unordered = [];
+    this.#hasGone = false;
   }
 
   get size(): number {
@@ -255,12 +297,22 @@ export class Fleet {
     });
   }
 
+  #noteClock(robot: RobotId): void {
+    const { online = false, via = null } = this.#robots.get(robot) ?? {};
+    const isHere = online && via === null;
+    this.#counts.noteClock(robot, isHere ? this.#aheadMs.get(robot) : undefined);
+  }
+
   #change(robot: RobotId, change: Partial<RobotRecord>): void {
     const known = this.#robots.get(robot);
     if (!known && this.#robots.size >= LIMITS.robotsMax) return;
     const before = known ?? { robot, online: false, via: null, lastSeenMs: null, state: null };
-    this.#robots.set(robot, { ...before, ...change });
-    if (!known) this.#ordered = null;
+    const after = { ...before, ...change };
+    this.#robots.set(robot, after);
+    this.#counts.replace(known, after);
+    if (known?.online !== after.online || known.via !== after.via) this.#noteClock(robot);
+    if (!known) this.#unordered.push(robot);
+    if (this.#unordered.length >= LIMITS.indexSliceRobots) this.#order();
     this.#tell(robot);
   }
 }

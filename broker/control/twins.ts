@@ -26,21 +26,31 @@ const NOTHING: Seen = { names: [], returnsMs: [], alarm: null };
 
 export class Twins {
   readonly #seen = new Map<RobotId, Seen>();
+  readonly #alarmed = new Set<RobotId>();
 
   /** @param name of the agent that sent it; empty for one of 0.1, which has none */
   heard(robot: RobotId, name: string, now: EpochMs): void {
     if (name === '') return;
     const before = this.#seen.get(robot);
     if (!before && this.#seen.size >= LIMITS.robotsMax) return;
-    this.#seen.set(robot, step(before ?? NOTHING, name, now));
+    const seen = step(before ?? NOTHING, name, now);
+    this.#seen.set(robot, seen);
+    if (seen.alarm) this.#alarmed.add(robot);
+    else this.#alarmed.delete(robot);
   }
 
   of(robot: RobotId): TwinAlarm | null {
     return this.#seen.get(robot)?.alarm ?? null;
   }
 
+  /** Robots that `of` gives an alarm for. */
+  alarmed(): RobotId[] {
+    return [...this.#alarmed];
+  }
+
   forget(robot: RobotId): void {
     this.#seen.delete(robot);
+    this.#alarmed.delete(robot);
   }
 }
 

@@ -28,6 +28,7 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { Callers } from './callers.ts';
+import { addLogRoutes, type LogRoutesOptions } from './log-routes.ts';
 import { addPageRoutes } from './dashboard/page-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
@@ -38,13 +39,21 @@ import {
   addSessionRoutes,
   type SessionsPort,
 } from './robot-routes.ts';
-import { addRolloutRoutes, type AttachmentsPort } from './rollout-routes.ts';
+import {
+  addRolloutRoutes,
+  type AttachmentsPort,
+  type RolloutRoutesOptions,
+} from './rollout-routes.ts';
 import { addSignInRoutes } from './sign-in-routes.ts';
 
-export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'retire'> {
+export interface HttpApiOptions
+  extends
+    Pick<RobotRoutesOptions, 'fleet' | 'versions' | 'retire'>,
+    Pick<LogRoutesOptions, 'logs' | 'askLogs'> {
   readonly host: string;
   readonly port: number;
-  rollouts(): RolloutView[];
+  rollouts(): Promise<readonly RolloutView[]>;
+  readonly classes: RolloutRoutesOptions['classes'];
   /** Null for a rollout that this broker does not know. */
   rolloutFacts(id: string): RolloutFacts | null;
   /** Null when this broker leads no rollouts. */
@@ -136,8 +145,10 @@ export function addRoutes(
   const identify = (request: FastifyRequest): Identity =>
     callers.identify(request) ?? { kind: 'anyone' };
   addRobotRoutes(app, { ...options, identify });
+  addLogRoutes(app, { ...options, identify });
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
+    classes: options.classes,
     rolloutFacts: (id) => options.rolloutFacts(id),
     ...(options.expiry && { expiry: () => options.expiry?.() }),
     fleet: options.fleet,

@@ -50,7 +50,7 @@ const OWN = 'drover_';
 /** The Prometheus page: the counters, and gauges that are read from the parts at each scrape. */
 export class Metrics {
   readonly #registry: Registry;
-  readonly #refreshRollouts: () => void;
+  readonly #refreshRollouts: () => Promise<void>;
 
   constructor({ registry }: EventCounters, sources: MetricsSources) {
     const { fleet, chunks, rollouts, engine } = sources;
@@ -92,7 +92,7 @@ export class Metrics {
   }
 
   async text(): Promise<string> {
-    this.#refreshRollouts();
+    await this.#refreshRollouts();
     return await this.#registry.metrics();
   }
 

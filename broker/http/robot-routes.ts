@@ -10,13 +10,14 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import type { Identity } from '../access/access.ts';
 import { showEvent, showRobot } from '../control/fleet-view.ts';
 import { pageOf, type PageQuery } from '../control/fleet-page.ts';
-import { mainComponent, type Fleet, type RobotRecord } from '../control/fleet.ts';
+import type { Fleet, RobotRecord } from '../control/fleet.ts';
 import { robotClockProblem } from '../../shared/rules/clock-off.ts';
 import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';
 import type { LiveSession } from '../mqtt/sessions.ts';
 
 export interface RobotRoutesOptions {
   readonly fleet: Fleet;
+  readonly versions: { show(query: PageQuery): Promise<string> };
   /** Deletes the reports of a robot, here and for every subscriber. */
   retire(robot: RobotId): Promise<void>;
   /** The identity of a request; `anyone` where there are no credentials. */
@@ -25,12 +26,10 @@ export interface RobotRoutesOptions {
 
 export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions): void {
   const { fleet, retire, identify } = options;
-  app.get('/robots/versions', async () => ({
-    versions: fleet.robots().map((record) => ({
-      robot_id: record.robot,
-      version: mainComponent(record)?.version ?? null,
-    })),
-  }));
+  app.get<{ Querystring: PageQuery }>('/robots/versions', async ({ query }, reply) => {
+    void reply.type('application/json; charset=utf-8');
+    return await options.versions.show(query);
+  });
   const show = (record: RobotRecord): object => {
     const clock = robotClockProblem(record.robot, fleet.clockAheadMs(record));
     const twins = fleet.twinsOf(record.robot);

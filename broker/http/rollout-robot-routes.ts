@@ -8,6 +8,7 @@ import type { RolloutFacts } from '../rollout/rollout-facts.ts';
 import {
   countStandings,
   countWaves,
+  failuresOf,
   listRobots,
   STANDINGS,
   type RolloutRobot,
@@ -17,7 +18,7 @@ import { REQUEST_HINT } from './http-refusals.ts';
 export interface RolloutRobotOptions {
   readonly fleet: Pick<Fleet, 'relayProblemOf'>;
   rolloutFacts(id: string): RolloutFacts | null;
-  notFound(id: string): DroverError;
+  notFound(id: string): Promise<DroverError>;
 }
 
 interface Asked {
@@ -31,7 +32,7 @@ const AWAITED = 'awaited';
 export function addRolloutRobotRoutes(app: FastifyInstance, options: RolloutRobotOptions): void {
   app.get<Asked>('/rollouts/:id/robots', async ({ params, query }) => {
     const facts = options.rolloutFacts(params.id);
-    if (!facts) throw options.notFound(params.id);
+    if (!facts) throw await options.notFound(params.id);
     const matches = readFilter(query.state);
     const limit = readLimit(query.limit);
     const all = listRobots(facts, {
@@ -48,6 +49,7 @@ export function addRolloutRobotRoutes(app: FastifyInstance, options: RolloutRobo
       counts: countStandings(all),
       awaited: all.filter((one) => one.awaited).length,
       waves: countWaves(facts, all),
+      failures: failuresOf(all),
     };
   });
 }

@@ -23,8 +23,10 @@ import type { ExpiryView } from '../control/expiry.ts';
 import type { WholeAttachment } from '../rollout/attachment-reader.ts';
 import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
-import { describeEnded, type RolloutView } from '../rollout/views.ts';
+import type { RolloutClasses } from '../rollout/rollout-classes.ts';
+import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
 import { endedWave, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
 import { rolloutsOfSet, unknownRollout } from '../rollout/set-names.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
@@ -36,7 +38,9 @@ export interface AttachmentsPort {
 
 export interface RolloutRoutesOptions {
   readonly attachments: AttachmentsPort;
-  rollouts(): RolloutView[];
+  rollouts(): Promise<readonly RolloutView[]>;
+  /** Counts the robots of a rollout that is not announced any more. */
+  readonly classes: Pick<RolloutClasses, 'catchUp' | 'of'>;
   /** Null for a rollout that this broker does not know. */
   rolloutFacts(id: string): RolloutFacts | null;
   expiry?(): ExpiryView | undefined;
@@ -87,36 +91,46 @@ interface ById {
 interface Shared extends RolloutRoutesOptions {
   readonly elsewhere: Exclude<Led, 'here'>;
   readonly led: Led;
-  notFound(id: string): DroverError;
+  notFound(id: string): Promise<DroverError>;
 }
 
 export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOptions): void {
   const { controller } = options;
   const elsewhere = options.isRelay === true ? 'above' : 'nobody';
   const led: Led = controller ? 'here' : elsewhere;
-  const notFound = (id: string): DroverError =>
-    unknownRollout(`find rollout ${id.slice(0, 80)}`, id, options.rollouts());
+  const notFound = async (id: string): Promise<DroverError> =>
+    unknownRollout(`find rollout ${id.slice(0, 80)}`, id, await options.rollouts());
   const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
     withWords({ ...one, run: controller?.view(one.id) ?? null, led });
+  // The list walks the fleet, so it is made only where there is something to group.
+  const failuresIn = ({ id, robots }: Pick<RolloutView, 'id' | 'robots'>) => {
+    const facts = robots.failed > 0 ? options.rolloutFacts(id) : null;
+    return facts ? failuresOf(listRobots(facts)) : [];
+  };
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
-    return { rollouts: options.rollouts().map(show), ...(expires && { expires }) };
+    return { rollouts: (await options.rollouts()).map(show), ...(expires && { expires }) };
   });
   app.get<ById>('/rollouts/:id', async ({ params }) => {
-    const found = options.rollouts().find((one) => one.id === params.id);
-    if (found) return show(found);
-    const set = showSet(params.id, options.rollouts().map(show));
+    const announced = await options.rollouts();
+    const found = announced.find((one) => one.id === params.id);
+    if (found) return { ...show(found), failures: failuresIn(found) };
+    const set = showSet(params.id, announced.map(show));
     if (set) return set;
     const run = controller?.view(params.id);
-    if (!run) throw notFound(params.id);
-    return withWords({ ...describeEnded(params.id, run, options.fleet.robots()), run, led });
+    if (!run) throw await notFound(params.id);
+    const reached = classifiedReached(params.id, run);
+    await options.classes.catchUp([reached]);
+    const ended = describeEnded(params.id, run, options.classes.of(reached));
+    return { ...withWords({ ...ended, run, led }), failures: failuresIn(ended) };
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);
   for (const kind of ATTACHMENT_KINDS) {
     app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
-      if (rolloutsOfSet(params.id, options.rollouts()).length > 0) throw notFound(params.id);
+      if (rolloutsOfSet(params.id, await options.rollouts()).length > 0)
+        throw await notFound(params.id);
       const { mediaType, bytes } = await options.attachments.read(params.id, kind);
       // A browser must not display what a publisher attached.
       void reply.type(mediaType).header('content-disposition', 'attachment');
@@ -151,9 +165,9 @@ function addHistoryRoute(app: FastifyInstance, options: Shared): void {
       );
       const { id } = params;
       const entries = (await controller?.history(id, after, limit)) ?? [];
-      const isKnown = (): boolean =>
-        options.rollouts().some((one) => one.id === id) || controller?.view(id) != null;
-      if (entries.length === 0 && !isKnown()) throw notFound(id);
+      const isKnown = async (): Promise<boolean> =>
+        controller?.view(id) != null || (await options.rollouts()).some((one) => one.id === id);
+      if (entries.length === 0 && !(await isKnown())) throw await notFound(id);
       return { entries, led };
     },
   );
@@ -164,9 +178,10 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
   app.get<ById>('/rollouts/:id/commands', async (request) => {
     const { id } = request.params;
     const facts = controller?.facts(id) ?? null;
-    if (!facts && !options.rolloutFacts(id)) throw notFound(id);
+    if (!facts && !options.rolloutFacts(id)) throw await notFound(id);
     const identity = options.identify(request);
-    const others = options.rollouts().find((one) => one.id === id)?.set?.members ?? [];
+    const announced = await options.rollouts();
+    const others = announced.find((one) => one.id === id)?.set?.members ?? [];
     const beside = others.flatMap(({ rollout }) =>
       rollout === id ? [] : (controller?.facts(rollout) ?? []),
     );
@@ -185,7 +200,7 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
       const by = speakerOf(options.identify(request), request, command);
       const { id } = request.params;
       if (!controller) throw noController(`${command} rollout ${id.slice(0, 80)}`, elsewhere);
-      const members = rolloutsOfSet(id, options.rollouts());
+      const members = rolloutsOfSet(id, await options.rollouts());
       await controller.command(id, command, by);
       const runs = members.map((one) => ({ rollout: one, run: controller.view(one) }));
       const [first = { rollout: id, run: controller.view(id) }] = runs;

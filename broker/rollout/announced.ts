@@ -14,19 +14,22 @@ import { clockProblem } from '../../shared/rules/clock-off.ts';
 import { describeExpiry, type ExpiryView } from '../control/expiry.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { factsOfAnnounced, type RolloutFacts } from './rollout-facts.ts';
-import { describeRollouts, type RolloutView } from './views.ts';
+import type { RolloutClasses } from './rollout-classes.ts';
+import { classifiedOf, describeRollouts, type RolloutView } from './views.ts';
 import { readAnnouncement, type ControlStore } from '../control/control-store.ts';
 
 /** With a trust file only verified announcements are stored. */
-export function readRollouts(parts: {
+export async function readRollouts(parts: {
   readonly trust: TrustRoot | null;
   readonly control: ControlStore;
-  readonly fleet: Fleet;
-}): RolloutView[] {
-  const { trust, control, fleet } = parts;
-  const announcement = readAnnouncement(control);
+  readonly classes: RolloutClasses;
+}): Promise<RolloutView[]> {
+  const { trust, control, classes } = parts;
+  await classes.catchUp(classifiedOf(readAnnouncement(control)));
+  const announcement = readAnnouncement(control); // another may have arrived meanwhile
   const progress = readProgress(control);
-  return describeRollouts({ announcement, progress, fleet, verified: trust !== null });
+  const verified = trust !== null;
+  return describeRollouts({ announcement, progress, verified, classes: (one) => classes.of(one) });
 }
 
 function readProgress(control: ControlStore): Map<string, Progress> {

@@ -48,7 +48,14 @@ export type MemberKind =
   | 'excluded';
 
 /** Why a robot is excluded. `RUNS_IT`: it has this version from another rollout. */
-export type Exclusion = Unfit | 'FAILED_BEFORE' | 'SET_INCOMPLETE' | LogRefusal | UnableCode;
+export type Exclusion =
+  | Unfit
+  | 'FAILED_BEFORE'
+  | 'SET_INCOMPLETE'
+  | 'REQUIRES_UNKNOWN'
+  | 'REQUIRES_BROKEN'
+  | LogRefusal
+  | UnableCode;
 
 /** The robot would take the version, and cannot until a person fixes what its code names. */
 export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => isUnableCode(why);
@@ -168,10 +175,25 @@ function whyNot(
   const { arch, caps } = state;
   const { last_error, strategy, highest_version: highest } = component;
   const running = runningRelease(component);
-  const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machineOf(state) });
+  const machine = machineOf(state, rollout.set ?? null);
+  const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machine });
   if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
   const alone = logRefusalOf(logged, { caps, last_error }) ?? unfit ?? standstillOf(component);
-  return alone ?? setRefusalOf(rollout, component, manifest.version);
+  return (
+    alone ??
+    requiresRefusalOf(component, manifest.version) ??
+    setRefusalOf(rollout, component, manifest.version)
+  );
+}
+
+/** The robot knows more of its components than it reports: what each of them requires. */
+function requiresRefusalOf(
+  { last_error: told }: ComponentState,
+  version: string,
+): 'REQUIRES_UNKNOWN' | 'REQUIRES_BROKEN' | null {
+  if (told?.version !== version) return null;
+  const { code } = told;
+  return code === 'REQUIRES_UNKNOWN' || code === 'REQUIRES_BROKEN' ? code : null;
 }
 
 /** The robot lacks another component of the set, or that one refuses its bundle. */
@@ -212,6 +234,9 @@ const NO_FAILURE: readonly string[] = [
   'TOO_OLD',
   'ARCH_WRONG',
   'COMPATIBLE_WRONG',
+  'REQUIRES_UNMET',
+  'REQUIRES_UNKNOWN',
+  'REQUIRES_BROKEN',
   'STRATEGY_CHANGED',
   'MODULE_MISSING',
   'BOOT_MISSING',

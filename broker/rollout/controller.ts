@@ -35,6 +35,7 @@ import { showRun } from './run-view.ts';
 import { lookBack } from './recall.ts';
 import { unknownRollout } from './set-names.ts';
 import { announcedIn, obeyTogether, ordersOfSets } from './sets.ts';
+import { saveCounts, saveSlices, type CountParts } from './save-counts.ts';
 import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
@@ -283,11 +284,14 @@ export class Controller implements ControllerPort {
 
   async #attend(tracked: Tracked): Promise<void> {
     await this.#watch(tracked);
-    const { marks } = tracked;
-    const { rollout } = tracked.run;
-    await this.#index.catchUp(rollout, marks, () => this.#passOf(tracked));
+    const [{ marks }, { rollout }] = [tracked, tracked.run];
+    const pass = (): PassFacts | null => this.#passOf(tracked);
+    const save: CountParts['save'] = (step, counted) => this.#keep(tracked, step, counted);
+    const counts = { rollout, marks, index: this.#index, save };
+    await this.#index.catchUp(rollout, marks, pass);
+    if (!this.#outrun.isWaiting) await saveSlices(counts, pass);
     const now = this.#options.now();
-    const facts = this.#passOf(tracked);
+    const facts = pass();
     const isAnnounced = this.#heard.plans.has(rollout);
     if (!isAnnounced) {
       await this.#keep(tracked, withdraw(tracked.run, true, this.#heard.endOf(tracked.run)));
@@ -296,10 +300,7 @@ export class Controller implements ControllerPort {
       const reconciled = this.#index.reconcile(facts, marks);
       tracked.reconciled = reconciled;
       if (!this.#outrun.isWaiting || isStop(reconciled.step)) {
-        await this.#keep(tracked, reconciled.step, reconciled.marks);
-        // Only after it was saved: counts that a failed write lost must be counted again.
-        this.#index.kept(rollout, reconciled.marks);
-        for (const [robot, mark] of reconciled.marks) marks.set(robot, mark);
+        await saveCounts(counts, reconciled.step, reconciled.marks);
       }
     } else this.#index.dropMembers(rollout);
     const recall = this.#index.recallOf(tracked.run);

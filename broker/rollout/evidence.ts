@@ -41,7 +41,7 @@ export function addIncrements(
   increments: readonly Increment[],
   { gates, now }: { readonly gates: Gates; readonly now: EpochMs },
 ): WaveEvidence {
-  const gathered = increments.length === 0 ? evidence : gather(evidence, increments, now);
+  const gathered = gatherIncrements(evidence, increments, now);
   const { sinceMs, tasksSinceMs } = evidence.pending;
   const isDue = (since: number): boolean => since > 0 && now - since >= gates.batch_s * 1000;
   const tolerated = gates.ratio_tolerated;
@@ -50,14 +50,15 @@ export function addIncrements(
 }
 
 /**
- * The new version starts the clock of a batch. If the old one could, the first crash of the new one
- * would often be a batch by itself.
+ * Adds to the open batch and closes none. The new version starts the clock of a batch. If the old
+ * one could, the first crash of the new one would often be a batch by itself.
  */
-function gather(
+export function gatherIncrements(
   evidence: WaveEvidence,
   increments: readonly Increment[],
   now: EpochMs,
 ): WaveEvidence {
+  if (increments.length === 0) return evidence;
   const of = (group: Increment['group']): readonly Increment[] =>
     increments.filter((one) => one.group === group);
   const [news, olds] = [of('treated'), of('control')];

@@ -14,7 +14,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { isTracing, traced } from '../../shared/io/trace.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { membersOf } from './classify.ts';
-import type { CounterMark } from './counters.ts';
+import type { CounterMark, Observation } from './counters.ts';
 import { listMembers, type Members } from './members.ts';
 import { OBEYED, RecallIndex, recallOf, type Recall } from './recall.ts';
 import { decide, reconcile, saysMore, type Reconciled } from './reconcile.ts';
@@ -85,13 +85,15 @@ export class FleetIndex {
   }
 
   /**
-   * Takes all but a few changes into account, a slice at a time.
+   * Takes all but a few changes into account, a slice at a time. The event loop runs after each,
+   * also after the last: the next rollout is another turn.
    * @param read called again for each slice: announcements arrive meanwhile; null ends it
    */
   async catchUp(rollout: string, marks: Marks, read: () => IndexFacts | null): Promise<void> {
     for (let facts = read(); facts; facts = read()) {
-      if (this.#of(rollout, marks).index.update(facts, LIMITS.indexSliceRobots)) return;
+      const isWhole = this.#of(rollout, marks).index.update(facts, LIMITS.indexSliceRobots);
       await nextTurn();
+      if (isWhole) return;
     }
   }
 
@@ -119,6 +121,11 @@ export class FleetIndex {
     if (isDeepStrictEqual(full, found)) return found;
     const text = `${plan.rollout.id}: ${JSON.stringify(found)} is ${JSON.stringify(full)} in full`;
     return this.#afterDifference(facts, marks, text);
+  }
+
+  /** Counts of some robots that were not saved; null when there are at most `max` of them. */
+  someObserved(rollout: string, max: number): Observation | null {
+    return this.#kept.get(rollout)?.index.someObserved(max) ?? null;
   }
 
   /** Called when these were saved, before they replace the marks. */

@@ -160,6 +160,7 @@ export const offerOf = ({
 }: Pick<RolloutPlan, 'rollout' | 'manifest'>): Offer => ({
   ...{ id: rollout.id, target: rollout.target, manifest },
   hasLogProof: rollout.log_proof !== undefined,
+  set: rollout.set ?? null,
 });
 
 /** The waves of a rollout, with what opens each. */

@@ -163,6 +163,10 @@ function sentenceOf(
       return 'has another processor architecture';
     case 'COMPATIBLE_WRONG':
       return 'is another kind of machine';
+    case 'REQUIRES_UNMET':
+      return 'has not what it requires of another component';
+    case 'MANIFEST_INVALID':
+      return 'has an agent that does not know requires, and refuses the manifest';
     case 'MODULE_MISSING':
       return 'has no module that applies it';
     case 'FAILED_BEFORE':

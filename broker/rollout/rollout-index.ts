@@ -105,7 +105,7 @@ export class RolloutIndex implements Members {
   #adopt({ run, plan, plans, now, watchedSinceMs }: IndexFacts): void {
     const known = this.#context;
     if (known?.plans !== plans || known.plan !== plan) {
-      const rules = rulesOf(plan);
+      const rules = rulesText(plan);
       if (rules !== this.#rules) this.#beginAnew();
       // Another rollout may lead robots here that are too old.
       else this.#noteAll(({ one }) => one.why === 'TOO_OLD');
@@ -170,8 +170,18 @@ export class RolloutIndex implements Members {
 
   /** The counts that were reported and are not in the marks. */
   observation(): Observation {
-    const found = [...this.#observed].sort(([a], [b]) => (a < b ? -1 : 1));
-    return gatherObserved(found);
+    return gatherObserved([...this.#observed].sort(byRobot));
+  }
+
+  /** Some of these; null when there are at most `max` of them. */
+  someObserved(max: number): Observation | null {
+    if (this.#observed.size <= max) return null;
+    const some: (readonly [RobotId, RobotObserved])[] = [];
+    for (const one of this.#observed) {
+      if (some.length === max) break;
+      some.push(one);
+    }
+    return gatherObserved(some.sort(byRobot));
   }
 
   /**
@@ -228,8 +238,11 @@ export class RolloutIndex implements Members {
   }
 }
 
+const byRobot = ([a]: readonly [RobotId, unknown], [b]: readonly [RobotId, unknown]): number =>
+  a < b ? -1 : 1;
+
 /** Equal for two announcements that say the same about a rollout. */
-function rulesOf({ rollout }: IndexFacts['plan']): string {
+export function rulesText({ rollout }: IndexFacts['plan']): string {
   // Their bytes decide over no membership, and are many.
   const { manifest, signature: _signature, cosignatures: _co, artifacts: _all, ...rules } = rollout;
   return JSON.stringify({ ...rules, manifest: releaseOf(manifest) });

@@ -8,7 +8,7 @@ import type { RunView } from './rollout-view.ts';
 import type { RolloutView } from './views.ts';
 
 export interface RolloutSources {
-  rollouts(): readonly RolloutView[];
+  rollouts(): Promise<readonly RolloutView[]>;
   /** The controller's record; null where it has none. */
   run(id: string): Pick<RunView, 'status' | 'wave' | 'threshold'> | null;
   /** True while this process leads. */
@@ -35,7 +35,10 @@ const ROBOT_STATES = [
 ] as const;
 
 /** @returns a function to call at each scrape, before the registry is read */
-export function addRolloutMetrics(registry: Registry, sources: RolloutSources): () => void {
+export function addRolloutMetrics(
+  registry: Registry,
+  sources: RolloutSources,
+): () => Promise<void> {
   const registers = [registry];
   const gauge = <L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> =>
     new Gauge({ name, help, labelNames, registers });
@@ -69,9 +72,10 @@ export function addRolloutMetrics(registry: Registry, sources: RolloutSources): 
     if (now.wave !== null) wave.set({ rollout: id }, now.wave);
     if (now.threshold !== null) threshold.set({ rollout: id }, now.threshold);
   };
-  return () => {
+  return async () => {
+    const rollouts = await sources.rollouts();
     for (const one of [robots, wave, threshold, status]) one.reset();
-    sources.rollouts().forEach(show);
+    rollouts.forEach(show);
     leading.set(sources.isLeading() ? 1 : 0);
   };
 }

@@ -9,9 +9,10 @@ import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import { parseManifest, type Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
 import type { StoreView } from '../attached/store-state.ts';
-import type { Fleet, RobotRecord } from '../control/fleet.ts';
-import { classify, membersOf, type Class, type Exclusion } from './classify.ts';
+import type { RobotRecord } from '../control/fleet.ts';
+import { classify, contextOf, memberOf, type Class, type Exclusion } from './classify.ts';
 import { statusOf, type ShownStatus } from './record.ts';
+import { rulesText } from './rollout-index.ts';
 import type { RunView } from './rollout-view.ts';
 
 export interface RolloutView {
@@ -59,13 +60,41 @@ export interface RolloutView {
 /** The wave of an emergency: it replaces the announced ones. */
 const EVERYBODY: Rollout['waves'] = [{ percent: 100, soak_s: 0 }];
 
+/** How robots are classified for one rollout. */
+export interface Classified {
+  readonly id: string;
+  /** Another text means that robots may be classified otherwise. */
+  readonly rules: string;
+  /** Null for a robot that it is not for. */
+  classOf(record: RobotRecord): Class | null;
+}
+
+/** Each class that is there once or more often, and how many robots are in it. */
+export type ClassCounts = readonly (readonly [Class, number])[];
+
+/** The announced rollouts whose manifests can be parsed. */
+export function classifiedOf(announcement: Pick<Announcement, 'rollouts'> | null): Classified[] {
+  return (announcement?.rollouts ?? []).flatMap((rollout) => {
+    const { manifest } = readManifest(rollout);
+    return manifest ? [announced(rollout, manifest)] : [];
+  });
+}
+
+function announced(rollout: Rollout, manifest: Manifest): Classified {
+  const plan = { rollout, manifest };
+  const context = contextOf({ plan, now: 0, watchedSinceMs: 0 });
+  // Its place in the order decides over no count: it is not hashed.
+  const classOf = (record: RobotRecord): Class | null => memberOf(record, context, 0);
+  return { id: rollout.id, rules: rulesText(plan), classOf };
+}
+
+/** @param input.classes of the robots of one rollout */
 export function describeRollouts(input: {
-  announcement: Announcement | null;
+  announcement: Pick<Announcement, 'rollouts'> | null;
   progress: ReadonlyMap<string, Progress>;
-  fleet: Fleet;
+  classes(of: Classified): ClassCounts;
   verified: boolean;
 }): RolloutView[] {
-  const robots = input.fleet.robots();
   return (input.announcement?.rollouts ?? []).map((rollout) => {
     const { manifest, error } = readManifest(rollout);
     const progress = input.progress.get(rollout.id);
@@ -88,11 +117,7 @@ export function describeRollouts(input: {
       reasons: progress?.reasons ?? [],
       announced: true,
       verified: input.verified,
-      robots: count(
-        manifest
-          ? membersOf({ plan: { rollout, manifest }, robots, now: 0, watchedSinceMs: 0 })
-          : [],
-      ),
+      robots: count(manifest ? input.classes(announced(rollout, manifest)) : []),
       error,
     };
   });
@@ -102,11 +127,7 @@ export function describeRollouts(input: {
  * A rollout that only the controller's record knows. Its rules went with the announcement, so no
  * robot is waited for, and only the robots that it has reached count.
  */
-export function describeEnded(
-  id: string,
-  run: RunView,
-  robots: readonly RobotRecord[],
-): RolloutView {
+export function describeEnded(id: string, run: RunView, classes: ClassCounts): RolloutView {
   return {
     id,
     component: run.component,
@@ -124,32 +145,34 @@ export function describeEnded(
     reasons: run.reasons,
     announced: false,
     verified: true,
-    robots: countReached(id, run, robots),
+    robots: count(classes),
     error: null,
   };
 }
 
-function countReached(
+/** The robots that a rollout has reached which is not announced any more. */
+export function classifiedReached(
   id: string,
-  { component: name, version }: RunView,
-  robots: readonly RobotRecord[],
-): RolloutView['robots'] {
-  const classes = robots.flatMap(({ state }) => {
+  { component: name, version }: Pick<RunView, 'component' | 'version'>,
+): Classified {
+  const classOf = ({ state }: RobotRecord): Class | null => {
     const component = state?.components.find((one) => one.name === name);
-    return component ? [classify(component, { rollout: id, version })] : [];
-  });
-  return count(classes.filter(({ kind }) => kind !== 'candidate' && kind !== 'excluded'));
+    const found = component ? classify(component, { rollout: id, version }) : null;
+    return found?.kind === 'candidate' || found?.kind === 'excluded' ? null : found;
+  };
+  return { id: `ended ${id}`, rules: `${name} ${version}`, classOf };
 }
 
-function count(classes: readonly Class[]): RolloutView['robots'] {
+function count(classes: ClassCounts): RolloutView['robots'] {
+  const sum = (counts: ClassCounts): number => counts.reduce((all, [, robots]) => all + robots, 0);
   const number = (...kinds: readonly Class['kind'][]): number =>
-    classes.filter(({ kind }) => kinds.includes(kind)).length;
+    sum(classes.filter(([{ kind }]) => kinds.includes(kind)));
   const excluded: Partial<Record<Exclusion, number>> = {};
-  for (const { why } of classes) if (why) excluded[why] = (excluded[why] ?? 0) + 1;
+  for (const [{ why }, robots] of classes) if (why) excluded[why] = (excluded[why] ?? 0) + robots;
   const { RUNS_IT: alike = 0, ...others } = excluded;
   return {
     // A bundle does not target robots of another arch.
-    targeted: classes.length - (excluded.ARCH_WRONG ?? 0),
+    targeted: sum(classes) - (excluded.ARCH_WRONG ?? 0),
     running: number('installed') + alike,
     went_on: number('went_on'),
     in_progress: number('updating', 'vanished'),

@@ -7,11 +7,17 @@ import { assertUnpackedWithin, boundingBytes } from '../../shared/formats/archiv
 import { DroverError } from '../../shared/base/errors.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { ATOMIC_SWAP, moduleStrategy, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import {
+  ATOMIC_SWAP,
+  moduleStrategy,
+  SLOT_IMAGE,
+  writtenStrategy,
+} from '../../shared/formats/apply-strategy.ts';
 import {
   encodeManifest,
   type ManifestDelta,
   type ManifestFields,
+  type Requires,
 } from '../../shared/formats/manifest.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 
@@ -34,6 +40,8 @@ export interface BundleLabels {
   readonly image?: ImageLabel | undefined;
   /** Machines that it is for; for each when there are none. */
   readonly compatible?: readonly string[];
+  /** Other components that it runs with, and the versions of them. */
+  readonly requires?: Requires;
 }
 
 interface Payload {
@@ -83,7 +91,8 @@ export function planManifest(
   { deltas = [], attachments = [] }: Extras = {},
 ): ManifestFields {
   const { sha256, bytes, tarSha256, tarBytes } = payload ?? NO_PAYLOAD;
-  const { compatible = [], image } = labels;
+  const { compatible = [], image, requires = {} } = labels;
+  const isRequiring = Object.keys(requires).length > 0;
   const fields: ManifestFields = {
     name: labels.name,
     version: labels.version,
@@ -91,7 +100,7 @@ export function planManifest(
     target_arch: labels.arch,
     payload_sha256: sha256,
     rollback_version: labels.rollback,
-    apply_strategy: strategyFor(labels),
+    apply_strategy: writtenStrategy(strategyFor(labels), isRequiring ? ['requires'] : []),
     payload_size: bytes,
     payload_tar_sha256: tarSha256,
     payload_tar_size: tarBytes,
@@ -101,6 +110,7 @@ export function planManifest(
     ...(labels.downgradeFrom !== undefined && { downgrade_from: labels.downgradeFrom }),
     ...(labels.bounds && { bounds: labels.bounds }),
     ...(compatible.length > 0 && { compatible: [...compatible] }),
+    ...(isRequiring && { requires }),
     ...(attachments.length > 0 && { attachments }),
   };
   assertLabels(fields);
@@ -119,6 +129,7 @@ const OPTION_OF_FIELD: Readonly<Record<string, string>> = {
   downgrade_from: '--downgrade-from',
   apply_strategy: '--module',
   compatible: '--compatible',
+  requires: '--requires',
   'bounds.health_timeout_min_s': '--min-health-timeout',
 };
 

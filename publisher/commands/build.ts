@@ -14,6 +14,8 @@ import { DELTA_WORDS } from '../bundle/deltas/delta-parts.ts';
 import type { BuiltDelta } from '../bundle/deltas/deltas.ts';
 import { strategyFor, type BundleLabels } from '../bundle/plan-bundle.ts';
 import type { TreePlan } from '../bundle/plan-tree.ts';
+import { requiresText } from '../../shared/rules/requires.ts';
+import type { Requires } from '../../shared/formats/manifest.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { parseGateBounds } from '../rollout/gate-words.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
@@ -28,7 +30,7 @@ export function buildCommand(yargs: Argv): Argv {
 }
 
 function withOptions(argv: Argv) {
-  return withDryRun(withJson(argv))
+  return withModes(withDryRun(withJson(argv)))
     .positional('folder', { type: 'string', describe: 'of the application' })
     .option('image', {
       ...TEXT,
@@ -60,19 +62,14 @@ function withOptions(argv: Argv) {
       ...LIST,
       describe: 'machine that it is for, as --compatible of the robot names it; may be given again',
     })
+    .option('requires', {
+      ...LIST,
+      describe:
+        'COMPONENT=RANGE of versions of another component, such as system=">=2.1 <3"; may be given again',
+    })
     .option('delta-from', {
       ...LIST,
       describe: 'older bundle, or VERSION=TAR, to make a delta from; may be given again',
-    })
-    .option('plain-modes', {
-      type: 'boolean',
-      default: false,
-      describe: 'pack 0755 and 0644 instead of the permission bits that the files have',
-    })
-    .option('drop-xattrs', {
-      type: 'boolean',
-      default: false,
-      describe: 'pack without file capabilities, ACLs and other extended attributes',
     })
     .option('sbom', {
       ...TEXT,
@@ -86,6 +83,19 @@ function withOptions(argv: Argv) {
     .example('$0 build --image root.ext4 --name system --version 2.0.0 --arch aarch64 --out b', '')
     .example('$0 build ./app … --delta-from bundles/1.4.1 --delta-from bundles/1.4.0', '');
 }
+
+const withModes = <T>(argv: Argv<T>) =>
+  argv
+    .option('plain-modes', {
+      type: 'boolean',
+      default: false,
+      describe: 'pack 0755 and 0644 instead of the permission bits that the files have',
+    })
+    .option('drop-xattrs', {
+      type: 'boolean',
+      default: false,
+      describe: 'pack without file capabilities, ACLs and other extended attributes',
+    });
 
 type BuildArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
@@ -116,6 +126,7 @@ async function runBuild(argv: BuildArgs): Promise<void> {
     module: argv.module,
     image: argv.image === undefined ? undefined : 'unread',
     compatible: argv.compatible ?? [],
+    requires: requiresOf(argv),
   };
   const { out, dryRun, deltaFrom: deltasFrom = [], zstd } = argv;
   const output = makeOutput(argv.json);
@@ -124,6 +135,19 @@ async function runBuild(argv: BuildArgs): Promise<void> {
   const attachments = attachmentsOf(argv);
   const job = { source, out, labels, deltasFrom, attachments, zstd, ...modes, dryRun, output };
   report(output, labels, await buildBundle(job));
+}
+
+/** @throws DroverError USAGE for a text without a range, or a component that is given twice */
+function requiresOf({ requires = [] }: BuildArgs): Requires {
+  const all = requires.map((text): [string, string] => {
+    const at = text.indexOf('=');
+    if (at > 0) return [text.slice(0, at), text.slice(at + 1).trim()];
+    const want = 'want COMPONENT=RANGE, such as system=">=2.1 <3"';
+    throw new DroverError('USAGE', `build: --requires: got ${text}, ${want}`);
+  });
+  const twice = all.find(([name], nth) => all.findIndex(([one]) => one === name) !== nth);
+  if (!twice) return Object.fromEntries(all);
+  throw new DroverError('USAGE', `build: --requires: ${twice[0]} is given twice: write one range`);
 }
 
 function attachmentsOf(argv: BuildArgs): AttachmentSource[] {
@@ -154,7 +178,7 @@ function notes({ staleByteCode: [first, ...more] }: TreePlan): string[] {
 
 function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
   const { out, plan, payload, image, deltas, attachments } = built;
-  const { name, version, arch, compatible = [] } = labels;
+  const { name, version, arch, compatible = [], requires = {} } = labels;
   const strategy = strategyFor(labels);
   const head = `${name} ${version} for ${arch}: ${plan.files} files, ${formatBytes(plan.bytes)}`;
   output.result(
@@ -168,6 +192,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
       unpacked_size: plan.bytes,
       apply_strategy: strategy,
       compatible,
+      requires,
       ...(image && { image }),
       stale_byte_code: plan.staleByteCode.length,
       attachments,
@@ -185,6 +210,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
           `payload ${shortHash(payload.sha256)}`,
           ...(strategy === ATOMIC_SWAP ? [] : [`applied by ${strategy}`]),
           ...(compatible.length === 0 ? [] : [`for machines: ${compatible.join(', ')}`]),
+          ...(Object.keys(requires).length === 0 ? [] : [`requires ${requiresText(requires)}`]),
           ...notes(plan),
           ...deltas.map(deltaLine),
           ...attachments.map((one) => `${one.kind}: ${attachmentText(one)}`),

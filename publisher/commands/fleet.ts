@@ -27,6 +27,7 @@ import { Subscription } from '../rollout/subscription.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
 import { withEnrolmentCommands } from './fleet-enrolments.ts';
 import { withKeptCommands } from './fleet-kept.ts';
+import { withLogsCommand } from './fleet-logs.ts';
 import { withRobotCommand } from './fleet-robot.ts';
 import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
 
@@ -38,7 +39,7 @@ type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
 export function fleetCommand(yargs: Argv): Argv {
   const options = (argv: Argv) => withBroker(withJson(argv));
   return yargs.command('fleet', 'ask what the robots run', (argv) =>
-    withRobotCommand(withEnrolmentCommands(withKeptCommands(argv)))
+    withLogsCommand(withRobotCommand(withEnrolmentCommands(withKeptCommands(argv))))
       .command(
         'versions',
         'count robots by version',
@@ -59,7 +60,7 @@ export function fleetCommand(yargs: Argv): Argv {
       )
       .demandCommand(
         1,
-        'name a command: fleet versions, robots, robot, requests, sessions, enrolments or retire',
+        'name a command: fleet versions, robots, robot, logs, requests, sessions, enrolments or retire',
       ),
   );
 }

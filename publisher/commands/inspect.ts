@@ -16,6 +16,7 @@ import { attachmentText, checkAttachment } from '../bundle/attachments.ts';
 import { logFields, logProofText, readLogProof } from '../bundle/log-proof-part.ts';
 import { chunkPayload } from '../bundle/payload.ts';
 import { countPayload } from '../bundle/payload-census.ts';
+import { requiresText } from '../../shared/rules/requires.ts';
 import { withJson } from '../../shared/io/cli-options.ts';
 
 export function inspectCommand(yargs: Argv): Argv {
@@ -61,6 +62,7 @@ async function inspect(bundle: Bundle) {
     bounds: manifest.bounds ?? null,
     apply_strategy: manifest.apply_strategy,
     compatible: manifest.compatible,
+    requires: manifest.requires,
     image: manifest.image ?? null,
     payload: {
       size: payload.bytes,
@@ -153,6 +155,9 @@ function lines(facts: Facts): string[] {
     `from        ${facts.min_current_version} or later, falls back to ${facts.rollback_version}`,
     `strategy    ${facts.apply_strategy}`,
     ...(facts.compatible.length > 0 ? [`machines    ${facts.compatible.join(', ')}`] : []),
+    ...(Object.keys(facts.requires).length > 0
+      ? [`requires    ${requiresText(facts.requires)}`]
+      : []),
     ...(facts.image
       ? [`image       ${formatBytes(facts.image.size)}, sha256 ${shortHash(facts.image.sha256)}`]
       : []),

@@ -51,6 +51,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
       'versions',
       'robots',
       'robot',
+      'logs',
       'requests',
       'sessions',
       'remove-session',
@@ -65,6 +66,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     'bundles', // the positionals of export and publish
     ...[
       'compatible',
+      'requires',
       'delta-from',
       'gate',
       'identity',

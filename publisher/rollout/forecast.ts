@@ -43,6 +43,8 @@ const ANSWERS = [
   'MODULE_MISSING',
   'BOOT_MISSING',
   'STRATEGY_CHANGED',
+  'MANIFEST_INVALID',
+  'REQUIRES_UNMET',
   'SET_INCOMPLETE',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
@@ -67,14 +69,11 @@ export interface Forecast {
   readonly setUnasked: readonly string[];
 }
 
-/** With the ids of the rollouts that robots take together with it, itself among them. */
-type SetOffer = Offer & { readonly set?: readonly string[] };
-
 /** Robots named as examples in a line or an answer. */
 const EXAMPLES = 5;
 
 export function forecast(
-  offer: SetOffer & { readonly named?: readonly string[] },
+  offer: Offer & { readonly named?: readonly string[] },
   beside: readonly Offer[],
   states: readonly RobotState[],
   now: EpochMs,
@@ -105,8 +104,8 @@ export function forecast(
 const isWilling = (outlook: Outlook | null): boolean => outlook === 'takes' || outlook === 'steps';
 
 /** True when this robot takes, or runs, each other bundle of the set. */
-function takesOthers(offer: SetOffer, beside: readonly Offer[], state: RobotState): boolean {
-  const others = beside.filter(({ id }) => offer.set?.includes(id));
+function takesOthers(offer: Offer, beside: readonly Offer[], state: RobotState): boolean {
+  const others = beside.filter(({ id }) => offer.set?.members.some((one) => one.rollout === id));
   return others.every((other) => {
     const outlook = outlookOf(
       other,
@@ -164,7 +163,7 @@ export function forecastOf(
   now: EpochMs,
 ): Forecast | null {
   const offers = rollouts.flatMap(
-    ({ id: name, manifest, target = {}, log_proof: proof }): Offer[] => {
+    ({ id: name, manifest, target = {}, log_proof: proof, set }): Offer[] => {
       const bytes = base64ToBytes(manifest);
       const parsed = bytes && nullIfRefused(() => parseManifest(bytes));
       return parsed
@@ -174,6 +173,7 @@ export function forecastOf(
               target: fullTarget(target),
               manifest: parsed,
               hasLogProof: proof !== undefined,
+              set: set ?? null,
             },
           ]
         : [];
@@ -184,8 +184,7 @@ export function forecastOf(
   if (!offer) return null;
   const written = rollouts.find((one) => one.id === id);
   const named = [...offer.target.robots, ...(written?.canaries?.robots ?? [])];
-  const set = written?.set?.members.map(({ rollout }) => rollout);
-  return forecast({ ...offer, named, ...(set && { set }) }, others, states, now);
+  return forecast({ ...offer, named }, others, states, now);
 }
 
 /** A target as it is written, with its defaults. */
@@ -221,6 +220,8 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   STRATEGY_CHANGED: 'run what another module applied (STRATEGY_CHANGED)',
   MODULE_MISSING: 'do not have the module that applies it (MODULE_MISSING)',
   BOOT_MISSING: 'have no system slots, or an agent that does not know them (BOOT_MISSING)',
+  MANIFEST_INVALID: 'have an agent that does not know its requires (MANIFEST_INVALID)',
+  REQUIRES_UNMET: 'lack what it requires of another component (REQUIRES_UNMET)',
   SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };
 
@@ -249,7 +250,7 @@ export function forecastLines(found: Forecast | null): string[] {
   const lines = OUTLOOKS.flatMap((one) => {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
-    const isHelped = isStandstill(one) || one === 'FAILED_BEFORE';
+    const isHelped = isStandstill(one) || one === 'FAILED_BEFORE' || one === 'REQUIRES_UNMET';
     const help = isHelped ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
     return [`robots: ${outlookText(found, one)}`, ...help];
   });
@@ -300,7 +301,9 @@ function setLines({ setUnasked: robots }: Forecast): string[] {
 }
 
 /** Left out of an answer while no robot has it. */
-const isRare = (one: Outlook): boolean => isStandstill(one) || one === 'SET_INCOMPLETE';
+const isRare = (one: Outlook): boolean =>
+  isStandstill(one) || RARE.some((answer) => answer === one);
+const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET'] as const;
 
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {

@@ -60,6 +60,19 @@ const runSchema = z.object({
     .default(null),
 });
 
+/** Reasons of failed robots; absent in the answer of a broker of 0.1. */
+export const failureGroupsSchema = z
+  .array(
+    z.object({
+      fingerprint: textSchema,
+      code: textSchema,
+      message: textSchema,
+      robots: countSchema,
+      named: z.array(textSchema),
+    }),
+  )
+  .default([]);
+
 const rolloutSchema = z.object({
   id: textSchema,
   /** Null from a broker that knows no sets. */
@@ -104,6 +117,7 @@ const rolloutSchema = z.object({
     .default([]),
   error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
   run: runSchema.nullable().default(null),
+  failures: failureGroupsSchema,
   /**
    * `here`, `above` this relay, or by `nobody` of this broker; null from one that does not send it.
    */

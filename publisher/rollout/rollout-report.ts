@@ -6,6 +6,7 @@
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { printable } from '../../shared/base/printable.ts';
+import { sameReason } from '../../shared/rules/failure-reasons.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
 import type {
@@ -36,12 +37,14 @@ const percent = (share: number): string => `${Math.round(share * 10_000) / 100} 
 /** Everything about one rollout. `now` is the reader's clock. */
 export function statusLines(rollout: RolloutAnswer, now: number): string[] {
   const { run, robots, error } = rollout;
+  const same = sameReason(rollout.failures);
   const reasons = (run?.reasons ?? rollout.reasons).map((one) => `  ${sentence(one)}`);
   return [
     `rollout   ${word(rollout.id)}: ${nameOf(rollout)}`,
     `status    ${statusWord(rollout)}${openTo(rollout)}${neverAll(rollout)}`,
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
+    ...(same === null ? [] : [`failed    ${sentence(same)}`]),
     ...waveCounts(run),
     ...setLines(rollout),
     ...storeLines(rollout),

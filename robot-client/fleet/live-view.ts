@@ -38,7 +38,8 @@ export class LiveView {
   }
 
   /**
-   * Why it stays on the version of a recalled rollout; null without such a recall.
+   * Why it stays on the version of a recalled rollout, or on one that lacks what it requires; null
+   * without such a reason.
    * @returns true when that is new
    */
   stay(problem: Problem | null): boolean {

@@ -28,7 +28,7 @@ export interface Live {
   readonly wakeAtMs: EpochMs | null;
   /** Why nothing was taken from the last announcement; null when nothing was refused. */
   readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
-  /** Why it stays on the version of a recalled rollout; null without such a recall. */
+  /** Why it stays on a recalled version, or on one that lacks what it requires; else null. */
   readonly stays?: { problem: Problem; atMs: EpochMs } | null;
   /** Why what a module looks after is not what `active` names; null when it is. */
   readonly module?: { problem: Problem; atMs: EpochMs } | null;
@@ -62,6 +62,19 @@ export interface ComponentView {
   readonly expired?: Held | null;
   /** Why a rollout for it cannot be followed; null or absent when all can. */
   readonly unheard?: Held | null;
+  /** The log of its last failed update, where the robot hands that over. */
+  readonly failureLog?: FailureLogTold | null;
+}
+
+/** A log of a failed update that is kept on the robot. */
+export interface FailureLogTold {
+  readonly rollout: string;
+  readonly version: string;
+  readonly code: string;
+  /** RFC 3339, when the update failed. */
+  readonly at: string;
+  /** Compressed. */
+  readonly bytes: number;
 }
 
 export interface Held {
@@ -102,6 +115,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
     strategy: strategyTold(state, view.version) ?? view.module ?? null,
+    ...(view.failureLog ? { failure_log: view.failureLog } : {}),
   };
 }
 

@@ -106,7 +106,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   if (view.damage) lines.push(...problemLines('not whole', view.damage));
   if (view.held) lines.push(...problemLines('nothing is swapped', view.held.problem));
   if (live.module) lines.push(...problemLines('what runs', live.module.problem));
-  if (live.stays) lines.push(...problemLines('cannot go back', live.stays.problem));
+  if (live.stays) lines.push(...problemLines('stays as it is', live.stays.problem));
   if (view.unkept) lines.push(...problemLines('not kept on the disk', view.unkept.problem));
   for (const { name, why } of view.left.slice(0, LEFT_LINES_MAX)) {
     lines.push(`  stays in releases/: ${name}: ${why}`);

@@ -12,7 +12,12 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
-import { decideTurn, isTargeted, unfitFor } from '../../shared/rules/rollout-rules.ts';
+import {
+  decideTurn,
+  isTargeted,
+  unfitFor,
+  type TurnFacts,
+} from '../../shared/rules/rollout-rules.ts';
 import { brokenBound } from '../../shared/rules/release-word.ts';
 import {
   isAbout,
@@ -25,6 +30,7 @@ import { assertLogged } from '../../shared/tlog/logged.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import { blockAgainst, blockedBy } from './blocks.ts';
 import { offersOf } from './delta.ts';
+import { isPassing, requiresProblem } from './requires-check.ts';
 import { judgeSet } from './set-offer.ts';
 import { makeJob, type MachineState } from './state.ts';
 import {
@@ -150,25 +156,43 @@ function judgeBundle(
     const want = manifest.min_current_version;
     return no(unfit, `this robot is too old for it (got ${facts.version}, want at least ${want})`);
   }
+  const lacks = judgeRequires(manifest, rollout, facts);
+  if (lacks) return lacks;
   const artifact = rollout.artifacts.find((one) => one.kind === 'full');
   if (!artifact) return no('ANNOUNCEMENT_INVALID', 'the rollout offers no full artifact');
   const mismatch = artifactMismatch(manifest, artifact);
   if (mismatch) return no('ANNOUNCEMENT_INVALID', mismatch);
   const broken = brokenBound(manifest, rollout);
   if (broken) return no('RELEASE_BOUNDS', `its manifest does not allow it: ${broken}`);
-  const turn = decideTurn(rollout, {
-    robot: facts.robot,
-    tags: facts.tags,
-    progress: ofRelease(facts.progress.get(rollout.id), rollout.manifest),
-    completeSinceMs: facts.completeSince.get(rollout.id),
-    hasJoined: facts.joined === rollout.id,
-    isAnswered: facts.unanswered?.has(rollout.id) !== true,
-    now: facts.now,
-  });
+  const turn = decideTurn(rollout, turnFactsOf(rollout, facts));
   if (turn) return { kind: 'wait', version, ...turn };
   const offers = offersOf(manifest, rollout.artifacts, facts.patching ?? null);
   const { announcedBy: by = [], now } = facts;
   return { kind: 'take', job: makeJob({ rollout, artifact, offers, bundle, by, seq, now }) };
+}
+
+const turnFactsOf = ({ id, manifest }: Rollout, facts: RobotFacts): TurnFacts => ({
+  robot: facts.robot,
+  tags: facts.tags,
+  progress: ofRelease(facts.progress.get(id), manifest),
+  completeSinceMs: facts.completeSince.get(id),
+  hasJoined: facts.joined === id,
+  isAnswered: facts.unanswered?.has(id) !== true,
+  now: facts.now,
+});
+
+/** [P-3.12] While another component is in an update, its end is waited for. */
+function judgeRequires(
+  manifest: VerifiedBundle['manifest'],
+  { set }: Rollout,
+  { others }: RobotFacts,
+): Verdict | null {
+  const problem = requiresProblem(manifest, set ?? null, others);
+  if (problem === null) return null;
+  const { version } = manifest;
+  const mayWait = problem.code === 'REQUIRES_UNKNOWN' && isPassing(manifest, others);
+  if (mayWait) return { kind: 'wait', version, problem, untilMs: null };
+  return { kind: 'refuse', version, problem };
 }
 
 function otherMachine(

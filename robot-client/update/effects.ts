@@ -25,6 +25,7 @@ import { versionOf } from '../install/slots.ts';
 import { admitKept } from '../install/kept-files.ts';
 import { patchTar } from './patch.ts';
 import { releasePatchRoom, releaseRoom, reserveRoom } from './room.ts';
+import { neighboursOf, offeredBy, requiresProblem } from './requires-check.ts';
 import { chooseRoute, openBase } from './route.ts';
 import { writeSeal } from '../install/seal-file.ts';
 import { stageArchive } from './stage.ts';
@@ -265,6 +266,10 @@ async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
     await assertStaged(disk, layout, { version, mayHash });
     if (isHashed || lookedMs() < LIMITS.readyHoldsMs) break;
   }
+  // Under the claim: no other component begins a swap from here on, so this answer holds.
+  const offered = offeredBy(on.component, job);
+  const lacks = on.set && requiresProblem(offered, job.set, neighboursOf(on.set.views));
+  if (lacks) return { kind: 'refused', problem: lacks };
   const slots = await assertSwappable(on.disk, on.layout);
   const holders = on.leases?.holders ?? [];
   return { kind: 'ready', holders, ...(await wayBackFrom(on.disk, on.layout, slots)) };

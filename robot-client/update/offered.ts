@@ -14,6 +14,7 @@ import { payloadOf } from './state.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { blockedOf, standing } from './blocks.ts';
 import { accepts, type MachineEvent } from './machine.ts';
+import { neighbourOf, unmetAtRest } from './requires-check.ts';
 import { retryWaitMs } from './retry.ts';
 import type { MemberViews } from './set-verdict.ts';
 import type { MachineState } from './state.ts';
@@ -57,21 +58,20 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
         : null,
     ...heard,
     joined: state.job?.rollout ?? null,
-    others: othersOf(on),
+    others: factsOfAll(on),
     now,
   });
 }
 
-function othersOf({ views, component, trust }: Offered): Map<string, OtherFacts | null> {
-  const others = [...views].filter(([name]) => name !== component);
+function factsOfAll({ views, trust }: Offered): Map<string, OtherFacts | null> {
   return new Map(
-    others.map(([name, view]) => {
+    [...views].map(([name, view]) => {
       if (!view) return [name, null];
       const { state, active: version } = view;
       const { highest, ran, job } = state;
       const blocked = blockedOf(standing(state, trust));
       const payloadSha256 = payloadOf(state, version);
-      const running = { version, payloadSha256, highest, ran, blocked };
+      const running = { ...neighbourOf(state, version), payloadSha256, highest, ran, blocked };
       return [name, { component: name, ...running, joined: job?.rollout ?? null }];
     }),
   );
@@ -108,7 +108,8 @@ interface SetFacts {
 
 /**
  * The recall of what a component runs, or of another component of its set.
- * @returns the event that undoes it, or why it stays; both null without a recall
+ * @returns the event that undoes it, or why it stays although something is wrong; both null without
+ *   a recall, when what runs has what it requires
  */
 export function obeyedRecall(
   { views, component, hinder, staysBehind }: SetFacts,
@@ -118,7 +119,9 @@ export function obeyedRecall(
   const own = views.get(component);
   if (!own) return { event: null, stays: null };
   const problem = decideRecall({ ...own, progress, hinder, now }) ?? staysBehind;
-  if (problem?.code !== 'ROLLOUT_RECALLED') return { event: null, stays: problem };
+  if (problem?.code !== 'ROLLOUT_RECALLED') {
+    return { event: null, stays: problem ?? unmetAtRest(component, views) };
+  }
   const { job, installed } = own.state;
   const by = toldBy?.get((job ?? installed)?.rollout ?? '');
   return { event: { kind: 'recalled', problem, ...(by && { by }) }, stays: null };

@@ -9,6 +9,7 @@ import type { Progress } from '../../shared/formats/progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { PatchFacts } from './delta.ts';
+import type { Neighbour } from './requires-check.ts';
 import type { Job, MachineState } from './state.ts';
 
 export interface RobotFacts {
@@ -41,7 +42,7 @@ export interface RobotFacts {
   readonly logPolicy?: LogPolicy | null;
   /** Bases that it can patch from; null when it takes no deltas. */
   readonly patching?: PatchFacts | null;
-  /** The other components of this robot; null for one that cannot be read now. */
+  /** The components of this robot; null for one that cannot be read now. */
   readonly others?: ReadonlyMap<string, OtherFacts | null>;
   readonly now: EpochMs;
 }
@@ -50,7 +51,8 @@ export interface RobotFacts {
 export type OtherFacts = Pick<
   RobotFacts,
   'component' | 'version' | 'payloadSha256' | 'blocked' | 'highest' | 'ran' | 'joined'
->;
+> &
+  Neighbour;
 
 /** The accepted documents at one instant. */
 export interface HeardFacts extends Pick<

@@ -8,6 +8,21 @@ export const MODULE_CODES = {
     'this bundle is for other machines: compare drover inspect BUNDLE with --compatible of the robot',
     'later', // the same payload under another manifest may fit
   ),
+  REQUIRES_UNMET: refused(
+    'operator',
+    'update the component that the message names first, or publish both with --together; it is looked at again by itself',
+    'later',
+  ),
+  REQUIRES_UNKNOWN: refused(
+    'operator',
+    'drover-robot status on the robot tells why that component cannot be read; it is looked at again by itself',
+    'later',
+  ),
+  REQUIRES_BROKEN: refused(
+    'operator',
+    'publish it with --together beside a bundle of the component that the message names, or that one first; it is looked at again by itself',
+    'later',
+  ),
   STRATEGY_CHANGED: refused(
     'operator',
     'what a module applies stays with it: publish it again with drover build --module, or as another component with --name',

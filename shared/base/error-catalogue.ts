@@ -592,6 +592,19 @@ export const CATALOGUE = {
     'stop its agent first, and take its user out of the credentials file: what is on reports again at once',
     'later',
   ),
+  FAILURE_LOG_NONE: refused(
+    'operator',
+    'a log is kept when an update fails, by agents since 0.2 that run without --logs never; on the robot it stands in state/logs of the root',
+  ),
+  FAILURE_LOG_UNANSWERED: refused(
+    'operator',
+    'ask again when the robot is online: drover fleet robot ROBOT shows it; it answers a few questions at once and then one in ten minutes; a stock engine has to let robots write their logs (drover-broker acl prints its rules)',
+    'later',
+  ),
+  FAILURE_LOG_INVALID: refused(
+    'peer',
+    'ask the robot again; when it stays so, copy the log from state/logs of its root and read it with zcat',
+  ),
   NOT_FOUND: refused(
     'operator',
     'list what exists: drover rollout list --api URL (rollouts), drover fleet robots --broker URL (robots), drover-robot status --root DIR (components and blocked versions)',

@@ -14,6 +14,7 @@ const DAY = 24 * 60 * MINUTE;
 export const LIMITS = {
   // Names
   idLengthMax: 64, // characters in a robot, rollout or component id: a topic level of every engine
+  versionRangeLengthMax: 128, // characters in a range of versions: two bounds and a choice
   versionLengthMax: 64, // characters in a semver: it becomes a directory name
   capsMax: 16, // capabilities in one robot's state
   moduleNameLengthMax: 32, // characters in the name of a module: a file on the robot
@@ -47,6 +48,7 @@ export const LIMITS = {
   clockStepToldMs: MINUTE, // a larger step of the clock is recorded in the history of a rollout
   watchedSaveMs: 10 * SECOND, // a broker that is killed loses so much of a soak at most
   rolloutsMax: 32, // active rollouts in one announcement
+  requiresMax: 16, // components that one bundle requires: as many as a robot has
   setMembersMax: 16, // rollouts of one set: as many as a robot has components
   minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
@@ -229,6 +231,7 @@ export const LIMITS = {
   keyFilesLookMs: 2 * MINUTE, // a controller whose key files do not match reads them again
   reconcileIntervalMs: 2 * SECOND, // between two reconcile passes of the controller
   indexSliceRobots: 1_000, // robots of one rollout that are counted at once: about 10 ms
+  countedRolloutsMax: 40, // whose robots are counted for views: 32 announced, some that ended
   indexCheckedRobots: 64, // robots at each pass whose counts are compared with the full computation
   differenceCharsMax: 2_000, // in the log, of two results that differ
   controllerStartMs: MINUTE, // robots come back first, then a controller that starts opens waves
@@ -305,6 +308,32 @@ export const LIMITS = {
   hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
   hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
   hookOutputBytesMax: 4 * KiB, // last output of a hook for the report
+  hookLogBytesMax: 32 * KiB, // last output of one run for the log of an update: a page of traces
+  // Logs of failed updates
+  failureLogBytesDefault: 64 * KiB, // one log, compressed: ten pages of text cost some 8 KiB
+  failureLogBytesMin: 4 * KiB, // --log-bytes: less holds no reason
+  failureLogBytesMax: 1 * MiB, // --log-bytes: a minute of a slow link
+  failureLogPartBytes: 128 * KiB, // of a log in one message: in base64 and JSON below the next
+  failureLogMessageBytesMax: 256 * KiB, // one message: half of what every engine takes
+  failureLogPartsMax: 8, // failureLogBytesMax / failureLogPartBytes
+  failureLogTextBytesMax: 8 * MiB, // one log unpacked: a robot could send a bomb
+  failureLogTextCharsMax: 2_700_000, // text that a robot packs: below that in UTF-8
+  failureLogsKept: 3, // on a robot, for each component: the last failed updates
+  failureLogSpoolBytes: 256 * KiB, // what an update under way has said so far
+  failureLogFlushMs: 10 * SECOND, // output between two phases reaches the disk this often
+  failureLogSectionChars: 256 * KiB, // of the journal of one unit, or of one boot
+  failureLogUnitsMax: 8, // --log-unit: an application is one service or a few
+  failureLogJournalMs: 5 * SECOND, // journalctl is killed then: a robot waits to go back
+  failureLogAsksMax: 6, // questions that a robot answers at once: a few people read one failure
+  failureLogAskMs: 10 * MINUTE, // and then one in this time: 9 MiB a day, whoever asks
+  failureLogAnswerMs: 20 * SECOND, // a command waits so long for a robot: 64 KiB at 40 kbit/s
+  failureLogsUnderWayMax: 16, // logs of which a reader holds some parts
+  failureLogsBytesMax: 256 * MiB, // of all robots at a broker; the oldest go first
+  failureLogAgeMsMax: 30 * DAY, // a broker keeps none longer
+  failureMessageCharsMax: 300, // of a reason that several robots share
+  failureNamedMax: 5, // robots of one reason that a line names
+  failureGroupsMax: 10, // reasons that a list of failures shows
+  logLineCharsMax: 4_096, // of one line in such a log: the rest of it goes
   moduleTimeoutMsDefault: 10 * MINUTE, // stage, switch, revert: a board at 115200 baud
   moduleTimeoutMsMax: 12 * 60 * MINUTE, // a whole night over a slow bus
   moduleAskMs: 30 * SECOND, // probe, version: a question to a board that starts
@@ -499,6 +528,15 @@ assertRelation(
 assertRelation(
   LIMITS.parcelMembersMax >= LIMITS.rolloutsMax * (LIMITS.deltasMax + 7) + 2,
   'an export must hold all parts of as many bundles as an announcement has',
+);
+assertRelation(
+  LIMITS.failureLogPartsMax * LIMITS.failureLogPartBytes >= LIMITS.failureLogBytesMax,
+  'the largest log of a failed update must fit into its messages',
+);
+assertRelation(
+  LIMITS.failureLogMessageBytesMax <= LIMITS.controlMessageBytesMax &&
+    LIMITS.failureLogPartBytes * 1.5 <= LIMITS.failureLogMessageBytesMax,
+  'a part of a log in base64 must fit into a message, and that into a packet',
 );
 assertRelation(
   LIMITS.pullOvertakenMin >= LIMITS.windowChunksMax,

@@ -32,13 +32,39 @@ export function moduleOf(strategy: string): string | null {
 
 export const moduleStrategy = (name: string): string => `${MODULE_PREFIX}${name}`;
 
+const STRATEGIES = 'want "atomic_swap", "slot_image" or "module/NAME" (a-z 0-9 -, a letter first)';
+
 /** [P-3.9] */
 export const strategySchema = z
   .string()
   .refine(
     (text) => text === ATOMIC_SWAP || text === SLOT_IMAGE || moduleOf(text) !== null,
-    'want "atomic_swap", "slot_image" or "module/NAME" (a-z 0-9 -, a letter first)',
+    STRATEGIES,
   );
+
+/** Ends of `apply_strategy`: fields of the manifest that a robot must not read past. */
+const MUST_READ = ['requires'] as const;
+type MustRead = (typeof MUST_READ)[number];
+
+/**
+ * `apply_strategy` as a manifest writes it: a strategy, and after a `+` each field that an agent
+ * must not read past. Agents of before refuse the text as a strategy that they do not know, so a
+ * field that matters is never ignored in silence. [P-3.12]
+ */
+export const writtenStrategySchema = z
+  .string()
+  .refine((text) => strategySchema.safeParse(strategyIn(text)).success, STRATEGIES)
+  .refine(
+    (text) => mustReadIn(text).every((one) => MUST_READ.some((known) => known === one)),
+    `want only fields that this version knows after +: ${MUST_READ.join(', ')}`,
+  );
+
+export const strategyIn = (written: string): string => written.split('+')[0] ?? '';
+export const mustReadIn = (written: string): string[] => written.split('+').slice(1);
+
+/** @param mustRead fields that robots must not read past; empty for a manifest of 0.1 */
+export const writtenStrategy = (strategy: string, mustRead: readonly MustRead[]): string =>
+  [strategy, ...mustRead].join('+');
 
 export const machineNameSchema = z
   .string()
@@ -46,6 +72,12 @@ export const machineNameSchema = z
 
 /** Capability of a robot that checks `compatible`. A robot without it accepts any bundle. */
 export const COMPATIBLE_CAPABILITY = 'compatible';
+
+/** Capability of a robot that checks `requires`. A robot without it refuses such a manifest. */
+export const REQUIRES_CAPABILITY = 'requires';
+
+/** Of a robot that checks both. */
+export const MANIFEST_CAPABILITIES = [COMPATIBLE_CAPABILITY, REQUIRES_CAPABILITY] as const;
 
 /** Capability of a robot that takes `slot_image`. A robot without it refuses such a bundle. */
 export const SLOT_CAPABILITY = 'slot_image';

@@ -7,10 +7,17 @@
 import { z } from 'zod';
 import { LIMITS } from '../base/limits.ts';
 import { gateBoundsSchema } from './gates.ts';
-import { machineNameSchema, SLOT_IMAGE, strategySchema } from './apply-strategy.ts';
+import {
+  machineNameSchema,
+  SLOT_IMAGE,
+  mustReadIn,
+  strategyIn,
+  writtenStrategySchema,
+} from './apply-strategy.ts';
 import { attachmentSchema } from './attachments.ts';
 import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';
 import type { ComponentName } from '../base/ids.ts';
+import { isVersionRange } from '../base/version.ts';
 
 const deltaSchema = z.object({
   from_version: versionSchema,
@@ -42,9 +49,16 @@ const fieldsSchema = z.object({
   target_arch: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'want a CPU name such as aarch64, or any'),
   payload_sha256: sha256Schema,
   rollback_version: versionSchema,
-  apply_strategy: strategySchema,
+  apply_strategy: writtenStrategySchema,
   /** Machines that it is for; for each when it is empty. */
   compatible: z.array(machineNameSchema).max(LIMITS.compatibleMax).default([]),
+  /** [P-3.12] Other components of the robot, and the versions of them that it runs with. */
+  requires: z
+    .record(idSchema, z.string().refine(isVersionRange, 'want a range such as ">=2.1 <3"'))
+    .refine((all) => Object.keys(all).length <= LIMITS.requiresMax, {
+      error: `want at most ${LIMITS.requiresMax} components`,
+    })
+    .default({}),
   name: idSchema.default('app').transform((text) => text as ComponentName),
   payload_size: sizeSchema.min(1).max(LIMITS.payloadBytesMax).optional(),
   payload_tar_sha256: sha256Schema.optional(),
@@ -66,11 +80,23 @@ const fieldsSchema = z.object({
     .default([]),
 });
 
+const saysRequires = (written: string, requires: Requires): boolean =>
+  mustReadIn(written).includes('requires') === Object.keys(requires).length > 0;
+
 const manifestSchema = fieldsSchema
   // [P-3.11] A robot writes exactly `image.size` bytes into a slot, so it has to know them.
-  .refine(({ apply_strategy, image }) => apply_strategy !== SLOT_IMAGE || image !== undefined, {
+  .refine(({ apply_strategy, image }) => strategyIn(apply_strategy) !== SLOT_IMAGE || image, {
     path: ['image'],
     error: 'want the size and the sha256 of the image, as slot_image needs',
+  })
+  // [P-3.12] Without it, agents of before would take the bundle and ignore what it requires.
+  .refine(({ apply_strategy, requires }) => saysRequires(apply_strategy, requires), {
+    path: ['apply_strategy'],
+    error: 'want +requires at its end when there are requires, and only then',
+  })
+  .refine(({ name, requires }) => !Object.hasOwn(requires, name), {
+    path: ['requires'],
+    error: 'want other components: min_current_version is about its own',
   })
   .refine(({ deltas, add_deltas: adds }) => deltas.length + adds.length <= LIMITS.deltasMax, {
     path: ['add_deltas'],
@@ -78,11 +104,15 @@ const manifestSchema = fieldsSchema
   })
   .transform(({ deltas, add_deltas: adds, ...fields }) => ({
     ...fields,
+    apply_strategy: strategyIn(fields.apply_strategy),
     deltas: [
       ...deltas.map((delta) => ({ ...delta, coding: 'zstd' as const })),
       ...adds.map((delta) => ({ ...delta, coding: 'add' as const })),
     ],
   }));
+
+/** Components by name, and the range of versions that each has to be in. */
+export type Requires = Readonly<Record<string, string>>;
 
 /** One that may be applied to what a robot runs, whichever list it is in. */
 export type ManifestDelta = z.output<typeof manifestSchema>['deltas'][number];

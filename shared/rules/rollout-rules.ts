@@ -14,6 +14,7 @@ import {
   COMPATIBLE_CAPABILITY,
   fitsMachine,
   moduleOf,
+  REQUIRES_CAPABILITY,
   SLOT_CAPABILITY,
   SLOT_IMAGE,
 } from '../formats/apply-strategy.ts';
@@ -21,6 +22,7 @@ import type { Manifest } from '../formats/manifest.ts';
 import type { RobotState } from '../formats/messages.ts';
 import type { Progress } from '../formats/progress.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
+import { isUnmetByReport, type Together } from './requires.ts';
 import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
 import { versionMeets } from '../base/version.ts';
 
@@ -87,13 +89,25 @@ export interface Machine {
   readonly hasSlots?: boolean | undefined;
   /** Strategy that applied the release that runs; null or undefined when it is not known. */
   readonly strategy?: string | null | undefined;
+  /** Its agent reads `requires`; undefined when that is not asked. */
+  readonly readsRequires?: boolean | undefined;
+  /** False when a bundle requires something else than it has; undefined when it checks that later. */
+  readonly meets?: ((bundle: Partial<Pick<Manifest, 'requires'>>) => boolean) | undefined;
 }
 
-/** Reads these facts from a report. A robot that reports no modules has none. */
-export const machineOf = (state: Pick<RobotState, 'caps' | 'compatible' | 'modules'>): Machine => ({
+/**
+ * Reads these facts from a report. A robot that reports no modules has none.
+ * @param set what the bundle is taken together with: it counts as present
+ */
+export const machineOf = (
+  state: Pick<RobotState, 'caps' | 'compatible' | 'modules' | 'components'>,
+  set: Together | null = null,
+): Machine => ({
   compatible: state.caps.includes(COMPATIBLE_CAPABILITY) ? (state.compatible ?? []) : undefined,
   modules: state.modules ?? [],
   hasSlots: state.caps.includes(SLOT_CAPABILITY),
+  readsRequires: state.caps.includes(REQUIRES_CAPABILITY),
+  meets: (bundle) => !isUnmetByReport(bundle, state.components, set),
 });
 
 /** A release that a module applied stays with it: another strategy would not stop the release. */
@@ -106,6 +120,8 @@ export type Unfit =
   | 'MODULE_MISSING'
   | 'BOOT_MISSING'
   | 'STRATEGY_CHANGED'
+  | 'MANIFEST_INVALID'
+  | 'REQUIRES_UNMET'
   | 'RUNS_IT'
   | 'VERSION_REUSED'
   | 'NOT_NEWER'
@@ -123,8 +139,19 @@ export function unfitFor(
     Manifest,
     'version' | 'target_arch' | 'min_current_version' | 'payload_sha256' | 'downgrade_from'
   > &
-    Partial<Pick<Manifest, 'compatible' | 'apply_strategy'>>,
+    Partial<Pick<Manifest, 'compatible' | 'apply_strategy' | 'requires'>>,
   robot: { readonly arch: string; readonly running: RunningRelease | null } & Confirmed & Machine,
+): Unfit | null {
+  const unread = robot.readsRequires === false && Object.keys(bundle.requires ?? {}).length > 0;
+  if (unread) return 'MANIFEST_INVALID';
+  const lacks = robot.meets?.(bundle) === false ? 'REQUIRES_UNMET' : null;
+  return unfitAlone(bundle, robot) ?? lacks;
+}
+
+/** Without what it requires of other components. */
+function unfitAlone(
+  bundle: Parameters<typeof unfitFor>[0],
+  robot: Parameters<typeof unfitFor>[1],
 ): Unfit | null {
   if (!archFits(bundle.target_arch, robot.arch)) return 'ARCH_WRONG';
   if (!fitsMachine(bundle.compatible ?? [], robot.compatible)) return 'COMPATIBLE_WRONG';

@@ -9,6 +9,7 @@ import type { Manifest } from '../formats/manifest.ts';
 import type { ComponentState, RobotState } from '../formats/messages.ts';
 import { runningRelease } from './release-identity.ts';
 import { lacksLogProof } from '../tlog/logged.ts';
+import type { Together } from './requires.ts';
 import { isTargeted, machineOf, unfitFor, type Unfit } from './rollout-rules.ts';
 import { compareVersions, versionMeets } from '../base/version.ts';
 
@@ -18,6 +19,8 @@ export interface Offer {
   readonly target: Rollout['target'];
   readonly manifest: Manifest;
   readonly hasLogProof: boolean;
+  /** The bundles that robots take together with it; null or absent for one by itself. */
+  readonly set?: Together | null;
 }
 
 /** The component of this robot that the rollout means; undefined when it means none. */
@@ -36,13 +39,14 @@ export function componentFor(
 export function unfitNow(
   offer: Offer,
   component: ComponentState,
-  robot: Pick<RobotState, 'arch' | 'caps' | 'compatible' | 'modules'>,
+  robot: Pick<RobotState, 'arch' | 'caps' | 'compatible' | 'modules' | 'components'>,
 ): Unfit | 'FAILED_BEFORE' | 'LOG_PROOF_MISSING' | null {
   const { manifest } = offer;
   const { arch } = robot;
   const running = runningRelease(component);
   const { highest_version: highest, strategy } = component;
-  const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machineOf(robot) });
+  const machine = machineOf(robot, offer.set);
+  const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machine });
   if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
   if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';
   return lacksLogProof(offer, robot) ? 'LOG_PROOF_MISSING' : unfit;

@@ -8,6 +8,7 @@ import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
+import { LogShelf } from '../../broker/failure-logs/log-shelf.ts';
 import { EventCounters } from '../../broker/control/event-metrics.ts';
 import { Metrics } from '../../broker/http/metrics.ts';
 import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
@@ -21,6 +22,8 @@ import {
   factsOfAnnounced,
   type RolloutFacts,
 } from '../../broker/rollout/rollout-facts.ts';
+import { FleetVersions } from '../../broker/control/fleet-versions.ts';
+import { RolloutClasses } from '../../broker/rollout/rollout-classes.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -30,6 +33,7 @@ import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { classesInFull } from './classes-in-full.ts';
 
 const ROLES = ['technician', 'publisher', 'robot', 'relay', 'metrics'] as const;
 type Tokens = Readonly<Record<(typeof ROLES)[number], string>>;
@@ -93,10 +97,11 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const counters = new EventCounters();
   const upstream = input.upstream ?? null;
   const announcement = await announced(input.rollouts ?? []);
-  const views = describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
+  const classes = classesInFull(fleet);
+  const views = describeRollouts({ announcement, progress: new Map(), classes, verified: true });
   const facts = (id: string): RolloutFacts | null =>
     factsOfAnnounced(id, { announcement, progress: null, robots: fleet.robots() });
-  const rollouts = (): RolloutView[] => input.views?.() ?? views;
+  const rollouts = () => Promise.resolve<readonly RolloutView[]>(input.views?.() ?? views);
   const garbage = (): readonly GarbageView[] => [GARBAGE];
   const metrics = new Metrics(counters, {
     ...{ fleet, garbage, chunks: { bytesStored: 4096, chunksStored: 2 } },
@@ -112,7 +117,10 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
     retire: () => Promise.resolve(),
-    ...{ host: '127.0.0.1', port: 0, fleet, rollouts },
+    logs: await LogShelf.open({ folder: join(dirname(file), 'logs'), log, now: Date.now }),
+    askLogs: () => Promise.resolve(),
+    ...{ host: '127.0.0.1', port: 0, fleet, rollouts, classes: new RolloutClasses(fleet) },
+    versions: new FleetVersions(fleet),
     rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
     controller: input.controller ?? null,
     ...{ metrics, certificates: null, credentials },

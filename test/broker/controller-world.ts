@@ -19,6 +19,7 @@ import { parseRobotState, type RobotStateFields } from '../../shared/formats/mes
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { makeFleet, type TestFleet } from '../helpers/fleet.ts';
 import { seedSigner } from '../../shared/crypto/ed25519.ts';
+import { classesInFull } from './classes-in-full.ts';
 
 export const TIMES: ControllerTimes = {
   intervalMs: 1_000,
@@ -140,7 +141,7 @@ export class ControllerWorld {
     return describeRollouts({
       announcement: bytes ? openAnnouncement(bytes, this.fleet.trust) : null,
       progress: new Map(),
-      fleet: this.robots,
+      classes: classesInFull(this.robots),
       verified: true,
     });
   }

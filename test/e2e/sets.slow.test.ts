@@ -126,6 +126,36 @@ describe('a set of two bundles', () => {
     await both('2.0.0');
   });
 
+  it('brings what one of its bundles requires, which is refused alone; what would break it is too', async (t) => {
+    const { site, broker, robot, both } = await stage(t);
+    const at = ['--broker', broker.url, '--waves', '100', '--soak', '0'];
+    const keys = ['--key', site.path('rollout.key'), '--trust', site.path('trust.json')];
+    const publish = (...words: string[]): Promise<string> =>
+      site.drover('publish', ...words, ...at, ...keys);
+    const app = site.path('bundles', 'requiring');
+    const from = [site.path('apps', 'app-1.0.0'), '--name', 'app', '--version', '2.0.0'];
+    const needs = ['--arch', 'any', '--requires', 'system=>=2 <3', '--out', app];
+    assert.match(await site.drover('build', ...from, ...needs), /requires system >=2 <3/);
+    await site.drover('sign', app, '--key', site.path('release.key'));
+    assert.match(await site.drover('inspect', app), /requires {4}system >=2 <3/);
+    const refused = await publish(app).catch(String);
+    assert.match(refused, /NO_ROBOT_TAKES_IT/);
+    assert.match(refused, /REQUIRES_UNMET/);
+    await publish(app, '--anyway', '--id', 'alone');
+    await robot.component('app').until('says what is missing', ({ last_error: why }) => {
+      return why?.code === 'REQUIRES_UNMET' && why.message.includes('system >=2 <3 (got 1.0.0)');
+    });
+    const system = await site.bundle('2.0.0', {}, '--name', 'system');
+    await publish(system, app, '--together', '--supersede', 'alone');
+    await both('2.0.0');
+    const next = await site.bundle('3.0.0', {}, '--name', 'system');
+    await publish(next);
+    await robot.component('system').until('would break app', ({ last_error: why }) => {
+      return why?.code === 'REQUIRES_BROKEN' && why.message.includes('app 2.0.0 requires system');
+    });
+    await both('2.0.0');
+  });
+
   it('is refused by a robot that lacks one of its components, and the publisher says so', async (t) => {
     const { site, broker, publish, both } = await stage(t);
     const alone = site.robot('r2', broker.url);

@@ -16,6 +16,9 @@ const TWO_PEOPLE =
 
 const SETS = 'wants a robot of three components; test/e2e/sets.slow.test.ts has one of two';
 
+const FAILED =
+  'wants a robot whose update failed; test/e2e/failure-logs.test.ts asks one in both ways';
+
 const LEASE = 'test/e2e/interlock.test.ts holds a robot ready';
 const MODULES =
   'is about a module that the reader writes; test/robot-client/update/module-page.test.ts runs the one that is printed';
@@ -27,13 +30,17 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/guide.md': [null, null, null, SETS, null, null, null, TWO_PEOPLE, null, null, null],
   'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
+  'docs/sets.md': [
+    'wants an application; test/e2e/sets.slow.test.ts builds one with --requires',
+    SETS,
+  ],
   'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
   'docs/enrolment.md': [null, null, null, null, null, null, null, null],
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],
   'docs/air-gap.md': [null, null, null, null],
-  'docs/operations.md': [BUILDS, PACKAGES, null, SYSTEMD, SYSTEMD],
+  'docs/operations.md': [BUILDS, PACKAGES, null, SYSTEMD, SYSTEMD, FAILED],
   'examples/hooks/README.md': [null, SYSTEMD, null],
   'examples/ab-grub/README.md': [MACHINE, MACHINE],
   'examples/modules/README.md': [

@@ -135,6 +135,7 @@ test('the numbers in the protocol are those of shared/base/limits.ts', () => {
     'P-1.4': [`{1,${LIMITS.idLengthMax}}`],
     'P-1.5': [`at most ${LIMITS.versionLengthMax} characters`],
     'P-3.2': [`1 to ${LIMITS.payloadBytesMax / GiB} GiB`, `at most ${LIMITS.deltasMax} of`],
+    'P-3.12': [`most ${LIMITS.requiresMax})`, `${LIMITS.versionRangeLengthMax} characters`],
     'P-4.2': [`1 to ${LIMITS.keysPerRoleMax} different keys`],
     'P-4.3': [`1 to ${LIMITS.signaturesMax} signatures`],
     'P-5.1': [`at most ${LIMITS.rolloutsMax}, no id twice`],
@@ -168,9 +169,7 @@ test('the numbers in the protocol are those of shared/base/limits.ts', () => {
     ],
     'P-12.6': [`${LIMITS.deltaAddFreshBytesMax / MiB} MiB of fresh bytes and`],
     'P-12.5': [`at most ${LIMITS.capsMax} of`],
-    'P-7.8': [
-      `${LIMITS.chunkBytesMax / KiB} KiB and ${LIMITS.packetOverheadBytesMax / KiB} KiB for topic`,
-    ],
+    'P-7.8': [`${LIMITS.chunkBytesMax / KiB} KiB and ${LIMITS.packetOverheadBytesMax / KiB} KiB`],
   };
   const wrong = Object.entries(said).flatMap(([clause, fragments]) =>
     fragments

@@ -32,6 +32,12 @@ function smallFleet(): Fleet {
   return fleet;
 }
 
+const VERSION_COUNTS = [
+  { component: 'app', version: null, robots: 1, online: 0 },
+  { component: 'app', version: '1.0.0', robots: 1, online: 0 },
+  { component: 'app', version: '1.1.0', robots: 2, online: 0 },
+];
+
 describe('the fleet over HTTP', () => {
   it('says what is wrong with the clock of a robot, and with the relay that it is behind', async (t) => {
     const fleet = new Fleet();
@@ -60,6 +66,12 @@ describe('the fleet over HTTP', () => {
         { robot_id: 'r3', version: '1.1.0' },
         { robot_id: 'r4', version: null },
       ],
+      counts: VERSION_COUNTS,
+    });
+    assert.deepEqual(await getJson(api, '/robots/versions?limit=1&after=r1'), {
+      versions: [{ robot_id: 'r2', version: '1.1.0' }],
+      counts: VERSION_COUNTS,
+      next: 'r2',
     });
   });
 

@@ -109,6 +109,35 @@ describe('a robot in a rollout', () => {
     assert.equal(kindOf(ended('refused', 'LOG_PROOF_INVALID')), 'candidate');
   });
 
+  it('that lacks what it requires is excluded, by its report or by its word, and is no failure', () => {
+    const requires = { system: '>=2.1 <3' };
+    const requiring = { ...plan, manifest: { ...plan.manifest, requires } };
+    const whyOf = (system: string | null, told: string | null, caps = ['requires']) => {
+      const error = told && { last_error: { code: told, message: '', version: '2.0.0' } };
+      const state = makeState('r1', { ...error }, { caps });
+      const [app] = state.components;
+      assert.ok(app);
+      const components = [app, { ...makeState('r1').components[0], name: 'system' }];
+      const shown = {
+        ...state,
+        components: components.map((one, at) => (at === 1 ? { ...one, version: system } : one)),
+      };
+      const record = { robot: robotId('r1'), state: shown, online: true, lastSeenMs: AT_MS };
+      const robots = [record as RobotRecord];
+      const [member] = membersOf({ plan: requiring, robots, now: AT_MS, watchedSinceMs: AT_MS });
+      return [member?.kind, member?.why];
+    };
+    assert.deepEqual(whyOf('2.1.0', null), ['candidate', null]);
+    assert.deepEqual(whyOf('2.0.0', null), ['excluded', 'REQUIRES_UNMET']);
+    assert.deepEqual(whyOf(null, null), ['excluded', 'REQUIRES_UNMET']);
+    assert.deepEqual(whyOf('2.1.0', null, []), ['excluded', 'MANIFEST_INVALID']);
+    assert.deepEqual(whyOf('2.1.0', 'REQUIRES_BROKEN'), ['excluded', 'REQUIRES_BROKEN']);
+    assert.deepEqual(whyOf('2.1.0', 'REQUIRES_UNKNOWN'), ['excluded', 'REQUIRES_UNKNOWN']);
+    for (const code of ['REQUIRES_UNMET', 'REQUIRES_UNKNOWN', 'REQUIRES_BROKEN']) {
+      assert.equal(kindOf(ended('refused', code)), 'candidate', code);
+    }
+  });
+
   it('that has been away in mid-update for longer than the gate allows has vanished', () => {
     const lastSeenMs = AT_MS - rollout.gates.vanish_s * 1000 - 1;
     const away = { online: false, lastSeenMs };

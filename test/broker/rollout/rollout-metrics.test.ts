@@ -10,6 +10,7 @@ import { Metrics } from '../../../broker/http/metrics.ts';
 import { peekAnnouncement } from '../../../shared/formats/announcement.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { AT_MS, makeState } from '../reports.ts';
+import { classesInFull } from '../classes-in-full.ts';
 
 const signer = makeFleet();
 
@@ -18,7 +19,8 @@ async function views(fleet: Fleet, ids: readonly string[]): Promise<RolloutView[
   const bundle = await signer.makeBundle({ version: '2.0.0' });
   const rollouts = ids.map((id) => signer.makeRollout(id, bundle));
   const announcement = peekAnnouncement(signer.announce(1, rollouts));
-  return describeRollouts({ announcement, progress: new Map(), fleet, verified: true });
+  const classes = classesInFull(fleet);
+  return describeRollouts({ announcement, progress: new Map(), classes, verified: true });
 }
 
 function open(
@@ -26,7 +28,7 @@ function open(
   sources: Partial<RolloutSources> = {},
   counters = new EventCounters(),
 ): Metrics {
-  const none = { rollouts: () => [], run: () => null, isLeading: () => false };
+  const none = { rollouts: () => Promise.resolve([]), run: () => null, isLeading: () => false };
   return new Metrics(counters, {
     ...{ fleet, chunks: { bytesStored: 0, chunksStored: 0 }, rollouts: { ...none, ...sources } },
     garbage: () => [],
@@ -46,7 +48,7 @@ it('shows robots, wave, threshold and status of each rollout, the controller bel
   fleet.applyState(makeState('r4'), AT_MS);
   const shown = await views(fleet, ['x-1', 'x-2']);
   const metrics = open(fleet, {
-    rollouts: () => shown,
+    rollouts: () => Promise.resolve(shown),
     run: (id) => (id === 'x-1' ? { status: 'paused', wave: 2, threshold: 0.5 } : null),
     isLeading: () => true,
   });
@@ -72,7 +74,7 @@ it('shows robots, wave, threshold and status of each rollout, the controller bel
 it('forgets a rollout that is no longer announced', async () => {
   const fleet = new Fleet();
   let shown = await views(fleet, ['old', 'new']);
-  const metrics = open(fleet, { rollouts: () => shown });
+  const metrics = open(fleet, { rollouts: () => Promise.resolve(shown) });
   assert.ok((await linesOf(metrics)).some((line) => line.includes('"old"')));
   shown = shown.filter(({ id }) => id === 'new');
   const lines = await linesOf(metrics);

@@ -9,6 +9,7 @@ import { type ComponentStateFields, PHASES } from '../../../shared/formats/messa
 import { peekProgress } from '../../../shared/formats/progress.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { AT, AT_MS, makeState } from '../reports.ts';
+import { classesInFull } from '../classes-in-full.ts';
 
 const signer = makeFleet();
 const bundle = await signer.makeBundle({ version: '2.0.0' });
@@ -20,7 +21,7 @@ function describeOne(fleet: Fleet, more: Partial<RolloutFields> = {}): RolloutVi
   const [view, ...others] = describeRollouts({
     announcement,
     progress: new Map(),
-    fleet,
+    classes: classesInFull(fleet),
     verified: true,
   });
   assert.ok(view);
@@ -78,7 +79,8 @@ describe('the list of rollouts', () => {
   });
 
   it('is empty when nothing is announced', () => {
-    const input = { announcement: null, progress: new Map(), fleet: new Fleet(), verified: false };
+    const classes = classesInFull(new Fleet());
+    const input = { announcement: null, progress: new Map(), classes, verified: false };
     assert.deepEqual(describeRollouts(input), []);
   });
 
@@ -112,7 +114,7 @@ describe('the list of rollouts', () => {
     const views = describeRollouts({
       announcement,
       progress,
-      fleet: new Fleet(),
+      classes: classesInFull(new Fleet()),
       verified: false,
     });
     assert.deepEqual(

@@ -90,6 +90,8 @@ describe('a forecast', () => {
       MODULE_MISSING: [],
       BOOT_MISSING: [],
       STRATEGY_CHANGED: [],
+      MANIFEST_INVALID: [],
+      REQUIRES_UNMET: [],
       SET_INCOMPLETE: [],
     });
     assert.equal(found.notTargeted, 1);
@@ -131,6 +133,50 @@ describe('a forecast', () => {
     assert.deepEqual(found?.robots.takes, ['plain', 'unknown']);
     assert.deepEqual(found.robots.STRATEGY_CHANGED, ['by-arm']);
     assert.match(forecastLines(found).join('\n'), /1 run what another module applied/);
+  });
+
+  it('knows what robots have of what it requires, and counts what the set brings', async () => {
+    const requires = { system: '>=2.1 <3' };
+    const written = { requires, apply_strategy: 'atomic_swap+requires' };
+    const offer = fleet.makeRollout('new', await bundle('2.0.0', '0.0.0', written));
+    const caps = ['requires', 'sets'];
+    const of = (id: string, system: string | null, more: object = { caps }): RobotState => {
+      const state = makeState(id, { version: '1.0.0' }, more);
+      const [app] = state.components;
+      assert.ok(app);
+      return { ...state, components: [app, { ...app, name: 'system', version: system }] };
+    };
+    const states = [
+      of('meets', '2.5.0'),
+      of('lower', '2.0.9'),
+      of('higher', '3.0.0'),
+      of('early', '2.2.0-rc.1'),
+      of('empty', null),
+      of('old-agent', '2.5.0', { caps: ['sets'] }),
+      makeState('without', { version: '1.0.0' }, { caps }),
+    ];
+    const alone = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
+    assert.ok(alone);
+    assert.deepEqual(alone.robots.takes, ['meets']);
+    const unmet = ['lower', 'higher', 'early', 'empty', 'without'];
+    assert.deepEqual(alone.robots.REQUIRES_UNMET, unmet);
+    assert.deepEqual(alone.robots.MANIFEST_INVALID, ['old-agent']);
+    const lines = forecastLines(alone).join('\n');
+    assert.match(lines, /5 lack what it requires of another component \(REQUIRES_UNMET\): lower/);
+    assert.match(lines, /REQUIRES_UNMET: .*--together/);
+    assert.match(lines, /1 have an agent that does not know its requires/);
+    const system = fleet.makeRollout('sys', await bundle('2.2.0', '0.0.0', { name: 'system' }));
+    const hash = 'ab'.repeat(32);
+    const set = {
+      id: 'set-1',
+      members: [
+        { rollout: 'sys', component: 'system', version: '2.2.0', payload_sha256: hash },
+        { rollout: 'new', component: 'app', version: '2.0.0', payload_sha256: hash },
+      ],
+    };
+    const rollouts = [system, offer].map((one) => ({ ...one, set }));
+    const together = forecastOf({ rollouts }, 'new', states.slice(0, 2), NOW);
+    assert.deepEqual(together?.robots.takes, ['lower']);
   });
 
   it('knows machines and modules, and names robots that do not look at machines', async () => {

@@ -16,7 +16,7 @@ const REQUIRED = {
   apply_strategy: 'atomic_swap',
 };
 /** What a manifest has that leaves them out. */
-const NONE = { compatible: [], deltas: [], attachments: [] };
+const NONE = { compatible: [], requires: {}, deltas: [], attachments: [] };
 const parse = (fields: object) => parseManifest(utf8(JSON.stringify(fields)));
 const refusedField = (more: Record<string, unknown>, field: string) =>
   assertRefused(
@@ -150,4 +150,27 @@ test('deltas that add stand in a list that agents of 0.1 do not read [P-12.6]', 
   const most = Array(LIMITS.deltasMax).fill(add);
   assert.equal(parse({ ...REQUIRED, add_deltas: most }).deltas.length, LIMITS.deltasMax);
   refusedField({ deltas: [zstd], add_deltas: most }, 'add_deltas');
+});
+
+test('what it requires stands in the manifest, and at the end of its strategy [P-3.12]', () => {
+  const requires = { system: '>=2.1 <3', arm: '^1.4.0' };
+  const { apply_strategy: strategy, ...fields } = parse({
+    ...REQUIRED,
+    requires,
+    apply_strategy: 'module/arm+requires',
+  });
+  assert.equal(strategy, 'module/arm');
+  assert.deepEqual(fields.requires, requires);
+  refusedField({ requires }, 'apply_strategy');
+  refusedField({ apply_strategy: 'atomic_swap+requires' }, 'apply_strategy');
+  refusedField({ requires, apply_strategy: 'atomic_swap+requires+more' }, 'apply_strategy');
+  const written = { apply_strategy: 'atomic_swap+requires' };
+  refusedField({ ...written, requires: { app: '>=1' } }, 'requires');
+  for (const range of ['', ' ', '>=2.1\n<3', 'latest', '>=two', '>'.repeat(200)]) {
+    refusedField({ ...written, requires: { system: range } }, 'requires.system');
+  }
+  const many = Object.fromEntries(
+    Array.from({ length: LIMITS.requiresMax + 1 }, (_, nth) => [`c${nth}`, '*']),
+  );
+  refusedField({ ...written, requires: many }, 'requires');
 });

@@ -46,21 +46,21 @@ export function whyLines(rollout: RolloutOnPage): HTMLElement[] {
   return texts.map((text) => make('p', { class: 'why', text }));
 }
 
-/** The rollouts that robots take together with it, each linked. */
-export function setLine({ id, set }: RolloutOnPage): HTMLElement[] {
-  if (!set) return [];
-  const members = set.members.flatMap(({ rollout, component, version }, at) => {
-    const name = `${component} ${version}`;
-    const link = rollout === id ? make('b', { text: name }) : rolloutLink(rollout, name);
-    return [at > 0 ? ', ' : '', link];
-  });
-  return [make('p', { class: 'soft' }, `set ${set.id}, all or none on each robot: `, ...members)];
-}
-
 export function countsText({ robots }: RolloutOnPage): string {
   const { targeted, running, in_progress: busy, failed, waiting, recalled } = robots;
   const back = recalled > 0 ? `, ${recalled} went back` : '';
   return `${running} of ${targeted} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting${back}`;
+}
+
+/** Names the set of a rollout, and links the rollouts that robots take together with it. */
+export function setTag({ id, set }: RolloutOnPage): HTMLElement[] {
+  if (!set) return [];
+  const others = set.members.filter(({ rollout }) => rollout !== id);
+  const links = others.flatMap(({ rollout, component, version }, at) => [
+    at > 0 ? ', ' : '',
+    rolloutLink(rollout, `${component} ${version}`),
+  ]);
+  return [make('span', { class: 'tag' }, `set ${set.id}, with `, ...links)];
 }
 
 export function rolloutCard(rollout: RolloutOnPage): HTMLElement {
@@ -68,9 +68,9 @@ export function rolloutCard(rollout: RolloutOnPage): HTMLElement {
   const what = `${rollout.component ?? '?'} ${rollout.version ?? '?'}`;
   const card = make('div', { class: 'rollout' }, make('b', { text: what }), statusTag(rollout));
   if (rollout.emergency) card.append(make('span', { class: 'tag bad', text: 'emergency' }));
+  card.append(...setTag(rollout));
   card.append(make('span', { class: 'soft', text: countsText(rollout) }));
   card.append(rolloutLink(rollout.id));
-  card.append(...setLine(rollout));
   if (!rollout.emergency) card.append(waveList(rollout));
   card.append(...whyLines(rollout));
   card.append(make('p', { class: 'soft', text: `waits ${rollout.words.waits}` }));

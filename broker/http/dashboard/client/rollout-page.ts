@@ -14,7 +14,7 @@ import { commandBlock, type ConfirmDialog } from './commands.ts';
 import { byId, clockTime, make, redraw, spaced } from './dom.ts';
 import { EvidenceOverTime, gateBlock } from './evidence.ts';
 import { FILTERS, memberTable } from './members.ts';
-import { countsText, setLine, statusTag, whyLines } from './rollout-card.ts';
+import { countsText, setTag, statusTag, whyLines } from './rollout-card.ts';
 import { legend, waveBar } from './wave-bars.ts';
 
 const HISTORY_PAGES_MAX = 20;
@@ -106,11 +106,11 @@ export class RolloutPage {
     redraw(byId('summary'), rollout, () => {
       const tags = make('p', { class: 'tags' }, statusTag(rollout));
       if (rollout.emergency) tags.append(make('span', { class: 'tag bad', text: 'emergency' }));
+      tags.append(...setTag(rollout));
       tags.append(make('span', { class: 'soft', text: countsText(rollout) }));
       const can = run?.approval?.text ?? null;
       return [
         tags,
-        ...setLine(rollout),
         make('p', { id: 'waits', text: `waits ${rollout.words.waits}` }),
         ...(can ? [make('p', { class: 'soft', text: `approval: ${can}` })] : []),
         ...whyLines(rollout),
