@@ -1,8 +1,8 @@
 /**
  * The order of trouble among the components of one robot, for every view with one line for it:
  * fleet, page, metrics and command line. A robot whose second component is stuck is a stuck robot.
- * It also tells a problem of now from one that an earlier update left behind: a robot keeps its last
- * problem until it confirms a release. Sans-I/O.
+ * It also tells a problem of now from one that an earlier update left behind: a robot keeps its
+ * last problem until it confirms a release. Sans-I/O.
  */
 
 import type { ComponentState, Phase } from '../formats/messages.ts';
