@@ -148,6 +148,7 @@ async function openLead(parts: Parts, engine: BrokerEngine): Promise<OpenedContr
   if (!settings.lead) return null;
   const lead = await openController(settings.lead, {
     ...{ dataFolder, log, control, trust, fleet, isAlone: engine.isAlone },
+    hasUsers: parts.credentials !== null,
     onDecision: (kind) => counters.countDecision(kind),
     publish: async (topic, payload) => await engine.port.publishOwn(topic, payload),
   });

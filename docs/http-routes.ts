@@ -34,13 +34,15 @@ const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string
   resume: 'let it go on after a pause',
   abort: 'stop it for good; robots that took it keep it',
   rollback: 'stop it for good; robots that took it go back',
-  approve: 'say yes to a wave whose gate has passed; `wave` names it',
+  approve:
+    'say yes to a wave whose gate has passed; `wave` names it; with `approvers` above 1 each user counts once',
   'force-open': 'open the next wave without a verdict; `reason` and `wave` are required',
 };
 
 const COMMAND_REFUSALS: readonly ErrorCode[] = [
   ...(['NOT_FOUND', 'NO_CONTROLLER', 'NOT_LEADING', 'NOT_LED_YET', 'ROLLOUT_FINAL'] as const),
   ...(['APPROVAL_TOO_EARLY', 'ROLLOUT_COMMAND_INVALID', 'ACCESS_DENIED'] as const),
+  ...(['APPROVER_IS_PUBLISHER', 'APPROVER_UNKNOWN'] as const),
 ];
 
 const ENROLMENT_PURPOSE = {

@@ -180,12 +180,13 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
     const facts = controller?.facts(id) ?? null;
     if (!facts && !options.rolloutFacts(id)) throw await notFound(id);
     const identity = options.identify(request);
+    const user = identity.kind === 'user' ? identity.username : null;
     const announced = await options.rollouts();
     const others = announced.find((one) => one.id === id)?.set?.members ?? [];
     const beside = others.flatMap(({ rollout }) =>
       rollout === id ? [] : (controller?.facts(rollout) ?? []),
     );
-    const all = facts ? previewCommands(facts, beside) : [];
+    const all = facts ? previewCommands(facts, user, beside) : [];
     return { commands: all.map((one) => forUser(one, identity)), led };
   });
   app.removeContentTypeParser('application/json');
@@ -226,7 +227,8 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   if (denied) throw denied;
   // A token names its user; the name in the request stands behind it.
   const aside = said.by === '' || said.by === identity.username ? '' : ` (${said.by})`;
-  return { who: `${identity.username}${aside}`, reason: said.reason, wave: said.wave };
+  const { username: user } = identity;
+  return { who: `${user}${aside}`, reason: said.reason, wave: said.wave, user };
 }
 
 /** Null for a user who may give the command. */

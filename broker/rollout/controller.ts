@@ -36,7 +36,8 @@ import { lookBack } from './recall.ts';
 import { unknownRollout } from './set-names.ts';
 import { announcedIn, obeyTogether, ordersOfSets } from './sets.ts';
 import { saveCounts, saveSlices, type CountParts } from './save-counts.ts';
-import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
+import { openFirst, withdraw } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
 import { announceEntry } from './notify.ts';
@@ -93,9 +94,8 @@ export class Controller implements ControllerPort {
   /** Reconciles every `intervalMs` until `close`. */
   run(): void {
     const { times, log } = this.#options;
-    const everyMs = Math.min(times.intervalMs, times.leaseMs / 8);
     this.#stop = startTicking(
-      everyMs,
+      Math.min(times.intervalMs, times.leaseMs / 8),
       () => this.tick(),
       (error) => log.error({ error: String(error) }, 'reconcile pass failed'),
     );

@@ -5,7 +5,7 @@
 
 import type { Argv } from 'yargs';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
-import { makeOutput, type Output } from '../../shared/io/cli.ts';
+import { makeOutput, type Output, terminalColumns } from '../../shared/io/cli.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
@@ -127,7 +127,10 @@ function showVersions(fleet: Fleet, output: Output): void {
     String(count),
     String(online),
   ]);
-  const lines = formatTable([['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table]);
+  const lines = formatTable(
+    [['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table],
+    terminalColumns(),
+  );
   output.result({ versions, counts, ...envelope(fleet) }, table.length > 0 ? lines : NOBODY);
 }
 
@@ -187,7 +190,7 @@ function showRobots(fleet: Fleet, output: Output): void {
   const head = ['ROBOT', 'ONLINE', ...what, 'ARCH', 'TAGS', 'WAITS FOR'];
   output.result(
     { robots: rows.map(describe), ...envelope(fleet) },
-    table.length > 0 ? formatTable([head, ...table]) : NOBODY,
+    table.length > 0 ? formatTable([head, ...table], terminalColumns()) : NOBODY,
   );
 }
 
@@ -214,7 +217,7 @@ function showRequests(fleet: Fleet, output: Output): void {
     { requests, ...envelope(fleet) },
     table.length > 0
       ? [
-          ...formatTable([head, ...table]),
+          ...formatTable([head, ...table], terminalColumns()),
           'publish a full package for them: a bundle built with a --min-current that they meet',
         ]
       : ['no robot asks for a full package'],

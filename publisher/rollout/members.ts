@@ -45,7 +45,11 @@ const KIND = {
 export const parseMembers = (bytes: Uint8Array): MembersAnswer => parseDocument(KIND, bytes);
 
 /** @param state the filter; null for all robots */
-export function memberLines(answer: MembersAnswer, state: string | null): string[] {
+export function memberLines(
+  answer: MembersAnswer,
+  state: string | null,
+  columns = Number.POSITIVE_INFINITY,
+): string[] {
   const { robots } = answer;
   const summary = countLine(answer);
   if (robots.length === 0) {
@@ -60,11 +64,8 @@ export function memberLines(answer: MembersAnswer, state: string | null): string
     printable(reason, REASON_CHARS_MAX),
   ]);
   const same = answer.failures.filter((one) => one.robots > 1).map(sharedLine);
-  return [
-    ...formatTable([['ROBOT', 'WAVE', 'STATE', 'CODE', 'REASON'], ...rows]),
-    ...same,
-    summary,
-  ];
+  const head = ['ROBOT', 'WAVE', 'STATE', 'CODE', 'REASON'];
+  return [...formatTable([head, ...rows], columns), ...same, summary];
 }
 
 function sharedLine(group: FailureGroup): string {

@@ -55,7 +55,14 @@ const runSchema = z.object({
   forced: z.array(countSchema).default([]),
   /** Null from a broker that does not send it. */
   approval: z
-    .object({ wave: countSchema, state: textSchema, text: textSchema })
+    .object({
+      wave: countSchema,
+      state: textSchema,
+      text: textSchema,
+      needed: countSchema.default(1),
+      by: z.array(textSchema).default([]),
+      publisher: textSchema.nullable().default(null),
+    })
     .nullable()
     .default(null),
 });
@@ -96,6 +103,7 @@ const rolloutSchema = z.object({
     })
     .default({ tags: [], robots: [] }),
   approve_after: z.array(countSchema).default([]),
+  approvers: countSchema.default(1),
   emergency: z.boolean(),
   announced: z.boolean().default(true),
   status: textSchema,

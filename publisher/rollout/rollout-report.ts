@@ -22,6 +22,7 @@ import {
   endedWave,
   named,
   statusWord,
+  thenApprove,
   waitsFor,
   WAITS_FOR_NOTHING,
   word,
@@ -152,7 +153,7 @@ const cannot = (attempts: RunAnswer['attempts']): string =>
 
 /** One line for each wave: share, soak, and where the rollout stands. */
 function waveLines(rollout: RolloutAnswer): string[] {
-  const { waves, emergency, run, wave, status, canaries, approve_after } = rollout;
+  const { waves, emergency, run, wave, status, canaries, approve_after, approvers } = rollout;
   if (emergency) return ['everybody at once'];
   if (waves.length === 0) return ['known while it was announced'];
   const open = run?.wave ?? wave;
@@ -172,7 +173,7 @@ function waveLines(rollout: RolloutAnswer): string[] {
     if (run?.forced.includes(number) === true) return 'forced open by a person';
     if (run?.approved.includes(number) === true) return 'approved';
     const isLast = number === waves.length;
-    return approve_after.includes(number) && !isLast ? 'then a person has to approve' : '';
+    return approve_after.includes(number) && !isLast ? thenApprove(approvers) : '';
   };
   const row = (number: number, share: string, soakS: number): string[] => [
     String(number),
@@ -213,7 +214,10 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
   );
 
 /** A table of all announced rollouts. */
-export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
+export function listLines(
+  rollouts: readonly RolloutAnswer[],
+  columns = Number.POSITIVE_INFINITY,
+): string[] {
   if (rollouts.length === 0) return ['no rollout is announced'];
   const all = rollouts.map((one) =>
     opensByItself(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
@@ -229,7 +233,7 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
     word(one.run?.waits_for ?? ''),
   ]);
   const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
-  return formatTable([head, ...rows]);
+  return formatTable([head, ...rows], columns);
 }
 
 /** When things expire, and what to do about it. */

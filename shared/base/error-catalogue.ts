@@ -37,6 +37,10 @@ export const CATALOGUE = {
   FILE_EXISTS: usage(
     'choose another --out, or remove the file yourself; keys are never overwritten',
   ),
+  PROFILE_UNKNOWN: usage('drover config list names them; drover config set NAME makes one'),
+  PROFILES_INVALID: usage(
+    'mend the file that the message names, or move it away and set your profiles again',
+  ),
   KEY_MISSING: usage(
     'give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command or --sign-command',
   ),
@@ -339,6 +343,18 @@ export const CATALOGUE = {
     'operator',
     'drover rollout status ID says what the wave waits for and whether it needs a person at all: then approve when its gate has passed; to go on without evidence: drover rollout force-open ID --wave N --reason WHY',
     'later',
+  ),
+  APPROVER_IS_PUBLISHER: refused(
+    'operator',
+    'another user has to approve it: drover rollout status ID names who has and how many are missing',
+  ),
+  APPROVER_UNKNOWN: refused(
+    'operator',
+    'users are those of the file that drover-broker --credentials reads: approve with the token of one (--token-file), on a broker that has such a file',
+  ),
+  APPROVERS_UNSUPPORTED: refused(
+    'operator',
+    'let the broker that leads have --credentials with a user for each person, and a version that counts users; or leave --approvers out: then one person approves',
   ),
   ROLLOUT_HALTED: refused('operator', 'read why: drover rollout history ID; then publish a fix'),
   ROLLOUT_NO_EFFECT: refused(

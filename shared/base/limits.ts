@@ -52,6 +52,9 @@ export const LIMITS = {
   setMembersMax: 16, // rollouts of one set: as many as a robot has components
   minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
+  profilesMax: 64, // profiles of one person on the publisher's machine
+  profileValueCharsMax: 1_024, // of one option in a profile: a path, or URLs of a cluster
+  approversMax: 5, // users who have to approve a wave; more than a team has at hand
   attributedMax: 1_000, // entries with extended attributes in the report of one payload
   deltasMax: 16, // base versions of one bundle
   inputBytesMax: MiB, // a key, a trust.json, a policy or an identity: a page of text

@@ -5,6 +5,7 @@
 
 import { formatDurationMs } from '../base/durations.ts';
 import { printable } from '../base/printable.ts';
+import { approverWait } from './approvers.ts';
 import { unledEnd, unledWait, type ToldRollout, type ToldRun } from './unled.ts';
 
 export const word = (text: string): string => printable(text, 64);
@@ -48,8 +49,20 @@ export function waitsFor(rollout: ToldRollout, now: number): string {
   // An older broker says of a paused rollout that it waits for nothing.
   const what = run.status === 'paused' ? 'resume' : (run.waits_for ?? '');
   const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
-  const event = what === 'robots' ? robotsWait(run) : (WAITS[what] ?? `for ${word(what)}`);
+  const event = eventOf(what, run);
   return `${event}${end}${isElsewhere}`;
+}
+
+function eventOf(what: string, run: ToldRun): string {
+  if (what === 'robots') return robotsWait(run);
+  const { approval } = run;
+  if (what === 'approval' && approval && approval.needed > 1) {
+    const { needed, by, publisher } = approval;
+    const rules = { approvers: needed, published_by: publisher ?? undefined };
+    const count = by.length > 0 ? ` (${by.length} of ${needed})` : '';
+    return `${approverWait(rules, by)}${count}: drover rollout approve`;
+  }
+  return WAITS[what] ?? `for ${word(what)}`;
 }
 
 /** Another controller leads, or this one was just started or restored. */
@@ -105,6 +118,10 @@ export function clock(text: string, now: number): string {
   const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;
   return `${iso} (in ${formatDurationMs(left * 1000)})`;
 }
+
+/** After the gate of a wave that asks for approval. */
+export const thenApprove = (approvers: number): string =>
+  approvers > 1 ? `then ${approvers} users have to approve` : 'then a person has to approve';
 
 /** The first eight. */
 export const named = (robots: readonly string[]): string => robots.slice(0, 8).map(word).join(', ');

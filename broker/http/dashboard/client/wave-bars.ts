@@ -24,6 +24,10 @@ function titleOf({ wave, percent }: WaveCounts): string {
   return percent === null ? 'canaries' : `wave ${wave}: ${percent} %`;
 }
 
+/** For a wave that asks for approval after its gate. */
+export const thenAsks = ({ approvers }: RolloutOnPage): string =>
+  approvers > 1 ? `then ${approvers} users have to approve` : 'then a person has to approve';
+
 function stateOf({ wave }: WaveCounts, rollout: RolloutOnPage): string {
   const { run, wave: told, approve_after, waves, words } = rollout;
   const open = run?.wave ?? told;
@@ -31,11 +35,7 @@ function stateOf({ wave }: WaveCounts, rollout: RolloutOnPage): string {
   const isPassed = open !== null && (run?.status === 'complete' || wave < open);
   const state = open === null || wave > open ? '' : isPassed ? 'passed' : words.wave;
   const asks = approve_after.includes(wave) && wave < waves.length;
-  const approval = run?.approved.includes(wave)
-    ? 'approved'
-    : asks
-      ? 'then a person has to approve'
-      : '';
+  const approval = run?.approved.includes(wave) ? 'approved' : asks ? thenAsks(rollout) : '';
   const forced = run?.forced.includes(wave) ? 'forced open' : '';
   return [state, approval, forced].filter(Boolean).join(', ');
 }
