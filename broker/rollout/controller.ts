@@ -213,8 +213,7 @@ export class Controller implements ControllerPort {
 
   /** Makes a record for an announced rollout: ours, or what another controller published. */
   async #meet(plan: RolloutPlan): Promise<void> {
-    const { id } = plan.rollout;
-    const { now, self } = this.#options;
+    const [{ id }, { now, self }] = [plan.rollout, this.#options];
     const known = this.#tracked.get(id);
     const by = this.#heard.announcedBy;
     const anew = known && beginAnew(known.run, plan, { by, now: now() });
