@@ -17,6 +17,7 @@ import {
   formatTable,
   packageRequests,
   troubleCodes,
+  whenceOf,
   twinIds,
   type FleetRow,
 } from '../rollout/fleet-report.ts';
@@ -180,7 +181,7 @@ function showRobots(fleet: Fleet, output: Output): void {
     row.component.name,
     versionText(row),
     doing(row.component),
-    troubleCodes(row, Date.now()).join(' '),
+    [...troubleCodes(row, Date.now()), whenceOf(row.component)].join(' ').trimEnd(),
     row.robot.arch,
     row.robot.tags.join(','),
     printable(row.component.waiting_for ?? ''),
