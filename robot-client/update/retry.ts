@@ -55,7 +55,7 @@ export function stuckWaitMs({ stuckCount }: Pick<Job, 'stuckCount'>): number {
   return backoffMs(stuckCount, bounds, 0.5);
 }
 
-/** Prefixes of codes whose hint names what to mend; that of ROLLBACK_FAILED is about links. */
+/** Prefixes of codes whose hint names what to repair; that of ROLLBACK_FAILED is about links. */
 const KNOWS_BETTER = /^(?:MODULE_|BOOT_|COMPATIBLE_WRONG$)/;
 
 /** The problem of a way back that failed. */

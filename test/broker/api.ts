@@ -116,17 +116,15 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
-    retire: () => Promise.resolve(),
+    ...{ retire: () => Promise.resolve(), askLogs: () => Promise.resolve() },
     logs: await LogShelf.open({ folder: join(dirname(file), 'logs'), log, now: Date.now }),
-    askLogs: () => Promise.resolve(),
     ...{ host: '127.0.0.1', port: 0, fleet, rollouts, classes: new RolloutClasses(fleet) },
     versions: new FleetVersions(fleet),
     rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
     controller: input.controller ?? null,
     ...{ metrics, certificates: null, credentials },
     engine: () => EMBEDDED,
-    ...(upstream ? { upstream } : {}),
-    ...{ garbage, enrolment, isHealthy, log },
+    ...{ ...(upstream && { upstream }), garbage, enrolment, isHealthy, log },
   });
   credentials?.onChange(() => api.endOutdated());
   let closing: Promise<void> | null = null;
