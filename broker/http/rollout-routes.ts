@@ -67,6 +67,8 @@ const SAID = {
 interface ShownRollout extends RolloutView {
   readonly run: RunView | null;
   readonly led: Led;
+  /** Seconds until the first wave may open, where this broker leads and none is open; else null. */
+  readonly first_wave_in_s: number | null;
   /** Its status, and the event that it waits for, as `drover rollout status` prints them. */
   readonly words: { readonly status: string; readonly waits: string };
 }
@@ -90,7 +92,7 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     new DroverError('NOT_FOUND', `find rollout ${id.slice(0, 80)}: it is not announced`);
   const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
-    withWords({ ...one, run: controller?.view(one.id) ?? null, led });
+    withWords({ ...one, ...ledBy(controller, one.id), led });
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
     return { rollouts: (await options.rollouts()).map(show), ...(expires && { expires }) };
@@ -102,7 +104,8 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     if (!run) throw notFound(params.id);
     const reached = classifiedReached(params.id, run);
     await options.classes.catchUp([reached]);
-    return withWords({ ...describeEnded(params.id, run, options.classes.of(reached)), run, led });
+    const ended = describeEnded(params.id, run, options.classes.of(reached));
+    return withWords({ ...ended, run, led, first_wave_in_s: null });
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);
@@ -116,6 +119,18 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   }
   addCommandRoutes(app, shared);
 }
+
+function ledBy(
+  controller: ControllerPort | null,
+  id: string,
+): Pick<ShownRollout, 'run' | 'first_wave_in_s'> {
+  const facts = controller?.facts(id) ?? null;
+  const run = facts && controller ? controller.view(id) : null;
+  const isAwaited = facts !== null && facts.leading && (run === null || isUnopenedView(run));
+  return { run, first_wave_in_s: isAwaited ? Math.ceil(facts.startsInMs / 1000) : null };
+}
+
+const isUnopenedView = ({ status, opened }: RunView): boolean => status === 'rolling' && !opened;
 
 function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
   const words = { status: statusWord(view), waits: waitsFor(view, Date.now()) };

@@ -5,7 +5,7 @@
 
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { soakEndMs } from './gate-times.ts';
-import { stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { isUnopened, stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 
 export interface Approval {
   readonly wave: number;
@@ -43,6 +43,10 @@ export function approvalOf(
   }
   if (meant > run.wave) return answer('early', `wave ${meant} is not open, wave ${run.wave} is`);
   if (run.waitsFor === 'approval') return answer('due', `wave ${meant} passed its gate`);
+  if (isUnopened(run)) {
+    const why = 'a controller that has just started looks at the robots first';
+    return answer('early', `no wave is open yet: ${why}`);
+  }
   const isLast = stages.at(-1)?.wave === meant;
   const itself = isLast ? 'it is the last one' : 'the next one opens by itself after that';
   const asks = plan.rollout.approve_after.includes(meant) && !isLast;

@@ -5,7 +5,7 @@
 
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
 import type {
@@ -21,6 +21,7 @@ import {
   named,
   statusWord,
   waitsFor,
+  waitWord,
   WAITS_FOR_NOTHING,
   word,
 } from '../../shared/rules/rollout-words.ts';
@@ -139,7 +140,7 @@ function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
   const which = examples.length > 0 ? ` (${named(examples)})` : '';
   // Behind the number that they belong to; behind both when there are robots of both kinds.
   const [lost, gone] = vanished > 0 ? ['', which] : [which, ''];
-  return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed${lost}, ${vanished} vanished${gone}${cannot(attempts)}`;
+  return `${countOf(cohort, 'robot')}, ${reachable} reachable: ${installed} installed, ${failed} failed${lost}, ${vanished} vanished${gone}${cannot(attempts)}`;
 }
 
 /** By name: each waits for a person to fix it. */
@@ -160,6 +161,7 @@ function waveLines(rollout: RolloutAnswer): string[] {
     if (isComplete || number < open) return run?.forced.includes(number) ? 'ended' : 'passed';
     if (number === open && isWithoutEffect) return 'no robot runs it';
     if (number > open) return '';
+    if (run?.opened === false) return 'not open yet';
     return run ? `open since ${clock(run.wave_opened_at, Number.POSITIVE_INFINITY)}` : 'open';
   };
   const approved = (number: number): string => {
@@ -181,7 +183,7 @@ function waveLines(rollout: RolloutAnswer): string[] {
 }
 
 function canaryNames({ robots, tags }: RolloutAnswer['canaries']): string {
-  const named = robots.length === 1 ? '1 robot' : `${robots.length} robots`;
+  const named = countOf(robots.length, 'robot');
   const tagged = tags.length > 0 ? [`all of ${tags.slice(0, 4).map(word).join(', ')}`] : [];
   return `canaries: ${[...(robots.length > 0 ? [named] : []), ...tagged].join('; ')}`;
 }
@@ -220,7 +222,7 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
     percent(one.run?.threshold ?? one.threshold ?? 0),
     `${one.robots.running}/${one.robots.targeted}`,
     String(one.robots.failed),
-    word(one.run?.waits_for ?? ''),
+    waitWord(one),
   ]);
   const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
   return formatTable([head, ...rows]);
@@ -247,8 +249,8 @@ type ExpiryLeft = NonNullable<ExpiryAnswer['trust']>;
 
 function daysLeft(days: number, seconds: number | undefined): string {
   if (days < 0) return 'expired by the clock of this broker';
-  if (days === 0 && seconds !== undefined) return `${timeLeft(seconds * 1000)} left`;
-  return days === 1 ? '1 day left' : `${days} days left`;
+  if (seconds !== undefined) return `${timeLeft(seconds * 1000)} left`;
+  return `${countOf(days, 'day')} left`;
 }
 
 /** Each decision, and below it its evidence. */

@@ -5,6 +5,7 @@
 
 import { constants } from 'node:fs';
 import { open, readdir, readFile, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { codeOf, diskError } from '../install/disk-error.ts';
@@ -57,6 +58,16 @@ export async function openSlotDevice(path: string): Promise<SlotDevice> {
     await handle.close();
     throw error;
   }
+}
+
+/** True when both paths lead to one device or one file. A path that leads to nothing is no other. */
+export async function isSameDevice(one: string, other: string): Promise<boolean> {
+  const identityOf = async (path: string): Promise<string> => {
+    const found = await stat(path).catch(() => null); // opening it reports why
+    if (found === null) return `path ${resolve(path)}`;
+    return found.isBlockDevice() ? `device ${found.rdev}` : `file ${found.dev} ${found.ino}`;
+  };
+  return (await identityOf(one)) === (await identityOf(other));
 }
 
 /** With O_EXCL the kernel refuses a mounted block device, and lets nobody mount it meanwhile. */

@@ -80,6 +80,7 @@ export interface TestApi {
   readonly port: number;
   readonly counters: EventCounters;
   readonly tokens: Tokens;
+  readonly enrolment: Enrolment;
   get(path: string, init?: RequestInit): Promise<Response>;
   /** Connected to /events when it resolves. */
   follow(): Promise<Follower>;
@@ -115,7 +116,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
-    retire: () => Promise.resolve(),
+    retire: (robot) => Promise.resolve(fleet.forget(robot)),
     ...{ host: '127.0.0.1', port: 0, fleet, rollouts, classes: new RolloutClasses(fleet) },
     versions: new FleetVersions(fleet),
     rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
@@ -138,8 +139,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     url,
     port: api.port,
     counters,
-    tokens,
-    get,
+    ...{ tokens, enrolment, get },
     follow: async () => await follow(await get('/events')),
     publishEvent: (event) => api.publishEvent(event),
     changeUsers: async (all) => {

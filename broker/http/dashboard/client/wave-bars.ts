@@ -28,7 +28,9 @@ function stateOf({ wave }: WaveCounts, { run, wave: told, approve_after, waves }
   const open = run?.wave ?? told;
   if (wave === null) return '';
   const isComplete = run?.status === 'complete';
-  const state = open === null || wave > open ? '' : isComplete || wave < open ? 'passed' : 'open';
+  const isOpen = run?.opened !== false;
+  const reached = isOpen ? 'open' : 'not open yet';
+  const state = open === null || wave > open ? '' : isComplete || wave < open ? 'passed' : reached;
   const asks = approve_after.includes(wave) && wave < waves.length;
   const approval = run?.approved.includes(wave)
     ? 'approved'
