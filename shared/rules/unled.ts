@@ -52,7 +52,8 @@ export interface ToldRollout {
 }
 
 /**
- * The wait for a controller that leads and reads the reports of the robots first. Null for any other.
+ * The wait for a controller that leads and reads the reports of the robots first. Null for any
+ * other.
  * @param isTimed false where an equal sentence means that nothing has changed
  */
 export function firstWaveWait(
