@@ -5,6 +5,7 @@ import { runProgram } from '../shared/io/cli.ts';
 import { benchDelta } from './delta.ts';
 import { benchFanout, benchIdle } from './fanout.ts';
 import { benchGate } from './gate.ts';
+import { benchGuest } from './guest.ts';
 import { benchHard } from './hard.ts';
 import { benchInstall } from './install.ts';
 import { benchKills } from './kills.ts';
@@ -23,6 +24,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   delta: benchDelta,
   fanout: benchFanout,
   gate: benchGate,
+  guest: benchGuest,
   hard: benchHard,
   idle: benchIdle,
   install: benchInstall,

@@ -8,6 +8,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { encodeAsk } from '../shared/formats/failure-log.ts';
 import { robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
 import { Closers } from '../shared/io/closers.ts';
@@ -25,6 +26,7 @@ import {
   noEnrolment,
   type EnrolmentPort,
 } from './enrolment/enrolment.ts';
+import { FAILURE_LOGS, LogShelf } from './failure-logs/log-shelf.ts';
 import type { ExpiryView } from './control/expiry.ts';
 import { Fleet } from './control/fleet.ts';
 import { walkTrust } from './control/trust.ts';
@@ -74,7 +76,10 @@ async function compose(
   await engine.start();
   const views = viewsOf(parts, engine, lead);
   closers.add(watchExpiry(views.expiry, settings.log));
-  const http = closers.with(await openHttp(parts, { engine, lead, views, enrolment }));
+  const folder = join(settings.dataFolder, FAILURE_LOGS);
+  const logs = closers.with(await LogShelf.open({ folder, log: settings.log, now: Date.now }));
+  events.on('failureLog', (robot, message) => logs.take(robot, message));
+  const http = closers.with(await openHttp(parts, { engine, lead, views, enrolment, logs }));
   events.on('robotEvent', (event) => http.publishEvent(event));
   credentials?.onChange(() => {
     engine.endOutdated();
@@ -143,6 +148,7 @@ async function openLead(parts: Parts, engine: BrokerEngine): Promise<OpenedContr
   if (!settings.lead) return null;
   const lead = await openController(settings.lead, {
     ...{ dataFolder, log, control, trust, fleet, isAlone: engine.isAlone },
+    hasUsers: parts.credentials !== null,
     onDecision: (kind) => counters.countDecision(kind),
     publish: async (topic, payload) => await engine.port.publishOwn(topic, payload),
   });
@@ -197,9 +203,13 @@ interface Shown {
   readonly lead: OpenedController | null;
   readonly views: Views;
   readonly enrolment: EnrolmentPort;
+  readonly logs: LogShelf;
 }
 
-async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown): Promise<HttpApi> {
+async function openHttp(
+  parts: Parts,
+  { engine, lead, views, enrolment, logs }: Shown,
+): Promise<HttpApi> {
   const { settings, control, fleet, credentials, certificates } = parts;
   const { dataFolder, host, httpPort: port, log } = settings;
   const versions = parts.closers.with(new FleetVersions(fleet));
@@ -227,7 +237,7 @@ async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown)
       certificates,
       garbage,
     },
-    enrolment,
+    ...{ enrolment, logs },
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,
@@ -240,7 +250,10 @@ async function openHttp(parts: Parts, { engine, lead, views, enrolment }: Shown)
       // The state is removed last: while it exists, the command can be repeated.
       for (const leaf of ['online', 'state'] as const)
         await engine.port.publishOwn(robotTopic(robot, leaf), new Uint8Array());
+      await logs.forget(robot);
     },
+    askLogs: (robot, component) =>
+      engine.port.publishOwn(robotTopic(robot, 'ask'), encodeAsk(component)),
     engine: () => engine.port.status,
     isHealthy: async () => {
       await access(dataFolder, constants.W_OK);

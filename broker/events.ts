@@ -5,7 +5,7 @@
  */
 
 import { EventEmitter } from 'node:events';
-import type { Sha256Hex } from '../shared/base/ids.ts';
+import type { RobotId, Sha256Hex } from '../shared/base/ids.ts';
 import type { RobotEvent } from '../shared/formats/messages.ts';
 import type { Topic } from '../shared/formats/topics.ts';
 
@@ -18,6 +18,8 @@ interface BrokerEventMap {
   control: [topic: Topic, payload: Uint8Array];
   /** The announcement has changed; it is verified where there is a trust root. */
   announced: [];
+  /** A part of the log of a failed update; not checked. The bytes are a view. */
+  failureLog: [robot: RobotId, message: Uint8Array];
   /** An event of a robot, received for the first time. */
   robotEvent: [event: RobotEvent];
 }

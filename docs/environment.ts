@@ -55,6 +55,11 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'read',
     meaning: 'claim of enrol, where neither --claim nor --claim-file is given',
   },
+  DROVER_PROFILE: {
+    programs: ['drover'],
+    way: 'read',
+    meaning: 'profile of `drover config`, where --profile is not given',
+  },
   DROVER_API: {
     programs: ['drover'],
     way: 'read',

@@ -34,13 +34,15 @@ const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string
   resume: 'let it go on after a pause',
   abort: 'stop it for good; robots that took it keep it',
   rollback: 'stop it for good; robots that took it go back',
-  approve: 'say yes to a wave whose gate has passed; `wave` names it',
+  approve:
+    'say yes to a wave whose gate has passed; `wave` names it; with `approvers` above 1 each user counts once',
   'force-open': 'open the next wave without a verdict; `reason` and `wave` are required',
 };
 
 const COMMAND_REFUSALS: readonly ErrorCode[] = [
   ...(['NOT_FOUND', 'NO_CONTROLLER', 'NOT_LEADING', 'NOT_LED_YET', 'ROLLOUT_FINAL'] as const),
   ...(['APPROVAL_TOO_EARLY', 'ROLLOUT_COMMAND_INVALID', 'ACCESS_DENIED'] as const),
+  ...(['APPROVER_IS_PUBLISHER', 'APPROVER_UNKNOWN'] as const),
 ];
 
 const ENROLMENT_PURPOSE = {
@@ -116,6 +118,24 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     refusals: ['NOT_FOUND'],
   },
   {
+    ...{ method: 'GET', path: '/robots/:id/logs', who: READERS },
+    purpose: 'logs of failed updates: those that came here, and those that the robot keeps',
+    answer: ['robot_id', 'logs', 'kept'],
+    refusals: ['NOT_FOUND'],
+  },
+  {
+    ...{ method: 'GET', path: '/robots/:id/logs/:component', who: READERS },
+    purpose: 'the text of such a log',
+    answer: 'text/plain',
+    refusals: ['NOT_FOUND', 'FAILURE_LOG_NONE', 'FAILURE_LOG_INVALID'],
+  },
+  {
+    ...{ method: 'POST', path: '/robots/:id/logs', who: READERS },
+    purpose: 'ask a robot for the logs that it keeps; they come within seconds',
+    answer: ['asked', 'components'],
+    refusals: ['NOT_FOUND', 'FAILURE_LOG_NONE', 'FAILURE_LOG_UNANSWERED', 'ACCESS_DENIED'],
+  },
+  {
     ...{ method: 'POST', path: '/robots/:id/retire', who: 'publisher' },
     purpose:
       'forget a robot that does not come back; `enrolled`: it has an enrolled credential, which stays good until it is revoked',
@@ -177,6 +197,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'run',
       'led',
       'words',
+      'failures',
     ],
     refusals: ['NOT_FOUND'],
   },
@@ -191,7 +212,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     ...{ method: 'GET', path: '/rollouts/:id/robots', who: READERS },
     purpose:
       'its robots, each with a reason: `state` is one of [rollouts.md](rollouts.md#robots-of-a-rollout) or several with commas, `after` the last id of the page before (`next`)',
-    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves'],
+    answer: ['robots', 'total', 'next', 'counts', 'awaited', 'waves', 'failures'],
     given: ['state', 'after', 'limit'],
     refusals: ['NOT_FOUND', 'USAGE'],
   },

@@ -7,6 +7,7 @@ import type { TrustRoot } from '../shared/formats/trust.ts';
 import type { LogPolicy } from '../shared/tlog/policy.ts';
 import type { InterlockRules } from './local/interlock.ts';
 import type { SystemSide } from './boot/system-side.ts';
+import type { LogRules } from './logs/log-desk.ts';
 import type { Modules } from './modules/module-folder.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { Disk } from './install/disk-port.ts';
@@ -57,5 +58,7 @@ export interface AgentOptions {
   readonly patchProgram?: PatchProgram | null | undefined;
   /** The wall clock; default `Date.now`. It may be wrong by years and jump. */
   readonly now?: (() => EpochMs) | undefined;
+  /** Size of the logs of failed updates, and who gets them; `LOG_RULES` when it is left out. */
+  readonly logs?: LogRules | undefined;
   readonly log: Log;
 }

@@ -39,8 +39,9 @@ import { setCleanMark } from './install/clean-mark.ts';
 import { layoutOf } from './install/layout.ts';
 import { explainRobot, showTrust } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
+import { LogDesk, LOG_RULES } from './logs/log-desk.ts';
 import { NO_MODULES } from './modules/module-folder.ts';
-import { PATCH_CAPABILITIES } from './update/delta.ts';
+import { patchCapabilities } from './update/delta.ts';
 import { Unheard } from './fleet/unheard.ts';
 import { Orders } from './orders.ts';
 import { SetBoard } from './update/set-board.ts';
@@ -65,6 +66,7 @@ export class Agent {
   readonly #progressTopics: ProgressTopics;
   readonly #twins: TwinWatch;
   readonly #memory: Memory;
+  readonly #logs: LogDesk;
   #wire: Wire | null = null;
   readonly #wants: Wants;
   /** When `online` was sent last; infinity once the robot has said goodbye. */
@@ -101,6 +103,10 @@ export class Agent {
     this.#memory = new Memory({ ...options, root: first.root, trust, trustFile, inbox, files });
     const names = options.roots.map(({ component }) => component);
     this.telemetry = new Telemetry(names, this.#reporter);
+    this.#logs = new LogDesk({
+      ...{ ...options, rules: options.logs ?? LOG_RULES, now: () => this.#now() },
+      ...{ wire: () => this.#wire, onKept: () => this.#reporter.soon(true) },
+    });
     this.#wants = new Wants(options, () => this.#wire);
     this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
     const all = options.roots.map((one) => this.#makeComponent(one));
@@ -122,10 +128,7 @@ export class Agent {
       onTrust: () => this.#reporter.soon(true),
       askAgain: () => this.#askAgain(),
     });
-    this.#watch = makeHealthWatch(options, {
-      components: all,
-      reporter: this.#reporter,
-    });
+    this.#watch = makeHealthWatch(options, { components: all, reporter: this.#reporter });
   }
 
   /** People and disks may have changed the slots or the modules. */
@@ -165,6 +168,7 @@ export class Agent {
       },
       {
         onMessage: async (topic, payload) => {
+          if (this.#logs.take(topic, payload)) return;
           if (!(await this.#orders.take(topic, payload))) await this.#chunks.deliver(payload);
         },
         onUp: () => void this.#onUp(),
@@ -184,6 +188,7 @@ export class Agent {
   async close(): Promise<boolean> {
     this.#saidOnlineMs = Number.POSITIVE_INFINITY;
     this.#watch.close();
+    this.#logs.close();
     this.#orders.close();
     const ended = await this.#components.close();
     await this.#tolerate('usage', this.#reporter.close());
@@ -287,7 +292,7 @@ export class Agent {
       ...{ claim: this.#swapClaims.of(component), sets: this.#sets },
       ...{ bootsMax, adoptVersion },
       facts: { robot, arch, tags, logPolicy, compatible },
-      log: this.#log,
+      ...this.#logs.join(component, layoutOf(root)),
       now: () => this.#now(),
       onChange: (urgent) => {
         if (urgent) this.#watch.stepAside();
@@ -316,6 +321,7 @@ export class Agent {
       return;
     }
     this.#chunks.up();
+    this.#logs.up();
     this.#wants.forget();
     this.#reporter.soon(true);
     inBackground(this.#log, 'send events', this.#flush());
@@ -334,17 +340,11 @@ export class Agent {
     this.#progressTopics.askAgain();
   }
 
-  #patchCapabilities(): string[] {
-    const { patchProgram, takesDeltas = true } = this.#options;
-    if (!takesDeltas) return [];
-    return [...(patchProgram ? [PATCH_CAPABILITIES.zstd] : []), PATCH_CAPABILITIES.add];
-  }
-
   #facts() {
     const { robot, arch, model, tags, logPolicy, system } = this.#options;
     const { compatible = [], modules = NO_MODULES } = this.#options;
     const caps = [
-      ...this.#patchCapabilities(),
+      ...patchCapabilities(this.#options),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
       ...[...MANIFEST_CAPABILITIES, SETS_CAPABILITY],
       ...(system ? [SLOT_CAPABILITY] : []),

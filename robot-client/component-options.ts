@@ -8,7 +8,17 @@ import type { Log } from '../shared/base/ports.ts';
 import type { Decision, RobotFacts } from './update/verdict.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { EffectContext } from './update/effect-context.ts';
+import type { FailureLogTold } from './fleet/report.ts';
+import type { UpdateStep } from './logs/keep-rule.ts';
 import type { SetBoard } from './update/set-board.ts';
+
+/** The log of a component's updates, which is kept when one fails. */
+export interface UpdateReporter {
+  /** The last log that is kept and handed over; null when there is none. */
+  readonly told: FailureLogTold | null;
+  /** Resolves when a log that the step calls for is on the disk. Never rejects. */
+  follow(step: UpdateStep): Promise<void>;
+}
 
 export interface ComponentOptions extends Pick<
   EffectContext,
@@ -27,6 +37,7 @@ export interface ComponentOptions extends Pick<
   | 'modules'
   | 'moduleTimeoutMs'
   | 'system'
+  | 'onOutput'
 > {
   /** Default true. */
   readonly takesDeltas?: boolean | undefined;
@@ -38,6 +49,8 @@ export interface ComponentOptions extends Pick<
   /** Lock of the root; absent where no other agent can run. */
   readonly claims?: Claims | undefined;
   readonly log: Log;
+  /** Left out where no log of an update is kept. */
+  readonly updateLog?: UpdateReporter | undefined;
   /** Time in ms that `close` waits for a running effect; default `closeWaitMs`. */
   readonly closeWaitMs?: number | undefined;
   /** The wall clock; it may be wrong by years and jump. */

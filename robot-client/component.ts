@@ -34,7 +34,7 @@ import { RunningEffects } from './update/running-effects.ts';
 import { SetBoard, type SetSeat } from './update/set-board.ts';
 import { memberViewOf } from './update/set-verdict.ts';
 import { SwapClaims, type SwapClaim } from './update/swap-claims.ts';
-import { tellTransition, viewOf, type Told } from './fleet/tell.ts';
+import { logTransition, tellTransition, viewOf, type Told } from './fleet/tell.ts';
 
 export class Component {
   readonly #options: ComponentOptions;
@@ -326,7 +326,6 @@ export class Component {
 
   async #apply(event: MachineEvent | null): Promise<void> {
     if (event === null) return;
-    const { log } = this.#options;
     const [before, taken] = [this.#state, orLoop(this.#state, event)];
     const given = [before, taken, this.#now()] as const;
     const { state: after, effects } = traced(`step ${this.name}`, step, given);
@@ -340,13 +339,11 @@ export class Component {
     await this.#word.follow(before.phase, after.phase);
     this.#live.rest();
     const problem = 'problem' in taken ? taken.problem : (unkept ?? lossOf(after));
-    const { phase: to, job } = after;
-    const told = { component: this.name, from: before.phase, to, event: taken.kind };
-    const said = `${this.name}: ${to}${job ? ` ${job.version}` : ''}`;
-    log.info({ ...told, ...(problem && { problem }) }, said);
+    logTransition(this.#options, { event: taken.kind, before, after, problem });
+    await this.#options.updateLog?.follow({ before, event: taken, after }); // before it goes back
     for (const effect of effects) this.#start(effect);
     this.#set.changed();
-    const isRestAtBoot = taken.kind === 'power_returned' && to === 'idle';
+    const isRestAtBoot = taken.kind === 'power_returned' && after.phase === 'idle';
     if (!isRestAtBoot)
       await this.#tell({ event: taken.kind, before, problem, version: this.#slots.active });
     else if (unkept) await this.#noteRefusal(unkept, null);

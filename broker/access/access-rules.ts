@@ -33,31 +33,38 @@ const leaves = (robot: string): string[] =>
 
 const OWN = leaves(ROBOT_VARIABLE);
 const ALL_ROBOTS = leaves('+');
+/** Logs of failed updates are for technicians, publishers and brokers, who read all of `fleet/`. */
+const logs = (robot: string): string => `fleet/robots/${robot}/logs`;
+/** A question to a robot, which it can only answer with such a log. */
+const ask = (robot: string): string => `fleet/robots/${robot}/ask`;
 /** Documents that rollout keys sign, and the lease. */
 const CONTROL = [UPDATES_TOPIC, LEASE_TOPIC, PROGRESS_FILTER, TRUST_FILTER];
 
 export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
   anyone: {
-    publish: [...CONTROL, LOG_FILTER, ...ALL_ROBOTS, RELAY_FILTER, CHUNKS],
+    publish: [...CONTROL, LOG_FILTER, ...ALL_ROBOTS, logs('+'), ask('+'), RELAY_FILTER, CHUNKS],
     subscribe: ['fleet/#', '$SYS/#', CHUNKS],
   },
   /** Only publishers write the log: a relay or a robot must not be able to claim an entry. */
   publisher: {
-    publish: [...CONTROL, LOG_FILTER, RELAY_FILTER, CHUNKS],
+    publish: [...CONTROL, LOG_FILTER, ask('+'), RELAY_FILTER, CHUNKS],
     subscribe: ['fleet/#', CHUNKS],
   },
   technician: { publish: [], subscribe: ['fleet/#', '$SYS/#', CHUNKS] },
   /** It leads and repairs, and publishes for no robot. */
   broker: {
-    publish: [...CONTROL, CHUNKS],
-    subscribe: [...CONTROL, ...ALL_ROBOTS, RELAY_FILTER, CHUNKS],
+    publish: [...CONTROL, ask('+'), CHUNKS],
+    subscribe: [...CONTROL, ...ALL_ROBOTS, logs('+'), RELAY_FILTER, CHUNKS],
   },
   /** It carries reports up and reads control messages. */
   relay: {
     publish: [...ALL_ROBOTS, RELAY_FILTER],
     subscribe: [...CONTROL, 'fleet/robots/+/want', CHUNKS],
   },
-  robot: { publish: OWN, subscribe: [...CONTROL, ...OWN, CHUNKS] },
+  robot: {
+    publish: [...OWN, logs(ROBOT_VARIABLE)],
+    subscribe: [...CONTROL, ...OWN, ask(ROBOT_VARIABLE), CHUNKS],
+  },
   /** Prometheus: it reads `/metrics` over HTTP, and nothing over MQTT. */
   metrics: { publish: [], subscribe: [] },
 };

@@ -21,10 +21,12 @@ import {
   LEASE_TOPIC,
   PROGRESS_FILTER,
   RELAY_FILTER,
+  mayRetain,
   robotFilter,
   UPDATES_TOPIC,
   TRUST_FILTER,
 } from '../../shared/formats/topics.ts';
+import { subscribeIfGranted } from '../../shared/io/wait-up.ts';
 import { DeafCheck } from './deaf-check.ts';
 import { EchoWatch } from './echo-check.ts';
 import type { EnginePort, EngineStatus, HeardMessage } from '../mqtt/engine-port.ts';
@@ -34,12 +36,7 @@ import { judgeTrial, tryEngine } from './trial.ts';
 import { WantLedger } from './engine-chunks.ts';
 import { EngineLink, inWordsOfEngines, type EngineAddress, type LinkListener } from './link.ts';
 
-const CONTROL_FILTERS: readonly string[] = [
-  TRUST_FILTER,
-  UPDATES_TOPIC,
-  PROGRESS_FILTER,
-  LEASE_TOPIC,
-];
+const CONTROL_FILTERS = [TRUST_FILTER, UPDATES_TOPIC, PROGRESS_FILTER, LEASE_TOPIC];
 const ROBOT_FILTERS: readonly string[] = [
   robotFilter('state'),
   robotFilter('online'),
@@ -155,7 +152,7 @@ export class AttachedEngine implements EnginePort {
     const hasEcho = topic === LEASE_TOPIC || topic === UPDATES_TOPIC || isProgress(topic);
     if (hasEcho) this.#echo.sending(topic, payload, performance.now());
     try {
-      await attached(this.#control).wire.send(topic, payload, { retain: true, qos: 1 });
+      await attached(this.#control).wire.send(topic, payload, { retain: mayRetain(topic), qos: 1 });
     } catch (error) {
       this.#echo.forget(topic);
       throw error;
@@ -256,6 +253,7 @@ export class AttachedEngine implements EnginePort {
     if (epoch !== this.#epoch) return;
     listener.onSettled();
     await wire.subscribe(ROBOT_FILTERS, controlQos);
+    await subscribeIfGranted(wire, [robotFilter('logs')], controlQos);
     if (epoch !== this.#epoch) return;
     this.#problem = null;
     this.#setUp(true);

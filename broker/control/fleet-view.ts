@@ -91,6 +91,9 @@ function showComponent(component: ComponentState) {
       ended_at: instant(last.ended_at),
     },
     strategy: component.strategy ?? null,
+    failure_log: component.failure_log
+      ? { ...component.failure_log, at: instant(component.failure_log.at) }
+      : null,
     usage: component.usage,
   };
 }
@@ -112,6 +115,7 @@ const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
   blocked: [],
   last_update: null,
   strategy: null,
+  failure_log: null,
   usage: [],
 };
 

@@ -11,7 +11,7 @@ import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
-import { parseTopic, type Topic } from '../../shared/formats/topics.ts';
+import { mayRetain, parseTopic, type Topic } from '../../shared/formats/topics.ts';
 import {
   assertFollows,
   openTrustUpdate,
@@ -33,13 +33,20 @@ export type IngestPlan =
   | { readonly kind: 'control'; readonly topic: Exclude<Topic, { kind: 'chunk' }> };
 
 /** @throws DroverError ACCESS_DENIED, CHUNK_TOO_LARGE, DOCUMENT_TOO_LARGE */
-export function planIngest(topicText: string, payloadBytes: number): IngestPlan {
+export function planIngest(
+  topicText: string,
+  payloadBytes: number,
+  isRetained = false,
+): IngestPlan {
   const topic = parseTopic(topicText);
   if (!topic) {
     throw new DroverError(
       'ACCESS_DENIED',
       `take message: no topic of Drover (got ${topicText.slice(0, 120)})`,
     );
+  }
+  if (isRetained && !mayRetain(topicText)) {
+    throw new DroverError('ACCESS_DENIED', `take message on ${topicText}: it is never retained`);
   }
   const [code, bytesMax] = boundOf(topic);
   if (payloadBytes > bytesMax) {
@@ -62,6 +69,11 @@ function boundOf(topic: Topic): readonly ['CHUNK_TOO_LARGE' | 'DOCUMENT_TOO_LARG
       return ['DOCUMENT_TOO_LARGE', LIMITS.manifestBytesMax];
     case 'log-checkpoint':
       return ['DOCUMENT_TOO_LARGE', LIMITS.logNoteBytesMax];
+    case 'robot': {
+      const { failureLogMessageBytesMax, reportBytesMax } = LIMITS;
+      const isLog = topic.leaf === 'logs';
+      return ['DOCUMENT_TOO_LARGE', isLog ? failureLogMessageBytesMax : reportBytesMax];
+    }
     default:
       return ['DOCUMENT_TOO_LARGE', LIMITS.reportBytesMax];
   }

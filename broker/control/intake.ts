@@ -73,7 +73,7 @@ export class Intake {
   /** @throws DroverError when the message is refused */
   async take({ topic, payload, qos, retain, by }: Incoming): Promise<'stored-chunk' | 'pass-on'> {
     const { chunks, control, counters, trust, events, upstream, log } = this.#options;
-    const plan = planIngest(topic, payload.byteLength);
+    const plan = planIngest(topic, payload.byteLength, retain);
     counters.countMessage(plan.kind === 'chunk' ? 'chunk' : plan.topic.kind);
     if (plan.kind === 'chunk') {
       await chunks.put(plan.hash, payload);

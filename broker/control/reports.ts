@@ -92,7 +92,9 @@ export function noteReport(
     } else if (topic.leaf === 'events') {
       const event = { ...parseRobotEvent(payload), robot_id: topic.robot };
       if (fleet.applyEvent(event, now)) events.emit('robotEvent', event);
-    } else {
+    } else if (topic.leaf === 'logs') {
+      events.emit('failureLog', topic.robot, payload);
+    } else if (topic.leaf === 'want') {
       const want = { ...parseWant(payload), robot_id: topic.robot };
       fleet.applyWant(want, now ?? want.at);
       events.emit('wanted', want.chunks);

@@ -29,6 +29,7 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import type { RolloutView } from '../rollout/views.ts';
 import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { Callers } from './callers.ts';
+import { addLogRoutes, type LogRoutesOptions } from './log-routes.ts';
 import { addPageRoutes } from './dashboard/page-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
@@ -46,7 +47,10 @@ import {
 } from './rollout-routes.ts';
 import { addSignInRoutes } from './sign-in-routes.ts';
 
-export interface HttpApiOptions extends Pick<RobotRoutesOptions, 'fleet' | 'versions' | 'retire'> {
+export interface HttpApiOptions
+  extends
+    Pick<RobotRoutesOptions, 'fleet' | 'versions' | 'retire'>,
+    Pick<LogRoutesOptions, 'logs' | 'askLogs'> {
   readonly host: string;
   readonly port: number;
   rollouts(): Promise<readonly RolloutView[]>;
@@ -145,6 +149,7 @@ export function addRoutes(
   const isEnrolled = (robot: RobotId): boolean | null =>
     nullIfRefused(() => enrolment.list().some((one) => one.robot_id === robot && one.enrolled));
   addRobotRoutes(app, { ...options, isEnrolled, identify });
+  addLogRoutes(app, { ...options, identify });
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
     classes: options.classes,

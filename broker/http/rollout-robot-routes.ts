@@ -8,6 +8,7 @@ import type { RolloutFacts } from '../rollout/rollout-facts.ts';
 import {
   countStandings,
   countWaves,
+  failuresOf,
   listRobots,
   STANDINGS,
   type RolloutRobot,
@@ -48,6 +49,7 @@ export function addRolloutRobotRoutes(app: FastifyInstance, options: RolloutRobo
       counts: countStandings(all),
       awaited: all.filter((one) => one.awaited).length,
       waves: countWaves(facts, all),
+      failures: failuresOf(all),
     };
   });
 }

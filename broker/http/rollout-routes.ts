@@ -26,6 +26,7 @@ import { previewCommands, type CommandPreview } from '../rollout/command-preview
 import type { RolloutClasses } from '../rollout/rollout-classes.ts';
 import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
 import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
 
@@ -93,19 +94,25 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
     withWords({ ...one, ...ledBy(controller, one.id), led });
+  // The list walks the fleet, so it is made only where there is something to group.
+  const failuresIn = ({ id, robots }: Pick<RolloutView, 'id' | 'robots'>) => {
+    const facts = robots.failed > 0 ? options.rolloutFacts(id) : null;
+    return facts ? failuresOf(listRobots(facts)) : [];
+  };
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
     return { rollouts: (await options.rollouts()).map(show), ...(expires && { expires }) };
   });
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const found = (await options.rollouts()).find((one) => one.id === params.id);
-    if (found) return show(found);
+    if (found) return { ...show(found), failures: failuresIn(found) };
     const run = controller?.view(params.id);
     if (!run) throw notFound(params.id);
     const reached = classifiedReached(params.id, run);
     await options.classes.catchUp([reached]);
     const ended = describeEnded(params.id, run, options.classes.of(reached));
-    return withWords({ ...ended, run, led, first_wave_in_s: null });
+    const shown = withWords({ ...ended, run, led, first_wave_in_s: null });
+    return { ...shown, failures: failuresIn(ended) };
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);
@@ -164,7 +171,8 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
     const facts = controller?.facts(id) ?? null;
     if (!facts && !options.rolloutFacts(id)) throw notFound(id);
     const identity = options.identify(request);
-    const all = facts ? previewCommands(facts) : [];
+    const user = identity.kind === 'user' ? identity.username : null;
+    const all = facts ? previewCommands(facts, user) : [];
     return { commands: all.map((one) => forUser(one, identity)), led };
   });
   app.removeContentTypeParser('application/json');
@@ -202,7 +210,8 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   if (denied) throw denied;
   // A token names its user; the name in the request stands behind it.
   const aside = said.by === '' || said.by === identity.username ? '' : ` (${said.by})`;
-  return { who: `${identity.username}${aside}`, reason: said.reason, wave: said.wave };
+  const { username: user } = identity;
+  return { who: `${user}${aside}`, reason: said.reason, wave: said.wave, user };
 }
 
 /** Null for a user who may give the command. */

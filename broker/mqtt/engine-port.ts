@@ -18,7 +18,8 @@ import type { EngineName } from './engine-profile.ts';
 
 export interface EnginePort {
   /**
-   * Publishes retained with QoS 1; resolves when the engine has acknowledged it.
+   * Publishes with QoS 1, retained unless its topic never is;
+   * resolves when the engine has acknowledged it.
    * @throws DroverError when it is refused, BROKER_UNREACHABLE while there is no connection
    */
   publishOwn(topic: string, payload: Uint8Array): Promise<void>;

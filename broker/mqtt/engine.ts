@@ -14,7 +14,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import { encodeRefusal } from '../../shared/formats/messages.ts';
-import { refusalsTopic } from '../../shared/formats/topics.ts';
+import { mayRetain, refusalsTopic } from '../../shared/formats/topics.ts';
 import { keepNumbersOutOfMemory } from '../../shared/io/packet-numbers.ts';
 import { decidePublish, decideReceive, decideSubscribe, type Identity } from '../access/access.ts';
 import type { Credentials } from '../access/credentials.ts';
@@ -204,7 +204,7 @@ export class Engine implements EnginePort {
   }
 
   /**
-   * Publishes a retained message of the broker: stored when it resolves, then sent to subscribers.
+   * Publishes a message of the broker, retained where its topic retains: stored when it resolves.
    * @param isWanted called when earlier messages of that topic were handled
    * @throws DroverError when it is refused, as for any client
    */
@@ -213,12 +213,13 @@ export class Engine implements EnginePort {
     payload: Uint8Array,
     isWanted: () => boolean = () => true,
   ): Promise<void> {
-    const message = { topic, payload: Buffer.from(payload), qos: 1, retain: true } as const;
+    const sent = { qos: 1, retain: mayRetain(topic) } as const;
+    const message = { topic, payload: Buffer.from(payload), ...sent };
     const take = async (): Promise<unknown> => isWanted() && this.#options.ingest(message);
     if ((await this.#lanes.run(topic, take)) === false) return;
+    const packet = { cmd: 'publish', dup: false, ...message } as const;
     await new Promise<void>((resolve, reject) => {
-      const done = (error?: Error | null): void => (error ? reject(error) : resolve());
-      this.#aedes.publish({ cmd: 'publish', dup: false, ...message }, done);
+      this.#aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
     });
   }
 
@@ -381,11 +382,7 @@ export class Engine implements EnginePort {
     const facts = { client: client?.id, topic: packet.topic.slice(0, 200), problem };
     if (error instanceof DroverError)
       this.#seldom.warn(`refuse ${client?.id} ${problem.code}`, facts, 'message refused');
-    else
-      log.error(
-        { client: client?.id, topic: packet.topic, error: String(error) },
-        'message failed',
-      );
+    else log.error({ ...facts, error: String(error) }, 'message failed');
     onRefused(problem.code);
     if (!client) return neutralise(packet, 0);
     if (!isId(client.id) || !isSubscribed(client, refusalsTopic(client.id))) throw error;

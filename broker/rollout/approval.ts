@@ -4,8 +4,9 @@
  */
 
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
 import { soakEndMs } from './gate-times.ts';
-import { isUnopened, stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { isUnopened, stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
 
 export interface Approval {
   readonly wave: number;
@@ -17,6 +18,12 @@ export interface Approval {
   readonly state: 'due' | 'early' | 'given' | 'none';
   /** One sentence. */
   readonly text: string;
+  /** Different users that the wave needs; 1 for any person. */
+  readonly needed: number;
+  /** Users that have approved it so far; empty where one person is enough. */
+  readonly by: readonly string[];
+  /** User that may not approve it; null where one person is enough. */
+  readonly publisher: string | null;
 }
 
 /** @param wave null for the open wave */
@@ -26,10 +33,15 @@ export function approvalOf(
   wave: number | null,
 ): Approval {
   const meant = wave ?? run.wave;
+  const rules = plan && needsSeveral(plan.rollout) ? plan.rollout : null;
+  const by = rules ? usersOf(run, meant) : [];
   const answer = (state: Approval['state'], text: string): Approval => ({
     wave: meant,
     state,
     text,
+    needed: rules?.approvers ?? 1,
+    by,
+    publisher: rules?.published_by ?? null,
   });
   if (run.approved.includes(meant)) return answer('given', `wave ${meant} is approved already`);
   if (plan === null) return answer('none', 'it is no longer announced');
@@ -42,7 +54,10 @@ export function approvalOf(
     return answer('none', `it is ${run.status}${first}`);
   }
   if (meant > run.wave) return answer('early', `wave ${meant} is not open, wave ${run.wave} is`);
-  if (run.waitsFor === 'approval') return answer('due', `wave ${meant} passed its gate`);
+  if (run.waitsFor === 'approval') {
+    const whose = rules ? `; ${approverWords(rules, by)}` : '';
+    return answer('due', `wave ${meant} passed its gate${whose}`);
+  }
   if (isUnopened(run)) {
     const why = 'a controller that has just started looks at the robots first';
     return answer('early', `no wave is open yet: ${why}`);

@@ -11,8 +11,9 @@ import type { RobotRecord } from '../control/fleet.ts';
 import { BEFORE_SWAP, membersOf, type Member } from './classify.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
 import { obey } from './operator-commands.ts';
+import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
 import { hasToGoBack, recallOf } from './recall.ts';
-import { stagesOf, type RolloutRun } from './record.ts';
+import { stagesOf, usersOf, type RolloutRun } from './record.ts';
 import { listRobots, countStandings, type Standing } from './rollout-robots.ts';
 import type { LedFacts } from './rollout-facts.ts';
 import type { RolloutCommand } from './rollout-view.ts';
@@ -49,17 +50,18 @@ export interface CommandPreview {
   };
 }
 
-export function previewCommands(facts: LedFacts): CommandPreview[] {
+/** @param user the one that would give them; null where the broker knows no users */
+export function previewCommands(facts: LedFacts, user: string | null): CommandPreview[] {
   const standings = countStandings(listRobots(facts));
   const numbers = numbersOf(facts, standings);
   return PAGE_COMMANDS.map((command) => {
     const wave = command === 'approve' ? (facts.run?.wave ?? null) : null;
     return {
       command,
-      refusal: refusalOf(facts, command, wave),
+      refusal: refusalOf(facts, command, { wave, user }),
       final: command === 'abort' || command === 'rollback',
       wave,
-      effect: effectOf(command, numbers, wave),
+      effect: command === 'approve' ? approvalOf(facts, numbers) : effectOf(command, numbers),
       robots: numbers,
     };
   });
@@ -68,15 +70,18 @@ export function previewCommands(facts: LedFacts): CommandPreview[] {
 function refusalOf(
   facts: LedFacts,
   command: RolloutCommand,
-  wave: number | null,
+  { wave, user }: { readonly wave: number | null; readonly user: string | null },
 ): CommandPreview['refusal'] {
   const { run, plan, now, leading, startsInMs, controller, id } = facts;
-  const said = { command, who: '', reason: '', ...(wave !== null && { wave }) };
+  const said = { command, who: user ?? '', user, reason: '', ...(wave !== null && { wave }) };
   try {
     if (!leading) throw notLeading(`${command} rollout ${id}`, { kind: 'other', controller });
     if (run !== null) {
       const { audit } = obey(run, said, { plan, now });
-      return audit.length > 0 ? null : { code: 'ROLLOUT_COMMAND_INVALID', message: GIVEN };
+      if (audit.length > 0) return null;
+      const left = run.approved.includes(run.wave) ? null : countOf(facts);
+      const message = left === null ? GIVEN : `you have approved it already; ${left}`;
+      return { code: 'ROLLOUT_COMMAND_INVALID', message };
     }
     if (plan !== null) obeyEarly(plan, said, { leftMs: startsInMs, by: '', now });
     return null;
@@ -87,6 +92,21 @@ function refusalOf(
 }
 
 const GIVEN = 'it is approved already: its gate is asked once more, then the next wave opens';
+
+/** How many users of those that a wave needs have approved it; null where one is enough. */
+function countOf({ run, plan }: LedFacts): string | null {
+  if (!run || !plan || !needsSeveral(plan.rollout)) return null;
+  return approverWords(plan.rollout, usersOf(run, run.wave));
+}
+
+function approvalOf(facts: LedFacts, { join }: CommandPreview['robots']): string {
+  const says = `says yes to wave ${facts.run?.wave ?? 0}`;
+  const then = `its gate is asked once more, then the next wave opens to ${join} more`;
+  const count = countOf(facts);
+  return count === null
+    ? `${says}: ${then}`
+    : `${says} (${count}); when all have approved it, ${then}`;
+}
 
 function numbersOf(
   facts: LedFacts,
@@ -141,9 +161,8 @@ function joiningNext(facts: LedFacts): number {
 }
 
 function effectOf(
-  command: PageCommand,
-  { join, keep, go_back, cannot_go_back, updating, waiting }: CommandPreview['robots'],
-  wave: number | null,
+  command: Exclude<PageCommand, 'approve'>,
+  { keep, go_back, cannot_go_back, updating, waiting }: CommandPreview['robots'],
 ): string {
   const stops = robots(
     updating,
@@ -153,8 +172,6 @@ function effectOf(
   const busy = updating === 0 ? '' : `; ${stops}`;
   const never = `${robots(waiting, 'never get', 'never gets')} it from this rollout`;
   switch (command) {
-    case 'approve':
-      return `says yes to wave ${wave ?? 0}: its gate is asked once more, then the next wave opens to ${join} more`;
     case 'pause':
       return `no more robots join: ${robots(waiting, 'wait')} until it is resumed; ${robots(keep, 'keep')} it${busy}`;
     case 'resume':

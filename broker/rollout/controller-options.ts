@@ -24,6 +24,8 @@ export interface ControllerOptions extends Announcing {
   readonly termFloor?: number;
   /** True when no other controller can lead on this carrier without a retained lease there. */
   readonly isAlone: boolean;
+  /** Abilities that its lease names, for publishers. */
+  readonly caps?: readonly string[];
   readonly times: ControllerTimes;
   /** The rollout role has other keys: `signers` may have to change as well. */
   readonly onNewKeys?: () => Promise<void>;

@@ -35,7 +35,8 @@ import { showRun } from './run-view.ts';
 import { lookBack } from './recall.ts';
 import { ordersOfSets, othersOfSet, unlessRefused } from './sets.ts';
 import { saveCounts, saveSlices, type CountParts } from './save-counts.ts';
-import { openFirst, withdraw, type RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
+import { openFirst, withdraw } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
 import { announceEntry } from './notify.ts';
@@ -92,9 +93,8 @@ export class Controller implements ControllerPort {
   /** Reconciles every `intervalMs` until `close`. */
   run(): void {
     const { times, log } = this.#options;
-    const everyMs = Math.min(times.intervalMs, times.leaseMs / 8);
     this.#stop = startTicking(
-      everyMs,
+      Math.min(times.intervalMs, times.leaseMs / 8),
       () => this.tick(),
       (error) => log.error({ error: String(error) }, 'reconcile pass failed'),
     );
@@ -212,8 +212,7 @@ export class Controller implements ControllerPort {
 
   /** Makes a record for an announced rollout: ours, or what another controller published. */
   async #meet(plan: RolloutPlan): Promise<void> {
-    const { id } = plan.rollout;
-    const { now, self } = this.#options;
+    const [{ id }, { now, self }] = [plan.rollout, this.#options];
     const known = this.#tracked.get(id);
     const by = this.#heard.announcedBy;
     const anew = known && beginAnew(known.run, plan, { by, now: now() });

@@ -10,7 +10,8 @@ import { formatDurationMs } from '../../shared/base/durations.ts';
 import { obey, type CommandContext, type OperatorCommand } from './operator-commands.ts';
 import { beginRun, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
-import { announcedBy, type RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
+import { announcedBy } from './transitions.ts';
 
 const STOPS: readonly RolloutCommand[] = ['pause', 'abort', 'rollback'];
 

@@ -26,6 +26,8 @@ export interface LeadershipOptions {
   readonly predecessor: string | null;
   readonly termFloor?: number;
   readonly isAlone: boolean;
+  /** Abilities that its lease names. */
+  readonly caps?: readonly string[];
   readonly times: LeaseTimes;
   readonly trust: TrustRoot;
   readonly signers: readonly Signer[];
@@ -109,11 +111,11 @@ export class Leadership {
 
   /** Call several times in each `leaseMs`. */
   async tick(): Promise<void> {
-    const { self, trust, signers, now, log } = this.#options;
+    const { self, trust, signers, caps = [], now, log } = this.#options;
     const say = this.#step({ kind: 'tick' });
     if (!say) return;
     const at = new Date(now()).toISOString();
-    const fields = { fleet: trust.fleet, controller: self, ...say, issued_at: at };
+    const fields = { fleet: trust.fleet, controller: self, ...say, issued_at: at, caps: [...caps] };
     let lease;
     try {
       lease = await signLease(fields, signers);

@@ -10,6 +10,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { APPROVERS_CAPABILITY, USERS_CAPABILITY } from '../../shared/formats/lease.ts';
 import {
   LEASE_TOPIC,
   parseTopic,
@@ -42,6 +43,8 @@ export interface LeadParts {
   readonly control: ControlStore;
   /** False on an external engine: another controller may already lead there. */
   readonly isAlone: boolean;
+  /** True when the HTTP API knows the user of a command. */
+  readonly hasUsers: boolean;
   readonly log: Log;
   /** Called with the kind of each decision. */
   onDecision(kind: string): void;
@@ -79,6 +82,7 @@ export async function openController(
     store,
     termFloor: await store.termFloor(),
     isAlone: parts.isAlone,
+    caps: [APPROVERS_CAPABILITY, ...(parts.hasUsers ? [USERS_CAPABILITY] : [])],
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),
     onNewKeys: async () => {

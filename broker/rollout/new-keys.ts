@@ -9,7 +9,7 @@ import { hasSay, isSameRole } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { AuditEntry } from './rollout-view.ts';
 import type { RolloutRun } from './record.ts';
-import type { AuditDraft } from './transitions.ts';
+import type { AuditDraft } from './steps.ts';
 
 export class KeyWatch {
   readonly #trust: TrustRoot;

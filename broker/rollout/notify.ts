@@ -10,7 +10,7 @@ import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { AuditEntry } from './rollout-view.ts';
-import type { AuditDraft } from './transitions.ts';
+import type { AuditDraft } from './steps.ts';
 
 export type Notify = (entry: AuditEntry) => Promise<void>;
 

@@ -8,11 +8,13 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { countApproval, needsSeveral, type ApproverRules } from '../../shared/rules/approvers.ts';
 import { approvalOf } from './approval.ts';
 import { soakEndMs } from './gate-times.ts';
-import { stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
-import { stopped, type AuditKind, type RolloutStep } from './transitions.ts';
+import type { AuditKind, RolloutStep } from './steps.ts';
+import { stopped } from './transitions.ts';
 
 export interface OperatorCommand {
   readonly command: RolloutCommand;
@@ -20,6 +22,8 @@ export interface OperatorCommand {
   readonly reason: string;
   /** The wave of the command; absent from clients that do not name it. */
   readonly wave?: number | undefined;
+  /** The authenticated user; null or absent where the broker knows no users. */
+  readonly user?: string | null | undefined;
 }
 
 export interface CommandContext {
@@ -42,7 +46,8 @@ const GOES_ON: readonly RolloutCommand[] = ['resume', 'approve', 'force-open'];
 
 /**
  * A repeated approval changes nothing and leaves no second entry.
- * @throws DroverError ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY
+ * @throws DroverError ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY,
+ *   APPROVER_IS_PUBLISHER, APPROVER_UNKNOWN
  */
 export function obey(run: RolloutRun, said: OperatorCommand, heard: CommandContext): RolloutStep {
   const next = change(run, said, heard);
@@ -50,13 +55,19 @@ export function obey(run: RolloutRun, said: OperatorCommand, heard: CommandConte
   const why = said.reason === '' ? '' : `: ${said.reason}`;
   const isOfWave = said.command === 'approve' || said.command === 'force-open';
   const which = isOfWave ? ` of wave ${run.wave}` : '';
-  const text = `${said.command}${which} by ${said.who}${why}`;
+  const text = `${said.command}${which} by ${said.who}${countOf(next, said, heard)}${why}`;
   const reasons = GOES_ON.includes(said.command) ? [] : [text.slice(0, 500)];
   return {
     run: { ...next, reasons },
     audit: [{ kind: AUDIT[said.command], by: said.who, text, evidence: [] }],
     isNews: true,
   };
+}
+
+/** ` (1 of 2)` for an approval of a wave that needs several users. */
+function countOf(run: RolloutRun, { command }: OperatorCommand, { plan }: CommandContext): string {
+  if (command !== 'approve' || plan === null || !needsSeveral(plan.rollout)) return '';
+  return ` (${usersOf(run, run.wave).length} of ${plan.rollout.approvers})`;
 }
 
 type Refuse = (code: ErrorCode, why: string) => never;
@@ -132,7 +143,7 @@ function resume(run: RolloutRun, { plan, now }: CommandContext): RolloutRun {
 /** Approves a wave whose gate passed. It opens nothing: the gate runs once more. */
 function approve(
   run: RolloutRun,
-  { wave }: OperatorCommand,
+  { wave, user = null }: OperatorCommand,
   { plan }: CommandContext,
   refuse: Refuse,
 ): RolloutRun {
@@ -145,8 +156,30 @@ function approve(
     case 'none':
       return refuse('ROLLOUT_COMMAND_INVALID', approval.text);
     case 'due':
-      return { ...run, approved: [...run.approved, run.wave].slice(-LIMITS.wavesMax) };
+      if (plan && needsSeveral(plan.rollout)) {
+        return countUser(run, { rules: plan.rollout, user, refuse });
+      }
+      return approved(run);
   }
+}
+
+const approved = (run: RolloutRun): RolloutRun => ({
+  ...run,
+  approved: [...run.approved, run.wave].slice(-LIMITS.wavesMax),
+});
+
+/** Idempotent for each user; the wave is approved when enough of them have said so. */
+function countUser(
+  run: RolloutRun,
+  { rules, user, refuse }: { rules: ApproverRules; user: string | null; refuse: Refuse },
+): RolloutRun {
+  const counted = countApproval(rules, usersOf(run, run.wave), user);
+  if (counted.kind === 'again') return run;
+  if (counted.kind === 'refused') return refuse(counted.code, counted.why);
+  const others = run.approvedBy.filter(({ wave }) => wave !== run.wave);
+  const mine = { wave: run.wave, users: [...counted.users] };
+  const next = { ...run, approvedBy: [...others, mine].slice(-LIMITS.wavesMax) };
+  return counted.isEnough ? approved(next) : next;
 }
 
 /** Ends the open wave without a verdict. It names its wave, so that a retry opens no other. */

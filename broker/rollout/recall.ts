@@ -13,7 +13,7 @@ import type { RobotRecord } from '../control/fleet.ts';
 import type { RobotSource } from './rollout-index.ts';
 import { tookIt } from './classify.ts';
 import type { RolloutRun } from './record.ts';
-import type { RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
 
 export interface Recall {
   /** Robots that run the version because of this rollout, or are about to. */

@@ -21,7 +21,8 @@ import { listMembers, type Members } from './members.ts';
 import { stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { ForeignRecord } from './new-keys.ts';
 import type { Moment } from './watched-time.ts';
-import { stepByVerdict, type RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
+import { stepByVerdict } from './transitions.ts';
 
 /** The facts of one pass that are the same for every rollout. */
 export interface World {

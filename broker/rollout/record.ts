@@ -56,6 +56,16 @@ const runSchema = z.object({
   soakSinceMs: sizeSchema.nullable(),
   waitsFor: z.enum(['robots', 'soak', 'evidence', 'approval', 'recall', 'unable']).nullable(),
   approved: z.array(waveSchema).max(LIMITS.wavesMax + 1),
+  /** Users that approved a wave; filled only where it needs several. */
+  approvedBy: z
+    .array(
+      z.object({
+        wave: waveSchema,
+        users: z.array(z.string().max(LIMITS.idLengthMax)).max(LIMITS.approversMax),
+      }),
+    )
+    .max(LIMITS.wavesMax + 1)
+    .default([]),
   /** When the last progress expires, unless it is renewed. */
   expiresAtMs: sizeSchema,
   /** It is no longer announced: no robot may join, and only a recall is still published. */
@@ -205,6 +215,7 @@ export function beginRun(plan: RolloutPlan, now: EpochMs): RolloutRun {
     soakSinceMs: null,
     waitsFor: 'robots',
     approved: [],
+    approvedBy: [],
     expiresAtMs: 0,
     withdrawn: false,
     supersededBy: null,
@@ -221,8 +232,13 @@ export function beginRun(plan: RolloutPlan, now: EpochMs): RolloutRun {
   };
 }
 
+/** The users that have approved a wave which needs several. */
+export const usersOf = ({ approvedBy }: RolloutRun, wave: number): readonly string[] =>
+  approvedBy.find((one) => one.wave === wave)?.users ?? [];
+
 /** The progress to publish to robots, unsigned. */
 export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): ProgressFields {
+  const approvedBy = usersOf(run, run.wave);
   return {
     fleet,
     rollout: run.rollout,
@@ -238,6 +254,7 @@ export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): Progre
     recall: run.recall,
     wave_opened_at: new Date(run.waveOpenedAtMs).toISOString(),
     approved: run.approved,
+    ...(approvedBy.length > 0 && { approved_by: [...approvedBy] }),
     ...(run.noEffect && { no_effect: true }),
     ...(run.settled && { settled: true }),
   };

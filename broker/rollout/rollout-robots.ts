@@ -6,6 +6,7 @@
 
 import type { RobotId } from '../../shared/base/ids.ts';
 import type { RelayProblem } from '../../shared/formats/messages.ts';
+import { groupFailures, type FailureGroup } from '../../shared/rules/failure-reasons.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import { classify, isUnable, membersOf, type Member, type MemberKind } from './classify.ts';
@@ -143,6 +144,14 @@ function waveOf(member: Member, { plan, open }: RolloutFacts): number | null {
   if (open === null || member.fraction >= open.threshold) return planned;
   return planned === null ? open.wave : Math.min(planned, Math.max(open.wave, 1));
 }
+
+/** Robots whose update failed, by their reason: several with one reason point at the release. */
+export const failuresOf = (robots: readonly RolloutRobot[]): FailureGroup[] =>
+  groupFailures(
+    robots
+      .filter(({ state }) => state === 'failed')
+      .map(({ robot_id: robot, code, reason: message }) => ({ robot, code, message })),
+  );
 
 export interface WaveCounts {
   readonly wave: number | null;

@@ -22,6 +22,8 @@ export interface Speaker {
   readonly reason: string;
   /** The wave of the command, where it names one. */
   readonly wave?: number | undefined;
+  /** The user that its credential names; null where the broker knows no users. */
+  readonly user?: string | null;
 }
 
 /** One decision, kept for ever. */

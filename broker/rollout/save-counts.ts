@@ -12,7 +12,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { CounterMark, Observation } from './counters.ts';
 import { addHistory, gatherIncrements } from './evidence.ts';
 import type { PassFacts } from './fleet-index.ts';
-import type { RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
 
 type Marks = ReadonlyMap<RobotId, CounterMark>;
 

@@ -6,11 +6,12 @@
 
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
+import { isApproved, needsSeveral } from '../../shared/rules/approvers.ts';
 import { emptyEvidence } from './evidence.ts';
 import { obey } from './operator-commands.ts';
 import { beginRun, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { AuditEntry } from './rollout-view.ts';
-import type { RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
 
 /** Null when our own record is as new as the published progress. */
 export function takeOver(
@@ -31,7 +32,7 @@ export function takeOver(
     previous: isSameWave ? own.previous : Math.min(own.threshold, progress.threshold),
     recall: progress.recall || progress.status === 'rolling_back',
     reasons: progress.reasons,
-    approved: progress.approved,
+    ...approvalsOf(own, plan, progress),
     // Progress does not contain it: an operator forces the wave here again, or its gate passes.
     forced: [],
     noEffect: progress.no_effect,
@@ -48,6 +49,24 @@ export function takeOver(
     waitsFor: progress.status === 'rolling' ? 'robots' : null,
     seq: progress.seq,
     expiresAtMs: progress.expires_at,
+  };
+}
+
+/**
+ * Where a wave needs several users, only users count: a controller that does not know the rule may
+ * have signed that a wave is approved.
+ */
+function approvalsOf(
+  own: RolloutRun,
+  { rollout }: RolloutPlan,
+  { wave, approved, approved_by: users }: Progress,
+): Pick<RolloutRun, 'approved' | 'approvedBy'> {
+  if (!needsSeveral(rollout)) return { approved, approvedBy: own.approvedBy };
+  const isEnough = isApproved(rollout, users);
+  const others = own.approvedBy.filter((one) => one.wave !== wave);
+  return {
+    approved: approved.filter((one) => one < wave || (one === wave && isEnough)),
+    approvedBy: users.length === 0 ? others : [...others, { wave, users }],
   };
 }
 

@@ -8,72 +8,22 @@
 import { countOf } from '../../shared/base/printable.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
 import { emptyEvidence } from './evidence.ts';
-import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
+import type { MetricEvidence, GateVerdict } from './gate-types.ts';
 import { isUnable } from './classify.ts';
 import { hasCandidate, thresholdOf, type Members } from './members.ts';
 import { hasEffect, isSettled } from './outcome.ts';
-import { stagesOf, type RolloutPlan, type RolloutRun, type Stage } from './record.ts';
+import {
+  entry,
+  GATE,
+  stay,
+  type AuditDraft,
+  type RolloutStep,
+  type VerdictFacts,
+} from './steps.ts';
+import { stagesOf, usersOf, type RolloutPlan, type RolloutRun, type Stage } from './record.ts';
 import { somebodyIsLeft } from './waves.ts';
-
-export type AuditKind =
-  | 'announced'
-  | 'opened'
-  | 'raised'
-  | 'held'
-  | 'passed'
-  | 'halted'
-  | 'paused'
-  | 'resumed'
-  | 'aborted'
-  | 'rolled_back'
-  | 'approved'
-  | 'awaiting_approval'
-  | 'completed'
-  | 'forced'
-  | 'ended'
-  | 'no_effect'
-  | 'reopened'
-  | 'superseded'
-  | 'withdrawn'
-  | 'returned'
-  | 'took_over'
-  | 'clock_moved'
-  | 'notify_failed';
-
-export interface AuditDraft {
-  readonly kind: AuditKind;
-  readonly by: string;
-  readonly text: string;
-  readonly evidence: readonly MetricEvidence[];
-}
-
-export interface RolloutStep {
-  readonly run: RolloutRun;
-  readonly audit: readonly AuditDraft[];
-  /** Progress has to be published. */
-  readonly isNews: boolean;
-}
-
-export interface VerdictFacts {
-  readonly plan: RolloutPlan;
-  readonly members: Members;
-  readonly attempts: Attempts;
-  /** Robots of the open wave that have ended it and no longer count. */
-  readonly spent: number;
-  readonly verdict: GateVerdict;
-  readonly now: EpochMs;
-}
-
-const GATE = 'gate';
-const CONTROLLER = 'controller';
-
-const stay = (run: RolloutRun): RolloutStep => ({ run, audit: [], isNews: false });
-const entry = (
-  kind: AuditKind,
-  text: string,
-  more: Partial<Pick<AuditDraft, 'by' | 'evidence'>> = {},
-): AuditDraft => ({ kind, by: more.by ?? CONTROLLER, text, evidence: more.evidence ?? [] });
 
 /** Opens the first wave of a rollout that was just announced, or paused before it had one. */
 export function openFirst(
@@ -203,21 +153,32 @@ function advance(run: RolloutRun, input: VerdictFacts): RolloutStep {
   if (isOver(run, members)) return endWithoutEffect(run, members);
   // An operator forced this wave: it continues without a verdict, never against a halt.
   const isForced = run.forced.includes(run.wave);
-  const isApproved = run.approved.includes(run.wave) || isForced;
+  // It ends the gate, and does not stand for the other users of a wave that needs several.
+  const isApproved = run.approved.includes(run.wave) || (isForced && !needsSeveral(plan.rollout));
   // The gate has passed, and the operator was notified. Reports that are still being gathered, and
   // robots that joined the wave since, take nothing back: after the approval the gate runs again.
   if (run.waitsFor === 'approval' && !isApproved && !isDoubted(verdict)) return stay(run);
   if (verdict.kind === 'hold' && !isForced) return held(run, stages[at], input);
-  if (plan.rollout.approve_after.includes(run.wave) && !isApproved && next) {
-    return awaitApproval(run, verdict);
-  }
   const isLeft =
     next !== undefined && somebodyIsLeft(members.samples(run.threshold), run.threshold);
+  if (asksAfter(run, plan, isLeft) && !isApproved && next) {
+    return awaitApproval(run, verdict, plan);
+  }
   if (!isLeft && !isForced && members.unable().count > 0) return awaitMending(run, input);
   const step = isLeft
     ? openWave(run, next, { plan, members, now })
     : complete(run, stages, members);
   return { ...step, audit: [endOf(run, verdict), ...step.audit] };
+}
+
+/**
+ * Without robots that are left, later waves are not opened one by one: all are open at once, for
+ * robots that come later. Where several users have to approve one of these, they approve that.
+ */
+function asksAfter({ wave }: RolloutRun, { rollout }: RolloutPlan, isLeft: boolean): boolean {
+  const { approve_after: asked } = rollout;
+  if (asked.includes(wave)) return true;
+  return !isLeft && needsSeveral(rollout) && asked.some((one) => one > wave);
 }
 
 /** No robot is left that could take part, and none whose turn has come runs the version. */
@@ -306,9 +267,17 @@ const isDoubted = ({ evidence }: GateVerdict): boolean =>
 
 const isHold = ({ verdict }: MetricEvidence): boolean => verdict === 'hold';
 
-function awaitApproval(run: RolloutRun, { evidence }: GateVerdict): RolloutStep {
+function awaitApproval(
+  run: RolloutRun,
+  { kind, evidence }: GateVerdict,
+  { rollout }: RolloutPlan,
+): RolloutStep {
   if (run.waitsFor === 'approval') return stay(run);
-  const text = `wave ${run.wave} passed and waits for a person: drover rollout approve ${run.rollout} --wave ${run.wave}`;
+  const did = kind === 'pass' ? 'passed' : 'was forced open';
+  const waits = needsSeveral(rollout)
+    ? approverWords(rollout, usersOf(run, run.wave))
+    : 'waits for a person';
+  const text = `wave ${run.wave} ${did} and ${waits}: drover rollout approve ${run.rollout} --wave ${run.wave}`;
   const audit = [entry('awaiting_approval', text, { by: GATE, evidence })];
   return { run: { ...run, waitsFor: 'approval', reasons: [text] }, audit, isNews: true };
 }

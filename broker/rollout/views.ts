@@ -25,6 +25,8 @@ export interface RolloutView {
   readonly canaries: Rollout['canaries'];
   /** Waves after which a person must approve; 0 for the explicit canaries. */
   readonly approve_after: Rollout['approve_after'];
+  /** Different users that have to approve each of them; above 1 the publisher is none of them. */
+  readonly approvers: number;
   readonly emergency: boolean;
   /** The rollouts that robots take together with it, or not at all; null for one by itself. */
   readonly set: RolloutSet | null;
@@ -106,6 +108,7 @@ export function describeRollouts(input: {
       waves: rollout.emergency ? EVERYBODY : rollout.waves,
       canaries: rollout.canaries,
       approve_after: rollout.approve_after,
+      approvers: rollout.approvers,
       emergency: rollout.emergency,
       set: rollout.set ?? null,
       attachments: (manifest?.attachments ?? []).filter(({ sha256 }) =>
@@ -136,6 +139,7 @@ export function describeEnded(id: string, run: RunView, classes: ClassCounts): R
     waves: [],
     canaries: { tags: [], robots: [] },
     approve_after: [],
+    approvers: 1,
     emergency: false,
     set: null,
     attachments: [],

@@ -9,7 +9,7 @@ import { formatDurationMs } from '../../shared/base/durations.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RolloutRun } from './record.ts';
-import type { RolloutStep } from './transitions.ts';
+import type { RolloutStep } from './steps.ts';
 
 /** When a rollout was reconciled last: by the wall clock and by the monotonic clock. */
 export interface Moment {

@@ -2,11 +2,14 @@
 # Makes a disk that boots: GRUB for a BIOS, two system slots, a data partition. Needs no root, mounts
 # nothing, and takes all of it from Debian packages and from this tree (`npm run build` before).
 #
-#   make-image.sh FOLDER [--version V] [--small] [--init FILE] [--slot-only]
+#   make-image.sh FOLDER [--version V] [--small | --agent-on-data] [--init FILE] [--data FOLDER]
+#                 [--slot-only]
 #
 # FOLDER/slot.img is the image of one slot, of a system that says it is version V; FOLDER/disk.img is
-# a disk with it in slot A and nothing in B. --small leaves Node and the agent out, --init takes
-# another first program, --slot-only makes no disk.
+# a disk with it in slot A and nothing in B. --small leaves Node and the agent out, --agent-on-data
+# puts them on the data partition, where no update reaches them (a slot is small then, for tests),
+# --init takes another first program, --data names files for the data partition, --slot-only makes
+# no disk.
 #
 # Packages: grub-common grub-pc-bin busybox-static fdisk e2fsprogs, and a kernel, which fetch-kernel.sh
 # downloads and unpacks. binutils makes the slot smaller.
@@ -15,12 +18,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 out=${1:?name a folder}
 shift
-version=1.0.0 init=$here/slot-init is_small=false with_disk=true
+version=1.0.0 init=$here/slot-init is_small=false agent_on_data=false with_disk=true data=
 while [ $# -gt 0 ]; do
   case $1 in
     --version) version=${2:?} && shift ;;
     --init) init=${2:?} && shift ;;
     --small) is_small=true ;;
+    --agent-on-data) is_small=true agent_on_data=true ;;
+    --data) data=${2:?} && shift ;;
     --slot-only) with_disk=false ;;
     *) printf 'make-image.sh: what is %s?\n' "$1" >&2 && exit 2 ;;
   esac
@@ -33,7 +38,8 @@ out=$(cd "$out" && pwd)
 # In MiB: where a partition begins, and its size.
 readonly GRUB_AT=1 BOOT_AT=2 BOOT_SIZE=8 A_AT=10 SLOT_SIZE=176 B_AT=186 DATA_AT=362 DATA_SIZE=192
 readonly DISK_SIZE=555 SMALL_SIZE=32
-readonly MODULES='virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk'
+readonly MODULES='virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk
+  failover net_failover virtio_net'
 
 # ext4 without a journal: GRUB does not read one, and a slot is never written to while it runs.
 file_system() { # FILE SIZE_MIB FOLDER [OPTIONS...]
@@ -74,24 +80,43 @@ slot() { # FILE
     case $name in busybox | */*) ;; *) ln -sf /bin/busybox "$root/bin/$name" ;; esac
   done
   [ "$is_small" = true ] || agent "$root"
+  [ "$agent_on_data" = false ] || links_to_data "$root"
+  mkdir -p "$root/etc/drover/hooks.d"
   cp "$init" "$root/sbin/init"
-  chmod 755 "$root/sbin/init"
+  cp "$here/robot-start" "$root/sbin/robot-start"
+  cp "$here/health" "$root/etc/drover/hooks.d/health"
+  chmod 755 "$root"/sbin/* "$root"/etc/drover/hooks.d/*
   printf '%s\n' "$version" >"$root/etc/version"
   local size=$SLOT_SIZE
   [ "$is_small" = false ] || size=$SMALL_SIZE
   file_system "$1" "$size" "$root" -O ^has_journal
 }
 
+# The same paths as in a slot that holds the agent itself.
+links_to_data() { # FOLDER
+  local path
+  rmdir "$1/lib64" "$1/opt/drover/dist" "$1/opt/drover/robot-client" "$1/opt/drover"
+  for path in lib lib64 opt/drover usr/bin/node usr/bin/flock usr/bin/drover-robot; do
+    ln -s "/data/agent/$path" "$1/$path"
+  done
+}
+
+# A program with its libraries, where it looks for them.
+program() { # FOLDER FILE NAME
+  cp "$2" "$1/usr/bin/$3"
+  ldd "$2" | grep -o '/[^ ]*' | while read -r library; do
+    mkdir -p "$1$(dirname "$library")"
+    cp -L "$library" "$1$library"
+  done
+}
+
 agent() { # FOLDER
   local root=$1
-  local node
-  node=$(readlink -f "$(command -v node)")
-  cp "$node" "$root/usr/bin/node"
+  mkdir -p "$root"/{usr/bin,opt/drover/dist,opt/drover/robot-client}
+  # The agent locks its root with flock, which Debian's busybox does not have.
+  program "$root" "$(readlink -f "$(command -v node)")" node
+  program "$root" "$(command -v flock)" flock
   strip "$root/usr/bin/node" 2>/dev/null || true
-  ldd "$node" | grep -o '/[^ ]*' | while read -r library; do
-    mkdir -p "$root$(dirname "$library")"
-    cp -L "$library" "$root$library"
-  done
   cp "$top/dist/drover-robot.js" "$root/opt/drover/dist/"
   cp "$top/package.json" "$root/opt/drover/"
   cp "$top/robot-client/drover-robot" "$root/opt/drover/robot-client/"
@@ -102,6 +127,7 @@ agent() { # FOLDER
 grub() { # DISK
   local root=$work/boot modules
   modules='biosdisk part_gpt ext2 normal configfile linux echo test regexp loadenv serial terminal sleep reboot'
+  modules="$modules setpci memrw"
   mkdir -p "$root/grub/i386-pc"
   cp /usr/lib/grub/i386-pc/*.mod /usr/lib/grub/i386-pc/*.lst "$root/grub/i386-pc/"
   cp "$here/grub.cfg" "$here/drover.cfg" "$root/grub/"
@@ -150,6 +176,8 @@ PARTITIONS
   write "$1" $((BOOT_AT * 1048576)) <"$work/boot.img"
   write "$1" $((A_AT * 1048576)) <"$out/slot.img"
   mkdir -p "$work/data"
+  [ "$agent_on_data" = false ] || agent "$work/data/agent"
+  [ -z "$data" ] || cp -r "$data/." "$work/data/"
   file_system "$work/data.img" "$DATA_SIZE" "$work/data"
   write "$1" $((DATA_AT * 1048576)) <"$work/data.img"
 }

@@ -42,6 +42,11 @@ export function withSteps<T>(argv: Argv<T>) {
     .option('canaries', { ...TEXT, describe: 'these robots before the first wave: r1,r2' })
     .option('canary-tags', { ...TEXT, describe: 'robots that have all of these come first: a,b' })
     .option('approve', { ...TEXT, describe: 'wait for a person after these waves: 1,2' })
+    .option('approvers', {
+      ...wholeNumber('approvers', { least: 1, most: LIMITS.approversMax }),
+      default: 1,
+      describe: 'users that have to approve each of them, other than the publisher',
+    })
     .option('gate', {
       ...LIST,
       describe: `what a wave has to prove, NAME=VALUE; may be given again: ${GATE_NAMES.join(' ')}`,
@@ -53,7 +58,10 @@ const withAudience = (argv: Argv) => withSteps(withWho(argv));
 type AudienceArgs = Awaited<ReturnType<typeof withAudience>['argv']>;
 
 /** @throws DroverError USAGE for values that cannot be parsed, or that would have no effect */
-export function readAudience(argv: AudienceArgs, fleet: string): Audience {
+export function readAudience(
+  argv: AudienceArgs,
+  { fleet, publisher }: { readonly fleet: string; readonly publisher: string | undefined },
+): Audience {
   const waves = parseWaves(argv.waves ?? WAVES);
   const soaksMs = (argv.soak ?? SOAK).split(',').map((one) => parseDurationMs(one.trim()));
   if (argv.emergency) {
@@ -71,6 +79,8 @@ export function readAudience(argv: AudienceArgs, fleet: string): Audience {
     emergency: argv.emergency,
     canaries: { robots: commaList(argv.canaries), tags: commaList(argv.canaryTags) },
     approveAfter: parseWaveNumbers(commaList(argv.approve)),
+    approvers: argv.approvers,
+    publisher: publisher ?? null,
     gates: parseGates(argv.gate ?? []),
     lateSpreadMs: argv.lateSpread === undefined ? null : parseDurationMs(argv.lateSpread),
     healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),

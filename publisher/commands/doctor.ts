@@ -83,7 +83,7 @@ async function collectApi(argv: DoctorArgs): Promise<Pick<DoctorFacts, 'api' | '
   const url = argv.api ?? process.env['DROVER_API'];
   if (url === undefined) return { api: unknown('none was given (--api)'), apiDoor: null };
   const api = openApi({ ...argv, api: url });
-  const apiDoor = await knock(new URL(url), undefined);
+  const apiDoor = await knock(new URL(url), argv.ca);
   const isReached = apiDoor.reach.kind === 'known';
   return { api: isReached ? await readApi(api) : unknown('it does not answer'), apiDoor };
 }

@@ -7,7 +7,7 @@ import type { Argv } from 'yargs';
 import { z } from 'zod';
 import { DroverError } from '../../shared/base/errors.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput, terminalColumns } from '../../shared/io/cli.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
 import { openApi, rawObject, withApi, type ApiArgs } from './rollout-options.ts';
 
@@ -87,6 +87,9 @@ async function showEnrolments(args: ApiArgs): Promise<void> {
       printable(one.key ?? '-'),
     ]);
   const head = ['ROBOT', 'ENROLLED', 'REPORTED', 'CLAIM', 'WHEN', 'FROM', 'KEY'];
-  const lines = table.length > 0 ? formatTable([head, ...table]) : ['no claim was made there'];
+  const lines =
+    table.length > 0
+      ? formatTable([head, ...table], terminalColumns())
+      : ['no claim was made there'];
   makeOutput(args.json).result(rawObject(bytes), lines);
 }

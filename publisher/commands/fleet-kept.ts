@@ -7,7 +7,7 @@ import type { Argv } from 'yargs';
 import { z } from 'zod';
 import { DroverError } from '../../shared/base/errors.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput, terminalColumns } from '../../shared/io/cli.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
 import { openApi, rawObject, withApi, type ApiArgs } from './rollout-options.ts';
 
@@ -74,7 +74,8 @@ async function showSessions(args: ApiArgs): Promise<void> {
     String(one.dropped),
   ]);
   const head = ['CLIENT', 'OWNER', 'IS', 'QUEUED', 'BYTES', 'DROPPED'];
-  const lines = table.length > 0 ? formatTable([head, ...table]) : ['no session is kept'];
+  const lines =
+    table.length > 0 ? formatTable([head, ...table], terminalColumns()) : ['no session is kept'];
   makeOutput(args.json).result(rawObject(bytes), lines);
 }
 

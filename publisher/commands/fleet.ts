@@ -7,7 +7,7 @@ import type { Argv } from 'yargs';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { makeOutput, type Output } from '../../shared/io/cli.ts';
+import { makeOutput, type Output, terminalColumns } from '../../shared/io/cli.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
@@ -29,6 +29,7 @@ import { BrokerLink } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
 import { withEnrolmentCommands } from './fleet-enrolments.ts';
 import { withKeptCommands } from './fleet-kept.ts';
+import { withLogsCommand } from './fleet-logs.ts';
 import { withRobotCommand } from './fleet-robot.ts';
 import { brokerOptions, commandLog, warn, withOptionalBroker } from './options.ts';
 import { openApi, withApi } from './rollout-options.ts';
@@ -42,7 +43,7 @@ type FleetArgs = Awaited<ReturnType<typeof withSource>['argv']>;
 
 export function fleetCommand(yargs: Argv): Argv {
   return yargs.command('fleet', 'ask what the robots run', (argv) =>
-    withRobotCommand(withEnrolmentCommands(withKeptCommands(argv)))
+    withLogsCommand(withRobotCommand(withEnrolmentCommands(withKeptCommands(argv))))
       .command(
         'versions',
         'count robots by version',
@@ -66,7 +67,7 @@ export function fleetCommand(yargs: Argv): Argv {
       )
       .demandCommand(
         1,
-        'name a command: fleet versions, robots, robot, requests, sessions, enrolments or retire',
+        'name a command: fleet versions, robots, robot, logs, requests, sessions, enrolments or retire',
       ),
   );
 }
@@ -165,7 +166,10 @@ function showVersions(fleet: Fleet, output: Output): void {
     String(count),
     String(online),
   ]);
-  const lines = formatTable([['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table]);
+  const lines = formatTable(
+    [['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table],
+    terminalColumns(),
+  );
   output.result({ versions, counts, ...envelope(fleet) }, table.length > 0 ? lines : NOBODY);
 }
 
@@ -225,7 +229,7 @@ function showRobots(fleet: Fleet, output: Output): void {
   const head = ['ROBOT', 'ONLINE', ...what, 'ARCH', 'TAGS', 'WAITS FOR'];
   output.result(
     { robots: rows.map(describe), ...envelope(fleet) },
-    table.length > 0 ? formatTable([head, ...table]) : NOBODY,
+    table.length > 0 ? formatTable([head, ...table], terminalColumns()) : NOBODY,
   );
 }
 
@@ -252,7 +256,7 @@ function showRequests(fleet: Fleet, output: Output): void {
     { requests, ...envelope(fleet) },
     table.length > 0
       ? [
-          ...formatTable([head, ...table]),
+          ...formatTable([head, ...table], terminalColumns()),
           'publish a full package for them: a bundle built with a --min-current that they meet',
         ]
       : ['no robot asks for a full package'],

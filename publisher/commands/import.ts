@@ -58,14 +58,15 @@ async function runImport(argv: ImportArgs): Promise<void> {
   const trust = readTrust(argv.trust);
   const isResigned = namesKeys(argv);
   const output = makeOutput(argv.json);
+  const broker = brokerOptions(argv);
   const imported = await importParcel({
     file: argv.file,
     into: argv.into,
     identities: argv.identity ?? [],
     trust,
     signers: isResigned ? await openSigners(argv, keysOf(trust)) : [],
-    broker: brokerOptions(argv),
-    audience: readAudience(argv, trust.fleet),
+    broker,
+    audience: readAudience(argv, { fleet: trust.fleet, publisher: broker.username }),
     chunkBytes: parseByteSize(argv.chunkSize),
     lifeMs: parseDurationMs(argv.expires),
     supersede: argv.supersede ?? [],

@@ -1,8 +1,11 @@
 /** The commands of `drover`. */
 
+import { TEXT } from '../../shared/io/cli-options.ts';
 import type { CommandLine } from '../../shared/io/command-line.ts';
+import { profileNames, useProfile } from '../profiles/profile-file.ts';
 import { announceCommand } from './announce.ts';
 import { buildCommand } from './build.ts';
+import { CONFIG_VERBS, configCommand } from './config.ts';
 import { doctorCommand } from './doctor.ts';
 import { exportCommand } from './export.ts';
 import { fleetCommand } from './fleet.ts';
@@ -39,8 +42,10 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     import: importCommand,
     report: reportCommand,
     doctor: doctorCommand,
+    config: configCommand,
   },
   groups: {
+    config: CONFIG_VERBS,
     trust: ['init', 'rotate', 'sign', 'publish'],
     log: ['add', 'verify', 'witness', 'key'],
     rollout: [
@@ -51,6 +56,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
       'versions',
       'robots',
       'robot',
+      'logs',
       'requests',
       'sessions',
       'remove-session',
@@ -60,6 +66,17 @@ export const PUBLISHER_PROGRAM: CommandLine = {
       'revoke',
       'retire',
     ],
+  },
+  everywhere: {
+    options: (argv, names) =>
+      argv.option('profile', {
+        ...TEXT,
+        ...(names.length > 0 && { choices: names }),
+        hidden: names.length === 0,
+        describe: 'profile of `drover config`, or DROVER_PROFILE',
+      }),
+    fill: useProfile,
+    names: profileNames,
   },
   lists: [
     'bundles', // the positionals of export and publish

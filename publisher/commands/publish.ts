@@ -85,12 +85,13 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   }
   const trust = readTrust(argv.trust);
   for (const line of trustEndLines(trust, Date.now())) warn(line);
-  const audience = readAudience(argv, trust.fleet);
+  const broker = brokerOptions(argv);
+  const audience = readAudience(argv, { fleet: trust.fleet, publisher: broker.username });
   const signers = argv.uploadOnly ? [] : await openSigners(argv, keysOf(trust));
   const signing = { trust, signers, announcementOut: argv.announcementOut };
   const common = {
     ...signing,
-    broker: brokerOptions(argv),
+    broker,
     audience,
     chunkBytes: parseByteSize(argv.chunkSize),
     lifeMs: parseDurationMs(argv.expires),

@@ -13,7 +13,8 @@ const API_DEFAULT = 'http://127.0.0.1:8080';
 export function withApi<T>(argv: Argv<T>) {
   return withJson(argv)
     .option('api', { ...TEXT, describe: `HTTP API of a broker, or DROVER_API; ${API_DEFAULT}` })
-    .option('token-file', { ...TEXT, describe: 'file with the bearer token, or DROVER_TOKEN' });
+    .option('token-file', { ...TEXT, describe: 'file with the bearer token, or DROVER_TOKEN' })
+    .option('ca', { ...TEXT, describe: "PEM file of the authority that signed the broker's cert" });
 }
 
 export const withId = <T>(argv: Argv<T>) =>
@@ -22,17 +23,19 @@ export const withId = <T>(argv: Argv<T>) =>
 export interface ApiArgs {
   readonly api?: string | undefined;
   readonly tokenFile?: string | undefined;
+  readonly ca?: string | undefined;
   readonly json: boolean;
 }
 
 /** @throws DroverError USAGE, FILE_UNREADABLE */
-export function openApi({ api, tokenFile }: ApiArgs): ApiClient {
+export function openApi({ api, tokenFile, ca }: ApiArgs): ApiClient {
   const token =
     tokenFile === undefined
       ? process.env['DROVER_TOKEN']
       : readSecret(tokenFile, 'token').trimEnd();
   const url = api ?? process.env['DROVER_API'] ?? API_DEFAULT;
-  return new ApiClient({ url, token: token === undefined || token === '' ? null : token });
+  const isNone = token === undefined || token === '';
+  return new ApiClient({ url, token: isNone ? null : token, caFile: ca });
 }
 
 /** @throws DroverError USAGE */

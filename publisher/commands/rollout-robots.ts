@@ -7,7 +7,7 @@ import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput, terminalColumns } from '../../shared/io/cli.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import { AWAITED, memberLines, parseMembers, type MembersAnswer } from '../rollout/members.ts';
 import {
@@ -63,6 +63,6 @@ export async function runRobots({ id, state, all, ...args }: RobotsArgs): Promis
   const { counts, awaited, waves } = first;
   makeOutput(args.json).result(
     { rollout: id, robots: raw, counts, awaited, waves },
-    memberLines({ ...first, robots }, all ? null : state),
+    memberLines({ ...first, robots }, all ? null : state, terminalColumns()),
   );
 }

@@ -14,6 +14,7 @@ import {
   type RunAnswer,
 } from '../rollout/rollout-answer.ts';
 import { statusWord } from '../../shared/rules/rollout-words.ts';
+import { approverWords } from '../../shared/rules/approvers.ts';
 import { statusLines } from '../rollout/rollout-report.ts';
 import { isUnled, noController } from '../../shared/rules/presence.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
@@ -95,9 +96,25 @@ function outcomeOf(
   const which = wave === undefined ? 'its open wave' : `wave ${wave}`;
   const isGiven = verb === 'approve' && before.run?.approved.includes(wave ?? -1) === true;
   if (isGiven) return `${which} was approved before, nothing changed`;
+  const left = verb === 'approve' ? leftWords(before, after, wave) : null;
+  if (left !== null) return `${which}: ${left}`;
   return verb === 'approve'
     ? `${which} is approved: its gate is asked once more, then the next one opens`
     : `${which} ends without a verdict: the next one opens`;
+}
+
+/** For a wave that still needs further users; null when it is approved. */
+function leftWords(
+  before: RolloutAnswer,
+  after: RunAnswer | null,
+  wave: number | undefined,
+): string | null {
+  const approval = after?.approval;
+  if (!after || !approval || approval.needed < 2 || after.approved.includes(wave ?? -1))
+    return null;
+  const isAgain = before.run?.approval?.by.length === approval.by.length;
+  const rules = { approvers: approval.needed, published_by: approval.publisher ?? undefined };
+  return `${isAgain ? 'this user approved it before, nothing changed; ' : ''}${approverWords(rules, approval.by)}`;
 }
 
 /**

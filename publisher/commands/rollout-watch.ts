@@ -4,6 +4,8 @@
  */
 
 import { parseDurationMs } from '../../shared/base/durations.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
 import type { RolloutAnswer } from '../rollout/rollout-answer.ts';
 import { changeLine, fitted, statusLines } from '../rollout/rollout-report.ts';
 import { watchRollout } from '../rollout/watch.ts';
@@ -21,6 +23,15 @@ export async function runWatch(args: WatchArgs): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
     isRead = false; // `watch … | head`: the reader has left
+  });
+  const { id } = args;
+  process.once('SIGINT', () => {
+    // Asked again after a line of its own: the terminal has just shown ^C.
+    const again = `drover rollout watch ${printable(id, LIMITS.idLengthMax)}`;
+    process.stderr.write(
+      `\ndrover: the rollout goes on without this view; see it again: ${again}\n`,
+    );
+    process.kill(process.pid, 'SIGINT'); // this listener is gone: it ends as without one
   });
   await watchRollout({
     api: openApi(args),

@@ -4,7 +4,7 @@
  */
 
 import type { Argv } from 'yargs';
-import { makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput, terminalColumns } from '../../shared/io/cli.ts';
 import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
@@ -138,7 +138,7 @@ async function runList(args: ApiArgs): Promise<void> {
     null,
   );
   makeOutput(args.json).result({ ...rawObject(bytes), engine_problem: problem }, [
-    ...listLines(parseRollouts(bytes)),
+    ...listLines(parseRollouts(bytes), terminalColumns()),
     ...engineLines(problem),
     ...expiryLines(parseExpiry(bytes)),
   ]);

@@ -35,7 +35,7 @@ function checkDoor(check: 'broker' | 'api', door: DoorFact, now: number): readon
   });
 }
 
-const CA_HINT = 'give the authority that signed it with --ca (for the API: NODE_EXTRA_CA_CERTS)';
+const CA_HINT = 'give the authority that signed it with --ca';
 const NAME_HINT = 'use a name or an address in the URL that stands in the certificate';
 
 function checkCertificate(

@@ -12,8 +12,11 @@ import {
   type AnnouncementFields,
   type RolloutFields,
 } from '../../shared/formats/announcement.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
-import { openLease } from '../../shared/formats/lease.ts';
+import { printable } from '../../shared/base/printable.ts';
+import { APPROVERS_CAPABILITY, openLease, USERS_CAPABILITY } from '../../shared/formats/lease.ts';
+import { needsSeveral } from '../../shared/rules/approvers.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { openProgress } from '../../shared/formats/progress.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
@@ -77,7 +80,12 @@ export function openStatuses(
 
 /** A controller that leads now, one that led once, or none that this fleet knows. */
 export type LeaseHolder =
-  | { readonly kind: 'leads'; readonly controller: string }
+  | {
+      readonly kind: 'leads';
+      readonly controller: string;
+      /** Undefined from one of 0.1. */
+      readonly caps?: readonly string[] | undefined;
+    }
   | { readonly kind: 'none' }
   | { readonly kind: 'silent'; readonly sinceMs: EpochMs };
 
@@ -92,11 +100,38 @@ export function openLeader(
 ): LeaseHolder {
   if (lease === null) return { kind: 'none' };
   try {
-    const { issued_at: sinceMs, controller } = openLease(lease, trust);
+    const { issued_at: sinceMs, controller, caps } = openLease(lease, trust);
     const isFresh = now - sinceMs < LIMITS.leaseMsMax;
-    return isFresh ? { kind: 'leads', controller } : { kind: 'silent', sinceMs };
+    return isFresh ? { kind: 'leads', controller, caps } : { kind: 'silent', sinceMs };
   } catch (error) {
     onInvalid(error);
     return { kind: 'none' };
   }
+}
+
+/**
+ * Checks, before a rollout is announced, that the controller which leads counts its users. One of
+ * 0.1 reads past `approvers`: it would open a wave after one approval, and no message would say so.
+ * @throws DroverError APPROVERS_UNSUPPORTED
+ */
+export function assertCountsUsers(leader: LeaseHolder, { approvers = 1 }: RolloutFields): void {
+  if (!needsSeveral({ approvers })) return;
+  const why = lackOf(leader);
+  if (why === null) return;
+  throw new DroverError('APPROVERS_UNSUPPORTED', `announce with --approvers ${approvers}: ${why}`);
+}
+
+/** Null for a controller that counts users. */
+function lackOf(leader: LeaseHolder): string | null {
+  if (leader.kind === 'none') return 'no rollout controller has been seen that would count users';
+  if (leader.kind === 'silent') {
+    const at = new Date(leader.sinceMs).toISOString();
+    return `no rollout controller leads that would count users; the last one was heard at ${at}`;
+  }
+  const who = printable(leader.controller, 64);
+  if (leader.caps?.includes(APPROVERS_CAPABILITY) !== true) {
+    return `${who}, which leads, is too old to count users: one person could open its waves`;
+  }
+  if (leader.caps.includes(USERS_CAPABILITY)) return null;
+  return `the broker of ${who}, which leads, has no --credentials, so that it knows no users`;
 }

@@ -9,12 +9,15 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { readApiRefusal } from '../../shared/formats/http-api.ts';
+import { callWithAuthority, readAuthority, type ApiCall, type ApiReply } from './call-api.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface ApiOptions {
   /** http:// or https://, with or without a path prefix of the API. */
   readonly url: string;
   readonly token: string | null;
+  /** PEM file of the authority that signed the certificate of the API. */
+  readonly caFile?: string | undefined;
 }
 
 export interface DatedAnswer {
@@ -28,10 +31,14 @@ export interface DatedAnswer {
 export class ApiClient {
   readonly #base: string;
   readonly #headers: Readonly<Record<string, string>>;
+  /** Null for the authorities of Node, and over plain HTTP. */
+  readonly #ca: Buffer | null;
 
-  /** @throws DroverError USAGE */
-  constructor({ url, token }: ApiOptions) {
+  /** @throws DroverError USAGE, FILE_UNREADABLE */
+  constructor({ url, token, caFile }: ApiOptions) {
     this.#base = readBase(url);
+    const isTls = this.#base.startsWith('https:');
+    this.#ca = caFile === undefined || !isTls ? null : readAuthority(caFile);
     this.#headers = token === null ? {} : { authorization: `Bearer ${readToken(token)}` };
   }
 
@@ -59,19 +66,23 @@ export class ApiClient {
     return this.#ask(path, init, LIMITS.apiAnswerBytesMax);
   }
 
-  async #call(path: string, init: RequestInit, bytesMax: number): Promise<Uint8Array> {
+  async #call(path: string, init: Init, bytesMax: number): Promise<Uint8Array> {
     const { status, bytes } = await this.#ask(path, init, bytesMax);
     if (status >= 200 && status < 300) return bytes;
     throw readApiRefusal(status, bytes);
   }
 
-  async #ask(path: string, init: RequestInit, bytesMax: number): Promise<DatedAnswer> {
+  async #ask(path: string, init: Init, bytesMax: number): Promise<DatedAnswer> {
     const signal = AbortSignal.timeout(LIMITS.apiAnswerMsMax);
     try {
-      const response = await fetch(this.#base + path, { ...init, redirect: 'error', signal });
-      const bytes = await readBounded(response, bytesMax);
-      const atMs = Date.parse(response.headers.get('date') ?? '');
-      return { status: response.status, bytes, atMs: Number.isNaN(atMs) ? null : atMs };
+      const call = { ...init, signal };
+      const { status, date, body } =
+        this.#ca === null
+          ? await fetchApi(this.#base + path, call)
+          : await callWithAuthority(new URL(this.#base + path), this.#ca, call);
+      const bytes = await readBounded(body, bytesMax);
+      const atMs = Date.parse(date ?? '');
+      return { status, bytes, atMs: Number.isNaN(atMs) ? null : atMs };
     } catch (error) {
       if (error instanceof DroverError) throw error;
       throw new DroverError('BROKER_UNREACHABLE', `call ${this.#base}: ${reasonOf(error)}`, {
@@ -79,6 +90,17 @@ export class ApiClient {
       });
     }
   }
+}
+
+type Init = Omit<ApiCall, 'signal'>;
+
+async function fetchApi(url: string, call: ApiCall): Promise<ApiReply> {
+  const response = await fetch(url, { ...call, redirect: 'error' });
+  const { status, headers, body } = response;
+  const none: AsyncIterable<Uint8Array> = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.close(),
+  });
+  return { status, date: headers.get('date'), body: body ?? none };
 }
 
 function readBase(text: string): string {
@@ -102,10 +124,10 @@ function readToken(text: string): string {
   );
 }
 
-async function readBounded(response: Response, bytesMax: number): Promise<Uint8Array> {
+async function readBounded(body: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
-  for await (const piece of response.body ?? []) {
+  for await (const piece of body) {
     bytes += piece.byteLength;
     if (bytes > bytesMax) {
       const want = `want at most ${bytesMax} bytes`;

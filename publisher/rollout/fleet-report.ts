@@ -4,6 +4,7 @@
  * hide the others. Sans-I/O.
  */
 
+import { printable } from '../../shared/base/printable.ts';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { clockAhead, robotClockProblem } from '../../shared/rules/clock-off.ts';
@@ -202,15 +203,41 @@ export function packageRequests(rows: readonly FleetRow[]): FleetRow[] {
   return rows.filter(({ component }) => component.last_error?.code === 'TOO_OLD');
 }
 
-/** Pads columns to the widest cell, two spaces apart; the first row is the head. */
-export function formatTable(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+/**
+ * Pads columns to the widest cell, two spaces apart; the first row is the head. Texts of robots and
+ * brokers are made printable here, so that none of them steers a terminal.
+ * @param columns of the terminal: the widest columns are cut until a row fits; Infinity for a pipe
+ */
+export function formatTable(
+  rows: readonly (readonly string[])[],
+  columns = Number.POSITIVE_INFINITY,
+): string[] {
+  const cells = rows.map((row) => row.map((cell) => printable(cell, cell.length)));
+  const widths = (cells[0] ?? []).map((_, column) =>
+    Math.max(...cells.map((row) => (row[column] ?? '').length)),
   );
-  return rows.map((row) =>
+  cutWidest(widths, columns - GAP.length * (widths.length - 1));
+  return cells.map((row) =>
     row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
+      .map((cell, column) => fitCell(cell, widths[column] ?? 0))
+      .join(GAP)
       .trimEnd(),
   );
 }
+
+const GAP = '  ';
+/** A narrower cell would not say which robot or version it is about. */
+const CELL_CHARS_MIN = 8;
+
+function cutWidest(widths: number[], room: number): void {
+  let left = widths.reduce((sum, width) => sum + width, 0) - room;
+  while (left > 0) {
+    const widest = Math.max(...widths);
+    if (widest <= CELL_CHARS_MIN) return;
+    widths[widths.indexOf(widest)] = widest - 1;
+    left -= 1;
+  }
+}
+
+const fitCell = (cell: string, width: number): string =>
+  cell.length > width ? `${cell.slice(0, width - 1)}…` : cell.padEnd(width);

@@ -7,6 +7,8 @@ import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
+import { sameReason, type FailureGroup } from '../../shared/rules/failure-reasons.ts';
+import { failureGroupsSchema } from './rollout-answer.ts';
 import { formatTable } from './fleet-report.ts';
 
 /** Filter of the API for robots that the open wave, or the way back, waits for. */
@@ -28,6 +30,7 @@ const membersSchema = z.object({
   counts: z.record(z.string(), z.number()),
   awaited: z.number(),
   waves: z.array(z.unknown()),
+  failures: failureGroupsSchema,
 });
 export type MembersAnswer = z.output<typeof membersSchema>;
 
@@ -42,7 +45,11 @@ const KIND = {
 export const parseMembers = (bytes: Uint8Array): MembersAnswer => parseDocument(KIND, bytes);
 
 /** @param state the filter; null for all robots */
-export function memberLines(answer: MembersAnswer, state: string | null): string[] {
+export function memberLines(
+  answer: MembersAnswer,
+  state: string | null,
+  columns = Number.POSITIVE_INFINITY,
+): string[] {
   const { robots } = answer;
   const summary = countLine(answer);
   if (robots.length === 0) {
@@ -56,7 +63,14 @@ export function memberLines(answer: MembersAnswer, state: string | null): string
     printable(code, 64),
     printable(reason, REASON_CHARS_MAX),
   ]);
-  return [...formatTable([['ROBOT', 'WAVE', 'STATE', 'CODE', 'REASON'], ...rows]), summary];
+  const same = answer.failures.filter((one) => one.robots > 1).map(sharedLine);
+  const head = ['ROBOT', 'WAVE', 'STATE', 'CODE', 'REASON'];
+  return [...formatTable([head, ...rows], columns), ...same, summary];
+}
+
+function sharedLine(group: FailureGroup): string {
+  const who = `${group.named.join(', ')}${group.robots > group.named.length ? ', …' : ''}`;
+  return printable(`${sameReason([group])}: ${who}`, 2 * REASON_CHARS_MAX);
 }
 
 function countLine({ counts, awaited }: MembersAnswer): string {

@@ -20,7 +20,7 @@ export function wavesLine({
 
 /** One line for each option beyond the waves. */
 export function stepLines(rollout: RolloutFields): string[] {
-  const { canaries, approve_after: approve = [], late_spread_s: spread } = rollout;
+  const { canaries, approve_after: approve = [], approvers = 1, late_spread_s: spread } = rollout;
   const lines: string[] = [];
   const last = rollout.waves.at(-1)?.percent ?? 100;
   if (!rollout.emergency && last < 100) {
@@ -36,7 +36,10 @@ export function stepLines(rollout: RolloutFields): string[] {
   ];
   if (who.length > 0) lines.push(`canaries first: ${who.join('; ')}, soak ${canarySoak(rollout)}`);
   if (approve.length > 0) {
-    lines.push(`waits for a person after wave ${approve.join(', ')}: drover rollout approve`);
+    const waves = `after wave ${approve.join(', ')}: drover rollout approve`;
+    const others = rollout.published_by ?? 'the publisher';
+    const who = approvers > 1 ? `${approvers} users other than ${others}` : 'a person';
+    lines.push(`waits for ${who} ${waves}`);
   }
   const changed = changedGates(rollout);
   if (changed.length > 0) lines.push(`gates: ${changed.join(', ')}`);
@@ -83,6 +86,8 @@ export function stepFields(rollout: RolloutFields): object {
       soak_s: canarySoakS(rollout),
     },
     approve_after: rollout.approve_after ?? [],
+    approvers: rollout.approvers ?? 1,
+    published_by: rollout.published_by ?? null,
     gates: gatesSchema.parse(rollout.gates ?? {}),
     ...(rollout.late_spread_s !== undefined && { late_spread_s: rollout.late_spread_s }),
   };

@@ -9,6 +9,7 @@ import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { GatesFields } from '../../shared/formats/gates.ts';
 import { assertBounds } from '../../shared/rules/release-word.ts';
+import { needsSeveral } from '../../shared/rules/approvers.ts';
 import { parseRobotId, parseRolloutId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
@@ -27,6 +28,10 @@ export interface Audience {
   readonly canaries: { readonly tags: readonly string[]; readonly robots: readonly string[] };
   /** Waves after which an operator has to approve; 0 for the canaries. */
   readonly approveAfter: readonly number[];
+  /** Different users that have to approve each of these waves. */
+  readonly approvers: number;
+  /** User that signs in at the broker; null for none. */
+  readonly publisher: string | null;
   readonly gates: GatesFields;
   /** Null leaves it to the format's default. */
   readonly lateSpreadMs: number | null;
@@ -95,7 +100,7 @@ function artifactOf<K extends string>(
 
 type Steps = Pick<
   RolloutFields,
-  'waves' | 'gates' | 'canaries' | 'approve_after' | 'late_spread_s'
+  'waves' | 'gates' | 'canaries' | 'approve_after' | 'approvers' | 'published_by' | 'late_spread_s'
 >;
 
 /** The order of the waves and their approvals. Left out where the format's default applies. */
@@ -121,6 +126,7 @@ function planSteps(audience: Audience): Steps {
       },
     }),
     ...(approveAfter.length > 0 && { approve_after: [...approveAfter] }),
+    ...planApprovers(audience),
     ...(lateSpreadMs !== null && { late_spread_s: lateSpreadS(lateSpreadMs) }),
   };
 }
@@ -158,6 +164,30 @@ function assertApproved(
   throw new DroverError(
     'USAGE',
     `read --approve: no wave opens after wave ${wrong} (${range}; 0 is for canaries)`,
+  );
+}
+
+/** Absent where one person is enough: the format's default. */
+function planApprovers({
+  approvers,
+  publisher,
+  approveAfter,
+}: Audience): Pick<RolloutFields, 'approvers' | 'published_by'> {
+  if (!needsSeveral({ approvers })) return {};
+  if (approveAfter.length === 0) {
+    throw new DroverError(
+      'USAGE',
+      'read --approvers: no wave waits for a person, so it would do nothing',
+      { hint: 'name the waves as well: --approve 1,2; or leave --approvers out' },
+    );
+  }
+  if (publisher !== null) return { approvers, published_by: publisher };
+  throw new DroverError(
+    'USAGE',
+    `read --approvers: ${approvers} users other than the publisher have to approve, and the publisher has no user name`,
+    {
+      hint: 'sign in at the broker: --username NAME --password-file FILE, for a broker with --credentials; without users a broker cannot tell two persons apart',
+    },
   );
 }
 

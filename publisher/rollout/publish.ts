@@ -19,6 +19,7 @@ import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import {
+  assertCountsUsers,
   openActiveRollouts,
   openLeader,
   openStatuses,
@@ -262,6 +263,7 @@ export function planNext(
     job.log.warn({ reason: String(error) }, 'a message of a controller does not verify: ignored');
   const statuses = openStatuses(board.progress, job.trust, onInvalid);
   const leader = openLeader(board.lease, job.trust, { now: Date.now(), onInvalid });
+  assertCountsUsers(leader, rollout);
   const now = Date.now();
   const previous = job.after ? plannedRollouts(job.after) : openPrevious(board.current, job);
   const reported = reportedSeq(robots ?? [], job.trust, now);

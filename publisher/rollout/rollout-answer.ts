@@ -55,10 +55,30 @@ const runSchema = z.object({
   forced: z.array(countSchema).default([]),
   /** Null from a broker that does not send it. */
   approval: z
-    .object({ wave: countSchema, state: textSchema, text: textSchema })
+    .object({
+      wave: countSchema,
+      state: textSchema,
+      text: textSchema,
+      needed: countSchema.default(1),
+      by: z.array(textSchema).default([]),
+      publisher: textSchema.nullable().default(null),
+    })
     .nullable()
     .default(null),
 });
+
+/** Reasons of failed robots; absent in the answer of a broker of 0.1. */
+export const failureGroupsSchema = z
+  .array(
+    z.object({
+      fingerprint: textSchema,
+      code: textSchema,
+      message: textSchema,
+      robots: countSchema,
+      named: z.array(textSchema),
+    }),
+  )
+  .default([]);
 
 const rolloutSchema = z.object({
   id: textSchema,
@@ -83,6 +103,7 @@ const rolloutSchema = z.object({
     })
     .default({ tags: [], robots: [] }),
   approve_after: z.array(countSchema).default([]),
+  approvers: countSchema.default(1),
   emergency: z.boolean(),
   announced: z.boolean().default(true),
   status: textSchema,
@@ -104,6 +125,7 @@ const rolloutSchema = z.object({
     .default([]),
   error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
   run: runSchema.nullable().default(null),
+  failures: failureGroupsSchema,
   /**
    * `here`, `above` this relay, or by `nobody` of this broker; null from one that does not send it.
    */

@@ -6,6 +6,7 @@
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
+import { sameReason } from '../../shared/rules/failure-reasons.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
 import type {
@@ -20,6 +21,7 @@ import {
   clock,
   named,
   statusWord,
+  thenApprove,
   waitsFor,
   waitWord,
   WAITS_FOR_NOTHING,
@@ -36,12 +38,14 @@ const percent = (share: number): string => `${Math.round(share * 10_000) / 100} 
 /** Everything about one rollout. `now` is the reader's clock. */
 export function statusLines(rollout: RolloutAnswer, now: number): string[] {
   const { run, robots, error } = rollout;
+  const same = sameReason(rollout.failures);
   const reasons = (run?.reasons ?? rollout.reasons).map((one) => `  ${sentence(one)}`);
   return [
     `rollout   ${word(rollout.id)}: ${nameOf(rollout)}`,
     `status    ${statusWord(rollout)}${openTo(rollout)}${neverAll(rollout)}`,
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
+    ...(same === null ? [] : [`failed    ${sentence(same)}`]),
     ...waveCounts(run),
     ...setLines(rollout),
     ...storeLines(rollout),
@@ -149,7 +153,7 @@ const cannot = (attempts: RunAnswer['attempts']): string =>
 
 /** One line for each wave: share, soak, and where the rollout stands. */
 function waveLines(rollout: RolloutAnswer): string[] {
-  const { waves, emergency, run, wave, status, canaries, approve_after } = rollout;
+  const { waves, emergency, run, wave, status, canaries, approve_after, approvers } = rollout;
   if (emergency) return ['everybody at once'];
   if (waves.length === 0) return ['known while it was announced'];
   const open = run?.wave ?? wave;
@@ -168,7 +172,7 @@ function waveLines(rollout: RolloutAnswer): string[] {
     if (run?.forced.includes(number) === true) return 'forced open by a person';
     if (run?.approved.includes(number) === true) return 'approved';
     const isLast = number === waves.length;
-    return approve_after.includes(number) && !isLast ? 'then a person has to approve' : '';
+    return approve_after.includes(number) && !isLast ? thenApprove(approvers) : '';
   };
   const row = (number: number, share: string, soakS: number): string[] => [
     String(number),
@@ -209,7 +213,10 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
   );
 
 /** A table of all announced rollouts. */
-export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
+export function listLines(
+  rollouts: readonly RolloutAnswer[],
+  columns = Number.POSITIVE_INFINITY,
+): string[] {
   if (rollouts.length === 0) return ['no rollout is announced'];
   const all = rollouts.map((one) =>
     opensByItself(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
@@ -225,7 +232,7 @@ export function listLines(rollouts: readonly RolloutAnswer[]): string[] {
     waitWord(one),
   ]);
   const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
-  return formatTable([head, ...rows]);
+  return formatTable([head, ...rows], columns);
 }
 
 /** When things expire, and what to do about it. */

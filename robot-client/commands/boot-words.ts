@@ -9,7 +9,7 @@ const PLACES: readonly string[] = ['--root', '--hooks', '--modules', '--socket']
 /** May be given several times. */
 const LISTS: readonly string[] = ['--root'];
 /** A person runs it with these, and reads the refusal. */
-const BY_HAND = /^--(?:no-boot|boot|release|help)(?:=|$)/;
+const BY_HAND = /^--(?:no-boot$|boot=false$|(?:release|help)(?:=|$))/;
 
 /**
  * Returns the words to run in place of those that were refused; null when the refusal stands: it

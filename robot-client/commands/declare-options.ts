@@ -8,6 +8,7 @@ import { ALWAYS_OPEN } from '../local/interlock.ts';
 import { AFTER_SWITCH } from '../local/ready-lease.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { BOOT_KINDS } from '../boot/open-boot.ts';
+import { withLogs } from './log-options.ts';
 import { REBOOT_COMMAND } from './system-options.ts';
 import { defaultArch } from './options.ts';
 
@@ -99,7 +100,7 @@ export const withSlotDevices = <T>(args: Argv<T>) =>
   });
 
 export const withAgentOptions = <T>(args: Argv<T>) =>
-  withSlotDevices(withMachine(withLogin(withInstall(withRoots(args)))))
+  withLogs(withSlotDevices(withMachine(withLogin(withInstall(withRoots(args))))))
     .option('id', { ...TEXT, describe: `robot id, or ${ROBOT_ID_VARIABLE}` })
     .option('broker', BROKER_URL)
     .option('trust', { ...TEXT, describe: 'trust.json of the image' })

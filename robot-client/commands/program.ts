@@ -29,7 +29,7 @@ export const ROBOT_PROGRAM: CommandLine = {
     slots: slotsCommand,
   },
   groups: { slots: SLOTS_VERBS },
-  lists: ['root', 'tags', 'window', 'compatible', 'slot-device'],
+  lists: ['root', 'tags', 'window', 'compatible', 'slot-device', 'log-unit'],
   inPlaceOf: (words, refusal) => {
     const instead = bootWords(words, process.stdin.isTTY);
     if (instead === null) return null;

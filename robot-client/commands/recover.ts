@@ -33,10 +33,10 @@ export const recoverCommand = (argv: Argv): Argv =>
           ...TEXT,
           describe: 'of releases/: link active to it, when active leads to nothing whole',
         })
+        // The same name as the agent's option, whose value the unit hands over.
         .option('boot', {
-          type: 'boolean',
-          default: true,
-          describe: 'count a boot of a version on probation; --no-boot when a person runs it',
+          ...TEXT,
+          describe: 'as of the agent; --no-boot when a person runs it: no boot is counted',
         }),
     (args) => recover(args),
   );
@@ -54,7 +54,8 @@ interface RecoverArgs {
   readonly maxBoots: number;
   readonly adoptVersion: string;
   readonly release: string | undefined;
-  readonly boot: boolean;
+  /** False for `--no-boot`. */
+  readonly boot: string | false | undefined;
 }
 
 const bootsOf = ({ bootsForeign }: Recovery): string =>
@@ -81,7 +82,7 @@ async function recover(args: RecoverArgs): Promise<void> {
     facts: machineOf(args),
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
-    isBoot: args.boot,
+    isBoot: args.boot !== false && args.boot !== 'false',
     ...(args.release !== undefined && { release: parseRelease(args.release) }),
     siblings: roots.map(({ root }) => root),
   };

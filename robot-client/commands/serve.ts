@@ -15,6 +15,7 @@ import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
+import { parseLogRules } from './log-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
 import { MachineSide } from '../boot/system-side.ts';
 import { parseSystem } from './system-options.ts';
@@ -88,6 +89,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     },
     disk: claimedDisk(realDisk, claims),
     claims,
+    logs: parseLogRules(args),
     takesDeltas: args.deltas,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,

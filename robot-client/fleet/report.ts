@@ -62,6 +62,19 @@ export interface ComponentView {
   readonly expired?: Held | null;
   /** Why a rollout for it cannot be followed; null or absent when all can. */
   readonly unheard?: Held | null;
+  /** The log of its last failed update, where the robot hands that over. */
+  readonly failureLog?: FailureLogTold | null;
+}
+
+/** A log of a failed update that is kept on the robot. */
+export interface FailureLogTold {
+  readonly rollout: string;
+  readonly version: string;
+  readonly code: string;
+  /** RFC 3339, when the update failed. */
+  readonly at: string;
+  /** Compressed. */
+  readonly bytes: number;
 }
 
 export interface Held {
@@ -102,6 +115,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     highest_version: state.highest,
     last_update: state.lastUpdate && reportUpdate(state.lastUpdate),
     strategy: strategyTold(state, view.version) ?? view.module ?? null,
+    ...(view.failureLog ? { failure_log: view.failureLog } : {}),
   };
 }
 

@@ -30,6 +30,16 @@ export async function tellTransition(
   await tell(reportTransition({ robot: facts.robot, component, from, ...told, now: now() }));
 }
 
+/** One line for each step, with the problem of its event. */
+export function logTransition(
+  { log, component }: Pick<ComponentOptions, 'log' | 'component'>,
+  { event, before, after, problem }: Omit<Told, 'version'>,
+): void {
+  const { phase: to, job } = after;
+  const facts = { component, from: before.phase, to, event, ...(problem && { problem }) };
+  log.info(facts, `${component}: ${to}${job ? ` ${job.version}` : ''}`);
+}
+
 /** In each report while it lasts: a robot that takes nothing is not healthy. */
 export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
   const problem = isTrustExpired(trust, now) ? trustProblem(trust, now) : null;
@@ -41,11 +51,11 @@ interface Parts extends Pick<ComponentView, 'state' | 'live' | 'held' | 'leases'
 }
 
 export function viewOf(
-  { component, trust, now }: Pick<ComponentOptions, 'component' | 'trust' | 'now'>,
+  on: Pick<ComponentOptions, 'component' | 'trust' | 'now' | 'updateLog'>,
   { slots, state, ...parts }: Parts,
 ): ComponentView {
   return {
-    name: component,
+    name: on.component,
     version: slots.active,
     previousVersion: slots.rollback,
     slots: slots.slots,
@@ -53,8 +63,9 @@ export function viewOf(
     module: slots.module,
     left: slots.left,
     damage: slots.damage,
-    state: standing(state, trust),
+    state: standing(state, on.trust),
     ...parts,
-    expired: expiredTrust(trust, now()),
+    expired: expiredTrust(on.trust, on.now()),
+    failureLog: on.updateLog?.told ?? null,
   };
 }

@@ -40,9 +40,13 @@ export interface HookRun {
   readonly signal?: AbortSignal | undefined;
   /** Holds the number of the process before the program runs; not written when it is left out. */
   readonly noteFile?: string | undefined;
+  /** Told the end of what it printed, more of it than the result has, also when it was aborted. */
+  readonly onOutput?: ((label: string, text: string) => void) | undefined;
 }
 
-export interface ProgramRun extends Pick<HookRun, 'timeoutMs' | 'env' | 'signal' | 'noteFile'> {
+type Passed = 'timeoutMs' | 'env' | 'signal' | 'noteFile' | 'onOutput';
+
+export interface ProgramRun extends Pick<HookRun, Passed> {
   readonly path: string;
   /** In messages, such as `hook ready`. */
   readonly label: string;
@@ -141,11 +145,11 @@ function environmentOf(env: Readonly<Record<string, string>>): Record<string, st
 
 function follow(
   child: HookProcess,
-  { label, mayBeBusy, timeoutMs, signal, onStdout }: ProgramRun,
+  { label, mayBeBusy, timeoutMs, signal, onStdout, onOutput }: ProgramRun,
   resolve: (result: HookResult) => void,
   reject: (reason: unknown) => void,
 ): void {
-  const words = new LastWords(LIMITS.hookOutputBytesMax);
+  const words = new LastWords(onOutput ? LIMITS.hookLogBytesMax : LIMITS.hookOutputBytesMax);
   const stdout = new LastWords(LIMITS.hookOutputBytesMax);
   child.stdout.on('data', (bytes: Buffer) => {
     words.add(bytes);
@@ -163,9 +167,11 @@ function follow(
     settle();
   };
   const settled = (exitCode: number | null, killedBy: string | null) => {
+    onOutput?.(label, words.text());
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
-    const ended = { mayBeBusy, timedOut, exitCode, killedBy, output: words.text() };
+    const output = words.text(LIMITS.hookOutputBytesMax);
+    const ended = { mayBeBusy, timedOut, exitCode, killedBy, output };
     end(() => resolve(resultOf(ended)));
   };
   const kill = () => {
@@ -245,8 +251,8 @@ class LastWords {
     this.#bytes = Buffer.from(joined.subarray(-this.#bytesMax));
   }
 
-  text(): string {
-    return this.#bytes.toString('utf8');
+  text(bytesMax = this.#bytesMax): string {
+    return this.#bytes.subarray(-bytesMax).toString('utf8');
   }
 }
 

@@ -22,6 +22,7 @@ export interface VerbRun {
   readonly root: string;
   readonly env: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
+  readonly onOutput?: ((label: string, text: string) => void) | undefined;
 }
 
 /** Result of a verb; `stdout` is the last part of its standard output. */
@@ -83,7 +84,15 @@ export class ModuleFolder implements Modules {
     );
   }
 
-  async run({ module, verb, root, timeoutMs, env, signal }: VerbRun): Promise<VerbResult> {
+  async run({
+    module,
+    verb,
+    root,
+    timeoutMs,
+    env,
+    signal,
+    onOutput,
+  }: VerbRun): Promise<VerbResult> {
     // The name comes from a manifest: it must not lead out of the folder.
     if (!isModuleName(module)) throw new TypeError(`module ${module}: no name of a module`);
     const noteFile = `${root}/state/verb`;
@@ -96,6 +105,7 @@ export class ModuleFolder implements Modules {
       path: `${this.#folder}/${module}`,
       label: `module ${module}`,
       args: [verb],
+      onOutput: onOutput && ((label, text) => onOutput(`${label} ${verb}`, text)),
       mayBeBusy: verb !== 'version',
       noteFile: await noteOf(root, 'verb'),
       onStdout: (text) => (stdout = text),

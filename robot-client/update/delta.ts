@@ -18,6 +18,15 @@ import { indexFile, patchFile, patchIndexFile, payloadFile } from '../install/la
 /** Values of `caps` in the state of a robot: the deltas that it can take. [P-12.5] */
 export const PATCH_CAPABILITIES = { zstd: 'zstd-patch', add: 'add-patch' } as const;
 
+/** Of a robot that has such a program, or none. */
+export function patchCapabilities(robot: {
+  readonly patchProgram?: object | null | undefined;
+  readonly takesDeltas?: boolean | undefined;
+}): string[] {
+  if (robot.takesDeltas === false) return [];
+  return [...(robot.patchProgram ? [PATCH_CAPABILITIES.zstd] : []), PATCH_CAPABILITIES.add];
+}
+
 export interface PatchFacts {
   /** False for a robot without zstd. */
   readonly hasZstd: boolean;

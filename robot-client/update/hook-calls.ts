@@ -35,6 +35,7 @@ export async function hookOf(
     name,
     timeoutMs,
     signal: on.signal,
+    onOutput: on.onOutput,
     noteFile: name === 'stop' ? note : undefined,
     env: hookEnvironment({
       component: on.component,

@@ -41,6 +41,8 @@ export interface ModuleContext {
   /** Wait between two attempts in ms; default `healthIntervalMs`. */
   readonly healthIntervalMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** The end of all that a hook or a module printed, after each run. */
+  readonly onOutput?: ((label: string, text: string) => void) | undefined;
 }
 
 const DIFFERS_HINT =
@@ -203,7 +205,7 @@ export class ModuleStrategy implements ApplyStrategy {
     target: ApplyTarget,
     timeoutMs = this.#timeoutMs(verb),
   ): Promise<VerbResult> {
-    const { disk, layout, component, modules = NO_MODULES, signal } = this.#on;
+    const { disk, layout, component, modules = NO_MODULES, signal, onOutput } = this.#on;
     const folder = moduleFolder(layout, this.#module);
     if ((await disk.kind(folder)) === 'absent' && modules !== NO_MODULES) {
       await disk.mkdir(layout.modules);
@@ -213,7 +215,7 @@ export class ModuleStrategy implements ApplyStrategy {
     }
     const env = verbEnvironment({ verb, component, layout, folder, timeoutMs, ...target });
     const run = { module: this.#module, verb, root: layout.root, timeoutMs, env, signal };
-    return await modules.run(run);
+    return await modules.run({ ...run, onOutput });
   }
 
   #timeoutMs(verb: Verb): number {

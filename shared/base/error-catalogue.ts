@@ -37,6 +37,10 @@ export const CATALOGUE = {
   FILE_EXISTS: usage(
     'choose another --out, or remove the file yourself; keys are never overwritten',
   ),
+  PROFILE_UNKNOWN: usage('drover config list names them; drover config set NAME makes one'),
+  PROFILES_INVALID: usage(
+    'mend the file that the message names, or move it away and set your profiles again',
+  ),
   KEY_MISSING: usage(
     'give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command or --sign-command',
   ),
@@ -340,6 +344,18 @@ export const CATALOGUE = {
     'drover rollout status ID says what the wave waits for and whether it needs a person at all: then approve when its gate has passed; to go on without evidence: drover rollout force-open ID --wave N --reason WHY',
     'later',
   ),
+  APPROVER_IS_PUBLISHER: refused(
+    'operator',
+    'another user has to approve it: drover rollout status ID names who has and how many are missing',
+  ),
+  APPROVER_UNKNOWN: refused(
+    'operator',
+    'users are those of the file that drover-broker --credentials reads: approve with the token of one (--token-file), on a broker that has such a file',
+  ),
+  APPROVERS_UNSUPPORTED: refused(
+    'operator',
+    'let the broker that leads have --credentials with a user for each person, and a version that counts users; or leave --approvers out: then one person approves',
+  ),
   ROLLOUT_HALTED: refused('operator', 'read why: drover rollout history ID; then publish a fix'),
   ROLLOUT_NO_EFFECT: refused(
     'operator',
@@ -591,6 +607,19 @@ export const CATALOGUE = {
     'operator',
     'stop its agent first, and end its credential (an enrolled robot: drover fleet revoke ID; else take its user out of the credentials file): what is on reports again at once',
     'later',
+  ),
+  FAILURE_LOG_NONE: refused(
+    'operator',
+    'a log is kept when an update fails, by agents since 0.2 that run without --logs never; on the robot it stands in state/logs of the root',
+  ),
+  FAILURE_LOG_UNANSWERED: refused(
+    'operator',
+    'ask again when the robot is online: drover fleet robot ROBOT shows it; it answers a few questions at once and then one in ten minutes; a stock engine has to let robots write their logs (drover-broker acl prints its rules)',
+    'later',
+  ),
+  FAILURE_LOG_INVALID: refused(
+    'peer',
+    'ask the robot again; when it stays so, copy the log from state/logs of its root and read it with zcat',
   ),
   NOT_FOUND: refused(
     'operator',

@@ -52,6 +52,9 @@ export const LIMITS = {
   setMembersMax: 16, // rollouts of one set: as many as a robot has components
   minCanariesMax: 1_000_000, // min_canaries of a rollout: more than any fleet has robots
   wavesMax: 16, // waves of one rollout
+  profilesMax: 64, // profiles of one person on the publisher's machine
+  profileValueCharsMax: 1_024, // of one option in a profile: a path, or URLs of a cluster
+  approversMax: 5, // users who have to approve a wave; more than a team has at hand
   attributedMax: 1_000, // entries with extended attributes in the report of one payload
   deltasMax: 16, // base versions of one bundle
   inputBytesMax: MiB, // a key, a trust.json, a policy or an identity: a page of text
@@ -308,6 +311,32 @@ export const LIMITS = {
   hookTimeoutMsDefault: 30 * SECOND, // one run of a hook
   hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
   hookOutputBytesMax: 4 * KiB, // last output of a hook for the report
+  hookLogBytesMax: 32 * KiB, // last output of one run for the log of an update: a page of traces
+  // Logs of failed updates
+  failureLogBytesDefault: 64 * KiB, // one log, compressed: ten pages of text cost some 8 KiB
+  failureLogBytesMin: 4 * KiB, // --log-bytes: less holds no reason
+  failureLogBytesMax: 1 * MiB, // --log-bytes: a minute of a slow link
+  failureLogPartBytes: 128 * KiB, // of a log in one message: in base64 and JSON below the next
+  failureLogMessageBytesMax: 256 * KiB, // one message: half of what every engine takes
+  failureLogPartsMax: 8, // failureLogBytesMax / failureLogPartBytes
+  failureLogTextBytesMax: 8 * MiB, // one log unpacked: a robot could send a bomb
+  failureLogTextCharsMax: 2_700_000, // text that a robot packs: below that in UTF-8
+  failureLogsKept: 3, // on a robot, for each component: the last failed updates
+  failureLogSpoolBytes: 256 * KiB, // what an update under way has said so far
+  failureLogFlushMs: 10 * SECOND, // output between two phases reaches the disk this often
+  failureLogSectionChars: 256 * KiB, // of the journal of one unit, or of one boot
+  failureLogUnitsMax: 8, // --log-unit: an application is one service or a few
+  failureLogJournalMs: 5 * SECOND, // journalctl is killed then: a robot waits to go back
+  failureLogAsksMax: 6, // questions that a robot answers at once: a few people read one failure
+  failureLogAskMs: 10 * MINUTE, // and then one in this time: 9 MiB a day, whoever asks
+  failureLogAnswerMs: 20 * SECOND, // a command waits so long for a robot: 64 KiB at 40 kbit/s
+  failureLogsUnderWayMax: 16, // logs of which a reader holds some parts
+  failureLogsBytesMax: 256 * MiB, // of all robots at a broker; the oldest go first
+  failureLogAgeMsMax: 30 * DAY, // a broker keeps none longer
+  failureMessageCharsMax: 300, // of a reason that several robots share
+  failureNamedMax: 5, // robots of one reason that a line names
+  failureGroupsMax: 10, // reasons that a list of failures shows
+  logLineCharsMax: 4_096, // of one line in such a log: the rest of it goes
   moduleTimeoutMsDefault: 10 * MINUTE, // stage, switch, revert: a board at 115200 baud
   moduleTimeoutMsMax: 12 * 60 * MINUTE, // a whole night over a slow bus
   moduleAskMs: 30 * SECOND, // probe, version: a question to a board that starts
@@ -502,6 +531,15 @@ assertRelation(
 assertRelation(
   LIMITS.parcelMembersMax >= LIMITS.rolloutsMax * (LIMITS.deltasMax + 7) + 2,
   'an export must hold all parts of as many bundles as an announcement has',
+);
+assertRelation(
+  LIMITS.failureLogPartsMax * LIMITS.failureLogPartBytes >= LIMITS.failureLogBytesMax,
+  'the largest log of a failed update must fit into its messages',
+);
+assertRelation(
+  LIMITS.failureLogMessageBytesMax <= LIMITS.controlMessageBytesMax &&
+    LIMITS.failureLogPartBytes * 1.5 <= LIMITS.failureLogMessageBytesMax,
+  'a part of a log in base64 must fit into a message, and that into a packet',
 );
 assertRelation(
   LIMITS.pullOvertakenMin >= LIMITS.windowChunksMax,

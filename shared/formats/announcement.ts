@@ -103,6 +103,10 @@ const rolloutSchema = z.object({
     .array(z.number().int().min(0).max(LIMITS.wavesMax))
     .max(LIMITS.wavesMax)
     .default([]),
+  /** [P-6.10] Different users that have to approve each of these waves; not the publisher. */
+  approvers: z.number().int().min(1).max(LIMITS.approversMax).default(1),
+  /** User that published it, where `approvers` is above 1. */
+  published_by: z.string().min(1).max(LIMITS.idLengthMax).optional(),
   /** Robots that come after the last wave has opened start at a moment of their own within this. */
   late_spread_s: sizeSchema
     .max(LIMITS.lateSpreadSecondsMax)

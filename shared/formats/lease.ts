@@ -21,7 +21,14 @@ const leaseSchema = z.object({
   /** Rises with each renewal: an equal one is the retained message again. */
   beat: seqSchema,
   issued_at: instantSchema,
+  /** Abilities of this controller; absent from one of 0.1. */
+  caps: z.array(z.string().max(32)).max(16).optional(),
 });
+
+/** It counts different users for a wave; see rules/approvers.ts. */
+export const APPROVERS_CAPABILITY = 'approvers';
+/** Its HTTP API knows users. */
+export const USERS_CAPABILITY = 'users';
 
 export type Lease = z.output<typeof leaseSchema>;
 export type LeaseFields = z.input<typeof leaseSchema>;

@@ -145,6 +145,16 @@ const componentSchema = z.object({
   last_update: lastUpdateSchema.nullish(),
   /** How what is under way, or else what runs, is applied; absent where it is not known. */
   strategy: z.string().max(64).nullish(),
+  /** The log of the last failed update that the robot keeps and hands over. [P-8.12] */
+  failure_log: z
+    .object({
+      rollout: idSchema,
+      version: versionSchema,
+      code: codeSchema,
+      at: instantSchema,
+      bytes: sizeSchema,
+    })
+    .nullish(),
   /** The current stint and those before it, newest first. */
   usage: z.array(usageSchema).max(LIMITS.usageStintsMax).default([]),
 });

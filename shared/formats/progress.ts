@@ -40,6 +40,8 @@ const progressSchema = z.object({
   /** For a controller that takes over: when the wave opened, and which waves a person approved. */
   wave_opened_at: instantSchema.nullish(),
   approved: z.array(z.number().int().min(0).max(LIMITS.wavesMax)).max(LIMITS.wavesMax).default([]),
+  /** Users that have approved the open wave; with `approvers` above 1 only. */
+  approved_by: z.array(z.string().max(LIMITS.idLengthMax)).max(LIMITS.approversMax).default([]),
 });
 
 export type Progress = z.output<typeof progressSchema>;

@@ -10,8 +10,10 @@ export const UPDATES_TOPIC = 'fleet/updates';
 /** A root of its own, so that `fleet/#` does not pull the store. [P-2.2] */
 export const CHUNKS_ROOT = 'fleet-chunks';
 
-export type RobotLeaf = 'state' | 'online' | 'events' | 'want';
-const ROBOT_LEAVES: readonly string[] = ['state', 'online', 'events', 'want'];
+export type RobotLeaf = 'state' | 'online' | 'events' | 'want' | 'logs' | 'ask';
+const ROBOT_LEAVES: readonly string[] = ['state', 'online', 'events', 'want', 'logs', 'ask'];
+/** Never retained: a log would stay for everybody who comes later, a question be asked again. */
+const PASSING_LEAVES: readonly string[] = ['logs', 'ask'];
 
 export type Topic =
   | { readonly kind: 'updates' }
@@ -92,6 +94,12 @@ export function parseTopic(text: string): Topic | null {
     return { kind: 'robot', robot: id as RobotId, leaf: leaf as RobotLeaf };
   }
   return null;
+}
+
+/** False for a topic that carries nothing to retain. [P-8.13] */
+export function mayRetain(text: string): boolean {
+  const topic = parseTopic(text);
+  return topic?.kind !== 'robot' || !PASSING_LEAVES.includes(topic.leaf);
 }
 
 /** The hash a filter names exactly, or null: wildcards never reach the chunk store. */

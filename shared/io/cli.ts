@@ -32,6 +32,10 @@ export function makeOutput(json: boolean): Output {
   };
 }
 
+/** Columns of the terminal that shows the answer; Infinity for a pipe or a file. */
+export const terminalColumns = (): number =>
+  process.stdout.isTTY ? process.stdout.columns || 80 : Number.POSITIVE_INFINITY;
+
 /** Logs are JSON lines on stderr, so that stdout stays the program's answer. */
 export function makeLog(name: string, level = process.env['DROVER_LOG'] ?? 'info'): Logger {
   const destination = pino.destination({

@@ -22,11 +22,27 @@ export interface CommandLine {
   readonly main: Command | null;
   /** Options that may be given several times; every other one is refused the second time. */
   readonly lists: readonly string[];
+  /** Options of every command, hidden in `--help`, and values for what was not given. */
+  readonly everywhere?: {
+    readonly options: (argv: Argv, names: readonly string[]) => Argv;
+    /** @throws DroverError when a value cannot be found */
+    fill(parsed: ParsedWords): void;
+    /** Values that a shell may complete. */
+    names(): readonly string[];
+  };
   /**
    * Returns words to run in place of those that were refused, after it has told about it; null when
    * the refusal stands. A refusal comes before anything is done.
    */
   inPlaceOf?(words: readonly string[], refusal: DroverError): readonly string[] | null;
+}
+
+/** The words of a command line, and the options of the command that they name. */
+export interface ParsedWords {
+  /** May be changed. */
+  readonly argv: Record<string, unknown>;
+  readonly declared: ReadonlySet<string>;
+  readonly demanded: ReadonlySet<string>;
 }
 
 /** Columns of `--help` on a wide terminal and in docs/cli.md. */
@@ -37,6 +53,7 @@ export function parserOf(
   line: CommandLine,
   words: readonly string[],
   columns = Math.min(HELP_COLUMNS, process.stdout.columns || HELP_COLUMNS),
+  names: readonly string[] = [],
 ): Argv {
   const parser = yargs([...words])
     .scriptName(line.program)
@@ -56,9 +73,27 @@ export function parserOf(
     .fail((message, error) => {
       throw asUsage(message, error);
     });
+  line.everywhere?.options(parser, names);
+  if (line.everywhere && !isCompletion(words)) fillWith(parser, line.everywhere.fill);
   addMain(parser, line, words);
   for (const command of Object.values(commandsOf(line))) command(parser);
   return parser;
+}
+
+/** yargs gives a middleware the parser of the command as well, which its types leave out. */
+interface CommandParser {
+  getOptions(): { readonly key: Readonly<Record<string, unknown>> };
+  getDemandedOptions(): Readonly<Record<string, unknown>>;
+}
+
+function fillWith(parser: Argv, fill: (parsed: ParsedWords) => void): void {
+  // Not async: yargs would report what it cannot parse as an error of the command.
+  const middleware = (argv: Record<string, unknown>, command?: CommandParser): void => {
+    if (!command) return;
+    const declared = new Set(Object.keys(command.getOptions().key));
+    fill({ argv, declared, demanded: new Set(Object.keys(command.getDemandedOptions())) });
+  };
+  parser.middleware(middleware, true);
 }
 
 function addMain(parser: Argv, line: CommandLine, words: readonly string[]): void {
@@ -83,7 +118,9 @@ export const suggestions = async (
   line: CommandLine,
   words: readonly string[],
 ): Promise<readonly string[]> =>
-  (await nullIfFailed(suggestionsOf(parserOf(line, words), words))) ?? [];
+  (await nullIfFailed(
+    suggestionsOf(parserOf(line, words, HELP_COLUMNS, line.everywhere?.names() ?? []), words),
+  )) ?? [];
 
 /** Runs the command of this process and sets its exit code; the process ends when its work has. */
 export async function runCommandLine(line: CommandLine): Promise<void> {

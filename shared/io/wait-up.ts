@@ -53,6 +53,25 @@ export async function subscribeGently(wire: Wire, filters: readonly string[]): P
 }
 
 /**
+ * Subscribes to topics that the rules of an older access list do not grant: without them the rest
+ * works.
+ * @throws DroverError BROKER_UNREACHABLE
+ */
+export async function subscribeIfGranted(
+  wire: Wire,
+  filters: readonly string[],
+  qos: 0 | 1,
+): Promise<boolean> {
+  try {
+    await wire.subscribe(filters, qos);
+    return true;
+  } catch (error) {
+    if (error instanceof DroverError && error.code === 'ACCESS_DENIED') return false;
+    throw error;
+  }
+}
+
+/**
  * Calls a function repeatedly, each time up to a quarter earlier or later than the given interval.
  * Programs that started at the same time, as after a power cut, then do not all ask their broker at
  * the same time.

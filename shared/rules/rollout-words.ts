@@ -13,6 +13,7 @@ import {
   type ToldRollout,
   type ToldRun,
 } from './unled.ts';
+import { approverWait } from './approvers.ts';
 
 export const word = (text: string): string => printable(text, 64);
 
@@ -41,7 +42,7 @@ export function waitsFor(rollout: ToldRollout, now: number): string {
   const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
   const first = run.status === 'rolling' ? firstWaveWait(rollout, isTimed) : null;
   if (first !== null) return first;
-  const event = what === 'robots' ? robotsWait(run) : (WAITS[what] ?? `for ${word(what)}`);
+  const event = eventOf(what, run);
   return `${event}${end}${isElsewhere}`;
 }
 
@@ -52,6 +53,18 @@ export function waitWord(rollout: ToldRollout): string {
   const wait = unledWait(rollout);
   if (wait === null) return '';
   return opensByItself(rollout) ? 'robots' : 'controller';
+}
+
+function eventOf(what: string, run: ToldRun): string {
+  if (what === 'robots') return robotsWait(run);
+  const { approval } = run;
+  if (what === 'approval' && approval && approval.needed > 1) {
+    const { needed, by, publisher } = approval;
+    const rules = { approvers: needed, published_by: publisher ?? undefined };
+    const count = by.length > 0 ? ` (${by.length} of ${needed})` : '';
+    return `${approverWait(rules, by)}${count}: drover rollout approve`;
+  }
+  return WAITS[what] ?? `for ${word(what)}`;
 }
 
 /** Another controller leads, or this one was just started or restored. */
@@ -117,6 +130,10 @@ export function clock(text: string, now: number): string {
   const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;
   return `${iso} (in ${formatDurationMs(left * 1000)})`;
 }
+
+/** After the gate of a wave that asks for approval. */
+export const thenApprove = (approvers: number): string =>
+  approvers > 1 ? `then ${approvers} users have to approve` : 'then a person has to approve';
 
 /** The first eight. */
 export const named = (robots: readonly string[]): string => robots.slice(0, 8).map(word).join(', ');

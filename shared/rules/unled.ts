@@ -17,6 +17,12 @@ export interface ToldRun {
   readonly evidence_until: string | null;
   readonly cannot_go_back: readonly string[];
   readonly leading: boolean;
+  /** Absent and null from an older broker. */
+  readonly approval?: {
+    readonly needed: number;
+    readonly by: readonly string[];
+    readonly publisher: string | null;
+  } | null;
   readonly attempts: {
     readonly cohort: number;
     readonly reachable: number;

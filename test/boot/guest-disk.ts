@@ -45,6 +45,18 @@ export async function makeImage(into: string, ...more: readonly string[]): Promi
   return into;
 }
 
+/** @param atByte where the file system begins in the file */
+async function runDebugfs(file: string, commands: readonly string[], atByte = 0): Promise<string> {
+  const script = `${file}.debugfs`;
+  await writeFile(script, `${commands.join('\n')}\n`);
+  const args = ['-w', '-f', script, `${file}?offset=${atByte}`];
+  const { stdout, stderr } = await run('debugfs', args, { env: { PATH } });
+  // debugfs ends with 0 whatever went wrong.
+  const wrong = stderr.split('\n').slice(1).join('\n').trim();
+  if (wrong !== '') throw new Error(`debugfs ${commands.join('; ')}: ${wrong}`);
+  return stdout;
+}
+
 export class GuestDisk {
   readonly path: string;
 
@@ -70,14 +82,7 @@ export class GuestDisk {
   }
 
   async #debugfs(atByte: number, commands: readonly string[]): Promise<string> {
-    const script = `${this.path}.debugfs`;
-    await writeFile(script, `${commands.join('\n')}\n`);
-    const args = ['-w', '-f', script, `${this.path}?offset=${atByte}`];
-    const { stdout, stderr } = await run('debugfs', args, { env: { PATH } });
-    // debugfs ends with 0 whatever went wrong.
-    const wrong = stderr.split('\n').slice(1).join('\n').trim();
-    if (wrong !== '') throw new Error(`debugfs ${commands.join('; ')}: ${wrong}`);
-    return stdout;
+    return await runDebugfs(this.path, commands, atByte);
   }
 
   async writeAt(bytes: Uint8Array, atByte: number): Promise<void> {
@@ -130,3 +135,10 @@ export class GuestDisk {
 }
 
 export const imageIn = (folder: string): string => join(folder, 'slot.img');
+
+/** A copy of an image of a slot that says it is another version. */
+export async function relabelImage(from: string, to: string, version: string): Promise<void> {
+  await copyFile(from, to, constants.COPYFILE_FICLONE);
+  await writeFile(`${to}.version`, `${version}\n`);
+  await runDebugfs(to, ['rm /etc/version', `write ${to}.version /etc/version`]);
+}

@@ -1,6 +1,7 @@
 /** A PC in QEMU without KVM, seen through its serial line. Cutting its power is a SIGKILL. */
 
 import { createConnection, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, type Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -8,6 +9,8 @@ import { waitUntil } from '../helpers/wait-until.ts';
 const MEMORY_MIB = 384;
 /** A boot takes 15 s on a machine of one's own, and a start of the agent half of that. */
 const PATIENCE_MS = 60_000;
+/** Of a machine that boots, downloads and writes before its power is cut. */
+const CUT_MS_MAX = 600_000;
 
 export class Machine {
   readonly #child: Child;
@@ -26,19 +29,36 @@ export class Machine {
     line.on('error', () => undefined); // its end is that of the machine, which is looked at
   }
 
-  static async start(scope: Scope, diskPath: string): Promise<Machine> {
+  /** @param more options of QEMU */
+  static async start(
+    scope: Scope,
+    diskPath: string,
+    more: readonly string[] = [],
+  ): Promise<Machine> {
     const socket = `${diskPath}.serial`;
     const child = startChild(scope, 'qemu-system-x86_64', [
       ...['-machine', 'pc', '-accel', 'tcg', '-m', String(MEMORY_MIB), '-nodefaults'],
       ...['-display', 'none', '-monitor', 'none', '-no-user-config'],
-      ...['-serial', `unix:${socket},server=on,wait=on`],
+      // The log is for whoever watches a long run.
+      ...['-chardev', `socket,id=line,path=${socket},server=on,wait=on,${logOf(diskPath)}`],
+      ...['-serial', 'chardev:line'],
       ...['-drive', `file=${diskPath},format=raw,if=virtio`],
+      ...more,
     ]);
     const line = await waitUntil('the serial line of QEMU', async () => {
       if (child.ended) throw new Error(child.describe());
       return await connect(socket);
     });
     return new Machine(child, line);
+  }
+
+  /** All that the serial line has said. */
+  get seen(): string {
+    return this.#seen;
+  }
+
+  get hasEnded(): boolean {
+    return this.#child.ended !== null;
   }
 
   /** Everything since the last match. */
@@ -75,6 +95,21 @@ export class Machine {
     this.#line.write(`${line}\n`);
   }
 
+  /** Cuts the power as soon as it holds, which is looked at each millisecond. */
+  async cutWhen(what: string, holds: () => boolean): Promise<void> {
+    const deadline = performance.now() + CUT_MS_MAX;
+    while (!holds()) {
+      if (this.hasEnded) throw new Error(this.#child.describe());
+      if (performance.now() > deadline) {
+        throw new Error(
+          `waited in vain to cut the power when ${what}\n${this.#seen.slice(-4_000)}`,
+        );
+      }
+      await sleep(1);
+    }
+    await this.cut();
+  }
+
   /** The power goes, this very moment. */
   async cut(): Promise<void> {
     this.#child.kill('SIGKILL');
@@ -82,6 +117,8 @@ export class Machine {
     this.#line.destroy();
   }
 }
+
+const logOf = (diskPath: string): string => `logfile=${diskPath}.log,logappend=on`;
 
 function connect(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {

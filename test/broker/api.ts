@@ -8,6 +8,7 @@ import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
+import { LogShelf } from '../../broker/failure-logs/log-shelf.ts';
 import { EventCounters } from '../../broker/control/event-metrics.ts';
 import { Metrics } from '../../broker/http/metrics.ts';
 import { EMBEDDED } from '../../broker/mqtt/engine-port.ts';
@@ -117,6 +118,8 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
     retire: (robot) => Promise.resolve(fleet.forget(robot)),
+    logs: await LogShelf.open({ folder: join(dirname(file), 'logs'), log, now: Date.now }),
+    askLogs: () => Promise.resolve(),
     ...{ host: '127.0.0.1', port: 0, fleet, rollouts, classes: new RolloutClasses(fleet) },
     versions: new FleetVersions(fleet),
     rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
@@ -136,8 +139,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const url = `http://127.0.0.1:${api.port}`;
   const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);
   return {
-    url,
-    port: api.port,
+    ...{ url, port: api.port },
     counters,
     ...{ tokens, enrolment, get },
     follow: async () => await follow(await get('/events')),

@@ -109,6 +109,21 @@ describe('drover-robot', () => {
     assert.equal(await readFile(join(root, 'state/machine.json'), 'utf8'), 'half of a fi');
   });
 
+  it('recover counts a boot on a machine with slots as on others, and none for a person', async (t) => {
+    for (const [said, ...more] of [
+      ['boot 1 of 1.1.0', '--boot=grub:/boot/grub'],
+      ['boot 1 of 1.1.0', '--boot', 'rauc', '--slot-device', 'A=/dev/a,B=/dev/b'],
+      ['no boot was counted', '--no-boot'],
+    ] as const) {
+      const root = await makeRoot(t);
+      await symlink('releases/1.1.0', join(root, 'active'));
+      await symlink('releases/1.0.0', join(root, 'rollback'));
+      await writeFile(join(root, 'state/machine.json'), 'half of a fi');
+      const { stdout } = run('drover-robot', 'recover', '--root', root, ...more);
+      assert.ok(stdout.includes(said), `${more.join(' ')}: ${stdout}`);
+    }
+  });
+
   it('says what to move away when no folder stands where it makes one', async (t) => {
     const root = join(await tempFolder(t), 'app');
     await mkdir(root);

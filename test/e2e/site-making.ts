@@ -135,7 +135,7 @@ export async function publish(folder: string, words: readonly string[]): Promise
       ...{ bundle, trust, journalPath: join(folder, JOURNAL_FILE), broker: brokerOptions(argv) },
       signers: argv.uploadOnly ? [] : await openSigners(argv, keysOf(trust)),
       rolloutId: argv.id ?? rolloutIdFor(name, version, Math.random),
-      audience: readAudience(argv, trust.fleet),
+      audience: readAudience(argv, { fleet: trust.fleet, publisher: undefined }),
       chunkBytes: parseByteSize(argv.chunkSize),
       lifeMs: parseDurationMs(argv.expires),
       ...{ supersede: argv.supersede ?? [], alongside: argv.alongside, anyway: argv.anyway },

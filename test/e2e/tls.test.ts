@@ -164,8 +164,11 @@ describe('a site with certificates', () => {
     assert.equal(child.ended?.code, 0, child.describe());
     await robot.runs('1.0.0');
     const api = ['--api', `https://127.0.0.1:${secure.ports.http}`, '--json'];
-    const env = { DROVER_TOKEN: token, NODE_EXTRA_CA_CERTS: secure.cert('ca.crt') };
-    const list = await secure.site.tryDrover(env, 'rollout', 'list', ...api);
+    const env = { DROVER_TOKEN: token };
+    const ca = ['--ca', secure.cert('ca.crt')];
+    const list = await secure.site.tryDrover(env, 'rollout', 'list', ...api, ...ca);
+    const without = await secure.site.tryDrover(env, 'rollout', 'list', ...api);
+    assert.equal(without.ended?.code, 4, without.describe());
     assert.equal(list.ended?.code, 0, list.describe());
     assert.match(list.stdout, /"version": ?"1\.0\.0"/);
   });

@@ -14,7 +14,15 @@ const MACHINE = 'starts a machine on this terminal; test/boot makes that disk an
 const TWO_PEOPLE =
   'wants a fleet with thresholds of two; test/e2e/two-people.test.ts types these commands on one';
 
+const PROFILES =
+  'writes into the home of a person; test/publisher/profiles has a folder of its own';
+
+const APPROVERS = 'wants a user for each person; test/e2e/approvers.test.ts says these words';
+
 const SETS = 'wants a robot of three components; test/e2e/sets.slow.test.ts has one of two';
+
+const FAILED =
+  'wants a robot whose update failed; test/e2e/failure-logs.test.ts asks one in both ways';
 
 const LEASE = 'test/e2e/interlock.test.ts holds a robot ready';
 const MODULES =
@@ -24,7 +32,21 @@ const MODULES =
 export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'README.md': [BUILDS, null, null],
   'CONTRIBUTING.md': [BUILDS, BUILDS],
-  'docs/guide.md': [null, null, null, SETS, null, null, null, TWO_PEOPLE, null, null, null],
+  'docs/guide.md': [
+    null,
+    null,
+    null,
+    PROFILES,
+    APPROVERS,
+    SETS,
+    null,
+    null,
+    null,
+    TWO_PEOPLE,
+    null,
+    null,
+    null,
+  ],
   'docs/robot-integration.md': [null, null, LEASE, null],
   'docs/modules.md': [MODULES, MODULES],
   'docs/sets.md': [
@@ -37,7 +59,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],
   'docs/air-gap.md': [null, null, null, null],
-  'docs/operations.md': [BUILDS, PACKAGES, null, SYSTEMD, SYSTEMD],
+  'docs/operations.md': [BUILDS, PACKAGES, null, SYSTEMD, SYSTEMD, FAILED],
   'examples/hooks/README.md': [null, SYSTEMD, null],
   'examples/ab-grub/README.md': [MACHINE, MACHINE],
   'examples/modules/README.md': [

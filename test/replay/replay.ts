@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { obey } from '../../broker/rollout/operator-commands.ts';
 import { reconcile, type Reconciled } from '../../broker/rollout/reconcile.ts';
-import type { RolloutStep } from '../../broker/rollout/transitions.ts';
+import type { RolloutStep } from '../../broker/rollout/steps.ts';
 import { step, type Step } from '../../robot-client/update/machine.ts';
 import { encodeTraceLine, type TraceLine } from '../../shared/io/trace.ts';
 import { decodeTraceLine } from './read-line.ts';

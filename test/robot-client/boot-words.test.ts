@@ -36,6 +36,13 @@ describe('a mistake in the options of recover', () => {
     assert.equal(bootWords(words('recover --root=/a=b=c'), false), null);
   });
 
+  it('is left out on a machine with two system slots as well, whose unit names the boot loader', () => {
+    for (const boot of [['--boot', 'grub:/boot/grub'], ['--boot=rauc']]) {
+      const given = [...words('recover --root=/opt/a --bogus'), ...boot];
+      assert.deepEqual(bootWords(given, false), ['recover', '--root=/opt/a']);
+    }
+  });
+
   it('never adds a word, and never loses a root', () => {
     const word: fc.Arbitrary<string> = fc.constantFrom(
       '--root=/a',

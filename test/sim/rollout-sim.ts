@@ -16,6 +16,7 @@ import { openProgress, type Progress } from '../../shared/formats/progress.ts';
 import { parseTopic, progressTopic } from '../../shared/formats/topics.ts';
 import type { RolloutId } from '../../shared/base/ids.ts';
 import { makeFleet, type TestFleet, type SignedBundle } from '../helpers/fleet.ts';
+import { SimPeople } from './sim-people.ts';
 import { Judge } from './judge.ts';
 import { MemoryStore, PowerCut } from './memory-store.ts';
 import { Random } from './random.ts';
@@ -94,6 +95,7 @@ class World {
   /** Operators who say things at any moment, twice, and about the wrong wave. */
   readonly #isImpatient: boolean;
   #forced = 0;
+  readonly #people: SimPeople;
 
   constructor(seed: number, ground: SimGround) {
     this.#seed = seed;
@@ -112,14 +114,18 @@ class World {
     const salt = `s${seed}`;
     const canaries = random.chance(0.3) ? [random.pick(this.#robots).id] : [];
     const soak_s = random.pick([0, 60, 300]);
+    const gates = { vanish_s: 600, evidence_wait_s: 600 };
+    const min_canaries = random.between(1, 3);
+    const approve_after = random.chance(0.2) ? [1] : [];
+    this.#people = new SimPeople(seed, { approve_after });
     this.#fields = ground.fleet.makeRollout(ID, ground.bundle, {
       salt,
       late_spread_s: 120,
       waves: WAVES.map((percent) => ({ percent, soak_s })),
-      min_canaries: random.between(1, 3),
+      min_canaries,
       canaries: { robots: canaries },
-      gates: { vanish_s: 600, evidence_wait_s: 600 },
-      approve_after: random.chance(0.2) ? [1] : [],
+      gates,
+      ...this.#people.rules,
     });
     const rules = {
       id: ID,
@@ -236,9 +242,10 @@ class World {
       const view = controller?.view(ID);
       if (view?.waits_for !== 'approval' || !view.leading) continue;
       try {
-        await controller?.command(ID, 'approve', { who: 'sim', reason: '' });
+        const { wave } = view;
+        await controller?.command(ID, 'approve', { ...this.#people.next(wave), reason: '', wave });
       } catch (error) {
-        if (!(error instanceof PowerCut)) throw error;
+        if (!(error instanceof PowerCut) && !(error instanceof DroverError)) throw error;
       }
     }
   }
@@ -316,6 +323,8 @@ class World {
     if (topic === progressTopic(ID)) {
       const progress = openProgress(payload, this.#ground.fleet.trust);
       this.#judge.onTold(progress, by?.store.entries(ID) ?? []);
+      const fault = this.#people.fault(progress);
+      if (fault !== null) this.#judge.broken.push(fault);
       // A robot takes only what is newer than all that it has accepted.
       if (!this.#progress || progress.seq > this.#progress.seq) this.#progress = progress;
     }

@@ -224,3 +224,32 @@ test('a relay that says what is wrong with it is named with its robots, while it
   assert.equal(view.rows[0]?.relayProblem, null);
   assert.deepEqual(view.relayProblems, []);
 });
+
+test('a table fits terminals of 60 and 100 columns, and is whole in a pipe', () => {
+  const head = ['ROBOT', 'VERSION', 'DOING', 'WAITS FOR'];
+  const row = [
+    'amr-0042',
+    '1.4.2',
+    'downloading 40 % of 2.1 GiB',
+    'the robot says not now '.repeat(4),
+  ];
+  for (const columns of [60, 100]) {
+    const lines = formatTable([head, row], columns);
+    assert.ok(
+      lines.every((line) => line.length <= columns),
+      lines.join('|'),
+    );
+    assert.ok(lines[1]?.startsWith('amr-0042  1.4.2'), 'a robot and its version stay whole');
+    assert.match(lines[1] ?? '', /…/);
+  }
+  assert.ok(formatTable([head, row])[1]?.endsWith(row[3]?.trimEnd() ?? '?'));
+});
+
+test('no text of a robot in a table steers the terminal', () => {
+  const [, line = ''] = formatTable([
+    ['ROBOT', 'ARCH'],
+    ['r1', 'x86\u001b[2J\u001b]0;owned\u0007\r'],
+  ]);
+  assert.match(line, /x86\\u\{1b\}\[2J/);
+  assert.doesNotMatch(line, /\p{Cc}/u);
+});

@@ -21,6 +21,8 @@ import { verifyBundle } from '../../../shared/formats/bundle-signature.ts';
 import { gatesSchema } from '../../../shared/formats/gates.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import { assertCountsUsers, type LeaseHolder } from '../../../publisher/rollout/active-rollouts.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 
 const fleet = makeFleet();
@@ -36,6 +38,8 @@ const AUDIENCE: Audience = {
   emergency: false,
   canaries: { robots: [], tags: [] },
   approveAfter: [],
+  approvers: 1,
+  publisher: null,
   gates: {},
   lateSpreadMs: null,
   healthTimeoutMs: null,
@@ -226,7 +230,7 @@ test('a plan is told in lines that name only what differs from the default', () 
 test('an emergency refuses the waves and soaks that it would pass over in silence', async () => {
   const read = async (line: string): Promise<Audience> => {
     const words = withSteps(withWho(yargs(line === '' ? [] : line.split(' ')))).exitProcess(false);
-    return readAudience(await words.parseAsync(), 'test');
+    return readAudience(await words.parseAsync(), { fleet: 'test', publisher: undefined });
   };
   const usual = await read('');
   assert.deepEqual([usual.waves, usual.soaksMs], [[1, 10, 50, 100], [30 * MINUTE]]);
@@ -239,5 +243,37 @@ test('an emergency refuses the waves and soaks that it would pass over in silenc
     ['--waves 100 --soak 0,1h', /--soak would do nothing/],
   ] as const) {
     await assert.rejects(read(`--emergency ${line}`), { code: 'USAGE', message: option });
+  }
+});
+
+test('several approvers want a wave that waits, a user who publishes, and stand in the rollout', () => {
+  const two = { approvers: 2, approveAfter: [1] };
+  assert.throws(() => plan({ approvers: 2, publisher: 'pub' }), /no wave waits for a person/);
+  assert.throws(() => plan(two), /the publisher has no user name/);
+  const { approvers, published_by } = plan({ ...two, publisher: 'pub' });
+  assert.deepEqual({ approvers, published_by }, { approvers: 2, published_by: 'pub' });
+  assert.equal('approvers' in plan({ approveAfter: [1], publisher: 'pub' }), false);
+});
+
+test('a rollout for two users is announced only while a controller leads that counts them', () => {
+  const rollout = plan({ approvers: 2, approveAfter: [1], publisher: 'pub' });
+  const lead = (caps?: string[]): LeaseHolder => ({ kind: 'leads', controller: 'c1', caps });
+  assertCountsUsers(lead(['approvers', 'users']), rollout);
+  assertCountsUsers({ kind: 'none' }, plan({ approveAfter: [1] }));
+  const refused: [LeaseHolder, RegExp][] = [
+    [lead(), /c1, which leads, is too old to count users/],
+    [lead(['approvers']), /has no --credentials/],
+    [{ kind: 'none' }, /no rollout controller has been seen/],
+    [{ kind: 'silent', sinceMs: 0 }, /the last one was heard at 1970/],
+  ];
+  for (const [leader, words] of refused) {
+    assert.throws(
+      () => assertCountsUsers(leader, rollout),
+      (error) => {
+        assert.ok(error instanceof DroverError && error.code === 'APPROVERS_UNSUPPORTED');
+        assert.match(error.message, words);
+        return true;
+      },
+    );
   }
 });

@@ -25,7 +25,7 @@ const id = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/);
 const hash = fc
   .uint8Array({ minLength: 32, maxLength: 32 })
   .map((raw) => Buffer.from(raw).toString('hex') as Sha256Hex);
-const LEAVES: readonly RobotLeaf[] = ['state', 'online', 'events', 'want'];
+const LEAVES: readonly RobotLeaf[] = ['state', 'online', 'events', 'want', 'logs', 'ask'];
 
 /** MQTT 3.1.1 §4.7, written from the specification: the judge of the functions under test. */
 function mqttMatches(filter: string, topic: string): boolean {

@@ -60,6 +60,20 @@ export interface ComponentAnswer {
   readonly waiting_for: string | null;
   readonly last_error: ProblemAnswer | null;
   readonly strategy: string | null;
+  readonly failure_log?: FailureLogAnswer | null;
+}
+
+/** The log of a failed update that a robot keeps. */
+export interface FailureLogAnswer {
+  readonly rollout: string;
+  readonly version: string;
+  readonly code: string;
+  readonly at: string;
+}
+
+/** Logs that have come to the broker. */
+export interface LogsAnswer {
+  readonly logs: readonly { readonly component: string; readonly failed_at: string }[];
 }
 
 export interface RobotAnswer extends Omit<ComponentAnswer, 'name'> {

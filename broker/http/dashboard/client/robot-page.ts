@@ -3,6 +3,7 @@
 import type { ComponentAnswer, EventAnswer, RobotAnswer } from './answers.ts';
 import type { Api } from './api.ts';
 import { ago, byId, clockTime, make, redraw, rolloutLink, spaced } from './dom.ts';
+import { showLogButtons } from './robot-logs.ts';
 import { phaseTag, problemLines } from './robot-row.ts';
 
 let shown = '';
@@ -12,6 +13,7 @@ export async function showRobotPage(api: Api, id: string): Promise<void> {
     shown = id;
     byId('robot-title').textContent = id; // nothing of another robot stands under this name
     redraw(byId('robot-facts'), id, () => []);
+    byId('robot-log').textContent = '';
   }
   const robot = await api.get<RobotAnswer>(`robots/${encodeURIComponent(id)}`);
   byId('robot-title').textContent = robot.robot_id;
@@ -28,6 +30,7 @@ export async function showRobotPage(api: Api, id: string): Promise<void> {
     make('h3', { text: 'Last events' }),
     eventList(robot.events ?? []),
   ]);
+  showLogButtons(api, robot);
 }
 
 function presence({ online, via, last_seen: seen }: RobotAnswer): string {

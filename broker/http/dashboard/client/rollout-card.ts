@@ -3,6 +3,7 @@
 import type { RolloutOnPage } from './answers.ts';
 import { make, rolloutLink, spaced } from './dom.ts';
 import { gateBlock } from './evidence.ts';
+import { thenAsks } from './wave-bars.ts';
 
 const BAD: readonly string[] = ['halted', 'rolling_back'];
 
@@ -28,7 +29,7 @@ function waveList(rollout: RolloutOnPage): HTMLElement {
     if (run?.approved.includes(number)) {
       item.append(make('span', { class: 'soft', text: 'approved' }));
     } else if (approvals.includes(number) && number < waves.length) {
-      item.append(make('span', { class: 'soft', text: 'then a person has to approve' }));
+      item.append(make('span', { class: 'soft', text: thenAsks(rollout) }));
     }
     return item;
   };

@@ -24,7 +24,12 @@ function titleOf({ wave, percent }: WaveCounts): string {
   return percent === null ? 'canaries' : `wave ${wave}: ${percent} %`;
 }
 
-function stateOf({ wave }: WaveCounts, { run, wave: told, approve_after, waves }: RolloutOnPage) {
+/** For a wave that asks for approval after its gate. */
+export const thenAsks = ({ approvers }: RolloutOnPage): string =>
+  approvers > 1 ? `then ${approvers} users have to approve` : 'then a person has to approve';
+
+function stateOf({ wave }: WaveCounts, rollout: RolloutOnPage) {
+  const { run, wave: told, approve_after, waves } = rollout;
   const open = run?.wave ?? told;
   if (wave === null) return '';
   const isComplete = run?.status === 'complete';
@@ -32,11 +37,7 @@ function stateOf({ wave }: WaveCounts, { run, wave: told, approve_after, waves }
   const reached = isOpen ? 'open' : 'not open yet';
   const state = open === null || wave > open ? '' : isComplete || wave < open ? 'passed' : reached;
   const asks = approve_after.includes(wave) && wave < waves.length;
-  const approval = run?.approved.includes(wave)
-    ? 'approved'
-    : asks
-      ? 'then a person has to approve'
-      : '';
+  const approval = run?.approved.includes(wave) ? 'approved' : asks ? thenAsks(rollout) : '';
   const forced = run?.forced.includes(wave) ? 'forced open' : '';
   return [state, approval, forced].filter(Boolean).join(', ');
 }

@@ -1,0 +1,172 @@
+/**
+ * Gets the logs of failed updates of one robot: from a drover-broker, which keeps what came, or
+ * from the robot itself over any MQTT engine. Both ask the robot only for what it says that it
+ * keeps. A robot may send anything: text is returned as it came, and the caller shows it with
+ * `printable`.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import {
+  encodeAsk,
+  failureHeadSchema,
+  headFields,
+  LogJoiner,
+  type FailureHeadFields,
+  type ReceivedLog,
+} from '../../shared/formats/failure-log.ts';
+import { parseRobotState, type RobotState } from '../../shared/formats/messages.ts';
+import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
+import { robotTopic } from '../../shared/formats/topics.ts';
+import { unpackLog } from '../../shared/io/packed-log.ts';
+import type { BrokerLink } from '../transfer/broker-link.ts';
+import type { ApiClient } from './api-client.ts';
+import { Subscription } from './subscription.ts';
+
+export interface FailureLog {
+  readonly head: FailureHeadFields;
+  readonly text: string;
+}
+
+export interface LogsAsked {
+  readonly robot: RobotId;
+  /** Null for all components. */
+  readonly component: string | null;
+  /** Told why an older log is returned than the robot keeps. */
+  onOlder?(problem: DroverError): void;
+}
+
+const POLL_MS = 300;
+
+const answerSchema = z.object({
+  logs: z.array(failureHeadSchema),
+  kept: z.array(z.object({ component: z.string(), rollout: z.string(), at: instantSchema })),
+});
+const ANSWER = {
+  what: 'logs of a robot',
+  schema: answerSchema,
+  bytesMax: LIMITS.apiAnswerBytesMax,
+  code: 'JSON_INVALID',
+} as const;
+
+type Answer = z.output<typeof answerSchema>;
+
+const none = ({ robot, component }: LogsAsked): DroverError => {
+  const what = component === null ? robot : `${robot}, ${component}`;
+  return new DroverError('FAILURE_LOG_NONE', `read log of ${what}: it keeps none`);
+};
+
+const unanswered = ({ robot }: LogsAsked): DroverError => {
+  const seconds = LIMITS.failureLogAnswerMs / 1000;
+  const message = `ask ${robot} for its log: no answer in ${seconds} s`;
+  return new DroverError('FAILURE_LOG_UNANSWERED', message);
+};
+
+/** @throws DroverError FAILURE_LOG_NONE, FAILURE_LOG_UNANSWERED, NOT_FOUND, or of the API */
+export async function logsFromApi(api: ApiClient, asked: LogsAsked): Promise<FailureLog[]> {
+  const path = `/robots/${encodeURIComponent(asked.robot)}/logs`;
+  const look = async (): Promise<Answer> => only(parseDocument(ANSWER, await api.get(path)), asked);
+  let answer = await look();
+  if (missing(answer).length > 0) {
+    try {
+      answer = await askOverApi(api, path, { asked, look });
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError) || answer.logs.length === 0) throw thrown;
+      asked.onOlder?.(thrown);
+    }
+  }
+  if (answer.logs.length === 0) throw none(asked);
+  const found: FailureLog[] = [];
+  for (const head of answer.logs) {
+    const bytes = await api.get(`${path}/${encodeURIComponent(head.component)}`);
+    found.push({ head: headFields(head), text: Buffer.from(bytes).toString('utf8') });
+  }
+  return found;
+}
+
+async function askOverApi(
+  api: ApiClient,
+  path: string,
+  { asked, look }: { asked: LogsAsked; look: () => Promise<Answer> },
+): Promise<Answer> {
+  const { component } = asked;
+  const query = component === null ? '' : `?component=${encodeURIComponent(component)}`;
+  await api.post(`${path}${query}`, {});
+  const untilMs = performance.now() + LIMITS.failureLogAnswerMs;
+  for (;;) {
+    const answer = await look();
+    if (missing(answer).length === 0) return answer;
+    if (performance.now() > untilMs) throw unanswered(asked);
+    await sleep(POLL_MS);
+  }
+}
+
+const only = ({ logs, kept }: Answer, { component }: LogsAsked): Answer => ({
+  logs: logs.filter((one) => component === null || one.component === component),
+  kept: kept.filter((one) => component === null || one.component === component),
+});
+
+/** Logs that the robot keeps and the broker does not have. */
+const missing = ({ logs, kept }: Answer): Answer['kept'] =>
+  kept.filter(
+    (one) =>
+      !logs.some(
+        ({ component, rollout, failed_at: at }) =>
+          component === one.component && rollout === one.rollout && at === one.at,
+      ),
+  );
+
+/** @throws DroverError FAILURE_LOG_NONE, FAILURE_LOG_UNANSWERED, NOT_FOUND, ACCESS_DENIED */
+export async function logsFromRobot(link: BrokerLink, asked: LogsAsked): Promise<FailureLog[]> {
+  const { robot, component } = asked;
+  const kept = keptOf(await readState(link, robot));
+  const wanted = new Set(kept.filter((one) => component === null || one === component));
+  if (wanted.size === 0) throw none(asked);
+  const joiner = new LogJoiner();
+  const received: ReceivedLog[] = [];
+  const topic = robotTopic(robot, 'logs');
+  const subscription = await Subscription.open(link, {
+    filters: [topic],
+    onMessage: (from, payload) => {
+      const log = from === topic ? nullIfRefused(() => joiner.take(robot, payload)) : null;
+      if (log && wanted.delete(log.head.component)) received.push(log);
+    },
+  });
+  try {
+    const question = encodeAsk(component);
+    await link.wire.send(robotTopic(robot, 'ask'), question, { retain: false, qos: 1 });
+    const untilMs = performance.now() + LIMITS.failureLogAnswerMs;
+    while (wanted.size > 0 && performance.now() < untilMs) await sleep(POLL_MS);
+  } finally {
+    subscription.close();
+  }
+  if (received.length === 0) throw unanswered(asked);
+  if (wanted.size > 0) asked.onOlder?.(unanswered(asked));
+  return await Promise.all(
+    received.map(async ({ head, packed }) => ({
+      head: headFields(head),
+      text: await unpackLog(packed),
+    })),
+  );
+}
+
+const keptOf = (state: RobotState): string[] =>
+  state.components.flatMap(({ name, failure_log: kept }) => (kept ? [name] : []));
+
+async function readState(link: BrokerLink, robot: RobotId): Promise<RobotState> {
+  let state: RobotState | null = null;
+  const topic = robotTopic(robot, 'state');
+  const subscription = await Subscription.open(link, {
+    filters: [topic],
+    onMessage: (from, payload) => {
+      if (from === topic) state = nullIfRefused(() => parseRobotState(payload)) ?? state;
+    },
+  });
+  await subscription.settle();
+  subscription.close();
+  if (state) return state;
+  throw new DroverError('NOT_FOUND', `find robot ${robot}: it has not reported to this broker`);
+}

@@ -1,0 +1,112 @@
+/** Profiles: what they hold, what they fill in, and the file that they stand in. */
+
+import assert from 'node:assert/strict';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { suggestions } from '../../../shared/io/command-line.ts';
+import { PUBLISHER_PROGRAM } from '../../../publisher/commands/program.ts';
+import { profilesPath } from '../../../publisher/profiles/profile-file.ts';
+import { fillFrom, parseProfiles, type Profile } from '../../../publisher/profiles/profiles.ts';
+import { startDrover } from '../../helpers/child.ts';
+import { assertRefused } from '../../helpers/refusal.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+
+const PROD: Profile = {
+  broker: 'mqtts://b',
+  api: 'https://b:8443',
+  trust: '/t.json',
+  username: 'ana',
+  'password-file': '/p',
+  'token-file': '/k',
+  ca: '/ca.pem',
+};
+
+interface Asking {
+  readonly given?: readonly string[];
+  readonly has: readonly string[];
+  readonly demands?: readonly string[];
+  readonly environment?: Record<string, string>;
+}
+
+const fill = ({ given = [], has, demands = [], environment = {} }: Asking): string[] =>
+  Object.keys(
+    fillFrom(PROD, {
+      ...{ given: new Set(given), declared: new Set(has), demanded: new Set(demands) },
+      environment,
+    }),
+  ).toSorted();
+
+const MQTT = ['broker', 'username', 'password-file', 'ca', 'trust'];
+const HTTP = ['api', 'token-file', 'ca'];
+
+test('a profile fills in what a command demands, and only what it has', () => {
+  const publish = { has: MQTT, demands: ['broker', 'trust'] };
+  assert.deepEqual(fill(publish), ['broker', 'ca', 'password-file', 'trust', 'username']);
+  assert.deepEqual(fill({ has: HTTP }), ['api', 'ca', 'token-file']);
+  assert.deepEqual(fill({ has: ['trust'], demands: ['trust'] }), ['trust']);
+  assert.deepEqual(fill({ has: ['trust'] }), [], 'a trust file can change what a command does');
+  assert.deepEqual(fill({ has: ['out'] }), []);
+  assert.deepEqual(fill({ has: [...MQTT, ...HTTP, 'bundle'] }).length, 7, 'doctor looks at all');
+});
+
+test('a login goes to the address of its own profile and to no other', () => {
+  assert.deepEqual(fill({ has: MQTT, demands: ['broker'], given: ['broker'] }), []);
+  assert.deepEqual(fill({ has: HTTP, given: ['api'] }), []);
+  assert.deepEqual(fill({ has: HTTP, environment: { DROVER_API: 'http://other' } }), []);
+});
+
+test('an option counts before a variable, and a variable before the profile', () => {
+  const publish = { has: MQTT, demands: ['broker', 'trust'] };
+  const user = ['broker', 'ca', 'trust'];
+  assert.deepEqual(fill({ ...publish, given: ['username'] }), user, 'nor the password of another');
+  assert.deepEqual(fill({ ...publish, environment: { DROVER_USERNAME: 'ben' } }), user);
+  const secret = { DROVER_PASSWORD: 'x', DROVER_TOKEN: 'y' };
+  assert.ok(!fill({ ...publish, environment: secret }).includes('password-file'));
+  assert.deepEqual(fill({ has: HTTP, environment: secret }), ['api', 'ca']);
+});
+
+test('a profile holds no secret', () => {
+  const parse = (profile: object) =>
+    parseProfiles(Buffer.from(JSON.stringify({ schema: 1, use: null, profiles: { p: profile } })));
+  assert.deepEqual(parse(PROD).profiles['p'], PROD);
+  for (const bad of [{ password: 'x' }, { token: 'x' }, { broker: 'mqtt://ana:secret@b' }]) {
+    assertRefused('PROFILES_INVALID', () => parse(bad));
+  }
+});
+
+test('drover keeps profiles in a file of its owner, uses one, and says how to mend a damaged one', async (t) => {
+  const folder = await tempFolder(t);
+  const env = { XDG_CONFIG_HOME: folder, DROVER_API: '' };
+  const run = async (...words: string[]) => {
+    const child = startDrover(t, 'publisher', words, { env });
+    const { code } = await child.exit;
+    return { code, stderr: child.stderr };
+  };
+  const path = profilesPath({ XDG_CONFIG_HOME: folder });
+  const set = await run('config', 'set', 'prod', '--api', 'http://127.0.0.1:9', '--trust', 't');
+  assert.equal(set.code, 0, set.stderr);
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  assert.equal(
+    parseProfiles(await readFile(path)).profiles['prod']?.trust,
+    join(process.cwd(), 't'),
+  );
+  const [used, unknown] = await Promise.all([
+    run('rollout', 'list'),
+    run('rollout', 'list', '--profile', 'test'),
+  ]);
+  assert.match(used.stderr, /call http:\/\/127\.0\.0\.1:9: .*\(BROKER_UNREACHABLE\)/);
+  assert.match(unknown.stderr, /use profile test: there is prod \(PROFILE_UNKNOWN\)/);
+  const before = process.env['XDG_CONFIG_HOME'];
+  process.env['XDG_CONFIG_HOME'] = folder;
+  t.after(() => {
+    if (before === undefined) delete process.env['XDG_CONFIG_HOME'];
+    else process.env['XDG_CONFIG_HOME'] = before;
+  });
+  const words = ['--get-yargs-completions', 'rollout', 'list', '--profile', ''];
+  assert.ok((await suggestions(PUBLISHER_PROGRAM, words)).some((one) => one.startsWith('prod')));
+  await writeFile(path, '{"schema":1');
+  const { code, stderr } = await run('rollout', 'list');
+  assert.equal(code, 2);
+  assert.match(stderr, /profiles\.json: .*\(PROFILES_INVALID\)\n.*hint: mend it, or move it away/s);
+});

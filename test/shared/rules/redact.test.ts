@@ -1,0 +1,118 @@
+import fc from 'fast-check';
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { plainText, redact, REDACTED } from '../../../shared/rules/redact.ts';
+
+const SECRET = 'Zx9vQ7-kT2_wPm4';
+
+describe('what a log says about secrets', () => {
+  for (const line of [
+    `DB_PASSWORD=${SECRET}`,
+    `Nov 30 06:00:00 host app[12]: export API_KEY=${SECRET} and more`,
+    `declare -x HOME_ASSISTANT="${SECRET}"`,
+    `password: ${SECRET}`,
+    `Password for admin: ${SECRET}`,
+    `{"token":"${SECRET}","camera":7}`,
+    `{"db_secret" : "${SECRET}`,
+    `Authorization: Bearer ${SECRET}`,
+    `sent header authorization=${SECRET}`,
+    `curl -H "Bearer ${SECRET}" http://host`,
+    `connect --password ${SECRET} --host h`,
+    `connect --api-token=${SECRET}`,
+    `mqtt://admin:${SECRET}@10.0.0.1:1883/x failed`,
+    `Set-Cookie: session=${SECRET}`,
+    `pass\u001b[1mword=${SECRET}`,
+    `passphrase = '${SECRET}'`,
+    `eyJhbGciOiJIUzI1NiJ9.${SECRET}aaaaaaa.${SECRET}`,
+  ]) {
+    it(`does not come out of ${JSON.stringify(line.replaceAll(SECRET, '…'))}`, () => {
+      const out = redact(`before\n${line}\nafter`);
+      assert.ok(!out.includes(SECRET), out);
+      assert.ok(out.includes(REDACTED));
+      assert.match(out, /^before\n/);
+      assert.match(out, /\nafter$/);
+    });
+  }
+
+  it('keeps what a person needs: reasons, names, addresses without credentials', () => {
+    for (const line of [
+      'health: camera 7 does not answer (exit 70)',
+      'could not authenticate at the arm controller',
+      'see https://host/page?x=1 for the token that expired',
+      'user drover is not in group dialout',
+      '{"component":"app","from":"probation","to":"rolling_back"}',
+    ]) {
+      assert.equal(redact(line), line);
+    }
+    assert.equal(redact(`{"token":"${SECRET}","camera":7}`), `{"token":"${REDACTED}","camera":7}`);
+  });
+
+  const base64 = fc.stringMatching(/^[A-Za-z0-9+/]{40,64}$/);
+
+  it('removes a private key as a whole, and also one of which only the end is there', () => {
+    fc.assert(
+      fc.property(
+        fc.array(base64, { minLength: 1, maxLength: 20 }),
+        fc.boolean(),
+        (body, isCut) => {
+          const begin = isCut ? [] : ['-----BEGIN EC PRIVATE KEY-----'];
+          const text = ['start', ...begin, ...body, '-----END EC PRIVATE KEY-----', 'end'].join(
+            '\n',
+          );
+          const out = redact(text);
+          for (const line of body) assert.ok(!out.includes(line));
+          assert.match(out, /^start\n/);
+          assert.match(out, /\nend$/);
+        },
+      ),
+    );
+  });
+
+  it('removes a key whose end was never printed', () => {
+    const out = redact(`a\n-----BEGIN OPENSSH PRIVATE KEY-----\n${SECRET.repeat(4)}`);
+    assert.equal(out, `a\n${REDACTED}`);
+  });
+
+  const name = fc.constantFrom('password', 'DB_PASSWD', 'api-key', 'client_secret', 'X-Auth-Token');
+  const secret = fc.stringMatching(/^[A-Za-z0-9!#$%&*+/=?^_.-]{8,40}$/);
+  const sign = fc.constantFrom('=', ': ', ' = ', ':', ' => ');
+
+  it('never shows the value of a name that means a secret, wherever the line begins', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom('', 'x ', 'Nov 1 h p[1]: '),
+        name,
+        sign,
+        secret,
+        (pre, n, s, v) => {
+          assert.ok(!redact(`${pre}${n}${s}${v}`).includes(v));
+        },
+      ),
+    );
+  });
+
+  it('changes nothing more when it is done twice', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 300 }), name, secret, (text, n, v) => {
+        const once = redact(`${text}\n${n}=${v}\n${text}`);
+        assert.equal(redact(once), once);
+      }),
+    );
+  });
+});
+
+describe('plain text', () => {
+  it('has no control character but line feed and tab, whatever a program printed', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (text) => {
+        assert.doesNotMatch(plainText(text), /[^\P{Cc}\n\t]/u);
+        assert.doesNotMatch(plainText(text), /[\p{Cf}\p{Zl}\p{Zp}]/u);
+      }),
+    );
+  });
+
+  it('loses colours, titles and cursor movements and keeps the words between', () => {
+    const colours = '\u001b[31;1mred\u001b[0m \u001b]0;title\u0007plain\r\n\u001b[2Kline';
+    assert.equal(plainText(colours), 'red plain\nline');
+  });
+});
