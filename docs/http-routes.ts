@@ -185,7 +185,8 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   },
   {
     ...{ method: 'GET', path: '/rollouts/:id', who: READERS },
-    purpose: 'one rollout, also one that the controller remembers and that is announced no more',
+    purpose:
+      'one rollout, also one that the controller remembers and that is announced no more; for the name of a set `id`, `set`, and its rollouts as `rollouts`',
     answer: [
       'id',
       'component',

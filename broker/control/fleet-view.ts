@@ -6,7 +6,7 @@
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { ComponentState, RelayProblem, RobotEvent } from '../../shared/formats/messages.ts';
-import { worstFirst } from '../../shared/rules/worst-component.ts';
+import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 import { mainComponent, type RobotRecord } from './fleet.ts';
 import type { TwinAlarm } from './twins.ts';
 
@@ -58,8 +58,10 @@ export function showRobot(record: RobotRecord, known: KnownOfRobot = NOTHING_KNO
   };
 }
 
-const isTrouble = ({ phase, last_error: error }: ComponentState): boolean =>
-  phase === 'stuck' || phase === 'rolling_back' || (error !== undefined && error !== null);
+const isTrouble = (component: ComponentState): boolean =>
+  component.phase === 'stuck' ||
+  component.phase === 'rolling_back' ||
+  (component.last_error != null && !isPastProblem(component));
 
 /** Two robots use this id: both send these reports, so no other fact about it is reliable. */
 function showTwins({ sinceMs, lastMs, instances }: TwinAlarm): object {
@@ -83,7 +85,9 @@ function showComponent(component: ComponentState) {
     delta: component.delta ?? null,
     waiting_for: component.waiting_for ?? null,
     wake_at: instant(component.wake_at),
-    last_error: failure ? { ...failure, at: instant(failure.at) } : null,
+    last_error: failure
+      ? { ...failure, at: instant(failure.at), past: isPastProblem(component) }
+      : null,
     blocked: component.blocked,
     last_update: last && {
       ...last,

@@ -18,7 +18,7 @@ import { REQUEST_HINT } from './http-refusals.ts';
 export interface RolloutRobotOptions {
   readonly fleet: Pick<Fleet, 'relayProblemOf'>;
   rolloutFacts(id: string): RolloutFacts | null;
-  notFound(id: string): DroverError;
+  notFound(id: string): Promise<DroverError>;
 }
 
 interface Asked {
@@ -32,7 +32,7 @@ const AWAITED = 'awaited';
 export function addRolloutRobotRoutes(app: FastifyInstance, options: RolloutRobotOptions): void {
   app.get<Asked>('/rollouts/:id/robots', async ({ params, query }) => {
     const facts = options.rolloutFacts(params.id);
-    if (!facts) throw options.notFound(params.id);
+    if (!facts) throw await options.notFound(params.id);
     const matches = readFilter(query.state);
     const limit = readLimit(query.limit);
     const all = listRobots(facts, {

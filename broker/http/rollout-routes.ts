@@ -25,8 +25,9 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
 import type { RolloutClasses } from '../rollout/rollout-classes.ts';
 import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
-import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { endedWave, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
 import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
+import { rolloutsOfSet, unknownRollout } from '../rollout/set-names.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
 
@@ -71,7 +72,17 @@ interface ShownRollout extends RolloutView {
   /** Seconds until the first wave may open, where this broker leads and none is open; else null. */
   readonly first_wave_in_s: number | null;
   /** Its status, and the event that it waits for, as `drover rollout status` prints them. */
-  readonly words: { readonly status: string; readonly waits: string };
+  readonly words: {
+    readonly status: string;
+    readonly waits: string;
+    /** State of its last wave: `open`, or how that ended. */
+    readonly wave: string;
+  };
+}
+
+/** Answer about the name of a set. */
+interface ShownSet extends Pick<RolloutView, 'id' | 'set'> {
+  readonly rollouts: readonly ShownRollout[];
 }
 
 interface ById {
@@ -82,15 +93,15 @@ interface ById {
 interface Shared extends RolloutRoutesOptions {
   readonly elsewhere: Exclude<Led, 'here'>;
   readonly led: Led;
-  notFound(id: string): DroverError;
+  notFound(id: string): Promise<DroverError>;
 }
 
 export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOptions): void {
   const { controller } = options;
   const elsewhere = options.isRelay === true ? 'above' : 'nobody';
   const led: Led = controller ? 'here' : elsewhere;
-  const notFound = (id: string): DroverError =>
-    new DroverError('NOT_FOUND', `find rollout ${id.slice(0, 80)}: it is not announced`);
+  const notFound = async (id: string): Promise<DroverError> =>
+    unknownRollout(`find rollout ${id.slice(0, 80)}`, id, await options.rollouts());
   const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
     withWords({ ...one, ...ledBy(controller, one.id), led });
@@ -104,10 +115,13 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     return { rollouts: (await options.rollouts()).map(show), ...(expires && { expires }) };
   });
   app.get<ById>('/rollouts/:id', async ({ params }) => {
-    const found = (await options.rollouts()).find((one) => one.id === params.id);
+    const announced = await options.rollouts();
+    const found = announced.find((one) => one.id === params.id);
     if (found) return { ...show(found), failures: failuresIn(found) };
+    const set = showSet(params.id, announced.map(show));
+    if (set) return set;
     const run = controller?.view(params.id);
-    if (!run) throw notFound(params.id);
+    if (!run) throw await notFound(params.id);
     const reached = classifiedReached(params.id, run);
     await options.classes.catchUp([reached]);
     const ended = describeEnded(params.id, run, options.classes.of(reached));
@@ -118,6 +132,8 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   addRolloutRobotRoutes(app, shared);
   for (const kind of ATTACHMENT_KINDS) {
     app.get<ById>(`/rollouts/:id/${kind}`, async ({ params }, reply) => {
+      if (rolloutsOfSet(params.id, await options.rollouts()).length > 0)
+        throw await notFound(params.id);
       const { mediaType, bytes } = await options.attachments.read(params.id, kind);
       // A browser must not display what a publisher attached.
       void reply.type(mediaType).header('content-disposition', 'attachment');
@@ -139,8 +155,16 @@ function ledBy(
 
 const isUnopenedView = ({ status, opened }: RunView): boolean => status === 'rolling' && !opened;
 
+/** The rollouts of a set, by its name; null for a name of none. */
+function showSet(name: string, announced: readonly ShownRollout[]): ShownSet | null {
+  const ids = rolloutsOfSet(name, announced);
+  const rollouts = ids.flatMap((id) => announced.find((one) => one.id === id) ?? []);
+  return rollouts.length === 0 ? null : { id: name, set: rollouts[0]?.set ?? null, rollouts };
+}
+
 function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
-  const words = { status: statusWord(view), waits: waitsFor(view, Date.now()) };
+  const [status, waits] = [statusWord(view), waitsFor(view, Date.now())];
+  const words = { status, waits, wave: endedWave(view) ?? 'open' };
   return { ...view, words };
 }
 
@@ -158,7 +182,7 @@ function addHistoryRoute(app: FastifyInstance, options: Shared): void {
       const entries = (await controller?.history(id, after, limit)) ?? [];
       const isKnown = async (): Promise<boolean> =>
         controller?.view(id) != null || (await options.rollouts()).some((one) => one.id === id);
-      if (entries.length === 0 && !(await isKnown())) throw notFound(id);
+      if (entries.length === 0 && !(await isKnown())) throw await notFound(id);
       return { entries, led };
     },
   );
@@ -169,10 +193,15 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
   app.get<ById>('/rollouts/:id/commands', async (request) => {
     const { id } = request.params;
     const facts = controller?.facts(id) ?? null;
-    if (!facts && !options.rolloutFacts(id)) throw notFound(id);
+    if (!facts && !options.rolloutFacts(id)) throw await notFound(id);
     const identity = options.identify(request);
     const user = identity.kind === 'user' ? identity.username : null;
-    const all = facts ? previewCommands(facts, user) : [];
+    const announced = await options.rollouts();
+    const others = announced.find((one) => one.id === id)?.set?.members ?? [];
+    const beside = others.flatMap(({ rollout }) =>
+      rollout === id ? [] : (controller?.facts(rollout) ?? []),
+    );
+    const all = facts ? previewCommands(facts, user, beside) : [];
     return { commands: all.map((one) => forUser(one, identity)), led };
   });
   app.removeContentTypeParser('application/json');
@@ -187,8 +216,11 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
       const by = speakerOf(options.identify(request), request, command);
       const { id } = request.params;
       if (!controller) throw noController(`${command} rollout ${id.slice(0, 80)}`, elsewhere);
+      const members = rolloutsOfSet(id, await options.rollouts());
       await controller.command(id, command, by);
-      return { rollout: id, command, run: controller.view(id) };
+      const runs = members.map((one) => ({ rollout: one, run: controller.view(one) }));
+      const [first = { rollout: id, run: controller.view(id) }] = runs;
+      return { ...first, command, ...(runs.length > 0 && { set: id, rollouts: runs }) };
     });
   }
 }

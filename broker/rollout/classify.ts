@@ -7,6 +7,7 @@
  */
 
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import type { ComponentState, RobotState } from '../../shared/formats/messages.ts';
 import { runningRelease, runsRelease } from '../../shared/rules/release-identity.ts';
 import {
@@ -115,7 +116,7 @@ export function membersOf(input: MembersInput): Member[] {
 export interface MemberContext extends Omit<MembersInput, 'robots'> {
   readonly offer: Offer;
   readonly beside: readonly Offer[];
-  readonly to: Parameters<typeof classify>[1];
+  readonly to: AskedRelease;
   readonly logged: Parameters<typeof logRefusalOf>[0];
 }
 
@@ -126,7 +127,7 @@ export function contextOf(input: Omit<MembersInput, 'robots'>): MemberContext {
   const offer = offerOf(plan);
   return {
     ...{ ...input, offer, beside: besidesOf(plans, id) },
-    to: { rollout: id, version, payload_sha256 },
+    to: { rollout: id, version, payload_sha256, set: plan.rollout.set },
     logged: { ...offer, version },
   };
 }
@@ -147,7 +148,7 @@ export function memberOf(
   if (!state || !component) return null;
   const { arch, tags } = state;
   if (!isTargeted(rollout, { robot, arch, tags })) return null;
-  const now = classify(component, context.to);
+  const now = classify(component, context.to, state.components);
   const isGone = now.kind === 'updating' && hasVanished(record, context);
   const why = now.kind === 'candidate' ? whyNot(state, component, context) : null;
   const reported = why === null ? now : excluded(why);
@@ -245,13 +246,23 @@ const NO_FAILURE: readonly string[] = [
   'VERSION_REUSED',
 ];
 
+/** The release that a robot is asked to take. */
+export interface AskedRelease {
+  readonly rollout: string;
+  readonly version: string;
+  /** Absent when only the version is known. */
+  readonly payload_sha256?: string;
+  readonly set?: RolloutSet | undefined;
+}
+
 /**
  * Classifies a component by its report, for this rollout.
- * @param to.payload_sha256 absent when only the version is known
+ * @param beside all components of the robot; absent when the rollout is in no set
  */
 export function classify(
   component: ComponentState,
-  to: { readonly rollout: string; readonly version: string; readonly payload_sha256?: string },
+  to: AskedRelease,
+  beside: readonly ComponentState[] = [],
 ): Class {
   const { rollout, version, payload_sha256 } = to;
   const last = component.last_update;
@@ -271,13 +282,44 @@ export function classify(
       : runsRelease(component, { version, payload_sha256 });
   if (isAlike && tookIt(component, rollout, version)) return { kind: 'installed', why: null };
   const isOver = last?.rollout === rollout && last.outcome !== 'installed';
-  if (isOver && last.outcome === 'recalled') return { kind: 'recalled', why: null };
+  const isRecalled = last?.outcome === 'recalled' || last?.code === RECALLED;
+  if (isOver && (isRecalled || wentWithSet(last, to, beside))) {
+    return { kind: 'recalled', why: null };
+  }
   if (isOver && disk !== null && !isAlike) return excluded(disk);
   if (isOver && !NO_FAILURE.includes(last.code ?? '')) return { kind: 'failed', why: null };
   if (isAlike) return excluded('RUNS_IT');
   if (hasGoneOn(component, rollout, version)) return { kind: 'went_on', why: null };
   if (component.blocked.includes(version)) return excluded('FAILED_BEFORE');
   return { kind: 'candidate', why: null };
+}
+
+const RECALLED = 'ROLLOUT_RECALLED';
+
+/**
+ * It went back because another component of its set was called back: no failure of this version.
+ * Agents of 0.1 report that as `SET_FAILED`, like a failure of the other one.
+ */
+function wentWithSet(
+  { code }: Pick<NonNullable<ComponentState['last_update']>, 'code'>,
+  { rollout, set }: AskedRelease,
+  beside: readonly ComponentState[],
+): boolean {
+  if (code !== 'SET_FAILED' || !set) return false;
+  const codes = set.members.flatMap((member) => {
+    const other = beside.find(({ name }) => name === member.component);
+    return other && member.rollout !== rollout ? (endingIn(other, member.rollout) ?? []) : [];
+  });
+  return codes.includes(RECALLED) && codes.every((one) => [RECALLED, code].includes(one));
+}
+
+/** The code by which an update ended, or is about to; null for none of this rollout. */
+function endingIn(
+  { phase, rollout: busy, last_error, last_update: last }: ComponentState,
+  rollout: string,
+): string | null {
+  if (busy === rollout && phase === 'rolling_back') return last_error?.code ?? null;
+  return last?.rollout === rollout ? (last.code ?? null) : null;
 }
 
 /** Phases of an update that has changed nothing yet. */

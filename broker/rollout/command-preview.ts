@@ -37,8 +37,10 @@ export interface CommandPreview {
   readonly final: boolean;
   /** The wave of `approve`; null for the others. */
   readonly wave: number | null;
-  /** One sentence with the numbers in it. */
+  /** One sentence with the numbers in it; of a set, one for each rollout. */
   readonly effect: string;
+  /** The set whose rollouts all get the command; null for a rollout by itself. */
+  readonly set: string | null;
   readonly robots: {
     /** Take the next wave when it opens. */
     readonly join: number;
@@ -50,8 +52,36 @@ export interface CommandPreview {
   };
 }
 
-/** @param user the one that would give them; null where the broker knows no users */
-export function previewCommands(facts: LedFacts, user: string | null): CommandPreview[] {
+/**
+ * @param user the one that would give them; null where the broker knows no users
+ * @param others the other rollouts of its set: they get the same command
+ */
+export function previewCommands(
+  facts: LedFacts,
+  user: string | null,
+  others: readonly LedFacts[] = [],
+): CommandPreview[] {
+  const set = facts.plan?.rollout.set?.id ?? null;
+  const beside = others.map((one) => ({ one, previews: previewAlone(one, user) }));
+  return previewAlone(facts, user).map((own) => {
+    if (set === null || beside.length === 0) return { ...own, set };
+    const effects = beside.map(({ one, previews }) => {
+      const found = previews.find(({ command }) => command === own.command);
+      const does = found?.refusal ? `stays as it is (${found.refusal.code})` : found?.effect;
+      return `${nameOf(one)}: ${does ?? ''}`;
+    });
+    const all = [`${nameOf(facts)}: ${own.effect}`, ...effects].join('. ');
+    return { ...own, set, effect: `for all ${effects.length + 1} rollouts of set ${set}. ${all}` };
+  });
+}
+
+/** `app 2.0.0` */
+const nameOf = ({ run, plan, id }: LedFacts): string => {
+  const of = run ? { name: run.component, version: run.version } : plan?.manifest;
+  return of ? `${of.name} ${of.version}` : id;
+};
+
+function previewAlone(facts: LedFacts, user: string | null): Omit<CommandPreview, 'set'>[] {
   const standings = countStandings(listRobots(facts));
   const numbers = numbersOf(facts, standings);
   return PAGE_COMMANDS.map((command) => {

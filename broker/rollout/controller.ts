@@ -4,7 +4,7 @@
  * before the first robot gets it, and is published again after a crash. This file decides nothing.
  */
 
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
@@ -33,7 +33,8 @@ import type { AuditEntry, RolloutCommand, RunView, Speaker } from './rollout-vie
 import { type ControllerPort, ledFacts, type LedFacts } from './rollout-facts.ts';
 import { showRun } from './run-view.ts';
 import { lookBack } from './recall.ts';
-import { ordersOfSets, othersOfSet, unlessRefused } from './sets.ts';
+import { unknownRollout } from './set-names.ts';
+import { announcedIn, obeyTogether, ordersOfSets } from './sets.ts';
 import { saveCounts, saveSlices, type CountParts } from './save-counts.ts';
 import type { RolloutStep } from './steps.ts';
 import { openFirst, withdraw } from './transitions.ts';
@@ -341,23 +342,20 @@ export class Controller implements ControllerPort {
   }
 
   /**
-   * Applies to all rollouts of its set; one that is past it keeps its state.
+   * Applies to all rollouts of its set.
+   * @param id of a rollout, or the name of a set
    * @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading`
    */
   command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
-    return this.#queue.run(async () => {
-      const said = { command, ...by };
-      await this.#obey(id, said);
-      for (const other of othersOfSet(id, this.#heard.plans))
-        await this.#obey(other, said).catch(unlessRefused);
-    });
+    const obey = (one: string): Promise<void> => this.#obey(one, { command, ...by });
+    return this.#queue.run(() => obeyTogether(id, this.#heard.plans, obey));
   }
 
   async #obey(id: string, said: OperatorCommand): Promise<void> {
     const plan = this.#heard.plans.get(id) ?? null;
     const what = `${said.command} rollout ${id}`;
     const isKnown = plan !== null || this.#tracked.has(id);
-    if (!isKnown) throw new DroverError('NOT_FOUND', `${what}: it was never announced here`);
+    if (!isKnown) throw unknownRollout(what, id, announcedIn(this.#heard.plans));
     if (this.#leadership.term === null)
       throw notLeading(what, this.#leadership.leader(), this.#options.keysProblem?.());
     if (plan) await this.#meet(plan);

@@ -5,6 +5,7 @@
 
 import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { problemIn } from '../../shared/rules/worst-component.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import type { Member } from './classify.ts';
 import type { RolloutRun } from './record.ts';
@@ -30,6 +31,7 @@ export const REASON_CODES = [
 type ReasonCode = (typeof REASON_CODES)[number];
 
 export interface ReasonFacts {
+  readonly rollout: string;
   readonly version: string;
   readonly record: Pick<RobotRecord, 'online' | 'lastSeenMs'>;
   readonly wave: number | null;
@@ -54,13 +56,13 @@ export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
     case 'recalled':
       return say('WENT_BACK', `was called back and runs ${now}`);
     case 'failed':
-      return failure(member, now);
+      return failure(member, facts, now);
     case 'vanished':
       return say('VANISHED', `went away while ${phase(member)}, ${lastSeen(facts)}`);
     case 'updating':
       return progress(member, facts);
     case 'excluded':
-      return exclusion(member, version, now);
+      return exclusion(member, facts, now);
     case 'candidate':
       return waiting(member, facts);
   }
@@ -76,8 +78,10 @@ function running(facts: ReasonFacts): RobotReason {
 }
 
 /** The error that ended the update, in the words of the robot where it still reports them. */
-function failure({ component }: Reasoned, now: string): RobotReason {
-  const { last_update: last, last_error: error } = component;
+function failure({ component }: Reasoned, facts: ReasonFacts, now: string): RobotReason {
+  const { last_update } = component;
+  const last = last_update?.rollout === facts.rollout ? last_update : null;
+  const error = problemIn(component, facts);
   const code = last?.code ?? error?.code ?? 'INTERNAL';
   if (error && (error.code === code || !last?.code))
     return { code: error.code, reason: error.message };
@@ -86,13 +90,15 @@ function failure({ component }: Reasoned, now: string): RobotReason {
 }
 
 function progress(member: Reasoned, facts: ReasonFacts): RobotReason {
-  const { waiting_for: wait, last_error: error } = member.component;
+  const { waiting_for: wait } = member.component;
+  const error = problemIn(member.component, facts);
   if (!facts.record.online) {
     return { code: 'OFFLINE', reason: `is offline while ${phase(member)}, ${lastSeen(facts)}` };
   }
   if (facts.relay) return { code: facts.relay.code, reason: `its relay: ${facts.relay.message}` };
-  if (error) return { code: error.code, reason: `is ${phase(member)}; ${error.message}` };
-  return { code: 'UPDATING', reason: `is ${phase(member)}${wait ? `: ${wait}` : ''}` };
+  const doing = `is ${phase(member)}${wait ? `: ${wait}` : ''}`;
+  if (error) return { code: error.code, reason: `${doing}; ${error.message}` };
+  return { code: 'UPDATING', reason: doing };
 }
 
 /** `downloading, 43 %`. */
@@ -107,7 +113,8 @@ function phase({ component: { phase: name, transfer } }: Reasoned): string {
 
 function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
   const { record, run, isOpen, wave, relay } = facts;
-  const { last_error: error, waiting_for: wait } = component;
+  const { waiting_for: wait } = component;
+  const error = problemIn(component, facts);
   const status = run?.status ?? 'rolling';
   if (status !== 'rolling' && status !== 'complete') {
     return { code: 'ROLLOUT_STOPPED', reason: `has not begun, and the rollout is ${word(status)}` };
@@ -118,17 +125,19 @@ function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
   }
   if (!record.online) return { code: 'OFFLINE', reason: `is offline, ${lastSeen(facts)}` };
   if (relay) return { code: relay.code, reason: `its relay: ${relay.message}` };
-  if (error) return { code: error.code, reason: error.message };
+  if (error)
+    return { code: error.code, reason: wait ? `${wait}; ${error.message}` : error.message };
   return { code: 'NOT_BEGUN', reason: wait ?? 'its turn has come, and it has not begun' };
 }
 
 function exclusion(
   { component, why, isComing }: Reasoned,
-  version: string,
+  facts: ReasonFacts,
   now: string,
 ): RobotReason {
+  const { version } = facts;
   const code = why ?? 'INTERNAL';
-  const { last_error: error } = component;
+  const error = problemIn(component, facts);
   if (error?.code === code) return { code, reason: error.message };
   return { code, reason: sentenceOf(code, { version, now, isComing: isComing === true }) };
 }

@@ -76,7 +76,8 @@ export function listRobots(facts: RolloutFacts, options: ListOptions = {}): Roll
     const isOpen = open !== null && hasTurn(member, open.threshold);
     const awaited = isAwaited(member, facts, { isOpen, isAway });
     const relay = options.relayProblem?.(record) ?? null;
-    const reason = reasonOf(member, { version, record, wave, isOpen, relay, run });
+    const told = { rollout: facts.id, version, record, wave, isOpen, relay, run };
+    const reason = reasonOf(member, told);
     return [{ ...shown(record, member), wave, awaited, ...reason }];
   });
 }
@@ -91,7 +92,7 @@ function listReached({ id: rollout, run, robots }: RolloutFacts): RolloutRobot[]
     const member = { ...classify(component, { rollout, version }), component };
     if (member.kind === 'candidate' || member.kind === 'excluded') return [];
     const awaited = run.status === 'rolling_back' && hasToGoBack(run, component);
-    const facts = { version, record, wave: null, isOpen: true, relay: null, run };
+    const facts = { rollout, version, record, wave: null, isOpen: true, relay: null, run };
     return [{ ...shown(record, member), wave: null, awaited, ...reasonOf(member, facts) }];
   });
 }

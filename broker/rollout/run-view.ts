@@ -57,13 +57,18 @@ function waitOf({ status, withdrawn, waitsFor }: RolloutRun): RunView['waits_for
   return status === 'paused' ? 'resume' : waitsFor;
 }
 
-/** A rollout that is over waits for nothing; one that a gate halted shows why. */
+/**
+ * A rollout that is over waits for nothing; one that a gate halted shows why, and one that a person
+ * stopped has no verdict: the last one let it go on.
+ */
 function showGate(
   reconciled: Reconciled | null,
   { run, plan }: { run: RolloutRun; plan: LedFacts['plan'] },
 ): RunView['gate'] {
   const verdict = reconciled?.verdict ?? null;
   const isOn = plan !== null && (run.status === 'rolling' || run.status === 'paused');
+  const isStopped = run.status === 'halted' || run.status === 'rolling_back';
+  if (isStopped) return verdict?.kind === 'halt' ? verdict : null;
   return !isOn && verdict?.kind === 'hold' ? null : verdict;
 }
 

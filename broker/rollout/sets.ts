@@ -6,6 +6,7 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import type { OperatorCommand } from './operator-commands.ts';
 import type { RolloutPlan, RolloutRun } from './record.ts';
+import { rolloutsOfSet, type Announced } from './set-names.ts';
 
 export interface SetOrder {
   readonly id: string;
@@ -20,6 +21,34 @@ export function othersOfSet(id: string, plans: Plans): string[] {
   const members = plans.get(id)?.rollout.set?.members ?? [];
   return members.map(({ rollout }) => rollout as string).filter((one) => one !== id);
 }
+
+/**
+ * Gives a command to a rollout and the others of its set, or by its name to all rollouts of a set.
+ * One that is past the command keeps its state.
+ * @throws DroverError of the rollout that was named, or of a set of which none takes the command
+ */
+export async function obeyTogether(
+  name: string,
+  plans: Plans,
+  obey: (id: string) => Promise<void>,
+): Promise<void> {
+  const ids = rolloutsOfSet(name, announcedIn(plans));
+  if (ids.length === 0) await obey(name);
+  let [taken, refusal]: [number, unknown] = [0, null];
+  for (const id of ids.length === 0 ? othersOfSet(name, plans) : ids) {
+    try {
+      await obey(id);
+      taken += 1;
+    } catch (error) {
+      unlessRefused(error);
+      refusal ??= error;
+    }
+  }
+  if (ids.length > 0 && taken === 0) throw refusal;
+}
+
+export const announcedIn = (plans: Plans): Announced[] =>
+  [...plans.values()].map(({ rollout }) => rollout);
 
 /** The orders by which rollouts follow another one of their set that was stopped or recalled. */
 export function ordersOfSets(
@@ -43,6 +72,6 @@ export function ordersOfSets(
 }
 
 /** A rollout of a set may be past the command that another one obeyed. */
-export function unlessRefused(error: unknown): void {
+function unlessRefused(error: unknown): void {
   if (!(error instanceof DroverError)) throw error;
 }

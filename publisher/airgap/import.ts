@@ -37,6 +37,7 @@ import { chunkPayload } from '../bundle/payload.ts';
 import { unpackBundles, verifyBundles, type Unpacked } from './unpack-parcel.ts';
 import { JOURNAL_FILE } from '../transfer/journal.ts';
 import { publishBundle, type PublishJob, type Published } from '../rollout/publish.ts';
+import { stillActive } from '../rollout/set-rules.ts';
 
 export interface ImportJob extends Omit<
   PublishJob,
@@ -294,7 +295,7 @@ async function announceAll(
       const published = await publishBundle({ ...own, bundle, uploadOnly, ...more });
       const plan = published.announced?.plan;
       after = plan?.fields ?? after;
-      supersede = supersede.filter((id) => !plan?.superseded.includes(id));
+      supersede = plan ? stillActive(supersede, plan.fields) : supersede;
       bundles.push({ ...facts, published: doneOf(job, published) });
     } finally {
       await bundle.close();

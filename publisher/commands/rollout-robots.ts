@@ -7,9 +7,11 @@ import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { makeOutput, terminalColumns } from '../../shared/io/cli.ts';
+import { terminalColumns } from '../../shared/io/cli.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import { AWAITED, memberLines, parseMembers, type MembersAnswer } from '../rollout/members.ts';
+import type { ApiClient } from '../rollout/api-client.ts';
+import { forEachNamed, type ToldOfOne } from './rollout-named.ts';
 import {
   openApi,
   rawObject,
@@ -39,13 +41,22 @@ interface RobotsArgs extends ApiArgs {
 
 export async function runRobots({ id, state, all, ...args }: RobotsArgs): Promise<void> {
   const api = openApi(args);
+  const asked = { state: all ? null : state };
+  await forEachNamed({ api, id, json: args.json }, (one) => readMembers(api, one, asked));
+}
+
+async function readMembers(
+  api: ApiClient,
+  id: string,
+  { state }: { readonly state: string | null },
+): Promise<ToldOfOne> {
   const path = `${rolloutPath(id)}/robots`;
   const pages: MembersAnswer[] = [];
   const raw: object[] = [];
   let after: string | null = null;
   do {
     const query = new URLSearchParams({
-      ...(!all && { state }),
+      ...(state !== null && { state }),
       ...(after !== null && { after }),
     });
     const bytes = await api.get(`${path}?${String(query)}`);
@@ -58,11 +69,11 @@ export async function runRobots({ id, state, all, ...args }: RobotsArgs): Promis
     after = page.next;
   } while (after !== null && raw.length < LIMITS.robotsMax);
   const [first] = pages;
-  if (!first) return;
+  if (!first) throw new TypeError('readMembers: one page was read');
   const robots = pages.flatMap((page) => page.robots);
   const { counts, awaited, waves } = first;
-  makeOutput(args.json).result(
-    { rollout: id, robots: raw, counts, awaited, waves },
-    memberLines({ ...first, robots }, all ? null : state, terminalColumns()),
-  );
+  return {
+    fields: { rollout: id, robots: raw, counts, awaited, waves },
+    lines: memberLines({ ...first, robots }, state, terminalColumns()),
+  };
 }

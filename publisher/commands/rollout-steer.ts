@@ -7,18 +7,14 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
-import {
-  parseCommanded,
-  parseRollout,
-  type RolloutAnswer,
-  type RunAnswer,
-} from '../rollout/rollout-answer.ts';
+import { parseCommanded, type RolloutAnswer, type RunAnswer } from '../rollout/rollout-answer.ts';
 import { statusWord } from '../../shared/rules/rollout-words.ts';
 import { approverWords } from '../../shared/rules/approvers.ts';
 import { statusLines } from '../rollout/rollout-report.ts';
 import { isUnled, noController } from '../../shared/rules/presence.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import { type ApiClient, sayUntilLed } from '../rollout/api-client.ts';
+import { readTogether } from './rollout-named.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
 
 export const STEERING = {
@@ -60,25 +56,47 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   if (final !== null && !dryRun && !isForced)
     assertTerminal({ verb: `rollout ${verb}`, what }, yes);
   const output = makeOutput(json);
-  const before = parseRollout(await api.get(path));
+  const together = await readTogether(api, id);
+  const before = meantOf(verb, together.rollouts);
   if (isForced) assertForceWhole(args, before.run, process.stdin.isTTY);
   const meant = waveOf(verb, args, before);
   if (dryRun) {
     await assertLed(api, verb, before);
     if (verb === 'approve') assertDue(before, meant);
-    const lines = [`would ${verb} rollout ${id}; now:`, ...statusLines(before, Date.now())];
+    const now = together.rollouts.flatMap((one) => statusLines(one, Date.now()));
+    const lines = [`would ${verb} rollout ${id}${aboutSet(together)}; now:`, ...now];
     return output.result({ dry_run: true, rollout: id, command: verb }, lines);
   }
   if (final !== null) {
-    const counted = `${what} (${countsOf(before)})`;
+    const counted = `${what}${aboutSet(together)} (${countsOf(together.rollouts)})`;
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
   const body = { reason, by, ...(meant !== null && { wave: meant }) };
   const answer = await sayUntilLed(api, `${path}/${verb}`, body);
   output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}`,
+    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${aboutSet(together)}`,
   ]);
+}
+
+interface Together {
+  readonly set: string | null;
+  readonly rollouts: readonly RolloutAnswer[];
+}
+
+/** Of a set, the rollout that waits for the command, else the first. */
+function meantOf(verb: SteerCommand, rollouts: Together['rollouts']): RolloutAnswer {
+  const asked = rollouts.find(({ run }) => run?.waits_for === 'approval');
+  const found = (verb === 'approve' ? asked : undefined) ?? rollouts[0];
+  if (!found) throw new TypeError('meantOf: an id stands for a rollout');
+  return found;
+}
+
+/** Empty for a rollout by itself. */
+function aboutSet({ set, rollouts }: Together): string {
+  if (set === null) return '';
+  const ids = rollouts.map(({ id }) => printable(id, 64)).join(', ');
+  return `; the command is about all of set ${printable(set, 64)}: ${ids}`;
 }
 
 /** Describes the effect of the command, as far as the answer names it. */
@@ -171,8 +189,14 @@ function assertDue({ id, run }: RolloutAnswer, wave: number | null): void {
   throw new DroverError('APPROVAL_TOO_EARLY', `approve rollout ${id.slice(0, 64)}: ${said}`);
 }
 
-const countsOf = ({ robots }: RolloutAnswer): string =>
-  `${robots.running} run it, ${robots.in_progress} are taking it`;
+function countsOf(rollouts: Together['rollouts']): string {
+  const counts = rollouts.map(({ robots, component, version }) => {
+    const name = `${printable(component ?? 'unknown', 64)} ${printable(version ?? '?', 64)}`;
+    const of = rollouts.length > 1 ? `${name}: ` : '';
+    return `${of}${robots.running} run it, ${robots.in_progress} are taking it`;
+  });
+  return counts.join('; ');
+}
 
 /**
  * The refusal of the API, as far as its answer shows it. @throws DroverError NO_CONTROLLER,

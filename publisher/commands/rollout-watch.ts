@@ -4,9 +4,10 @@
  */
 
 import { parseDurationMs } from '../../shared/base/durations.ts';
+import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
-import type { RolloutAnswer } from '../rollout/rollout-answer.ts';
+import { parseRolloutOrSet, type RolloutAnswer } from '../rollout/rollout-answer.ts';
 import { changeLine, fitted, statusLines } from '../rollout/rollout-report.ts';
 import { watchRollout } from '../rollout/watch.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
@@ -33,26 +34,43 @@ export async function runWatch(args: WatchArgs): Promise<void> {
     );
     process.kill(process.pid, 'SIGINT'); // this listener is gone: it ends as without one
   });
-  await watchRollout({
-    api: openApi(args),
-    id: args.id,
-    path: rolloutPath(args.id),
-    timeoutMs: args.timeout === undefined ? null : parseDurationMs(args.timeout),
-    isWanted: () => isRead,
-    show: makeShow(args.json),
-    note: (line) => void process.stderr.write(`drover: ${line}\n`),
-  });
+  const api = openApi(args);
+  const { set, rollouts } = parseRolloutOrSet(await api.get(rolloutPath(args.id)));
+  const watched = rollouts.map(({ id }) =>
+    watchRollout({
+      ...{ api, id, path: rolloutPath(id) },
+      timeoutMs: args.timeout === undefined ? null : parseDurationMs(args.timeout),
+      isWanted: () => isRead,
+      show: makeShow(args.json, set === null ? null : id),
+      note: (line) => void process.stderr.write(`drover: ${line}\n`),
+    }),
+  );
+  const ends = await Promise.allSettled(watched);
+  const failures = ends.flatMap((end) =>
+    end.status === 'rejected' ? [end.reason as unknown] : [],
+  );
+  if (failures.length > 0) throw worstOf(failures);
 }
 
-function makeShow(json: boolean): Show {
-  if (process.stdout.isTTY && !json) return makeRedraw();
+/** A halt before robots that are left, and these before a time-out. */
+function worstOf(failures: readonly unknown[]): unknown {
+  const rank = (error: unknown): number => MILD.indexOf(toProblem(error).code);
+  return failures.toSorted((a, b) => rank(a) - rank(b))[0];
+}
+
+const MILD: readonly string[] = ['ROLLOUT_ROBOTS_UNABLE', 'WATCH_TIMEOUT'];
+
+/** @param member of a set: each line begins with it */
+function makeShow(json: boolean, member: string | null): Show {
+  if (process.stdout.isTTY && !json && member === null) return makeRedraw();
+  const name = member === null ? '' : `${member}  `;
   let last = '';
   return (rollout, raw) => {
     const line = changeLine(rollout);
     if (line === last) return;
     last = line;
     const at = new Date().toISOString();
-    const text = json ? JSON.stringify({ at, ...rawObject(raw) }) : `${at}  ${line}`;
+    const text = json ? JSON.stringify({ at, ...rawObject(raw) }) : `${at}  ${name}${line}`;
     process.stdout.write(`${text}\n`);
   };
 }

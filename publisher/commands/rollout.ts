@@ -21,11 +21,13 @@ import { printable } from '../../shared/base/printable.ts';
 import {
   parseExpiry,
   parseHistory,
-  parseRollout,
+  parseRolloutOrSet,
   parseRollouts,
   type HistoryEntry,
 } from '../rollout/rollout-answer.ts';
 import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
+import { word } from '../../shared/rules/rollout-words.ts';
+import { forEachNamed, type ToldOfOne } from './rollout-named.ts';
 import { isUnled } from '../../shared/rules/presence.ts';
 import { TEXT, wholeNumber, withDryRun } from '../../shared/io/cli-options.ts';
 import {
@@ -147,10 +149,17 @@ async function runList(args: ApiArgs): Promise<void> {
 async function runStatus(args: ApiArgs & { id: string }): Promise<void> {
   const api = openApi(args);
   const bytes = await api.get(rolloutPath(args.id));
-  const rollout = parseRollout(bytes);
-  const relays = isWaitingForRobots(rollout) ? await readRelays(api) : [];
+  const { set, rollouts } = parseRolloutOrSet(bytes);
+  const relays = rollouts.some(isWaitingForRobots) ? await readRelays(api) : [];
+  const head =
+    set === null ? [] : [`set ${word(set)}: ${rollouts.length} rollouts, all or none`, ''];
+  const blocks = rollouts.flatMap((one, at) => [
+    ...(at > 0 ? [''] : []),
+    ...statusLines(one, Date.now()),
+  ]);
   makeOutput(args.json).result({ ...rawObject(bytes), relay_problems: relays }, [
-    ...statusLines(rollout, Date.now()),
+    ...head,
+    ...blocks,
     ...relayLines(relays),
   ]);
 }
@@ -176,7 +185,11 @@ const NO_HISTORY = {
 
 async function runHistory(args: ApiArgs & { id: string }): Promise<void> {
   const api = openApi(args);
-  const path = `${rolloutPath(args.id)}/history`;
+  await forEachNamed({ api, id: args.id, json: args.json }, (id) => readHistory(api, id));
+}
+
+async function readHistory(api: ApiClient, id: string): Promise<ToldOfOne> {
+  const path = `${rolloutPath(id)}/history`;
   const entries: HistoryEntry[] = [];
   const raw: object[] = [];
   let unled: keyof typeof NO_HISTORY | null = null;
@@ -187,7 +200,7 @@ async function runHistory(args: ApiArgs & { id: string }): Promise<void> {
     if (isUnled(led)) unled = led;
     if (page.length === 0) break;
     if (page.some(({ seq }) => seq <= after)) {
-      const what = printable(args.id);
+      const what = printable(id);
       throw new DroverError('JSON_INVALID', `read history of ${what}: it does not go on`);
     }
     entries.push(...page);
@@ -195,5 +208,5 @@ async function runHistory(args: ApiArgs & { id: string }): Promise<void> {
   }
   const none = unled === null ? 'nothing was decided yet' : NO_HISTORY[unled];
   const lines = entries.length > 0 ? historyLines(entries) : [none];
-  makeOutput(args.json).result({ rollout: args.id, entries: raw }, lines);
+  return { fields: { rollout: id, entries: raw }, lines };
 }

@@ -18,7 +18,7 @@ import {
 } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { isThere } from '../../shared/rules/presence.ts';
-import { worstFirst } from '../../shared/rules/worst-component.ts';
+import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 
 export class FleetView implements FleetRows {
@@ -147,15 +147,27 @@ const expiring = ({ robot, component }: FleetRow): string[] =>
     ? []
     : ['TRUST_EXPIRING'];
 
-/** Codes of all problems of a row, those of the whole robot first, those of its relay marked. */
+/**
+ * Codes of all problems of a row, those of the whole robot first, those of its relay marked. A
+ * problem that asks for nothing any more is left out.
+ */
 export function troubleCodes(row: FleetRow, now: EpochMs): string[] {
   const { relayProblem, component } = row;
   const codes = [
     ...[...twice(row), clockProblemOf(row, now)?.code, ...expiring(row)],
     relayProblem && `relay:${relayProblem.code}`,
-    component.last_error?.code,
+    isPastProblem(component) ? null : component.last_error?.code,
   ];
   return codes.filter((code): code is string => typeof code === 'string' && code !== '');
+}
+
+/** `of 2.0.0, 2026-11-30T07:12Z`: a problem of a release that the robot neither runs nor takes. */
+export function whenceOf({ last_error: error, ...component }: ComponentState): string {
+  const of = error?.version ?? null;
+  if (!error || of === null || isPastProblem({ ...component, last_error: error })) return '';
+  if (of === component.version || of === component.target_version) return '';
+  const at = error.at === undefined ? '' : `, ${new Date(error.at).toISOString().slice(0, 16)}Z`;
+  return `of ${of}${at}`;
 }
 
 function ownState(robot: string, payload: Uint8Array): RobotState {

@@ -60,9 +60,10 @@ export interface AnnouncementPlan {
 }
 
 /** @throws DroverError ROLLOUT_OVERLAP, NOT_FOUND, DOCUMENT_TOO_LARGE, VERSION_REUSED */
-export function planAnnouncement(input: AnnouncementPlanInput): AnnouncementPlan {
-  const active = input.previous?.rollouts ?? [];
-  for (const id of input.supersede) assertActive('supersede', id, active);
+export function planAnnouncement(given: AnnouncementPlanInput): AnnouncementPlan {
+  const active = given.previous?.rollouts ?? [];
+  const supersede = given.supersede.flatMap((id) => idsNamed('supersede', id, active));
+  const input = { ...given, supersede };
   for (const { rollout } of active) assertSameBytes(rollout, input);
   assertIdIsFree(active, input);
   const leading = leadingUp(active, input);
@@ -198,8 +199,10 @@ export interface WithdrawalInput extends Pick<
 export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
   const { id, previous, now } = input;
   const active = previous?.rollouts ?? [];
-  const { rollout } = assertActive('withdraw', id, active);
-  const ours = membersWith(rollout);
+  const ours = idsNamed('withdraw', id, active).flatMap((one) => {
+    const found = active.find(({ rollout }) => rollout.id === one);
+    return found ? membersWith(found.rollout) : [];
+  });
   const gone = active.filter((one) => ours.includes(one.rollout.id));
   for (const { rollout: one } of gone) {
     const why = whyGoingOn(one, input.statuses.get(one.id));
@@ -227,10 +230,14 @@ export function planWithdrawal(input: WithdrawalInput): AnnouncementPlan {
   };
 }
 
-/** @throws DroverError NOT_FOUND */
-function assertActive(verb: string, id: string, active: readonly ActiveRollout[]): ActiveRollout {
-  const found = active.find(({ rollout }) => rollout.id === id);
-  if (found) return found;
+/**
+ * The rollout of that id, or all of the set of that name.
+ * @throws DroverError NOT_FOUND
+ */
+function idsNamed(verb: string, id: string, active: readonly ActiveRollout[]): string[] {
+  if (active.some(({ rollout }) => rollout.id === id)) return [id];
+  const members = active.filter(({ rollout }) => rollout.set?.id === id);
+  if (members.length > 0) return members.map(({ rollout }) => rollout.id);
   const ids = active.map(({ rollout }) => rollout.id).join(', ');
   const got = ids === '' ? 'none' : ids;
   throw new DroverError('NOT_FOUND', `${verb} ${id}: no such active rollout (got ${got})`);

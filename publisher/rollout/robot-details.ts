@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import type { ComponentState, RelayProblem, RobotState } from '../../shared/formats/messages.ts';
 import { shortly } from '../../shared/base/durations.ts';
-import { worstFirst } from '../../shared/rules/worst-component.ts';
+import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 
 /** A problem as somebody named it: this program may not know its code. */
 type Told = RelayProblem;
@@ -112,11 +112,14 @@ function componentLines(component: ComponentState, now: EpochMs): string[] {
   const { name, version, previous_version: before, last_error: failure } = component;
   const was = before == null ? '' : `, before it ${before}`;
   const words = { ...(failure?.version != null && { VERSION: failure.version }) };
+  const isPast = isPastProblem(component);
   return [
     line('component', `${name} ${version ?? 'not installed'}${was}: ${doing(component)}`),
     ...waitLines(component, now),
-    ...(failure ? problemLines('  problem', failure, words) : []),
-    ...(failure?.at === undefined ? [] : [line('', `since ${instant(failure.at)}`)]),
+    ...(failure ? problemLines(isPast ? '  earlier' : '  problem', failure, words) : []),
+    ...(failure?.at === undefined
+      ? []
+      : [line('', `${isPast ? 'at' : 'since'} ${instant(failure.at)}`)]),
     ...lastUpdateLines(component),
     ...(component.blocked.length > 0 ? [line('  blocked', component.blocked.join(', '))] : []),
   ];

@@ -31,6 +31,7 @@ const attemptsSchema = z.object({
 const runSchema = z.object({
   superseded_by: textSchema.nullable().default(null),
   status: textSchema,
+  recall: z.boolean().default(false),
   wave: countSchema,
   stages: countSchema,
   threshold: countSchema,
@@ -143,6 +144,13 @@ const rolloutSchema = z.object({
     .optional(),
 });
 
+/** Answer about the name of a set: `rollouts` is there, in the order of the set. */
+const setSchema = z.object({
+  id: textSchema,
+  rollouts: z.array(rolloutSchema).min(1).max(LIMITS.setMembersMax),
+});
+const eitherSchema = z.looseObject({ rollouts: z.unknown().optional() });
+
 const entrySchema = z.object({
   seq: countSchema,
   at: textSchema,
@@ -164,6 +172,8 @@ const kind = <S extends z.ZodType>(what: string, schema: S) =>
   ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
 
 const ONE = kind('answer on a rollout', rolloutSchema);
+const EITHER = kind('answer on a rollout', eitherSchema);
+const SET = kind('answer on a set', setSchema);
 const leftSchema = z.object({
   expires_at: textSchema,
   days_left: z.number(),
@@ -189,6 +199,19 @@ const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable
 
 /** Each throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE. */
 export const parseRollout = (bytes: Uint8Array): RolloutAnswer => parseDocument(ONE, bytes);
+/** The rollouts that an id stands for, and the name of the set where it names one. */
+export function parseRolloutOrSet(bytes: Uint8Array): {
+  readonly set: string | null;
+  readonly rollouts: readonly [RolloutAnswer, ...RolloutAnswer[]];
+} {
+  if (parseDocument(EITHER, bytes).rollouts === undefined) {
+    return { set: null, rollouts: [parseRollout(bytes)] };
+  }
+  const { id, rollouts } = parseDocument(SET, bytes);
+  const [first, ...others] = rollouts;
+  if (!first) throw new TypeError('parseRolloutOrSet: the schema wants one rollout');
+  return { set: id, rollouts: [first, ...others] };
+}
 export const parseRollouts = (bytes: Uint8Array): RolloutAnswer[] =>
   parseDocument(LIST, bytes).rollouts;
 /** Undefined from a broker that does not send it. */

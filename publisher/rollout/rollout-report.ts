@@ -19,6 +19,7 @@ import type {
 
 import {
   clock,
+  endedWave,
   named,
   statusWord,
   thenApprove,
@@ -165,6 +166,8 @@ function waveLines(rollout: RolloutAnswer): string[] {
     if (isComplete || number < open) return run?.forced.includes(number) ? 'ended' : 'passed';
     if (number === open && isWithoutEffect) return 'no robot runs it';
     if (number > open) return '';
+    const ended = endedWave(rollout);
+    if (ended !== null) return ended;
     if (run?.opened === false) return 'not open yet';
     return run ? `open since ${clock(run.wave_opened_at, Number.POSITIVE_INFINITY)}` : 'open';
   };

@@ -98,6 +98,6 @@ export function endingSets(
 export const membersWith = (rollout: Pick<Rollout, 'id' | 'set'>): string[] =>
   rollout.set?.members.map((one) => one.rollout) ?? [rollout.id];
 
-/** The ids to end that are still announced before the next plan of the set. */
+/** The ids, or names of sets, to end that are still announced before the next plan. */
 export const stillActive = (ids: readonly string[], fields: AnnouncementFields): string[] =>
-  ids.filter((id) => fields.rollouts.some((one) => one.id === id));
+  ids.filter((id) => fields.rollouts.some((one) => one.id === id || one.set?.id === id));

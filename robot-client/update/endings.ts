@@ -89,10 +89,12 @@ export function afterRollback(
   const code = isErrorCode(cause.code) ? cause.code : 'INTERNAL';
   if (state.job?.version === lastActive)
     return { ...noted(state, { ...cause, code }, now), job: null };
-  const outcome = code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back';
-  const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
   // After the undo; what a failed update replaced is active again.
   const isUndone = state.installed?.rollout === state.job?.rollout;
+  // A confirmed release had not failed: it goes back with another one of its set.
+  const isCalledBack = code === 'ROLLOUT_RECALLED' || (isUndone && code === 'SET_FAILED');
+  const outcome = isCalledBack ? 'recalled' : 'rolled_back';
+  const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
   const isThere = !isUndone && state.installed?.version === lastActive;
   const installed = isThere ? state.installed : null;
   return finished({ ...after, installed, lastActive }, state.job, { outcome, code, now });

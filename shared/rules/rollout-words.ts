@@ -22,11 +22,28 @@ export function statusWord(rollout: ToldRollout): string {
   const { run, status } = rollout;
   if (unledEnd(rollout) === 'complete') return 'complete';
   const by = run?.superseded_by ?? null;
-  const found = word(run?.status ?? status);
+  const found = isRolledBack(rollout) ? ROLLED_BACK : word(run?.status ?? status);
   if (by === null) return found;
   return found === 'superseded'
     ? `superseded by ${word(by)}`
     : `${found}, superseded by ${word(by)}`;
+}
+
+const ROLLED_BACK = 'rolled back';
+
+/** It was called back, and every robot that took it is back. On the wire that is `halted`. */
+export const isRolledBack = ({ run }: Pick<ToldRollout, 'run'>): boolean =>
+  run?.recall === true && run.status === 'halted';
+
+/**
+ * The state of the wave that was open when it ended, in one word; null for a rollout that still has
+ * an open wave.
+ */
+export function endedWave({ run, status }: Pick<ToldRollout, 'run' | 'status'>): string | null {
+  if (isRolledBack({ run })) return ROLLED_BACK;
+  const now = run?.status ?? status;
+  if (now === 'rolling_back') return 'goes back';
+  return now === 'halted' || now === 'superseded' || now === 'withdrawn' ? 'stopped' : null;
 }
 
 /** One sentence: the next event, and when, if that is known. */

@@ -12,6 +12,8 @@ import { isUnableCode } from './standstill.ts';
 export interface ToldRun {
   readonly status: string;
   readonly superseded_by: string | null;
+  /** Its robots go back, or went back; false from a broker that does not say so. */
+  readonly recall: boolean;
   readonly waits_for: string | null;
   readonly soak_until: string | null;
   readonly evidence_until: string | null;

@@ -18,9 +18,11 @@ interface Stage {
 }
 
 /** A robot that runs 1.0.0 of both. */
-async function stage(t: TestContext): Promise<Stage> {
-  const broker = await startBrokerChild(t);
+async function stage(t: TestContext, { leads = false } = {}): Promise<Stage> {
   const site = await Site.open(t);
+  const lead = ['--rollout-key', site.path('rollout.key'), '--controller-start', '1s'];
+  const trust = ['--trust', site.path('trust.json')];
+  const broker = await startBrokerChild(t, { args: leads ? [...trust, ...lead] : [] });
   const robot = site.robot('r1', broker.url, ['--root', `system=${site.path('system')}`]);
   const publish = async (version: string, ...more: string[]): Promise<string> => {
     const bundles: string[] = [];
@@ -72,6 +74,35 @@ describe('a set of two bundles', () => {
     await robot.hook('health', 'exit 0');
     await publish('2.1.0', '--supersede', 'bad-app', '--health-timeout', '2s');
     await both('2.1.0');
+  });
+
+  it('is called back by its name, and no robot counts as failed', async (t) => {
+    const { site, broker, publish, both } = await stage(t, { leads: true });
+    await publish('2.0.0', '--id', 'third', '--supersede', 'first');
+    await both('2.0.0');
+    const rollout = async (verb: string, ...more: string[]): Promise<string> =>
+      await site.drover('rollout', verb, 'third', '--api', broker.httpUrl, ...more);
+    assert.match(await rollout('status'), /third-system: system 2\.0\.0[^]*third-app: app 2\.0\.0/);
+    assert.match(await rollout('history'), /^third-system, system 2\.0\.0:[^]*\nthird-app, app/);
+    const said = await rollout('rollback', '--yes');
+    assert.match(said, /the command is about all of set third: third-system, third-app/);
+    await both('1.0.0');
+    await waitUntil('both rolled back', async () => {
+      const status = await rollout('status');
+      return status.match(/status +rolled back/g)?.length === 2;
+    });
+    const robots = await rollout('robots', '--all');
+    assert.equal(robots.match(/went_back +WENT_BACK/g)?.length, 2, robots);
+    assert.doesNotMatch(await rollout('status'), /[1-9] failed|: open|gate/);
+    const watched = await site.tryDrover(
+      {},
+      ...['rollout', 'watch', 'third'],
+      '--api',
+      broker.httpUrl,
+    );
+    assert.equal(watched.ended?.code, 3, watched.describe());
+    const all = await site.drover('rollout', 'list', '--api', broker.httpUrl);
+    assert.match(all, /third-app \(set third\) +app 2\.0\.0 +rolled back/);
   });
 
   it('survives kill -9 while the first waits in good health, and when both are switched', async (t) => {

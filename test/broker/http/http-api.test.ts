@@ -152,7 +152,7 @@ describe('the fleet over HTTP', () => {
     for (const [key, value] of Object.entries(expected)) assert.deepEqual(robot[key], value, key);
     assert.equal(robot['last_seen'], '2026-05-04T10:00:00.000Z');
     assert.equal(robot['waiting_for'], null);
-    assert.deepEqual(robot['last_error'], { ...failure, at: null });
+    assert.deepEqual(robot['last_error'], { ...failure, at: null, past: true });
     const events = robot['events'] as { event_seq: number; at: string }[];
     assert.deepEqual(
       events.map(({ event_seq, at }) => ({ event_seq, at: Date.parse(at) })),

@@ -149,3 +149,39 @@ describe('a robot in a rollout', () => {
     assert.equal(member?.kind, 'vanished');
   });
 });
+
+describe('a component that went back with its set', () => {
+  const member = (component: string) => ({
+    ...{ rollout: component === 'app' ? 'two' : 'three', component, version: '2.0.0' },
+    payload_sha256: plan.manifest.payload_sha256,
+  });
+  const set = { id: 's', members: [member('motor'), member('app')] };
+  const planned = { ...plan, rollout: { ...plan.rollout, set } } as RolloutPlan;
+
+  function kindBeside(code: string, motor: Partial<ComponentStateFields> = {}) {
+    const [app] = makeState('r1', ended('rolled_back', 'SET_FAILED')).components;
+    const back = ended(code === 'ROLLOUT_RECALLED' ? 'recalled' : 'rolled_back', code);
+    const update = { ...back.last_update, rollout: 'three' };
+    const [other] = makeState('r1', { name: 'motor', last_update: update, ...motor }).components;
+    const state = { ...makeState('r1', {}), components: [app, other] } as RobotState;
+    const record = { robot: robotId('r1'), state, online: true, lastSeenMs: AT_MS };
+    const facts = { plan: planned, now: AT_MS, watchedSinceMs: AT_MS };
+    return membersOf({ ...facts, robots: [record as RobotRecord] })[0]?.kind;
+  }
+
+  it('was called back where the other one was, and failed where the other one failed', () => {
+    assert.equal(kindBeside('ROLLOUT_RECALLED'), 'recalled');
+    assert.equal(kindBeside('HEALTH_FAILED'), 'failed');
+  });
+
+  it('was called back as well while the other one is on its way', () => {
+    const last_error = { code: 'ROLLOUT_RECALLED', message: 'm', version: '2.0.0' };
+    const onItsWay = { phase: 'rolling_back', rollout: 'three', last_error } as const;
+    assert.equal(kindBeside('HEALTH_FAILED', onItsWay), 'recalled');
+  });
+
+  it('was called back by the word of its robot, whatever the code', () => {
+    assert.equal(kindOf(ended('recalled', 'SET_FAILED')), 'recalled');
+    assert.equal(kindOf(ended('refused', 'ROLLOUT_RECALLED')), 'recalled');
+  });
+});

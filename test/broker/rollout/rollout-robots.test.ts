@@ -50,6 +50,22 @@ const reasons = ({ robots }: Answer): string[] =>
   robots.map(({ robot_id: id, code, reason }) => `${id} ${code}: ${reason}`);
 
 describe('the robots of a rollout', () => {
+  it('are named with what they wait for now, not with the problem of the rollout before', async (t) => {
+    const { world, ask } = await lead(t);
+    const last_error = { code: 'HEALTH_FAILED', message: 'confirm 1.2.0: sick', version: '1.2.0' };
+    const job = { rollout: 'x-1', target_version: '2.0.0', phase: 'waiting' } as const;
+    const waiting_for = 'the robot is busy: lifting a pallet';
+    world.say('r0', { ...job, waiting_for, last_error });
+    assert.deepEqual(reasons(await ask('?state=awaited')), [
+      'r0 UPDATING: is waiting: the robot is busy: lifting a pallet',
+    ]);
+    const own = { code: 'DISK_SPACE_SHORT', message: 'no room', version: '2.0.0' };
+    world.say('r0', { ...job, phase: 'downloading', last_error: own });
+    assert.deepEqual(reasons(await ask('?state=awaited')), [
+      'r0 DISK_SPACE_SHORT: is downloading; no room',
+    ]);
+  });
+
   it('are named when a wave waits for them, with the reason', async (t) => {
     const { world, controller, ask } = await lead(t);
     assert.deepEqual(reasons(await ask('?state=awaited')), [

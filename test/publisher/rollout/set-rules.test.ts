@@ -40,9 +40,13 @@ const listOf = (seq: number, rollouts: RolloutFields[]) =>
     expires_at: new Date(NOW + 86_400_000).toISOString(),
   });
 
-const planOf = (rollouts: readonly ActiveRollout[], next: RolloutFields, alongside = false) =>
+const planOf = (
+  rollouts: readonly ActiveRollout[],
+  next: RolloutFields,
+  { alongside = false, supersede = [] }: { alongside?: boolean; supersede?: string[] } = {},
+) =>
   planAnnouncement({
-    ...{ now: NOW, fleet: 'test', lifeMs: 86_400_000, robots: null, supersede: [], alongside },
+    ...{ now: NOW, fleet: 'test', lifeMs: 86_400_000, robots: null, supersede, alongside },
     previous: { seq: 5, rollouts },
     statuses: new Map([...rollouts].map(({ rollout }) => [rollout.id, ENDED])),
     rollout: next,
@@ -89,6 +93,18 @@ describe('a set in the list', () => {
       rollouts.map(({ rollout }) => rollout.id as string),
       ['s2-system', 's2-app'],
     );
+  });
+
+  it('is ended, and withdrawn, by its name', async () => {
+    const { rollouts } = listOf(5, await setOf('s1', '1.1.0'));
+    const plan = planOf(rollouts, await rolloutOf('nav', 'nav', '1.0.0'), { supersede: ['s1'] });
+    assert.deepEqual(plan.superseded.toSorted(), ['s1-app', 's1-system']);
+    const statuses = new Map(rollouts.map(({ rollout }) => [rollout.id as string, ENDED]));
+    const left = planWithdrawal({
+      ...{ id: 's1', now: NOW, fleet: 'test', lifeMs: 1000, statuses },
+      previous: { seq: 5, rollouts },
+    });
+    assert.deepEqual(left.fields.rollouts, []);
   });
 
   it('is withdrawn as a whole', async () => {

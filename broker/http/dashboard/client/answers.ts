@@ -18,12 +18,23 @@ export interface ProblemAnswer {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
+  /** Of a component: the version that it is about, and when it came. */
+  readonly version?: string | null;
+  readonly at?: string | null;
+  /** It asks for nothing any more. */
+  readonly past?: boolean;
 }
 
 export interface RolloutOnPage extends RolloutView {
   readonly run: RunView | null;
   readonly led: string;
-  readonly words: { readonly status: string; readonly waits: string };
+  readonly words: { readonly status: string; readonly waits: string; readonly wave: string };
+}
+
+/** The answer about an id, which may be the name of a set. */
+export interface SetOnPage {
+  /** Absent for a rollout. */
+  readonly rollouts?: readonly RolloutOnPage[];
 }
 
 export interface RolloutRobotsAnswer {

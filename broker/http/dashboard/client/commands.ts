@@ -87,7 +87,8 @@ export class ConfirmDialog {
     const answer = await this.#api.get<CommandsAnswer>(`${pathOf(id)}/commands`);
     const preview = answer.commands.find(({ command }) => command === shown.command) ?? shown;
     this.#asked = { id, preview };
-    byId('confirm-title').textContent = `${labelOf(preview)}: ${id}`;
+    const whose = preview.set === null ? id : `${id} and all of set ${preview.set}`;
+    byId('confirm-title').textContent = `${labelOf(preview)}: ${whose}`;
     byId('confirm-effect').textContent = preview.refusal?.message ?? preview.effect;
     byId('confirm-problem').textContent = '';
     byId('typed').hidden = !preview.final;

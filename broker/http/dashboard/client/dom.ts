@@ -62,8 +62,8 @@ export function redraw(parent: Element, data: unknown, draw: () => readonly Node
 export const robotLink = (robot: string): HTMLAnchorElement =>
   make('a', { text: robot, href: `#/robots/${encodeURIComponent(robot)}` });
 
-export const rolloutLink = (rollout: string): HTMLAnchorElement =>
-  make('a', { text: rollout, href: `#/rollouts/${encodeURIComponent(rollout)}` });
+export const rolloutLink = (rollout: string, text = rollout): HTMLAnchorElement =>
+  make('a', { text, href: `#/rollouts/${encodeURIComponent(rollout)}` });
 
 /** `2 min ago`, of an ISO instant. */
 export function ago(instant: string | null): string {

@@ -45,6 +45,12 @@ function versionCell(robot: RobotAnswer): HTMLElement {
 }
 
 export function problemLines(problem: ProblemAnswer, where = ''): HTMLElement[] {
+  if (problem.past) {
+    const of = problem.version ? ` of ${problem.version}` : '';
+    const when = problem.at ? `, ${ago(problem.at)}` : '';
+    const text = `${where}earlier: ${problem.code}${of}${when}`;
+    return [make('div', { class: 'soft', text })];
+  }
   return [
     make('div', { class: 'why', text: `${where}${problem.message} (${problem.code})` }),
     make('div', { class: 'soft', text: problem.hint }),

@@ -12,11 +12,11 @@ export function statusTag(rollout: RolloutOnPage): HTMLElement {
   return make('span', { class: isBad ? 'tag bad' : 'tag', text: spaced(rollout.words.status) });
 }
 
-function waveState(number: number, { run, wave, status }: RolloutOnPage): string {
+function waveState(number: number, { run, wave, status, words }: RolloutOnPage): string {
   const open = run ? run.wave : wave;
   if (open === null) return '';
   if ((run ? run.status : status) === 'complete' || number < open) return 'passed';
-  return number === open ? 'open' : '';
+  return number === open ? words.wave : '';
 }
 
 /** How far each wave opens, whether it is open, and who has to approve after it. */
@@ -53,12 +53,15 @@ export function countsText({ robots }: RolloutOnPage): string {
   return `${running} of ${targeted} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting${back}`;
 }
 
-/** Names the set of a rollout, and what robots take together with it. */
-export function setTag({ set, component }: RolloutOnPage): HTMLElement[] {
+/** Names the set of a rollout, and links the rollouts that robots take together with it. */
+export function setTag({ id, set }: RolloutOnPage): HTMLElement[] {
   if (!set) return [];
-  const others = set.members.filter((one) => one.component !== component);
-  const names = others.map((one) => `${one.component} ${one.version}`).join(', ');
-  return [make('span', { class: 'tag', text: `set ${set.id}, with ${names}` })];
+  const others = set.members.filter(({ rollout }) => rollout !== id);
+  const links = others.flatMap(({ rollout, component, version }, at) => [
+    at > 0 ? ', ' : '',
+    rolloutLink(rollout, `${component} ${version}`),
+  ]);
+  return [make('span', { class: 'tag' }, `set ${set.id}, with `, ...links)];
 }
 
 export function rolloutCard(rollout: RolloutOnPage): HTMLElement {

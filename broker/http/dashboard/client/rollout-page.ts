@@ -7,6 +7,7 @@ import type {
   RolloutOnPage,
   RolloutRobot,
   RolloutRobotsAnswer,
+  SetOnPage,
 } from './answers.ts';
 import type { Api } from './api.ts';
 import { commandBlock, type ConfirmDialog } from './commands.ts';
@@ -52,8 +53,14 @@ export class RolloutPage {
     });
   }
 
+  /** The name of a set leads to its first rollout: from there a command is about all of them. */
   async show(id: string): Promise<void> {
-    if (id !== this.#id) this.#begin(id);
+    if (id !== this.#id) {
+      const found = await this.#api.get<SetOnPage>(`rollouts/${encodeURIComponent(id)}`);
+      const [first] = found.rollouts ?? [];
+      if (first) return location.replace(`#/rollouts/${encodeURIComponent(first.id)}`);
+      this.#begin(id);
+    }
     const path = this.#path;
     const [rollout, commands, members] = await Promise.all([
       this.#api.get<RolloutOnPage>(path),

@@ -28,14 +28,13 @@ function titleOf({ wave, percent }: WaveCounts): string {
 export const thenAsks = ({ approvers }: RolloutOnPage): string =>
   approvers > 1 ? `then ${approvers} users have to approve` : 'then a person has to approve';
 
-function stateOf({ wave }: WaveCounts, rollout: RolloutOnPage) {
-  const { run, wave: told, approve_after, waves } = rollout;
+function stateOf({ wave }: WaveCounts, rollout: RolloutOnPage): string {
+  const { run, wave: told, approve_after, waves, words } = rollout;
   const open = run?.wave ?? told;
   if (wave === null) return '';
-  const isComplete = run?.status === 'complete';
-  const isOpen = run?.opened !== false;
-  const reached = isOpen ? 'open' : 'not open yet';
-  const state = open === null || wave > open ? '' : isComplete || wave < open ? 'passed' : reached;
+  const reached = run?.opened === false && words.wave === 'open' ? 'not open yet' : words.wave;
+  const isPassed = open !== null && (run?.status === 'complete' || wave < open);
+  const state = open === null || wave > open ? '' : isPassed ? 'passed' : reached;
   const asks = approve_after.includes(wave) && wave < waves.length;
   const approval = run?.approved.includes(wave) ? 'approved' : asks ? thenAsks(rollout) : '';
   const forced = run?.forced.includes(wave) ? 'forced open' : '';
