@@ -137,8 +137,9 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   },
   {
     ...{ method: 'POST', path: '/robots/:id/retire', who: 'publisher' },
-    purpose: 'forget a robot that does not come back',
-    answer: ['retired'],
+    purpose:
+      'forget a robot that does not come back; `enrolled`: it has an enrolled credential, which stays good until it is revoked',
+    answer: ['retired', 'enrolled'],
     refusals: ['NOT_FOUND', 'ROBOT_ONLINE', 'ACCESS_DENIED'],
   },
   {
@@ -154,7 +155,8 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   },
   {
     ...{ method: 'GET', path: '/enrolments', who: READERS },
-    purpose: 'claims and the robots that used them; nothing in it is secret',
+    purpose:
+      'claims and the robots that used them, each with whether it has `reported` (a retired one has not); nothing in it is secret',
     answer: ['enrolments'],
     refusals: ['ENROLMENT_OFF'],
   },

@@ -4,6 +4,7 @@
  * that nobody has read proves nothing.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { createReadStream } from 'node:fs';
 import { lstat, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -42,7 +43,7 @@ export async function runBackup({ data, out, hasChunks, json }: BackupArgs): Pro
       await syncFolder(dirname(out));
     });
     makeOutput(json).result({ file: out, online: isOnline, ...counts }, [
-      `${out}: ${counts.records} records and ${counts.chunks} chunks, written and checked`,
+      `${out}: ${countOf(counts.records, 'record')} and ${countOf(counts.chunks, 'chunk')}, written and checked`,
     ]);
   } catch (error) {
     await rm(beside, { force: true });

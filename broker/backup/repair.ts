@@ -6,6 +6,7 @@
  * above every term that may have been used.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { cp, mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
@@ -126,10 +127,11 @@ function holdsText(
   counts: { robots: number; rollouts: number; decisions: number; announcement: boolean },
 ): string {
   const { robots, rollouts, decisions, announcement } = counts;
-  if (database === 'rollouts') return `${rollouts} rollouts, ${decisions} decisions`;
+  if (database === 'rollouts')
+    return `${countOf(rollouts, 'rollout')}, ${countOf(decisions, 'decision')}`;
   if (database !== 'control') return '';
   const announced = announcement ? 'the announcement' : 'NO announcement: publish again';
-  return `${announced}, reports of ${robots} robots`;
+  return `${announced}, reports of ${countOf(robots, 'robot')}`;
 }
 
 async function repairOne(data: string, database: string): Promise<Examined> {

@@ -15,6 +15,7 @@
  *   broker may still run, and two with one name would end each other's connection.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -65,16 +66,16 @@ export async function runRestore({ file, data, json }: RestoreArgs): Promise<voi
     restored.claims_revoked === 0
       ? []
       : [
-          `${restored.claims_revoked} claims that were open are void: drover-broker enrol --replace`,
+          `${countOf(restored.claims_revoked, 'claim that was open is', 'claims that were open are')} void: drover-broker enrol --replace`,
         ];
   const enrolled =
     restored.enrolled === 0
       ? []
       : [
-          `${restored.enrolled} robots that enrolled before ${restored.created_at} can log in again, also those revoked since: drover-broker enrol list, enrol revoke ID`,
+          `${countOf(restored.enrolled, 'robot')} that enrolled before ${restored.created_at} can log in again, also those revoked since: drover-broker enrol list, enrol revoke ID`,
         ];
   const chunks = restored.has_chunks
-    ? `${restored.chunks} chunks`
+    ? countOf(restored.chunks, 'chunk')
     : 'no chunks: publish the bundles again, or give it an --upstream';
   makeOutput(json).result({ data, ...restored }, [
     `${data}: as it was on ${restored.created_at}, ${restored.records} records, ${chunks}`,

@@ -4,6 +4,7 @@
  * their hashes, over a socket in its data folder or, while it is stopped, in its database.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -134,7 +135,7 @@ async function runEnrol(args: EnrolArgs): Promise<void> {
   const isShown = out === undefined && qr === undefined;
   const lines = isShown
     ? made.map(lineOf)
-    : [`${made.length} claims, each good once until ${until}`];
+    : [`${countOf(made.length, 'claim')}, each good once until ${until}`];
   makeOutput(args.json).result(
     { expires_at: until, files: written, ...(isShown ? { claims } : { count: made.length }) },
     lines,

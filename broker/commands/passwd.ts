@@ -3,6 +3,7 @@
  * shown once and never stored.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Argv } from 'yargs';
@@ -105,7 +106,11 @@ async function addRobots({
   const tokens = made.map(({ robot, token }) => ({ username: robot, token }));
   makeOutput(json).result(
     { role, count: made.length, ...(out === undefined ? { tokens } : { file: out }) },
-    out === undefined ? lines : [`${made.length} robots in ${file}, their tokens in ${out}`],
+    out === undefined
+      ? lines
+      : [
+          `${countOf(made.length, 'robot')} in ${file}, ${made.length === 1 ? 'its token' : 'their tokens'} in ${out}`,
+        ],
   );
 }
 

@@ -4,6 +4,7 @@
  * grows, even one that a stranger began.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { join } from 'node:path';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LOG_CHECKPOINT_TOPIC, parseTopic } from '../../shared/formats/topics.ts';
@@ -24,7 +25,7 @@ export interface ForgetLogArgs {
 export async function runForgetLog({ data, origin, json }: ForgetLogArgs): Promise<void> {
   const removed = await asOwnerOf(data, () => forgetLog(data, origin));
   makeOutput(json).result({ data, origin, removed_entries: removed }, [
-    `removed the log ${origin} with ${removed} entries`,
+    `removed the log ${origin} with ${countOf(removed, 'entry', 'entries')}`,
     'begin the right one with drover log add BUNDLE --new, and tell those who witness it',
   ]);
 }

@@ -60,6 +60,8 @@ export class GarbageCollector {
   /** The announcements that `#ledger` got last. */
   #basis: unknown = UNREAD;
   #problem: Problem | null = null;
+  /** The log has it. */
+  #isTold = false;
   #removal: { readonly hash: Sha256Hex; readonly ended: Promise<unknown> } | null = null;
   /** Marks that are being deleted from the disk. */
   readonly #saving = new Map<Sha256Hex, Promise<boolean>>();
@@ -266,11 +268,15 @@ export class GarbageCollector {
       this.#basis = UNREAD;
       if (error instanceof DroverError && error.code === 'BROKER_UNREACHABLE') return false;
       const problem = toProblem(error);
-      const isNews = problem.message !== this.#problem?.message;
+      const isSame = problem.message === this.#problem?.message;
       // A new broker has no announcement: no chunk is removed, and there is nothing to warn of.
       const isFresh = problem.code === 'NOT_FOUND';
+      // A relay gets an announcement before its chunks: a warning is due when they stay away.
+      const isOnItsWay = problem.code === 'CHUNKS_LOST' && !isSame;
+      const isTold = isSame && this.#isTold;
+      this.#isTold = isTold || !(isFresh || isOnItsWay);
       const facts = { place: place.name, problem };
-      if (isNews && !isFresh)
+      if (this.#isTold && !isTold)
         log.warn(facts, 'no chunk is removed while it is unknown which are needed');
       this.#problem = problem;
       await this.#step({ kind: 'doubt' });

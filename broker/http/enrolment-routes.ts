@@ -5,6 +5,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DroverError } from '../../shared/base/errors.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
 import { ENROL_PATH, parseEnrolRequest } from '../../shared/formats/http-api.ts';
 import type { Identity } from '../access/access.ts';
 import type { EnrolmentPort } from '../enrolment/enrolment.ts';
@@ -14,11 +15,18 @@ interface ById {
   Params: { id: string };
 }
 
-/** @param isPrivate false for plain HTTP that others could read */
+interface EnrolmentRoutesOptions {
+  /** False for plain HTTP that others could read. */
+  readonly isPrivate: boolean;
+  /** False for a robot that never reported here, or was retired since. */
+  isReported(robot: RobotId): boolean;
+  identify(request: FastifyRequest): Identity;
+}
+
 export function addEnrolmentRoutes(
   app: FastifyInstance,
   enrolment: EnrolmentPort,
-  { isPrivate, identify }: { isPrivate: boolean; identify(request: FastifyRequest): Identity },
+  { isPrivate, isReported, identify }: EnrolmentRoutesOptions,
 ): void {
   app.post(ENROL_PATH, async (request, reply) => {
     assertNotFromAPage(request);
@@ -31,7 +39,9 @@ export function addEnrolmentRoutes(
     void reply.code(answer.status === 'enrolled' ? 200 : 202);
     return answer;
   });
-  app.get('/enrolments', async () => ({ enrolments: enrolment.list() }));
+  app.get('/enrolments', async () => ({
+    enrolments: enrolment.list().map((one) => ({ ...one, reported: isReported(one.robot_id) })),
+  }));
   for (const command of ['accept', 'refuse', 'revoke'] as const) {
     app.post<ById>(`/enrolments/:id/${command}`, async (request) => {
       assertNotFromAPage(request);

@@ -8,7 +8,8 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
@@ -144,7 +145,10 @@ export function addRoutes(
 ): void {
   const identify = (request: FastifyRequest): Identity =>
     callers.identify(request) ?? { kind: 'anyone' };
-  addRobotRoutes(app, { ...options, identify });
+  const { enrolment, fleet } = options;
+  const isEnrolled = (robot: RobotId): boolean | null =>
+    nullIfRefused(() => enrolment.list().some((one) => one.robot_id === robot && one.enrolled));
+  addRobotRoutes(app, { ...options, isEnrolled, identify });
   addLogRoutes(app, { ...options, identify });
   addRolloutRoutes(app, {
     rollouts: () => options.rollouts(),
@@ -158,7 +162,10 @@ export function addRoutes(
     identify,
   });
   const isPrivate = options.certificates !== null || isLoopback(options.host);
-  addEnrolmentRoutes(app, options.enrolment, { isPrivate, identify });
+  addEnrolmentRoutes(app, enrolment, {
+    ...{ isPrivate, identify },
+    isReported: (robot) => fleet.get(robot) !== undefined,
+  });
   if (options.sessions) addSessionRoutes(app, options.sessions, identify);
   addSignInRoutes(app, callers, {
     log: options.log,

@@ -20,12 +20,14 @@ export interface RobotRoutesOptions {
   readonly versions: { show(query: PageQuery): Promise<string> };
   /** Deletes the reports of a robot, here and for every subscriber. */
   retire(robot: RobotId): Promise<void>;
+  /** True for a robot with an enrolled credential; null where this broker enrols none. */
+  isEnrolled(robot: RobotId): boolean | null;
   /** The identity of a request; `anyone` where there are no credentials. */
   identify(request: FastifyRequest): Identity;
 }
 
 export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions): void {
-  const { fleet, retire, identify } = options;
+  const { fleet, retire, isEnrolled, identify } = options;
   app.get<{ Querystring: PageQuery }>('/robots/versions', async ({ query }, reply) => {
     void reply.type('application/json; charset=utf-8');
     return await options.versions.show(query);
@@ -60,7 +62,7 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
     const record = find(request.params.id);
     assertGone(record, fleet);
     await retire(record.robot);
-    return { retired: record.robot };
+    return { retired: record.robot, enrolled: isEnrolled(record.robot) };
   });
   app.get('/requests', async () => ({
     requests: fleet.requests().map(({ robot, atMs, wanted }) => ({

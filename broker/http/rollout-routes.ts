@@ -69,6 +69,8 @@ const SAID = {
 interface ShownRollout extends RolloutView {
   readonly run: RunView | null;
   readonly led: Led;
+  /** Seconds until the first wave may open, where this broker leads and none is open; else null. */
+  readonly first_wave_in_s: number | null;
   /** Its status, and the event that it waits for, as `drover rollout status` prints them. */
   readonly words: {
     readonly status: string;
@@ -102,7 +104,7 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     unknownRollout(`find rollout ${id.slice(0, 80)}`, id, await options.rollouts());
   const shared: Shared = { ...options, elsewhere, led, notFound };
   const show = (one: RolloutView): ShownRollout =>
-    withWords({ ...one, run: controller?.view(one.id) ?? null, led });
+    withWords({ ...one, ...ledBy(controller, one.id), led });
   // The list walks the fleet, so it is made only where there is something to group.
   const failuresIn = ({ id, robots }: Pick<RolloutView, 'id' | 'robots'>) => {
     const facts = robots.failed > 0 ? options.rolloutFacts(id) : null;
@@ -123,7 +125,8 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     const reached = classifiedReached(params.id, run);
     await options.classes.catchUp([reached]);
     const ended = describeEnded(params.id, run, options.classes.of(reached));
-    return { ...withWords({ ...ended, run, led }), failures: failuresIn(ended) };
+    const shown = withWords({ ...ended, run, led, first_wave_in_s: null });
+    return { ...shown, failures: failuresIn(ended) };
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);
@@ -139,6 +142,18 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   }
   addCommandRoutes(app, shared);
 }
+
+function ledBy(
+  controller: ControllerPort | null,
+  id: string,
+): Pick<ShownRollout, 'run' | 'first_wave_in_s'> {
+  const facts = controller?.facts(id) ?? null;
+  const run = facts && controller ? controller.view(id) : null;
+  const isAwaited = facts !== null && facts.leading && (run === null || isUnopenedView(run));
+  return { run, first_wave_in_s: isAwaited ? Math.ceil(facts.startsInMs / 1000) : null };
+}
+
+const isUnopenedView = ({ status, opened }: RunView): boolean => status === 'rolling' && !opened;
 
 /** The rollouts of a set, by its name; null for a name of none. */
 function showSet(name: string, announced: readonly ShownRollout[]): ShownSet | null {

@@ -6,7 +6,7 @@
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
 import { soakEndMs } from './gate-times.ts';
-import { stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { isUnopened, stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
 
 export interface Approval {
   readonly wave: number;
@@ -57,6 +57,10 @@ export function approvalOf(
   if (run.waitsFor === 'approval') {
     const whose = rules ? `; ${approverWords(rules, by)}` : '';
     return answer('due', `wave ${meant} passed its gate${whose}`);
+  }
+  if (isUnopened(run)) {
+    const why = 'a controller that has just started looks at the robots first';
+    return answer('early', `no wave is open yet: ${why}`);
   }
   const isLast = stages.at(-1)?.wave === meant;
   const itself = isLast ? 'it is the last one' : 'the next one opens by itself after that';

@@ -4,6 +4,7 @@
  * control group: no other robot is updating. Sans-I/O.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { isAlone, tasksOf } from './evidence.ts';
 import { gatheredByMs } from './gate-times.ts';
 import type { GateInput, MetricEvidence } from './gate-types.ts';
@@ -44,7 +45,7 @@ function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvid
   const wanted = Math.max(1, Math.ceil(gates.report_share_min * reachable));
   if (ended >= wanted) return { ...base, verdict: 'pass', text: told };
   const missing = wanted - ended;
-  const robots = missing === 1 ? '1 more is needed' : `${missing} more are needed`;
+  const robots = countOf(missing, 'more is needed', 'more are needed');
   const offline = cohort - reachable > 0 ? `; ${cohort - reachable} are away` : '';
   const { unable } = attempts;
   const broken = unable.length > 0 ? `; cannot take it: ${unable.join(', ')}` : '';

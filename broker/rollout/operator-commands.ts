@@ -10,7 +10,8 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { countApproval, needsSeveral, type ApproverRules } from '../../shared/rules/approvers.ts';
 import { approvalOf } from './approval.ts';
-import { usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { soakEndMs } from './gate-times.ts';
+import { stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
 import type { AuditKind, RolloutStep } from './steps.ts';
 import { stopped } from './transitions.ts';
@@ -88,7 +89,7 @@ function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): 
       return pause(run, heard.now);
     case 'resume':
       if (run.status !== 'paused') return refuse('ROLLOUT_COMMAND_INVALID', `it is ${run.status}`);
-      return resume(run, heard.now);
+      return resume(run, heard);
     case 'abort':
       return stopped(run, false);
     case 'approve':
@@ -125,14 +126,17 @@ const pause = (run: RolloutRun, now: EpochMs): RolloutRun => ({
  * The soak stood still: the time before the pause counts, the pause does not. A complete rollout is
  * complete again: all its waves have passed, and no robot is left to wait for.
  */
-function resume(run: RolloutRun, now: EpochMs): RolloutRun {
+function resume(run: RolloutRun, { plan, now }: CommandContext): RolloutRun {
   if (run.pausedFrom === 'complete') {
     return { ...run, status: 'complete', waitsFor: null, pausedAtMs: null, pausedFrom: 'rolling' };
   }
   const { soakSinceMs, pausedAtMs } = run;
   const pausedMs = pausedAtMs === null ? 0 : Math.max(0, now - pausedAtMs);
-  const waitsFor = soakSinceMs === null ? 'robots' : 'soak';
   const since = soakSinceMs === null ? null : soakSinceMs + pausedMs;
+  const soakS = plan && stagesOf(plan).find((one) => one.wave === run.wave)?.soakS;
+  const untilMs = soakEndMs(since, soakS ?? 0);
+  // Its soak may have ended before the pause: the gate says in its next pass what is missing.
+  const waitsFor = untilMs === null ? 'robots' : now < untilMs ? 'soak' : 'evidence';
   return { ...run, status: 'rolling', waitsFor, soakSinceMs: since, pausedAtMs: null };
 }
 

@@ -4,6 +4,7 @@
  * and are named. Sans-I/O.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import type { ComponentState } from '../../shared/formats/messages.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { noWayBackOf } from '../../shared/rules/standstill.ts';
@@ -106,7 +107,7 @@ export function lookBack(run: RolloutRun, { left, unable }: Recall): RolloutStep
   if (waitsFor === run.waitsFor) return { run, audit: [], isNews: false };
   const named = unable.slice(0, LIMITS.examplesMax).join(', ');
   const more = unable.length > LIMITS.examplesMax ? ', …' : '';
-  const text = `it waits only for ${left} robots that cannot go back: ${named}${more}`;
+  const text = `it waits only for ${countOf(left, 'robot')} that cannot go back: ${named}${more}`;
   const audit = waitsFor === 'unable' ? [entry('held', text)] : [];
   return { run: { ...run, waitsFor }, audit, isNews: false };
 }

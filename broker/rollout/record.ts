@@ -50,6 +50,7 @@ const runSchema = z.object({
   seq: sizeSchema,
   reasons: z.array(z.string().max(500)).max(32),
   beganAtMs: sizeSchema,
+  /** As in the audit entry of the opening; of an unopened rollout the moment of its record. */
   waveOpenedAtMs: sizeSchema,
   /** When enough robots of the wave had reported; null while they have not. */
   soakSinceMs: sizeSchema.nullable(),

@@ -55,6 +55,8 @@ export interface RunView {
   readonly recall: boolean;
   readonly reasons: readonly string[];
   readonly wave_opened_at: string;
+  /** False until its first wave has opened: a command came before that. */
+  readonly opened: boolean;
   readonly soak_until: string | null;
   /**
    * When the wave passes without the evidence that is missing, unless harm shows up. Null before

@@ -4,7 +4,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { approvalOf } from './approval.ts';
 import { evidenceEndMs, soakEndMs } from './gate-times.ts';
 import type { Reconciled } from './reconcile.ts';
-import { shownStatusOf, stagesOf, type RolloutRun } from './record.ts';
+import { isUnopened, shownStatusOf, stagesOf, type RolloutRun } from './record.ts';
 import type { LedFacts } from './rollout-facts.ts';
 import type { RunView } from './rollout-view.ts';
 
@@ -36,6 +36,7 @@ export function showRun(facts: LedFacts): RunView | null {
     recall: run.recall,
     reasons: run.reasons,
     wave_opened_at: iso(run.waveOpenedAtMs),
+    opened: !isUnopened(run),
     soak_until: soakUntil === null ? null : iso(soakUntil),
     evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
     waits_for: waitOf(run),

@@ -5,6 +5,7 @@
  * halt wait for anything. Sans-I/O.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
@@ -101,7 +102,7 @@ function settle(step: RolloutStep, { plan, members }: VerdictFacts): RolloutStep
 }
 
 /** It was over without an effect; a robot that came later takes it, in the wave that was open. */
-function reopen(run: RolloutRun, { plan, members, now }: VerdictFacts): RolloutStep {
+function reopen(run: RolloutRun, { plan, members }: VerdictFacts): RolloutStep {
   const last = stagesOf(plan).at(-1);
   const isLast = last === undefined || run.threshold >= last.share;
   const isRun = hasEffect(members.samples(run.threshold));
@@ -113,7 +114,7 @@ function reopen(run: RolloutRun, { plan, members, now }: VerdictFacts): RolloutS
   if (!isRun && !hasCandidate(members, run)) return stay(run);
   const audit = [entry('reopened', `wave ${run.wave} goes on: a robot came that can take it`)];
   const again: RolloutRun = {
-    ...fresh(run, members, now),
+    ...fresh(run, members),
     status: 'rolling',
     noEffect: false,
     reasons: [],
@@ -149,7 +150,7 @@ function advance(run: RolloutRun, input: VerdictFacts): RolloutStep {
   const stages = stagesOf(plan);
   const at = stages.findIndex((one) => one.wave === run.wave);
   const next = stages[at + 1];
-  if (isOver(run, members)) return endWithoutEffect(run, members, now);
+  if (isOver(run, members)) return endWithoutEffect(run, members);
   // An operator forced this wave: it continues without a verdict, never against a halt.
   const isForced = run.forced.includes(run.wave);
   // It ends the gate, and does not stand for the other users of a wave that needs several.
@@ -166,7 +167,7 @@ function advance(run: RolloutRun, input: VerdictFacts): RolloutStep {
   if (!isLeft && !isForced && members.unable().count > 0) return awaitMending(run, input);
   const step = isLeft
     ? openWave(run, next, { plan, members, now })
-    : complete(run, stages, members, now);
+    : complete(run, stages, members);
   return { ...step, audit: [endOf(run, verdict), ...step.audit] };
 }
 
@@ -211,10 +212,10 @@ function unjudged(evidence: readonly MetricEvidence[]): string {
 }
 
 /** The wave and its threshold stay: robots that come later take it wave by wave; see `reopen`. */
-function endWithoutEffect(run: RolloutRun, members: Members, now: EpochMs): RolloutStep {
+function endWithoutEffect(run: RolloutRun, members: Members): RolloutStep {
   const why = members.whyNot();
   const next: RolloutRun = {
-    ...fresh(run, members, now),
+    ...fresh(run, members),
     status: 'complete',
     noEffect: true,
     reasons: [why],
@@ -231,7 +232,7 @@ function awaitMending(run: RolloutRun, { verdict, members }: VerdictFacts): Roll
   if (run.waitsFor === 'unable') return stay(run);
   const { count, named } = members.unable();
   const more = count > named.length ? ', …' : '';
-  const text = `wave ${run.wave} passed and waits for ${count} robots that cannot take it: ${named.join(', ')}${more}`;
+  const text = `wave ${run.wave} passed and waits for ${countOf(count, 'robot')} that cannot take it: ${named.join(', ')}${more}`;
   const audit = [entry('held', text, { by: GATE, evidence: verdict.evidence })];
   return { run: { ...run, waitsFor: 'unable' }, audit, isNews: false };
 }
@@ -290,8 +291,9 @@ function openWave(
   const previous = run.threshold;
   const threshold = thresholdOf(stage, members, { previous, minCanaries });
   const next: RolloutRun = {
-    ...fresh(run, members, now),
+    ...fresh(run, members),
     wave: stage.wave,
+    waveOpenedAtMs: now,
     previous,
     threshold,
     reasons: [],
@@ -304,18 +306,13 @@ function openWave(
 }
 
 /** Robots that come later are a last group of their own, with evidence of their own. */
-function complete(
-  run: RolloutRun,
-  stages: readonly Stage[],
-  members: Members,
-  now: EpochMs,
-): RolloutStep {
+function complete(run: RolloutRun, stages: readonly Stage[], members: Members): RolloutStep {
   const last = stages.at(-1);
   const threshold = Math.max(run.threshold, last?.share ?? 0);
   const noEffect = !hasEffect(members.samples(run.threshold));
   const why = members.whyNot();
   const next: RolloutRun = {
-    ...fresh(run, members, now),
+    ...fresh(run, members),
     status: 'complete',
     noEffect,
     wave: last?.wave ?? run.wave,
@@ -329,14 +326,14 @@ function complete(
   return { run: next, audit: [entry('completed', text)], isNews: true };
 }
 
-function fresh(run: RolloutRun, members: Members, now: EpochMs): RolloutRun {
+/** Evidence starts again, in the same wave or in the next one. */
+function fresh(run: RolloutRun, members: Members): RolloutRun {
   const { installed, failed, vanished } = members.countAll(run.threshold);
   return {
     ...run,
     stage: run.stage + 1,
     base: { installed, failed, vanished },
     evidence: emptyEvidence(),
-    waveOpenedAtMs: now,
     soakSinceMs: null,
   };
 }

@@ -36,7 +36,10 @@ export const isTimeDue = (run: RolloutRun, now: EpochMs): boolean =>
 const isOn = ({ status, withdrawn }: RolloutRun): boolean =>
   (status === 'rolling' || status === 'paused') && !withdrawn;
 
-/** A record whose soak, pause and batches continue from where they were. */
+/**
+ * A record whose soak, pause and batches continue from where they were. The moment at which the
+ * wave opened stays, as in the history: nothing is counted from it.
+ */
 export function moveTimes(run: RolloutRun, byMs: number): RolloutStep {
   const move = (at: EpochMs): EpochMs => Math.max(0, at + byMs);
   const moveSome = (at: EpochMs | null): EpochMs | null => (at === null ? null : move(at));
@@ -45,7 +48,6 @@ export function moveTimes(run: RolloutRun, byMs: number): RolloutStep {
   const [sinceMs, tasksSinceMs] = [moveBegun(pending.sinceMs), moveBegun(pending.tasksSinceMs)];
   const moved: RolloutRun = {
     ...run,
-    waveOpenedAtMs: move(run.waveOpenedAtMs),
     soakSinceMs: moveSome(run.soakSinceMs),
     pausedAtMs: moveSome(run.pausedAtMs),
     evidence: { ...run.evidence, pending: { ...pending, sinceMs, tasksSinceMs } },

@@ -10,7 +10,7 @@ import { assertPartSize, LOG_PROOF_FILE } from '../../shared/formats/bundle-part
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import type { Bundle } from '../../shared/io/bundle-folder.ts';
 import { openLogProof } from '../../shared/tlog/logged.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import type { LogProof } from '../../shared/tlog/proof.ts';
 
 export interface LogProofPart {
@@ -52,9 +52,9 @@ export async function writeLogProof(
 /** `entry 3 of example.org/fleet (4 entries, 2 signatures)` */
 export function logProofText({ index, checkpoint }: LogProof): string {
   const { size, origin, note } = checkpoint;
-  const entries = size === 1 ? '1 entry' : `${size} entries`;
+  const entries = countOf(size, 'entry', 'entries');
   const count = note.signatures.length;
-  const signatures = count === 1 ? '1 signature' : `${count} signatures`;
+  const signatures = countOf(count, 'signature');
   return `entry ${index} of ${printable(origin)} (${entries}, ${signatures})`;
 }
 

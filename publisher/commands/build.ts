@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/base/ids.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
@@ -180,7 +180,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
   const { out, plan, payload, image, deltas, attachments } = built;
   const { name, version, arch, compatible = [], requires = {} } = labels;
   const strategy = strategyFor(labels);
-  const head = `${name} ${version} for ${arch}: ${plan.files} files, ${formatBytes(plan.bytes)}`;
+  const head = `${name} ${version} for ${arch}: ${countOf(plan.files, 'file')}, ${formatBytes(plan.bytes)}`;
   output.result(
     {
       dry_run: payload === null,

@@ -1,5 +1,6 @@
 /** `drover export`: the command line of the stage in ../airgap/export.ts. */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { basename } from 'node:path';
 import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
@@ -85,8 +86,7 @@ function report(output: Output, exported: Exported, { dryRun, to = [] }: ExportA
     `${dryRun ? 'would write' : 'wrote'} ${what} to ${files} (${formatBytes(bytes)}), seq ${index.seq}`,
     ...left.map(({ rollout, status }) => `left out rollout ${rollout}: ${status}`),
   ];
-  if (to.length > 0)
-    lines.push(`sealed for ${to.length === 1 ? '1 recipient' : `${to.length} recipients`}`);
+  if (to.length > 0) lines.push(`sealed for ${countOf(to.length, 'recipient')}`);
   if (announcement === null) lines.push('it holds no announcement: the site signs its own (--key)');
   output.result(
     {

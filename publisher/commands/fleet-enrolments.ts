@@ -16,6 +16,8 @@ const answerSchema = z.object({
     z.object({
       robot_id: z.string(),
       enrolled: z.boolean(),
+      /** False for a robot that was retired, too; absent from an older broker. */
+      reported: z.boolean().optional(),
       claim: z.string(),
       expires_at: z.string(),
       asked_at: z.string().nullable(),
@@ -78,12 +80,13 @@ async function showEnrolments(args: ApiArgs): Promise<void> {
     .map((one) => [
       printable(one.robot_id),
       one.enrolled ? 'yes' : 'no',
+      one.reported === undefined ? '-' : one.reported ? 'yes' : 'no',
       printable(one.claim),
       printable(one.claim === 'open' ? `until ${one.expires_at}` : (one.asked_at ?? '-')),
       printable(one.asked_from ?? '-'),
       printable(one.key ?? '-'),
     ]);
-  const head = ['ROBOT', 'ENROLLED', 'CLAIM', 'WHEN', 'FROM', 'KEY'];
+  const head = ['ROBOT', 'ENROLLED', 'REPORTED', 'CLAIM', 'WHEN', 'FROM', 'KEY'];
   const lines =
     table.length > 0
       ? formatTable([head, ...table], terminalColumns())

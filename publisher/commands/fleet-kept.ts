@@ -50,6 +50,11 @@ export const withKeptCommands = (argv: Argv): Argv =>
       (options) =>
         withApi(options)
           .positional('robot', { type: 'string', demandOption: true, describe: 'its id' })
+          .option('revoke', {
+            type: 'boolean',
+            default: false,
+            describe: 'end its enrolled credential as well, so that it cannot come back',
+          })
           .example('$0 fleet retire r9 --api http://127.0.0.1:8080', ''),
       (args) => retireRobot(args),
     );
@@ -80,10 +85,31 @@ async function removeSession(args: ApiArgs & { client: string }): Promise<void> 
   makeOutput(args.json).result(rawObject(bytes), [`removed the session of ${args.client}`]);
 }
 
-async function retireRobot(args: ApiArgs & { robot: string }): Promise<void> {
-  const bytes = await openApi(args).post(`/robots/${encodeURIComponent(args.robot)}/retire`, {});
-  makeOutput(args.json).result(rawObject(bytes), [
+const retiredSchema = z.object({
+  /** Null where the broker enrols no robots; absent from an older broker. */
+  enrolled: z.boolean().nullish(),
+});
+
+async function retireRobot(args: ApiArgs & { robot: string; revoke: boolean }): Promise<void> {
+  const api = openApi(args);
+  const path = encodeURIComponent(args.robot);
+  const told = rawObject(await api.post(`/robots/${path}/retire`, {}));
+  const { enrolled } = retiredSchema.safeParse(told).data ?? {};
+  const isRevoked = args.revoke && enrolled !== false && enrolled !== null;
+  if (isRevoked) await api.post(`/enrolments/${path}/revoke`, {});
+  makeOutput(args.json).result({ ...told, revoked: isRevoked }, [
     `retired ${args.robot}: nothing counts it any more`,
-    'if it comes back it is a robot like any other; its user in the credentials file stays',
+    isRevoked
+      ? 'its claim and its enrolled credential are void: it can come back only with a new claim'
+      : `if it comes back it is a robot like any other: ${credentialLeft(args.robot, enrolled)}`,
   ]);
+}
+
+/** Retiring ends no credential: names the one that still lets the robot in, and who ends it. */
+function credentialLeft(robot: string, enrolled: boolean | null | undefined): string {
+  const inFile = 'its user in the credentials file, or its certificate, stays good';
+  const revoke = `drover fleet revoke ${robot}`;
+  if (enrolled === true) return `its enrolled credential stays good; to end it: ${revoke}`;
+  if (enrolled === undefined) return `${inFile}; where it was enrolled: ${revoke}`;
+  return `${inFile}; to end a user, take it out of that file`;
 }

@@ -1,12 +1,14 @@
 /**
- * `drover fleet versions|robots|requests`: shows the retained reports of the robots. It uses MQTT
- * alone, so it works with any engine; the HTTP API of drover-broker shows the same and more.
+ * `drover fleet versions|robots|requests`: shows the last reports of the robots: over MQTT alone with
+ * `--broker`, so that it works with any engine, or from the HTTP API of a broker with `--api`.
  */
 
 import type { Argv } from 'yargs';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { makeOutput, type Output, terminalColumns } from '../../shared/io/cli.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
 import {
@@ -20,42 +22,48 @@ import {
   whenceOf,
   twinIds,
   type FleetRow,
+  type FleetRows,
 } from '../rollout/fleet-report.ts';
+import { AnsweredFleet } from '../rollout/fleet-answer.ts';
 import { doing } from '../rollout/robot-details.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
 import { Subscription } from '../rollout/subscription.ts';
-import { withJson } from '../../shared/io/cli-options.ts';
 import { withEnrolmentCommands } from './fleet-enrolments.ts';
 import { withKeptCommands } from './fleet-kept.ts';
 import { withLogsCommand } from './fleet-logs.ts';
 import { withRobotCommand } from './fleet-robot.ts';
-import { brokerOptions, commandLog, warn, withBroker } from './options.ts';
+import { brokerOptions, commandLog, warn, withOptionalBroker } from './options.ts';
+import { openApi, withApi } from './rollout-options.ts';
 
 /** With a wrong clock on this side all robots seem wrong: a few names are enough then. */
 const CLOCKS_NAMED_MAX = 5;
 
-type FleetArgs = Parameters<typeof brokerOptions>[0] & { json: boolean };
+const withSource = (argv: Argv) => withApi(withOptionalBroker(argv));
+
+type FleetArgs = Awaited<ReturnType<typeof withSource>['argv']>;
 
 export function fleetCommand(yargs: Argv): Argv {
-  const options = (argv: Argv) => withBroker(withJson(argv));
   return yargs.command('fleet', 'ask what the robots run', (argv) =>
     withLogsCommand(withRobotCommand(withEnrolmentCommands(withKeptCommands(argv))))
       .command(
         'versions',
         'count robots by version',
-        (verb) => options(verb).example('$0 fleet versions --broker mqtt://127.0.0.1', ''),
+        (verb) => withSource(verb).example('$0 fleet versions --broker mqtt://127.0.0.1', ''),
         async (args) => showVersions(await readFleet(args), makeOutput(args.json)),
       )
       .command(
         'robots',
         'list robots and what they are doing',
-        (verb) => options(verb).example('$0 fleet robots --broker mqtt://127.0.0.1 --json', ''),
+        (verb) =>
+          withSource(verb)
+            .example('$0 fleet robots --broker mqtt://127.0.0.1 --json', '')
+            .example('$0 fleet robots --api http://127.0.0.1:8080', ''),
         async (args) => showRobots(await readFleet(args), makeOutput(args.json)),
       )
       .command(
         'requests',
         'list robots that are too old for a bundle and need a full package',
-        (verb) => options(verb).example('$0 fleet requests --broker mqtt://127.0.0.1', ''),
+        (verb) => withSource(verb).example('$0 fleet requests --broker mqtt://127.0.0.1', ''),
         async (args) => showRequests(await readFleet(args), makeOutput(args.json)),
       )
       .demandCommand(
@@ -66,12 +74,52 @@ export function fleetCommand(yargs: Argv): Argv {
 }
 
 interface Fleet {
-  readonly view: FleetView;
+  readonly view: FleetRows;
   /** False when reports were still arriving when the wait ended. */
   readonly complete: boolean;
 }
 
 async function readFleet(args: FleetArgs): Promise<Fleet> {
+  const { broker, api } = args;
+  if (broker !== undefined && api !== undefined) {
+    throw new DroverError('USAGE', 'ask the fleet: want --broker or --api, not both');
+  }
+  const fleet = broker === undefined ? await askApi(args) : await askBroker({ ...args, broker });
+  const { view, complete } = fleet;
+  if (!complete) warn('reports are still coming in: the list is not complete');
+  if (view.invalid.length > 0) {
+    warn(
+      `${countOf(view.invalid.length, 'report')} could not be read, the first on ${view.invalid[0]}`,
+    );
+  }
+  for (const id of twinIds(view.rows)) {
+    warn(`${id}: two robots use this id (ROBOT_ID_TWICE): ${CATALOGUE.ROBOT_ID_TWICE.hint}`);
+  }
+  warnOfRelaysAndClocks(view);
+  return fleet;
+}
+
+/** Page by page: an answer has a bound, and a large fleet has more. */
+async function askApi(args: FleetArgs): Promise<Fleet> {
+  const api = openApi(args);
+  const view = new AnsweredFleet();
+  view.takeRelays(await api.get('/relays'));
+  let after: string | null = null;
+  do {
+    const query = new URLSearchParams({
+      limit: String(LIMITS.robotsPageMax),
+      ...(after !== null && { after }),
+    });
+    const next = view.takePage(await api.get(`/robots?${String(query)}`));
+    if (next !== null && after !== null && next <= after) {
+      throw new DroverError('JSON_INVALID', 'read the list of robots: it does not go on');
+    }
+    after = next;
+  } while (after !== null);
+  return { view, complete: true };
+}
+
+async function askBroker(args: FleetArgs & { readonly broker: string }): Promise<Fleet> {
   const link = await BrokerLink.open(brokerOptions(args), commandLog());
   try {
     const view = new FleetView();
@@ -81,21 +129,13 @@ async function readFleet(args: FleetArgs): Promise<Fleet> {
     });
     const complete = await subscription.settle();
     subscription.close();
-    if (!complete) warn('reports are still coming in: the list is not complete');
-    if (view.invalid.length > 0) {
-      warn(`${view.invalid.length} reports could not be read, the first on ${view.invalid[0]}`);
-    }
-    for (const id of twinIds(view.rows)) {
-      warn(`${id}: two robots use this id (ROBOT_ID_TWICE): ${CATALOGUE.ROBOT_ID_TWICE.hint}`);
-    }
-    warnOfRelaysAndClocks(view);
     return { view, complete };
   } finally {
     await link.close();
   }
 }
 
-function warnOfRelaysAndClocks({ rows, relayProblems }: FleetView): void {
+function warnOfRelaysAndClocks({ rows, relayProblems }: FleetRows): void {
   for (const { relay, problem } of relayProblems) {
     const { code, message, hint } = problem;
     warn(`relay ${relay}: ${printable(message, 400)} (${code})`);
@@ -104,7 +144,7 @@ function warnOfRelaysAndClocks({ rows, relayProblems }: FleetView): void {
   const clocks = clockProblems(rows, Date.now());
   for (const { code, message } of clocks.slice(0, CLOCKS_NAMED_MAX)) warn(`${message} (${code})`);
   const more = clocks.length - CLOCKS_NAMED_MAX;
-  if (more > 0) warn(`and so are the clocks of ${more} more robots`);
+  if (more > 0) warn(`and so are the clocks of ${countOf(more, 'more robot')}`);
   if (clocks[0]) warn(`hint: ${clocks[0].hint}`);
 }
 

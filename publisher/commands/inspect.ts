@@ -3,6 +3,7 @@
  * signature.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import type { Argv } from 'yargs';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { chunkCount } from '../../shared/transfer/chunk-index.ts';
@@ -142,7 +143,7 @@ function deltaLine({ from_version, coding, size, ...delta }: Facts['deltas'][num
   const head = `delta       from ${from_version}, ${formatBytes(size)}, ${kind}`;
   if (delta.problem) return `${head}, refused: ${delta.problem.message} (${delta.problem.code})`;
   if (!delta.present) return `${head}, not in this bundle`;
-  return `${head}, in ${delta.segments} segments of up to ${formatBytes(delta.memory ?? 0)}`;
+  return `${head}, in ${countOf(delta.segments ?? 0, 'segment')} of up to ${formatBytes(delta.memory ?? 0)}`;
 }
 
 function lines(facts: Facts): string[] {
@@ -166,9 +167,11 @@ function lines(facts: Facts): string[] {
     `payload     ${formatBytes(payload.size)}, ${hash}`,
     archive.problem
       ? `archive     refused: ${archive.problem.message} (${archive.problem.code})`
-      : `archive     ${archive.entries} entries, ${archive.files} files, ${formatBytes(archive.bytes ?? 0)}`,
+      : `archive     ${countOf(archive.entries, 'entry', 'entries')}, ${countOf(archive.files, 'file')}, ${formatBytes(archive.bytes ?? 0)}`,
     ...(archive.attributed.length > 0
-      ? [`attributes  of ${archive.attributed.length} entries: robots do not restore them`]
+      ? [
+          `attributes  of ${countOf(archive.attributed.length, 'entry', 'entries')}: robots do not restore them`,
+        ]
       : []),
     `chunks      ${chunks.count} of ${formatBytes(chunks.size)}, index ${shortHash(chunks.index)}`,
     `signatures  ${facts.signatures === 0 ? 'none: not signed yet' : facts.signatures}`,

@@ -6,7 +6,7 @@ import { existsSync, statSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { bytesToHex, utf8 } from '../../shared/crypto/bytes.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
@@ -54,8 +54,10 @@ export async function runLogVerify(
       ...{ since: older && older.size, entries },
     },
     [
-      `${isWitnessed ? 'ok' : 'refused'}: ${printable(origin)}, ${size} entries, signed by its key${witnessText(log, policy)}`,
-      ...(newer === null ? [] : [`ok: it extends ${argv.since}; ${newer} entries are newer`]),
+      `${isWitnessed ? 'ok' : 'refused'}: ${printable(origin)}, ${countOf(size, 'entry', 'entries')}, signed by its key${witnessText(log, policy)}`,
+      ...(newer === null
+        ? []
+        : [`ok: it extends ${argv.since}; ${countOf(newer, 'entry is', 'entries are')} newer`]),
       ...entries.map(entryLine),
     ],
   );

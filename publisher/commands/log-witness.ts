@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { withFileLock } from '../../shared/io/file-lock.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
@@ -44,7 +44,7 @@ export async function runWitness(argv: WitnessArgs): Promise<void> {
       : `which extends the ${sinceSize} seen before`;
   const did = isNew ? 'cosigned' : 'had cosigned already:';
   makeOutput(argv.json).result({ origin, size, since: sinceSize, new: isNew, name: argv.name }, [
-    `${did} ${printable(origin)} of ${size} entries as ${argv.name}, ${since}`,
+    `${did} ${printable(origin)} of ${countOf(size, 'entry', 'entries')} as ${argv.name}, ${since}`,
   ]);
 }
 

@@ -1,5 +1,6 @@
 /** `drover publish A B --together`: the command line of the stage in ../rollout/publish-set.ts. */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { forecastFields, forecastLines } from '../rollout/forecast.ts';
@@ -118,7 +119,7 @@ function storedLine({ part, prepared, stored }: PublishedPart): string {
   const bytes = [prepared.payload, ...prepared.deltas].reduce((sum, one) => sum + one.bytes, 0);
   const size = `${name} ${version} (${formatBytes(bytes)})`;
   if (stored === null) return `would store ${size}`;
-  return `stored ${size}: sent ${stored.sent} chunks (${formatBytes(stored.sentBytes)})`;
+  return `stored ${size}: sent ${countOf(stored.sent, 'chunk')} (${formatBytes(stored.sentBytes)})`;
 }
 
 function announcedLines({ set, parts, plan, leader }: PublishedSet, job: SetJob): string[] {

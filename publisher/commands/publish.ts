@@ -1,5 +1,6 @@
 /** `drover publish`: the command line of the stage in ../rollout/publish.ts. */
 
+import { countOf } from '../../shared/base/printable.ts';
 import type { Argv } from 'yargs';
 import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
@@ -190,8 +191,8 @@ function report(output: Output, facts: Report): void {
 function storedLines({ published: { payload, deltas, stored } }: Report): string[] {
   const all = [payload, ...deltas];
   const [chunks, bytes] = [sum(all, 'chunks'), sum(all, 'bytes')];
-  const among = deltas.length === 0 ? '' : `, ${deltas.length} deltas among them`;
-  const counted = chunks === 1 ? '1 chunk' : `${chunks} chunks`;
+  const among = deltas.length === 0 ? '' : `, ${countOf(deltas.length, 'delta')} among them`;
+  const counted = countOf(chunks, 'chunk');
   const indexes = all.length === 1 ? 'its index' : `${all.length} indexes`;
   const size = `${counted}, ${formatBytes(bytes)}${among}, and ${indexes}`;
   if (stored === null) return [`would store ${size}`];

@@ -5,7 +5,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
 import { isId } from '../../shared/base/ids.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
 import type { SiteReport } from '../airgap/site-report.ts';
 import { readTrust } from '../../shared/io/trust-file.ts';
@@ -58,7 +58,7 @@ async function runExport(argv: Awaited<ReturnType<typeof withExport>['argv']>): 
   });
   const { dryRun, out } = argv;
   makeOutput(argv.json).result({ dry_run: dryRun, out, site, robots }, [
-    `${dryRun ? 'would write' : 'wrote'} ${out}: ${robots} robots of ${site}`,
+    `${dryRun ? 'would write' : 'wrote'} ${out}: ${countOf(robots, 'robot')} of ${site}`,
   ]);
 }
 
@@ -94,7 +94,7 @@ async function runImport(argv: Awaited<ReturnType<typeof withImport>['argv']>): 
   const robots = report.states.map(({ state }) => state);
   makeOutput(argv.json).result({ dry_run: dryRun, site: report.site, at, ...counts, robots }, [
     ...tableOf(report),
-    `report of ${report.site} at ${at}: ${report.states.length} robots`,
+    `report of ${report.site} at ${at}: ${countOf(report.states.length, 'robot')}`,
     ...(counts
       ? [
           `${dryRun ? 'would take' : 'took'} ${counts.newer}; ${counts.same} known, ${counts.older} older`,

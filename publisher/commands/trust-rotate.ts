@@ -2,6 +2,7 @@
  * `drover trust rotate`, `sign` and `publish`: gives other keys to a fleet that is already in use.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import type { Argv } from 'yargs';
 import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
 import { toProblem } from '../../shared/base/errors.ts';
@@ -133,8 +134,8 @@ function whatIsMissing(path: string, missing: { current: number; next: number })
   if (current === 0 && next === 0)
     return [`next: drover trust publish ${path} --trust … --broker …`];
   const lines = [];
-  if (current > 0) lines.push(`lacks ${current} signatures of the root before it`);
-  if (next > 0) lines.push(`lacks ${next} signatures of its own root keys`);
+  if (current > 0) lines.push(`lacks ${countOf(current, 'signature')} of the root before it`);
+  if (next > 0) lines.push(`lacks ${countOf(next, 'signature')} of its own root keys`);
   return [...lines, `next: drover trust sign ${path} --trust … --key …`];
 }
 

@@ -3,6 +3,7 @@
  * bundle.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import type { Argv } from 'yargs';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
@@ -34,7 +35,7 @@ export function verifyCommand(yargs: Argv): Argv {
       const { manifest, payloadSha256, deltasFrom: deltas, attachments, logProof } = checked;
       const { name, version, target_arch: arch, image = null } = manifest;
       const log = logProof && logFields(logProof);
-      const keys = `${trust.roles.release.threshold} or more release keys`;
+      const keys = `at least ${countOf(trust.roles.release.threshold, 'release key')}`;
       makeOutput(argv.json).result(
         {
           ...{ ok: true, name, version, arch, payload_sha256: payloadSha256 },

@@ -6,7 +6,7 @@
 import { timeLeft } from '../../shared/base/durations.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { isErrorCode, nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
@@ -110,7 +110,7 @@ function judgeAnnouncement(
 ): Finding {
   const { seq, rollouts, expires_at: expires } = announcement;
   if (rollouts.length === 0) return ok('announcement', `announcement ${seq} has no rollout`);
-  const count = rollouts.length === 1 ? '1 rollout' : `${rollouts.length} rollouts`;
+  const count = countOf(rollouts.length, 'rollout');
   const name = `announcement ${seq} with ${count}`;
   if (now >= expires) {
     const text = `${name} expired at ${new Date(expires).toISOString()} (ANNOUNCEMENT_EXPIRED)`;
@@ -128,11 +128,11 @@ function checkRobots({ rows, invalid, isWhole }: RobotsFacts, now: number): Find
   const online = new Set(rows.filter((row) => row.online).map(({ robot }) => robot.robot_id));
   const more = isWhole ? [] : [caution('robots', 'reports are still coming in', 'run it again')];
   if (invalid > 0) {
-    const text = `${invalid} reports of robots could not be read`;
+    const text = `${countOf(invalid, 'report')} of robots could not be read`;
     more.push(caution('robots', text, 'drover fleet robots names the first topic'));
   }
   if (robots.size === 0) return [...more, ok('robots', 'no robot has reported to this broker yet')];
-  const counted = robots.size === 1 ? '1 robot reports' : `${robots.size} robots report`;
+  const counted = countOf(robots.size, 'robot reports', 'robots report');
   const troubles = troublesOf(rows, now);
   const calm = troubles.length === 0 ? ', none with a problem' : '';
   const first = ok('robots', `${counted}, ${online.size} online${calm}`);
@@ -152,7 +152,7 @@ function troublesOf(rows: readonly FleetRow[], now: number): Finding[] {
   );
   return counted.map(([code, ids]) => {
     const names = [...ids].slice(0, EXAMPLES).join(', ') + (ids.size > EXAMPLES ? ', …' : '');
-    const who = ids.size === 1 ? '1 robot reports' : `${ids.size} robots report`;
+    const who = countOf(ids.size, 'robot reports', 'robots report');
     return caution('robots', `${who} ${printable(code)}: ${names}`, hintOf(code));
   });
 }

@@ -1,7 +1,7 @@
 /** Judges trust.json and the private keys. Sans-I/O. */
 
 import { timeLeft } from '../../shared/base/durations.ts';
-import { shellWord } from '../../shared/base/printable.ts';
+import { countOf, shellWord } from '../../shared/base/printable.ts';
 import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { rolesOfKey, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
 import { isTrustExpired, trustProblem } from '../../shared/rules/trust-life.ts';
@@ -35,7 +35,7 @@ function checkTrustLife(trust: TrustRoot, now: number): Finding {
   }
   const roles = ROLES.map((name) => {
     const { keys, threshold } = trust.roles[name];
-    return `${name} ${threshold} of ${keys.length} ${keys.length === 1 ? 'key' : 'keys'}`;
+    return `${name} ${threshold} of ${countOf(keys.length, 'key')}`;
   });
   const { version, fleet, expires } = trust;
   const left = timeLeft(expires - now);

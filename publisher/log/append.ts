@@ -6,7 +6,7 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { bytesEqual, utf8 } from '../../shared/crypto/bytes.ts';
 import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { LOG_CHECKPOINT_TOPIC, logEntryTopic } from '../../shared/formats/topics.ts';
@@ -60,7 +60,7 @@ export async function appendToLog(board: LogBoard, job: AppendJob): Promise<Appe
   if (stands >= 0 && !isMended) return { index: stands, isNew: false, isMended, log: before };
   const index = leaves.length;
   if (index >= LIMITS.logEntriesMax) {
-    throw new DroverError('LOG_FULL', `add to log: it has ${index} entries`);
+    throw new DroverError('LOG_FULL', `add to log: it has ${countOf(index, 'entry', 'entries')}`);
   }
   if (dryRun) return { index, isNew: true, isMended, log: null };
   await board.put(logEntryTopic(index), manifestBytes);
@@ -90,7 +90,10 @@ function openBefore(
   const log = openLog(board, policy);
   if (log === null) return null;
   const { origin, size } = log.checkpoint;
-  throw new DroverError('LOG_EXISTS', `begin log: ${origin} stands here with ${size} entries`);
+  throw new DroverError(
+    'LOG_EXISTS',
+    `begin log: ${origin} stands here with ${countOf(size, 'entry', 'entries')}`,
+  );
 }
 
 /**

@@ -21,7 +21,7 @@ import { isThere } from '../../shared/rules/presence.ts';
 import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 
-export class FleetView {
+export class FleetView implements FleetRows {
   readonly #states = new Map<string, RobotState>();
   readonly #online = new Map<string, OnlineMessage>();
   readonly #relays = new Map<string, OnlineMessage>();
@@ -101,6 +101,15 @@ export class FleetView {
 export function twinIds(rows: readonly FleetRow[]): string[] {
   const ids = rows.filter(({ robot }) => robot.link_endings > 0).map(({ robot }) => robot.robot_id);
   return [...new Set(ids)];
+}
+
+/** The fleet, from retained reports or from the API of a broker. */
+export interface FleetRows {
+  readonly rows: readonly FleetRow[];
+  /** Names of what could not be read. */
+  readonly invalid: readonly string[];
+  /** Online relays that report a problem. */
+  readonly relayProblems: readonly { readonly relay: string; readonly problem: RelayProblem }[];
 }
 
 export interface FleetRow {

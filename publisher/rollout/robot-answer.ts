@@ -16,7 +16,7 @@ import {
   type RobotRollout,
 } from './robot-details.ts';
 
-const problemSchema = z.object({
+export const problemSchema = z.object({
   code: z.string(),
   message: z.string(),
   hint: z.string().default(''),
@@ -32,7 +32,7 @@ const eventSchema = z.object({
   problem: z.object({ code: z.string() }).nullish(),
 });
 
-const robotSchema = z.looseObject({
+export const robotSchema = z.looseObject({
   robot_id: z.string(),
   online: z.boolean(),
   via: z.string().nullable().default(null),
@@ -82,7 +82,7 @@ export function answeredDetails(robotBytes: Uint8Array, rolloutBytes: Uint8Array
 }
 
 /** Null for a robot that has not reported. The API sends null where a report leaves a field out. */
-function stateOf(robot: z.output<typeof robotSchema>): RobotState | null {
+export function stateOf(robot: z.output<typeof robotSchema>): RobotState | null {
   if (robot.reported_at === null || robot.components.length === 0) return null;
   const components = robot.components.map((one) => ({ version: null, ...filled(one) }));
   const report = { ...filled(robot), at: robot.reported_at, components };
@@ -122,9 +122,13 @@ function rolloutFor(
   return [{ id, component: component.name, version: version ?? 'unknown', says }];
 }
 
+/** An agent reports each of its starts like the return of the power, also its very first one. */
+const eventWord = (name: string, from: string): string =>
+  name !== 'power_returned' ? name : from === 'idle' ? 'started' : 'started again';
+
 function eventLine(event: z.output<typeof eventSchema>): RobotEventLine {
   const { at, component, from, to, event: name, target_version: target, problem } = event;
   const version = target == null ? '' : ` ${target}`;
   const why = problem ? ` (${problem.code})` : '';
-  return { at, text: `${component}${version}: ${from} -> ${to}, ${name}${why}` };
+  return { at, text: `${component}${version}: ${from} -> ${to}, ${eventWord(name, from)}${why}` };
 }

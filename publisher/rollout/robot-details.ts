@@ -141,12 +141,16 @@ function waitLines({ waiting_for: waits, wake_at: wakeMs }: ComponentState, now:
   return until === '' ? [] : [line('  waits', until.slice(2))];
 }
 
+/** A report has whole seconds, and an update that took none has still taken some time. */
+const spanOf = (seconds: number): string =>
+  seconds < 1 ? 'less than 1 s' : `${Math.round(seconds)} s`;
+
 function lastUpdateLines({ last_update: last }: ComponentState): string[] {
   if (!last) return [];
   const { version, outcome, code, rollout, ended_at: endMs, bytes, delta_from: from } = last;
   const why = code == null ? '' : ` (${code})`;
   const how = from == null ? formatBytes(bytes) : `${formatBytes(bytes)} as a delta from ${from}`;
-  const when = `${instant(endMs)}, took ${Math.round(last.took_s)} s, ${how}`;
+  const when = `${instant(endMs)}, took ${spanOf(last.took_s)}, ${how}`;
   return [line('  update', `${version} ${outcome}${why} by ${rollout} at ${when}`)];
 }
 

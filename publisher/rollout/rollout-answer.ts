@@ -37,6 +37,7 @@ const runSchema = z.object({
   threshold: countSchema,
   reasons: z.array(textSchema),
   wave_opened_at: textSchema,
+  opened: z.boolean().default(true),
   soak_until: textSchema.nullable(),
   evidence_until: textSchema.nullable().default(null),
   waits_for: textSchema.nullable(),
@@ -130,6 +131,7 @@ const rolloutSchema = z.object({
    * `here`, `above` this relay, or by `nobody` of this broker; null from one that does not send it.
    */
   led: textSchema.nullable().default(null),
+  first_wave_in_s: countSchema.nullable().default(null),
   /** Set by an attached broker: the chunks that its engine holds. */
   store: z
     .object({

@@ -5,7 +5,7 @@
 
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { sameReason } from '../../shared/rules/failure-reasons.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
@@ -24,6 +24,7 @@ import {
   statusWord,
   thenApprove,
   waitsFor,
+  waitWord,
   WAITS_FOR_NOTHING,
   word,
 } from '../../shared/rules/rollout-words.ts';
@@ -144,7 +145,7 @@ function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
   const which = examples.length > 0 ? ` (${named(examples)})` : '';
   // Behind the number that they belong to; behind both when there are robots of both kinds.
   const [lost, gone] = vanished > 0 ? ['', which] : [which, ''];
-  return `${cohort} robots, ${reachable} reachable: ${installed} installed, ${failed} failed${lost}, ${vanished} vanished${gone}${cannot(attempts)}`;
+  return `${countOf(cohort, 'robot')}, ${reachable} reachable: ${installed} installed, ${failed} failed${lost}, ${vanished} vanished${gone}${cannot(attempts)}`;
 }
 
 /** By name: each waits for a person to fix it. */
@@ -167,6 +168,7 @@ function waveLines(rollout: RolloutAnswer): string[] {
     if (number > open) return '';
     const ended = endedWave(rollout);
     if (ended !== null) return ended;
+    if (run?.opened === false) return 'not open yet';
     return run ? `open since ${clock(run.wave_opened_at, Number.POSITIVE_INFINITY)}` : 'open';
   };
   const approved = (number: number): string => {
@@ -188,7 +190,7 @@ function waveLines(rollout: RolloutAnswer): string[] {
 }
 
 function canaryNames({ robots, tags }: RolloutAnswer['canaries']): string {
-  const named = robots.length === 1 ? '1 robot' : `${robots.length} robots`;
+  const named = countOf(robots.length, 'robot');
   const tagged = tags.length > 0 ? [`all of ${tags.slice(0, 4).map(word).join(', ')}`] : [];
   return `canaries: ${[...(robots.length > 0 ? [named] : []), ...tagged].join('; ')}`;
 }
@@ -230,7 +232,7 @@ export function listLines(
     percent(one.run?.threshold ?? one.threshold ?? 0),
     `${one.robots.running}/${one.robots.targeted}`,
     String(one.robots.failed),
-    word(one.run?.waits_for ?? ''),
+    waitWord(one),
   ]);
   const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
   return formatTable([head, ...rows], columns);
@@ -257,8 +259,8 @@ type ExpiryLeft = NonNullable<ExpiryAnswer['trust']>;
 
 function daysLeft(days: number, seconds: number | undefined): string {
   if (days < 0) return 'expired by the clock of this broker';
-  if (days === 0 && seconds !== undefined) return `${timeLeft(seconds * 1000)} left`;
-  return days === 1 ? '1 day left' : `${days} days left`;
+  if (seconds !== undefined) return `${timeLeft(seconds * 1000)} left`;
+  return `${countOf(days, 'day')} left`;
 }
 
 /** Each decision, and below it its evidence. */

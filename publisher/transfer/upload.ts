@@ -3,6 +3,7 @@
  * link as long as there is progress between losses. Memory is the window, whatever the payload.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { chunkTopic } from '../../shared/formats/topics.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { shortHash } from '../../shared/base/ids.ts';
@@ -34,7 +35,7 @@ export async function uploadPieces(job: UploadJob): Promise<void> {
     if (failures < LIMITS.uploadAttemptsMax) continue;
     throw new DroverError(
       'UPLOAD_INCOMPLETE',
-      `upload: the link broke ${failures} times without progress, ${queue.length} chunks are left: ${cut.message}`,
+      `upload: the link broke ${countOf(failures, 'time')} without progress, ${countOf(queue.length, 'chunk is', 'chunks are')} left: ${cut.message}`,
       { cause: cut, facts: { left: queue.length } },
     );
   }

@@ -4,6 +4,7 @@
  */
 
 import { open, readFile, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
@@ -12,21 +13,25 @@ import { blockFolder } from './slot-device.ts';
 import type { ImageFacts } from './slot-writer.ts';
 
 /**
- * Asserts that two slots are two devices: one partition has many paths, and a loop device stands on
- * a file that has paths of its own. A path that cannot be read is the business of who opens it.
- * @throws DroverError BOOT_DEVICE_WRONG
+ * True when both paths lead to one device or one file: a partition has many paths, and a loop
+ * device stands on a file that has paths of its own. A path that leads to nothing is no other.
  */
+export async function isSameDevice(one: string, other: string): Promise<boolean> {
+  return (await placeOf(one)) === (await placeOf(other));
+}
+
+/** @throws DroverError BOOT_DEVICE_WRONG when the two slots are one device */
 export async function assertApart(running: string, other: string): Promise<void> {
-  const [one, two] = [await placeOf(running), await placeOf(other)];
-  if (one === null || one !== two) return;
+  if (!(await isSameDevice(running, other))) return;
   const why = `it is the device of the slot that runs, ${running}, under another name`;
   throw new DroverError('BOOT_DEVICE_WRONG', `open slot ${other}: ${why}`);
 }
 
-/** The same text for every path of a device; null for a path that cannot be read. */
-async function placeOf(path: string): Promise<string | null> {
-  const found = await stat(path).catch(() => null);
-  if (!found?.isBlockDevice()) return found && `file ${found.dev}:${found.ino} from 0`;
+/** The same text for every path of a device. */
+async function placeOf(path: string): Promise<string> {
+  const found = await stat(path).catch(() => null); // opening it reports why
+  if (found === null) return `path ${resolve(path)}`;
+  if (!found.isBlockDevice()) return `file ${found.dev}:${found.ino} from 0`;
   const folder = blockFolder(found.rdev);
   const read = async (name: string): Promise<string> =>
     (await readFile(`${folder}/loop/${name}`, 'utf8').catch(() => '')).trim();

@@ -8,8 +8,9 @@ import type { OwnFolders } from '../install/outside-root.ts';
 import { lockFilesOf } from '../install/path-lock.ts';
 import { explainAtRest } from './at-rest.ts';
 import { DEFAULT_ROOT } from './declare-options.ts';
+import { namedRoots } from './named-roots.ts';
 import { withGivenRoots, type ComponentRoot } from './given-roots.ts';
-import { parseRoots, socketPathOf, spareSocketsOf } from './options.ts';
+import { socketPathOf, spareSocketsOf } from './options.ts';
 import { findOwnFolders } from './own-folders.ts';
 import type { JsonValue } from '../../shared/formats/strict-json.ts';
 import { callLocalApi } from '../local/client.ts';
@@ -23,7 +24,7 @@ export interface AskArgs {
 /** Exit code 3 when a state was lost or cannot be read. @throws DroverError as `callAgent` */
 export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
   const out = makeOutput(args.json);
-  const roots = parseRoots(args.root);
+  const roots = await namedRoots(realDisk, args.root);
   const given = { roots, socket: args.socket, defaultRoot: DEFAULT_ROOT };
   try {
     const answer = await callAgent({ roots, socket: args.socket }, 'GET', path);

@@ -71,20 +71,42 @@ export const withInstall = <T>(args: Argv<T>) =>
       describe: 'version of a plain active/ folder found at first start',
     });
 
+/** The arch and the names of this machine, which a bundle has to fit. */
+export const withMachine = <T>(args: Argv<T>) =>
+  args
+    .option('arch', {
+      ...TEXT,
+      default: defaultArch(),
+      defaultDescription: 'of this machine',
+      describe: 'architecture of the bundles that this robot takes',
+    })
+    .option('compatible', {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'name of this machine, which a bundle may ask for; repeatable',
+    })
+    .option('compatible-file', {
+      ...TEXT,
+      describe: 'file with more such names, such as /proc/device-tree/compatible',
+    });
+
+export const withSlotDevices = <T>(args: Argv<T>) =>
+  args.option('slot-device', {
+    type: 'string',
+    array: true,
+    default: [] as string[],
+    describe: 'NAME=PATH of the partition of a system slot; for both of them',
+  });
+
 export const withAgentOptions = <T>(args: Argv<T>) =>
-  withLogs(withLogin(withInstall(withRoots(args))))
+  withLogs(withSlotDevices(withMachine(withLogin(withInstall(withRoots(args))))))
     .option('id', { ...TEXT, describe: `robot id, or ${ROBOT_ID_VARIABLE}` })
     .option('broker', BROKER_URL)
     .option('trust', { ...TEXT, describe: 'trust.json of the image' })
     .option('require-log', {
       ...TEXT,
       describe: 'take only releases that are logged as this policy file wants',
-    })
-    .option('arch', {
-      ...TEXT,
-      default: defaultArch(),
-      defaultDescription: 'of this machine',
-      describe: 'architecture of the bundles that this robot takes',
     })
     .option('tags', {
       type: 'string',
@@ -96,25 +118,9 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
       ...TEXT,
       describe: 'model of this machine for reports (default: of its device tree)',
     })
-    .option('compatible', {
-      type: 'string',
-      array: true,
-      default: [] as string[],
-      describe: 'name of this machine, which a bundle may ask for; repeatable',
-    })
-    .option('compatible-file', {
-      ...TEXT,
-      describe: 'file with more such names, such as /proc/device-tree/compatible',
-    })
     .option('boot', {
       ...TEXT,
       describe: `boot loader of a machine with two system slots: one of ${BOOT_KINDS}`,
-    })
-    .option('slot-device', {
-      type: 'string',
-      array: true,
-      default: [] as string[],
-      describe: 'NAME=PATH of the partition of a system slot; for both of them',
     })
     .option('reboot-command', {
       ...TEXT,

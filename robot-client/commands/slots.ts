@@ -3,23 +3,15 @@
  * changes it as the agent does. For a person who sets up or repairs a boot loader.
  */
 
-import { createReadStream } from 'node:fs';
 import type { Argv } from 'yargs';
 import type { BootSlots, SystemSlot } from '../boot/boot-slots.ts';
 import { isSystemSlot } from '../boot/boot-slots.ts';
 import { BOOT_KINDS, openBootSlots, parseBootPlace } from '../boot/open-boot.ts';
-import { writeImage } from '../boot/slot-writer.ts';
-import { realDisk } from '../install/disk.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { TEXT, wholeNumber, withDryRun, withJson } from '../../shared/io/cli-options.ts';
-import { shellWord } from '../../shared/base/printable.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { Sha256Stream } from '../../shared/crypto/hash.ts';
-import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
-import { openBundle } from '../../shared/io/bundle-folder.ts';
-import { readTrustFile } from '../../shared/io/trust-file.ts';
+import { withWriteCommand } from './slots-write.ts';
 
 /** Commands of `slots`, each with what it does for `--help`. */
 const VERBS = {
@@ -33,15 +25,6 @@ type Verb = keyof typeof VERBS;
 
 export const SLOTS_VERBS = [...Object.keys(VERBS), 'write'];
 
-interface WriteArgs {
-  readonly boot: string;
-  readonly bundle: string;
-  readonly trust: string;
-  readonly device: string;
-  readonly dryRun: boolean;
-  readonly json: boolean;
-}
-
 interface SlotsArgs {
   readonly boot: string;
   readonly slot: string | undefined;
@@ -50,7 +33,7 @@ interface SlotsArgs {
   readonly json: boolean;
 }
 
-const withBoot = <T>(args: Argv<T>) =>
+const withBoot = (args: Argv) =>
   withDryRun(withJson(args)).option('boot', {
     ...TEXT,
     demandOption: true,
@@ -74,55 +57,9 @@ export const slotsCommand = (argv: Argv): Argv =>
     for (const [verb, does] of Object.entries(VERBS)) {
       group.command(verb, does, withSlot, (args) => run(verb as Verb, args));
     }
-    group.command(
-      'write <bundle>',
-      'write the system image of a signed bundle into the other slot; it boots after slots try',
-      (args) =>
-        withBoot(args)
-          .positional('bundle', { type: 'string', demandOption: true })
-          .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the image' })
-          .option('device', {
-            ...TEXT,
-            demandOption: true,
-            describe: 'partition of the other slot, such as /dev/disk/by-partlabel/slot-b',
-          }),
-      (args) => writeSlot(args),
-    );
+    withWriteCommand(group, withBoot);
     return group.demandCommand(1, `name one of ${SLOTS_VERBS.join(', ')}`);
   });
-
-async function writeSlot(args: WriteArgs): Promise<void> {
-  const trust = readTrustFile(args.trust);
-  const slots = await openBootSlots(parseBootPlace(args.boot));
-  const bundle = await openBundle(args.bundle);
-  try {
-    const { manifestBytes, signatures, payloadPath } = bundle;
-    const payloadSha256 = await hashFile(payloadPath);
-    const { manifest } = verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
-    const { version, image } = manifest;
-    if (image === undefined) {
-      throw new DroverError('IMAGE_INVALID', `write slot: bundle ${version} holds no system image`);
-    }
-    const { device: devicePath, dryRun: isDryRun } = args;
-    const write = { slots, devicePath, disk: realDisk, payloadPath, image };
-    const told = { dry_run: isDryRun, version, slot: slots.other, device: devicePath };
-    const output = makeOutput(args.json);
-    if (isDryRun) return output.result(told, [`${version} would go to slot ${slots.other}`]);
-    const { writtenBytes, skippedBytes, readBack } = await writeImage(write);
-    output.result({ ...told, written: writtenBytes, skipped: skippedBytes, read_back: readBack }, [
-      `${version} stands in slot ${slots.other} (${devicePath}), and was read back from the ${readBack}`,
-      `next: drover-robot slots try --boot ${shellWord(args.boot)}, then reboot`,
-    ]);
-  } finally {
-    await bundle.close();
-  }
-}
-
-async function hashFile(path: string): Promise<Sha256Hex> {
-  const hash = new Sha256Stream();
-  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-  return hash.digestHex();
-}
 
 async function run(verb: Verb, args: SlotsArgs): Promise<void> {
   const slots = await openBootSlots(parseBootPlace(args.boot));

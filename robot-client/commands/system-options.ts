@@ -45,7 +45,8 @@ function componentOf(roots: readonly ComponentRoot[]): string {
   throw new DroverError('USAGE', `read --boot: ${why}: its bundles are images for the slots`);
 }
 
-function parseDevices(texts: readonly string[]): Map<string, string> {
+/** Paths of the devices by slot. @throws DroverError USAGE */
+export function parseDevices(texts: readonly string[]): Map<string, string> {
   const devices = new Map<string, string>();
   for (const text of texts.flatMap((one) => one.split(','))) {
     const at = text.indexOf('=');

@@ -44,7 +44,7 @@ export async function nameRoot(disk: Disk, layout: Layout, component: string): P
 }
 
 /** Null when there is none, or it cannot be read: other checks report the disk. */
-async function readName(disk: Disk, layout: Layout): Promise<string | null> {
+export async function readName(disk: Disk, layout: Layout): Promise<string | null> {
   const bytes = await nullIfFailed(disk.readFile(nameFile(layout), LIMITS.rootNameBytesMax));
   const name = bytes === null ? '' : new TextDecoder().decode(bytes).trim();
   return name === '' ? null : name;

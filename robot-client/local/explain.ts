@@ -3,12 +3,12 @@
  * Sans-I/O.
  */
 
-import { shortly } from '../../shared/base/durations.ts';
+import { shortly, timeLeft } from '../../shared/base/durations.ts';
 import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
@@ -47,7 +47,9 @@ export function explainRobot(
     ...(facts.trust ? explainTrust(facts.trust, now) : []),
     ...(facts.logPolicy ? [explainLog(facts.logPolicy)] : []),
     ...explainEndings(facts.endings ?? 0),
-    ...(eventsWaiting > 0 ? [`  ${eventsWaiting} events wait to be sent`] : []),
+    ...(eventsWaiting > 0
+      ? [`  ${countOf(eventsWaiting, 'event waits', 'events wait')} to be sent`]
+      : []),
     ...components.flatMap((view) => explainComponent(view, now)),
   ];
 }
@@ -66,7 +68,9 @@ export function showTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: Ep
 function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochMs): string[] {
   const days = daysUntil(trust.expires, now);
   const problem = trustProblem(trust, now);
-  if (!problem) return [`  trust.json version ${trust.version} holds for ${days} days`];
+  if (!problem) {
+    return [`  trust.json version ${trust.version} holds for ${timeLeft(trust.expires - now)}`];
+  }
   const { message, code, hint } = toProblem(problem);
   const since = days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${iso(now)})` : '';
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
@@ -81,7 +85,7 @@ function explainLog({ logs, quorum }: LogPolicy): string {
 function explainEndings(endings: number): string[] {
   if (endings === 0) return [];
   return [
-    `  the broker ended the link ${endings} times in a row: does another robot use this id? (ROBOT_ID_TWICE)`,
+    `  the broker ended the link ${countOf(endings, 'time')} in a row: does another robot use this id? (ROBOT_ID_TWICE)`,
     `  hint: ${CATALOGUE.ROBOT_ID_TWICE.hint}`,
   ];
 }
@@ -171,7 +175,9 @@ function deltaFailure({ job, installed, deltaFailures }: ComponentView['state'])
 function doing({ state, live }: ComponentView): string {
   const { job, phase } = state;
   if (phase === 'idle' || !job) {
-    return state.retry ? 'idle, will try again' : 'idle, waiting for an announcement';
+    if (state.retry) return 'idle, will try again';
+    // A line below says what it waits for instead.
+    return live.waitingFor === null ? 'idle, waiting for an announcement' : 'idle';
   }
   const target = `${job.version} (rollout ${job.rollout})`;
   const from = job.delta ? `the delta from ${job.delta.fromVersion} to ` : '';

@@ -5,6 +5,7 @@
  * Sans-I/O.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import type { Rollout } from '../../shared/formats/announcement.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
@@ -127,7 +128,7 @@ export function withoutDelta(state: MachineState, problem: Problem): MachineStat
 /** A robot that dies again and again while patching must not do so for ever. */
 export function patchLoop({ phase, job }: MachineState): Problem | null {
   if (phase !== 'verifying' || !job?.delta || job.patchStarts < LIMITS.patchStartsMax) return null;
-  const message = `patch ${job.delta.fromVersion} to ${job.version}: cut short ${job.patchStarts} times`;
+  const message = `patch ${job.delta.fromVersion} to ${job.version}: cut short ${countOf(job.patchStarts ?? 0, 'time')}`;
   return { code: 'DELTA_INTERRUPTED', message, hint: CATALOGUE.DELTA_INTERRUPTED.hint };
 }
 

@@ -3,6 +3,7 @@
  * taken here that the machine could take: an effect ends in exactly one event.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -146,7 +147,7 @@ function stallTeller(on: EffectContext): Required<Pick<DownloadInput, 'onMissing
   };
   return {
     onMissing: (chunks) => {
-      missing = chunks === 0 ? null : `${chunks} chunks that the broker does not send`;
+      missing = chunks === 0 ? null : `${countOf(chunks, 'chunk')} that the broker does not send`;
       tell();
     },
     onSlow: (problem) => {

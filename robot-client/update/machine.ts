@@ -5,6 +5,7 @@
  * `power_returned` row that runs its effect again. Sans-I/O.
  */
 
+import { countOf } from '../../shared/base/printable.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -121,7 +122,7 @@ export function powerEvent(
   if (loop) return { kind: 'delta_failed', problem: loop };
   const counted = by === 'agent' && job?.bootCounted === true;
   if (phase === 'probation' && job && !counted && job.boots >= bootsMax) {
-    const message = `start ${job.version}: not confirmed in ${job.boots} boots (want at most ${bootsMax})`;
+    const message = `start ${job.version}: not confirmed in ${countOf(job.boots, 'boot')} (want at most ${bootsMax})`;
     return { kind: 'boots_exhausted', problem: problemOf('BOOT_LIMIT_REACHED', message) };
   }
   return { kind: 'power_returned', by };

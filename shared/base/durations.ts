@@ -4,16 +4,19 @@
  * Sans-I/O.
  */
 
+import { countOf } from './printable.ts';
 import { DroverError } from './errors.ts';
 
 /** Milliseconds. */
 export const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
 
 const UNITS_MS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
+  m: MINUTE_MS,
+  h: HOUR_MS,
   d: DAY_MS,
   w: 604_800_000,
 };
@@ -49,11 +52,14 @@ export function formatDurationMs(spanMs: number): string {
 export const shortly = (leftMs: number): string =>
   leftMs < 120_000 ? `${Math.max(0, Math.round(leftMs / 1000))} s` : timeLeft(leftMs);
 
+/** Whole days; a span that lacks less than an hour of a day has that day, as 30 days just begun. */
+const wholeDays = (spanMs: number): number => Math.floor((spanMs + HOUR_MS) / DAY_MS);
+
 /** Time until an end, as people read it: `71 days`, and hours or minutes once there is less. */
 export function timeLeft(leftMs: number): string {
-  const [days, hours] = [Math.floor(leftMs / DAY_MS), Math.floor(leftMs / 3_600_000)];
-  const minutes = Math.max(0, Math.floor(leftMs / 60_000));
+  const [days, hours] = [wholeDays(leftMs), Math.floor((leftMs + MINUTE_MS) / HOUR_MS)];
+  const minutes = Math.max(0, Math.round(leftMs / MINUTE_MS));
   const [count, unit] =
     days >= 2 ? [days, 'day'] : hours >= 2 ? [hours, 'hour'] : [minutes, 'minute'];
-  return `${count} ${unit}${count === 1 ? '' : 's'}`;
+  return countOf(count, unit);
 }

@@ -605,7 +605,7 @@ export const CATALOGUE = {
   CONNECTIONS_FULL: refused('operator', 'too many at once: try again in a moment', 'later'),
   ROBOT_ONLINE: refused(
     'operator',
-    'stop its agent first, and take its user out of the credentials file: what is on reports again at once',
+    'stop its agent first, and end its credential (an enrolled robot: drover fleet revoke ID; else take its user out of the credentials file): what is on reports again at once',
     'later',
   ),
   FAILURE_LOG_NONE: refused(

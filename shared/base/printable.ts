@@ -1,7 +1,7 @@
 /**
  * Words of strangers inside our messages, and paths inside commands that they show. A file name or
  * a JSON key may hold a terminal's escape sequence or megabytes; a message shows that it was there
- * and carries neither.
+ * and carries neither. Also a number with its noun.
  * Sans-I/O.
  */
 
@@ -19,3 +19,10 @@ export function printable(text: string, charsMax: number = QUOTED_CHARS_MAX): st
 /** Quotes one word of a command for a shell. */
 export const shellWord = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+
+/**
+ * A number with its noun: `1 file`, `2 files`, `1 entry`.
+ * @param plural where it is not the noun with an `s`
+ */
+export const countOf = (count: number, noun: string, plural = `${noun}s`): string =>
+  `${count} ${count === 1 ? noun : plural}`;

@@ -4,6 +4,7 @@
  * hash that was asked for.
  */
 
+import { countOf } from '../base/printable.ts';
 import { DroverError } from '../base/errors.ts';
 import { sha256Hex } from '../crypto/hash.ts';
 import type { MonoMs, Sha256Hex } from '../base/ids.ts';
@@ -121,7 +122,7 @@ class ReadBack {
     this.#askedAtMs.clear(); // on the next link, requests and waiting times start again
     this.#cutsInARow += 1;
     if (this.#cutsInARow > LIMITS.uploadAttemptsMax) {
-      const why = `the link broke ${this.#cutsInARow} times without progress`;
+      const why = `the link broke ${countOf(this.#cutsInARow, 'time')} without progress`;
       this.#reject(new DroverError('UPLOAD_INCOMPLETE', `read chunks back: ${why}`));
       return;
     }

@@ -5,8 +5,15 @@
 
 import { formatDurationMs } from '../base/durations.ts';
 import { printable } from '../base/printable.ts';
+import {
+  firstWaveWait,
+  opensByItself,
+  unledEnd,
+  unledWait,
+  type ToldRollout,
+  type ToldRun,
+} from './unled.ts';
 import { approverWait } from './approvers.ts';
-import { unledEnd, unledWait, type ToldRollout, type ToldRun } from './unled.ts';
 
 export const word = (text: string): string => printable(text, 64);
 
@@ -42,15 +49,27 @@ export function endedWave({ run, status }: Pick<ToldRollout, 'run' | 'status'>):
 /** One sentence: the next event, and when, if that is known. */
 export function waitsFor(rollout: ToldRollout, now: number): string {
   const { run } = rollout;
-  if (!run) return unledWait(rollout) ?? WAITS_FOR_NOTHING;
+  const isTimed = Number.isFinite(now);
+  if (!run) return firstWaveWait(rollout, isTimed) ?? unledWait(rollout) ?? WAITS_FOR_NOTHING;
   const isElsewhere = run.leading ? '' : NOT_LED;
   if (run.status === 'rolling_back') return `${recallWait(run)}${isElsewhere}`;
   if (!rollout.announced) return WAITS_FOR_NOTHING;
   // An older broker says of a paused rollout that it waits for nothing.
   const what = run.status === 'paused' ? 'resume' : (run.waits_for ?? '');
   const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
+  const first = run.status === 'rolling' ? firstWaveWait(rollout, isTimed) : null;
+  if (first !== null) return first;
   const event = eventOf(what, run);
   return `${event}${end}${isElsewhere}`;
+}
+
+/** The same in one word, for a list; empty for nothing. */
+export function waitWord(rollout: ToldRollout): string {
+  if (firstWaveWait(rollout) !== null) return 'first wave';
+  if (rollout.run) return word(rollout.run.waits_for ?? '');
+  const wait = unledWait(rollout);
+  if (wait === null) return '';
+  return opensByItself(rollout) ? 'robots' : 'controller';
 }
 
 function eventOf(what: string, run: ToldRun): string {
@@ -90,11 +109,21 @@ function waitEnd(id: string, run: ToldRun, now: number): string {
   const unable = run.attempts?.unable ?? [];
   if (waits_for === 'approval') return ` ${word(id)}`;
   if (waits_for === 'unable') return unable.length > 0 ? `: ${named(unable)}` : '';
-  if (waits_for === 'soak' && soak_until !== null) return `, until ${clock(soak_until, now)}`;
+  if (waits_for === 'soak' && soak_until !== null) {
+    return isPast(soak_until, now) ? OVERDUE : `, until ${clock(soak_until, now)}`;
+  }
   if (waits_for !== 'evidence') return '';
   if (evidence_until === null) return ', until a person decides';
+  if (isPast(evidence_until, now)) return OVERDUE;
   return `, at most until ${clock(evidence_until, now)}`;
 }
+
+/** `now` is infinite where no clock is compared. */
+const isPast = (text: string, now: number): boolean =>
+  Number.isFinite(now) && Date.parse(text) < now;
+
+/** The controller looks every few seconds; an instant that is over is none to wait for. */
+const OVERDUE = ', which has had its time: the controller decides in its next pass';
 
 export const WAITS_FOR_NOTHING = 'for nothing';
 

@@ -4,6 +4,7 @@
  * Sans-I/O.
  */
 
+import { countOf } from '../base/printable.ts';
 import { DAY_MS, timeLeft } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import type { EpochMs } from '../base/ids.ts';
@@ -22,7 +23,7 @@ export const daysUntil = (atMs: EpochMs, now: EpochMs): number =>
 export function endedAgo(atMs: EpochMs, now: EpochMs): string {
   const days = wholeDays(now - atMs);
   if (days < 1) return 'less than a day ago';
-  return days === 1 ? '1 day ago' : `${days} days ago`;
+  return `${countOf(days, 'day')} ago`;
 }
 
 export const isTrustExpired = ({ expires }: Life, now: EpochMs): boolean => now >= expires;

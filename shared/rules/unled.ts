@@ -3,6 +3,7 @@
  * from the announcement alone, and when that is over. Sans-I/O.
  */
 
+import { formatDurationMs } from '../base/durations.ts';
 import { isUnled } from './presence.ts';
 import { needsController } from './rollout-rules.ts';
 import { isUnableCode } from './standstill.ts';
@@ -51,6 +52,26 @@ export interface ToldRollout {
   };
   readonly run: ToldRun | null;
   readonly led: string | null;
+  /**
+   * Seconds until its controller, which leads, may open the first wave; null when that is open, or
+   * when another leads. Absent from an older broker.
+   */
+  readonly first_wave_in_s?: number | null;
+}
+
+/**
+ * The wait for a controller that leads and reads the reports of the robots first. Null for any
+ * other.
+ * @param isTimed false where an equal sentence means that nothing has changed
+ */
+export function firstWaveWait(
+  { first_wave_in_s: inS = null }: ToldRollout,
+  isTimed = true,
+): string | null {
+  if (inS === null) return null;
+  if (inS <= 0) return 'for the next pass of the controller, which leads it: no wave is open yet';
+  const left = isTimed ? `, in about ${formatDurationMs(Math.ceil(inS) * 1000)}` : '';
+  return `for the first wave${left}: its controller leads it and looks at the robots first; it takes pause, abort and rollback at once`;
 }
 
 /** An older broker does not say who leads; a local controller may have just started. */

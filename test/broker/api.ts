@@ -81,6 +81,7 @@ export interface TestApi {
   readonly port: number;
   readonly counters: EventCounters;
   readonly tokens: Tokens;
+  readonly enrolment: Enrolment;
   get(path: string, init?: RequestInit): Promise<Response>;
   /** Connected to /events when it resolves. */
   follow(): Promise<Follower>;
@@ -116,7 +117,8 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
-    ...{ retire: () => Promise.resolve(), askLogs: () => Promise.resolve() },
+    retire: (robot) => Promise.resolve(fleet.forget(robot)),
+    askLogs: () => Promise.resolve(),
     logs: await LogShelf.open({ folder: join(dirname(file), 'logs'), log, now: Date.now }),
     ...{ host: '127.0.0.1', port: 0, fleet, rollouts, classes: new RolloutClasses(fleet) },
     versions: new FleetVersions(fleet),
@@ -136,11 +138,9 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const url = `http://127.0.0.1:${api.port}`;
   const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);
   return {
-    url,
-    port: api.port,
+    ...{ url, port: api.port },
     counters,
-    tokens,
-    get,
+    ...{ tokens, enrolment, get },
     follow: async () => await follow(await get('/events')),
     publishEvent: (event) => api.publishEvent(event),
     changeUsers: async (all) => {

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import {
   decidePublish,
   decideSubscribe,
+  isLoopback,
   type Identity,
   type Role,
 } from '../../../broker/access/access.ts';
@@ -241,4 +242,21 @@ describe('who may subscribe', () => {
       { numRuns: 200 },
     );
   });
+});
+
+test('all of 127.0.0.0/8 and ::1 are this machine, and nothing else is', () => {
+  for (const host of ['127.0.0.1', '127.0.0.2', '127.255.255.254', '::1', 'localhost']) {
+    assert.equal(isLoopback(host), true, host);
+  }
+  for (const host of [
+    '0.0.0.0',
+    '::',
+    '127.1',
+    '127.0.0.256',
+    '127.example.org',
+    '128.0.0.1',
+    '',
+  ]) {
+    assert.equal(isLoopback(host), false, host);
+  }
 });

@@ -14,7 +14,9 @@ import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { claimText } from '../../../shared/formats/http-api.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
+import { Fleet } from '../../../broker/control/fleet.ts';
 import { startApi } from '../api.ts';
+import { AT_MS, makeState } from '../reports.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
 const CLAIM = claimText('c'.repeat(43));
@@ -206,5 +208,24 @@ describe('the routes of enrolment', () => {
     assert.equal(await codeAt(accept, post({})), 'HTTP_UNAUTHORIZED');
     assert.equal(await codeAt(accept, bearer(api.tokens.technician)), 'ACCESS_DENIED');
     assert.equal(await codeAt(accept, bearer(api.tokens.publisher)), 'NOT_FOUND');
+  });
+
+  it('keep the credential of a retired robot, and say so, until it is revoked', async (t) => {
+    const fleet = new Fleet();
+    for (const robot of ['amr-0001', 'amr-0002']) fleet.applyState(makeState(robot), AT_MS);
+    const api = await startApi(t, { fleet });
+    await api.enrolment.add([order()], { replace: false });
+    await api.enrolment.claim(asked(mine), 'here');
+    const retired = async (robot: string) =>
+      await (await api.get(`/robots/${robot}/retire`, post({}))).json();
+    assert.deepEqual(await retired('amr-0001'), { retired: 'amr-0001', enrolled: true });
+    assert.deepEqual(await retired('amr-0002'), { retired: 'amr-0002', enrolled: false });
+    const { enrolments } = (await (await api.get('/enrolments')).json()) as {
+      enrolments: { enrolled: boolean; reported: boolean }[];
+    };
+    assert.deepEqual(
+      enrolments.map((one) => [one.enrolled, one.reported]),
+      [[true, false]],
+    );
   });
 });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import { Closers } from '../../../shared/io/closers.ts';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
 import { collectFromStore } from '../../../broker/garbage/collect.ts';
@@ -74,6 +74,44 @@ async function openGated(isDiskFull = false) {
   clock.now = KEEP;
   return { collector, removal, disk, seen };
 }
+
+test('chunks that are on their way are no warning; those that stay away for a pass are, once', async () => {
+  const warned: string[] = [];
+  const lost = (what: string) => new DroverError('CHUNKS_LOST', `list the chunks of ${what}: gone`);
+  let problem = lost('a');
+  const collector = await GarbageCollector.open({
+    place: {
+      name: 'store',
+      list: async function* () {
+        yield [];
+      },
+      remove: () => Promise.resolve(0),
+    },
+    needed: { basis: () => ({}), read: () => Promise.reject(problem) },
+    marks: {
+      load: () => Promise.resolve(new Map<Sha256Hex, GarbageMark>()),
+      put: () => Promise.resolve(),
+      delete: () => Promise.resolve(),
+    },
+    log: {
+      ...log,
+      warn: (facts: { problem: { message: string } }) => warned.push(facts.problem.message),
+    },
+    ...{ keepMs: KEEP, uptimeMs: () => 0, saveUptime: () => Promise.resolve() },
+    isHeldBack: () => false,
+    isPaused: () => false,
+  });
+  await collector.collect();
+  problem = lost('b');
+  await collector.collect();
+  assert.deepEqual(warned, [], 'each was new');
+  await collector.collect();
+  await collector.collect();
+  assert.deepEqual(warned, ['list the chunks of b: gone']);
+  problem = new DroverError('JSON_INVALID', 'read announcement: no JSON');
+  await collector.collect();
+  assert.equal(warned.length, 2, 'any other problem is told at once');
+});
 
 const turns = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
 

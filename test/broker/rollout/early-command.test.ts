@@ -49,12 +49,25 @@ test('a pause right after publish holds the first wave until a person resumes it
     await controller.command('x', 'pause', { who: 'kim', reason: '' });
     await world.pass(controller, 100);
     assert.deepEqual([world.progress('x')?.status, world.progress('x')?.threshold], ['paused', 0]);
+    assert.equal(controller.view('x')?.opened, false, 'a pause opens no wave');
     await controller.command('x', 'resume', { who: 'kim', reason: '' });
     await world.pass(controller, 2);
+    const opened = (await controller.history('x', 0, 100)).find(({ kind }) => kind === 'opened');
+    assert.equal(controller.view('x')?.wave_opened_at, opened?.at);
     const told = world.progress('x');
     assert.equal(told?.status, 'rolling');
     assert.ok((told?.threshold ?? 0) > 0);
     assert.deepEqual(await kindsOf(controller), ['announced', 'paused', 'resumed', 'opened']);
+  });
+});
+
+test('an approval before the first wave is refused for the reason for which no wave is open', async () => {
+  await early(async (_world, controller) => {
+    for (const word of ['pause', 'resume'] as const) {
+      await controller.command('x', word, { who: 'kim', reason: '' });
+    }
+    const approve = controller.command('x', 'approve', { who: 'kim', reason: '' });
+    await assert.rejects(approve, /no wave is open yet: a controller that has just started looks/);
   });
 });
 

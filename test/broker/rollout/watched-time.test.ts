@@ -31,6 +31,8 @@ describe('the soak of a wave', () => {
         const moved = history.filter(({ kind }) => kind === 'clock_moved');
         assert.equal(moved.length, 1);
         assert.match(moved[0]?.text ?? '', /the soak goes on from where it was$/);
+        const opened = history.findLast(({ kind }) => kind === 'opened');
+        assert.equal(controller.view('x')?.wave_opened_at, opened?.at, 'as its history says');
         await world.pass(controller, 400);
         assert.equal(world.progress('x')?.wave, 2, '800 s are enough');
       });

@@ -141,6 +141,15 @@ test('a rollout that nobody here leads says so', () => {
     lines.join('\n'),
     /^waits     no controller of this broker leads it yet; .*for a minute/m,
   );
+  const early = read({ run: null, status: 'announced', wave: null, first_wave_in_s: 42 });
+  assert.match(
+    waitsFor(early, NOW),
+    /^for the first wave, in about 42s: its controller leads it and looks at the robots first/,
+  );
+  assert.match(listLines([early])[1] ?? '', /first wave$/);
+  assert.equal(changeLine(early), changeLine({ ...early, first_wave_in_s: 41 }));
+  const unopened = withRun({ status: 'paused', opened: false });
+  assert.match(statusLines(unopened, NOW).join('\n'), /^ {2}1 .* not open yet/m);
   const other = statusLines(withRun({ leading: false, waits_for: 'approval' }), NOW);
   assert.match(
     other.join('\n'),
@@ -154,6 +163,10 @@ test('a soak that is over is no time to wait for', () => {
   const told = 'for evidence: the gate cannot tell yet';
   assert.equal(waits({}), `${told}, at most until 2026-11-23T21:40:00Z (in 220m)`);
   assert.equal(waits({ evidence_until: null }), `${told}, until a person decides`);
+  const past = '2026-11-23T17:59:59Z';
+  const soaked = waitsFor(withRun({ waits_for: 'soak', soak_until: past }), NOW);
+  assert.match(soaked, /^for the soak, which has had its time: the controller decides in its next/);
+  assert.doesNotMatch(waits({ evidence_until: past }), /until/);
 });
 
 test('a rollout that is announced no more waits for nothing but its recall', () => {
@@ -187,7 +200,7 @@ test('a list has one row for each rollout', () => {
   assert.deepEqual(listLines([read(), read({ id: 'b', emergency: true, run: null })]), [
     'ROLLOUT  BUNDLE     STATUS   WAVE       OPEN  RUN IT  FAILED  WAITS FOR',
     'app-1    app 1.4.2  rolling  1/2        10 %  1/20    1       soak',
-    'b        app 1.4.2  rolling  emergency  10 %  1/20    1',
+    'b        app 1.4.2  rolling  emergency  10 %  1/20    1       controller',
   ]);
 });
 
@@ -238,10 +251,7 @@ test('a rollout that is over counts who came late, and has no wave of nobody', (
   }
   assert.match(line({ status: 'rolling', ...nobody }) ?? '', /^this wave 0 robots, 0 reachable/);
   const one = { attempts: { cohort: 1, ...counts, reachable: 1, installed: 1 } };
-  assert.match(
-    line({ status: 'complete', ...one }) ?? '',
-    /^came late 1 robots, 1 reachable: 1 in/,
-  );
+  assert.match(line({ status: 'complete', ...one }) ?? '', /^came late 1 robot, 1 reachable: 1 in/);
 });
 
 test('a recall names the robots that cannot go back, and a watch ends when only those are left', () => {

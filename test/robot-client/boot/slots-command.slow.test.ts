@@ -1,7 +1,7 @@
 /** `drover-robot slots` as a person types it, over a boot loader of five programs. */
 
 import assert from 'node:assert/strict';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
@@ -37,15 +37,16 @@ async function stageOf(t: TestContext): Promise<Stage> {
 const IMAGE = Buffer.alloc(300_000, 'system');
 
 /** A signed bundle in a folder, with the trust of its fleet beside it. */
-async function bundleIn(home: string, isImage: boolean): Promise<string> {
+async function bundleIn(home: string, isImage: boolean, more: object = {}): Promise<string> {
   const fleet = makeFleet();
   const { manifestBytes, signature, payload } = await fleet.makeBundle({
     version: '2.0.0',
     payload: await payloadOf([{ name: 'image', body: IMAGE }]),
-    ...(isImage && { manifest: { image: { size: IMAGE.length, sha256: sha256Hex(IMAGE) } } }),
+    ...(isImage && {
+      manifest: { image: { size: IMAGE.length, sha256: sha256Hex(IMAGE) }, ...more },
+    }),
   });
-  const folder = join(home, isImage ? 'image' : 'plain');
-  await mkdir(folder);
+  const folder = await mkdtemp(join(home, 'bundle-'));
   await writeFile(join(folder, 'manifest.json'), manifestBytes);
   await writeFile(join(folder, 'signature.sig'), signature);
   await writeFile(join(folder, 'payload.tar.gz'), payload);
@@ -98,5 +99,42 @@ describe('drover-robot slots', () => {
     const plain = await slots('write', await bundleIn(home, false), ...where);
     assert.match(plain.told, /IMAGE_INVALID/);
     assert.equal(await mark(), 'A,3', 'nothing was touched');
+  });
+
+  it('writes to the device of the other slot only, and no image for another machine', async (t) => {
+    const { slots, mark, home } = await stageOf(t);
+    const bundle = await bundleIn(home, true, { compatible: ['cart-2'] });
+    const [a, b] = [join(home, 'a.img'), join(home, 'b.img')];
+    for (const path of [a, b]) await writeFile(path, Buffer.alloc(400_000));
+    await symlink(a, join(home, 'by-label'));
+    const trust = ['--trust', join(home, 'trust.json')];
+    const both = [...trust, '--slot-device', `A=${a},B=${b}`];
+    const here = ['--compatible', 'cart-2'];
+    await slots('try');
+    for (const [words, code] of [
+      [[...both, ...here, '--device', join(home, 'by-label')], /slot A, which runs.*_DEVICE_BUSY/],
+      [[...both, ...here, '--device', join(home, 'c.img')], /not the device of slot B.*_WRONG/],
+      [[...both], /got cart-2, want no name.*COMPATIBLE_WRONG/],
+      [[...both, '--compatible', 'cart-1'], /got cart-2, want cart-1/],
+      [[...trust, ...here], /want --slot-device .*or --device/],
+    ] as const) {
+      const refused = await slots('write', bundle, ...words);
+      assert.notEqual(refused.code, 0);
+      assert.match(refused.told, code);
+    }
+    const other = await bundleIn(home, true, { target_arch: 'riscv64' });
+    const wrong = await slots('write', other, '--trust', join(home, 'trust.json'), '--device', b);
+    assert.match(wrong.told, /ARCH_WRONG/);
+    assert.equal(await mark(), 'A,3', 'nothing was touched');
+    const forced = await slots('write', other, ...both, '--any-machine', '--dry-run');
+    assert.equal(forced.code, 0, forced.told);
+    const good = await bundleIn(home, true, { compatible: ['cart-2'] });
+    const written = await slots('write', good, ...both, ...here);
+    assert.equal(written.code, 0, written.told);
+    assert.ok((await readFile(b)).subarray(0, IMAGE.length).equals(IMAGE));
+    assert.ok(
+      (await readFile(a)).every((byte) => byte === 0),
+      'slot A runs',
+    );
   });
 });

@@ -5,6 +5,7 @@ import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { explainAtRest } from '../../../robot-client/commands/at-rest.ts';
+import { namedRoots } from '../../../robot-client/commands/named-roots.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { isLocked } from '../../../robot-client/install/kernel-locks.ts';
@@ -51,6 +52,16 @@ describe('a robot without an agent', () => {
     assert.equal(isWhole, false);
     assert.doesNotMatch(JSON.stringify(components), /1\.0\.0/);
     assert.match((await told(root)).text, /app: runs 1\.0\.0/);
+  });
+
+  it('is asked by a plain root for the component that the root itself names', async (t) => {
+    const root = await installed(t);
+    await writeFile(join(root, 'state/component'), 'system\n');
+    assert.deepEqual(await namedRoots(realDisk, [root]), [{ component: 'system', root }]);
+    const asNav = await namedRoots(realDisk, [`nav=${root}`]);
+    assert.deepEqual(asNav, [{ component: 'nav', root }], 'a name that is given is not replaced');
+    await rm(join(root, 'state/component'));
+    assert.deepEqual(await namedRoots(realDisk, [root]), [{ component: 'app', root }]);
   });
 
   for (const slots of [['active'], ['active', 'rollback']]) {

@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { test } from 'node:test';
 import { formatBytes, parseByteSize, parseRate } from '../../../shared/base/byte-sizes.ts';
+import { countOf } from '../../../shared/base/printable.ts';
 import {
+  DAY_MS,
   formatDurationMs,
   parseDurationMs,
   shortly,
@@ -31,11 +33,34 @@ test('a duration that was formatted is read back as what it was', () => {
 
 test('what is left is told in days, and in hours and minutes once there is less', () => {
   const DAY = 86_400_000;
-  const told = { '71 days': 71.5 * DAY, '2 days': 2 * DAY, '47 hours': 2 * DAY - 1 };
+  const [HOUR, MINUTE] = [DAY / 24, 60_000];
+  const told = {
+    '71 days': 71.5 * DAY,
+    '2 days': 2 * DAY,
+    '46 hours': 2 * DAY - HOUR - MINUTE - 1,
+  };
   for (const [text, ms] of Object.entries(told)) assert.equal(timeLeft(ms), text);
   assert.equal(timeLeft(90 * 60_000), '90 minutes');
   assert.equal(timeLeft(60_000), '1 minute');
   assert.equal(timeLeft(-5), '0 minutes');
+});
+
+test('a span that has just begun is told whole: 30 days are not 29 in their first minutes', () => {
+  const told = { '30 days': 30 * DAY_MS - 5_000, '2 hours': 2 * 3_600_000 - 5_000 };
+  for (const [text, ms] of Object.entries(told)) assert.equal(timeLeft(ms), text);
+  assert.equal(timeLeft(5 * 60_000 - 900), '5 minutes');
+});
+
+test('a number has its noun: one file, two files, one entry', () => {
+  assert.deepEqual(
+    [
+      countOf(1, 'file'),
+      countOf(0, 'file'),
+      countOf(1, 'entry', 'entries'),
+      countOf(2, 'entry', 'entries'),
+    ],
+    ['1 file', '0 files', '1 entry', '2 entries'],
+  );
 });
 
 test('amounts of bytes take powers of 1024', () => {

@@ -32,8 +32,9 @@ function stateOf({ wave }: WaveCounts, rollout: RolloutOnPage): string {
   const { run, wave: told, approve_after, waves, words } = rollout;
   const open = run?.wave ?? told;
   if (wave === null) return '';
+  const reached = run?.opened === false && words.wave === 'open' ? 'not open yet' : words.wave;
   const isPassed = open !== null && (run?.status === 'complete' || wave < open);
-  const state = open === null || wave > open ? '' : isPassed ? 'passed' : words.wave;
+  const state = open === null || wave > open ? '' : isPassed ? 'passed' : reached;
   const asks = approve_after.includes(wave) && wave < waves.length;
   const approval = run?.approved.includes(wave) ? 'approved' : asks ? thenAsks(rollout) : '';
   const forced = run?.forced.includes(wave) ? 'forced open' : '';
