@@ -34,12 +34,13 @@ export async function runWatch(args: WatchArgs): Promise<void> {
     );
     process.kill(process.pid, 'SIGINT'); // this listener is gone: it ends as without one
   });
+  const timeoutMs = args.timeout === undefined ? null : parseDurationMs(args.timeout);
   const api = openApi(args);
   const { set, rollouts } = parseRolloutOrSet(await api.get(rolloutPath(args.id)));
   const watched = rollouts.map(({ id }) =>
     watchRollout({
       ...{ api, id, path: rolloutPath(id) },
-      timeoutMs: args.timeout === undefined ? null : parseDurationMs(args.timeout),
+      timeoutMs,
       isWanted: () => isRead,
       show: makeShow(args.json, set === null ? null : id),
       note: (line) => void process.stderr.write(`drover: ${line}\n`),

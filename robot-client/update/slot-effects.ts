@@ -250,6 +250,8 @@ async function follow(
   const record = await readSlotRecord(disk, layout, running);
   const device = systemOf(on).deviceOf(running);
   if (record === null || !(await holdsImage(device, record, signal))) {
+    // Nothing may believe it later: it would keep the next image out of the other slot.
+    await removeSlotRecord(disk, layout, running);
     const why = `slot ${running} (${device}) holds another image than this agent wrote, or was mounted for writing; active names ${active}`;
     return toProblem(new DroverError('BOOT_VERSION_UNKNOWN', `ask what runs: ${why}`));
   }

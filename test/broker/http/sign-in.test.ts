@@ -159,7 +159,10 @@ describe('a session', () => {
     assert.deepEqual(said, []);
     assert.equal((await pause({ 'x-drover-csrf': csrf })).status, 200);
     assert.deepEqual(said, [
-      { command: 'pause', who: 'alice (mallory)', reason: 'line 2', wave: undefined },
+      {
+        ...{ command: 'pause', reason: 'line 2', wave: undefined },
+        ...{ who: 'alice (mallory)', user: 'alice' },
+      },
     ]);
   });
 
