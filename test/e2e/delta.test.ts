@@ -93,6 +93,7 @@ describe('an update by a delta', () => {
       'zstd-patch',
       'add-patch',
       'compatible',
+      'requires',
       'sets',
     ]);
 

@@ -13,6 +13,6 @@ test('the commands of the guide run as printed, one section after the other', as
   const { stdout } = done.child;
   assert.match(stdout, /^delta .*from 1\.0\.0/m);
   assert.match(stdout, /^hello from 1\.1\.0$/m);
-  assert.match(stdout, /"version": "1\.1\.0",\s+"count": 1/);
+  assert.match(stdout, /"version": "1\.1\.0",\s+"robots": 1/);
   assert.match(stdout, /^ok: logged as entry 0 of .*, as policy\.txt wants$/m);
 });

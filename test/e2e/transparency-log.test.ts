@@ -32,7 +32,7 @@ describe('the transparency log', () => {
     const listed = await site.drover(
       ...stage.verifyArgs(url, '--since', site.path('seen.txt'), ...save),
     );
-    assert.match(listed, /extends .*; 1 entries are newer\n +0 {2}app 1\.0\.0 .*\n +1 {2}app 1\.1/);
+    assert.match(listed, /extends .*; 1 entry is newer\n +0 {2}app 1\.0\.0 .*\n +1 {2}app 1\.1/);
     const checked = ['--require-log', stage.policy, ...stage.trust];
     assert.match(await site.drover('verify', second, ...checked), /ok: logged as entry 1 of/);
     assert.equal(
@@ -80,7 +80,7 @@ describe('the transparency log', () => {
     before.child.kill('SIGKILL');
     await before.child.exit;
     const after = await startBrokerChild(t, { args: stage.trust, data: before.data });
-    assert.match(await site.drover(...stage.verifyArgs(after.url)), /1 entries/);
+    assert.match(await site.drover(...stage.verifyArgs(after.url)), /1 entry/);
   });
 
   it('whose head got a bad signature is mended by its key, from a checkpoint that was saved', async (t) => {

@@ -87,7 +87,7 @@ describe('a fleet whose keys are replaced', () => {
     const { site, broker, robot, trusting } = await openStage(t);
     assert.match(
       await rotate(site, ['root', 'release', 'rollout']),
-      /lacks 1 signatures of its own root keys/,
+      /lacks 1 signature of its own root keys/,
     );
     const early = await publishUpdate(site, broker.url);
     assert.match(early.describe(), /ENVELOPE_KEY_UNKNOWN/);

@@ -100,7 +100,7 @@ describe('build --delta-from', { concurrency: 2 }, () => {
     assert.deepEqual(verified['deltas'], ['1.0.0', '1.0.1']);
     await world.ok('pack out --out out.drover');
     const shown = await world.run('inspect out.drover');
-    assert.match(shown.stdout, /^delta +from 1\.0\.0, .* in 1 segments of up to /m);
+    assert.match(shown.stdout, /^delta +from 1\.0\.0, .* in 1 segment of up to /m);
     const again = await world.ok(world.build('--delta-from 1.0.0').replace('--out out', '--out b'));
     const [first] = parseManifest(await readFile(world.path('out/manifest.json'))).deltas;
     const [second] = parseManifest(await readFile(world.path('b/manifest.json'))).deltas;
