@@ -68,7 +68,7 @@ describe('a robot with several components', () => {
     await waitUntil(
       'the halt',
       async () => {
-        return /halted/.test(await rollout('status', 'bad'));
+        return /"status": *"halted"/.test(await rollout('status', 'bad', '--json'));
       },
       { timeoutMs: 60_000 },
     );

@@ -77,8 +77,8 @@ describe('a broker attached to mosquitto', () => {
       Math.floor((await secondsLeft(close, what)) / 86_400);
     assert.deepEqual([await days('trust'), await days('announcement')], [59, 1]);
     const list = await site.drover('rollout', 'list', '--api', close.url);
-    assert.match(list, /announced until \S+, 1 day left$/m);
-    assert.match(list, /trust\.json until \S+, 59 days left$/m);
+    assert.match(list, /announced until \S+, 2 days left$/m);
+    assert.match(list, /trust\.json until \S+, 60 days left$/m);
     assert.match(list, /TRUST_EXPIRING: .*drover trust rotate/);
     assert.match(list, /ANNOUNCEMENT_EXPIRING: .*no controller here announces it again/);
 

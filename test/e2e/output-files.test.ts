@@ -52,6 +52,7 @@ async function commandsOf(t: TestContext) {
     ['report', 'export', '--site', 'hall', ...broker, ...by, '--out'],
     ['export', next, ...trust, '--out'],
     ['pack', bundle, '--out'],
+    ['fleet', 'logs', 'r1', '--broker', url, '--out'],
     [...stage.verifyArgs(url), '--save'],
   ];
   return { site, commands };
@@ -149,6 +150,7 @@ const KNOWN = [
   'broker/commands/passwd.ts: out',
   'publisher/commands/build.ts: out', // in build.test.ts
   'publisher/commands/export.ts: out',
+  'publisher/commands/fleet-logs.ts: out',
   'publisher/commands/keygen.ts: out',
   'publisher/commands/log-verify.ts: save',
   'publisher/commands/log-witness.ts: state', // read as a checkpoint of the log first
