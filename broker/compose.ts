@@ -225,19 +225,8 @@ async function openHttp(
     },
   });
   return await startHttpApi({
-    ...{
-      host,
-      port,
-      log,
-      fleet,
-      versions,
-      controller,
-      metrics,
-      credentials,
-      certificates,
-      garbage,
-    },
-    ...{ enrolment, logs },
+    ...{ host, port, log, fleet, versions, controller, metrics },
+    ...{ credentials, certificates, garbage, enrolment, logs },
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,

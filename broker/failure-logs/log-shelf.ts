@@ -14,10 +14,9 @@ import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import {
-  failureHeadSchema,
   headFields,
   LogJoiner,
-  type FailureHeadFields,
+  readHeadLine,
   type ReceivedLog,
 } from '../../shared/formats/failure-log.ts';
 import { unpackLog } from '../../shared/io/packed-log.ts';
@@ -161,18 +160,11 @@ async function lookInto(path: string): Promise<Omit<ShelfEntry, 'robot'> | null>
     const { size, mtimeMs } = await file.stat();
     const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES_MAX), 0);
     const begin = buffer.subarray(0, bytesRead);
-    const head = readHead(begin.subarray(0, Math.max(0, begin.indexOf(LINE_FEED))));
-    return head && { head, bytes: size, receivedMs: mtimeMs };
+    const line = begin.subarray(0, Math.max(0, begin.indexOf(LINE_FEED))).toString('utf8');
+    const head = readHeadLine(line);
+    return head && { head: headFields(head), bytes: size, receivedMs: mtimeMs };
   } finally {
     await file.close();
-  }
-}
-
-function readHead(line: Uint8Array): FailureHeadFields | null {
-  try {
-    return headFields(failureHeadSchema.parse(JSON.parse(Buffer.from(line).toString('utf8'))));
-  } catch {
-    return null; // written by another program, or cut short
   }
 }
 

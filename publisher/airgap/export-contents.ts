@@ -8,9 +8,8 @@ import { join } from 'node:path';
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
 import { deltaPartName, PAYLOAD_FILE } from '../../shared/formats/bundle-parts.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import { Sha256Stream, sha256Hex } from '../../shared/crypto/hash.ts';
-import type { Sha256Hex } from '../../shared/base/ids.ts';
-import type { Bundle } from '../../shared/io/bundle-folder.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
+import { sha256OfFile, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { listParts } from '../../shared/io/bundle-tar.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { bundleMember } from './parcel.ts';
@@ -42,7 +41,7 @@ export async function bundleContents(
   const contents: Content[] = [];
   for (const { name, bytes } of await listParts(folder, manifest)) {
     const path = join(folder, name);
-    const sha256 = name === PAYLOAD_FILE ? payloadSha256 : await hashFile(path);
+    const sha256 = name === PAYLOAD_FILE ? payloadSha256 : await sha256OfFile(path);
     const delta = manifest.deltas.find((one) => name === deltaPartName(one));
     if (delta && (delta.sha256 !== sha256 || delta.size !== bytes)) {
       throw new DroverError(
@@ -54,10 +53,4 @@ export async function bundleContents(
     contents.push({ member, read: () => createReadStream(path) });
   }
   return contents;
-}
-
-async function hashFile(path: string): Promise<Sha256Hex> {
-  const hash = new Sha256Stream();
-  for await (const piece of createReadStream(path) as AsyncIterable<Uint8Array>) hash.update(piece);
-  return hash.digestHex();
 }

@@ -62,11 +62,14 @@ export interface BootSlots {
 
 export const isSystemSlot = (text: string): text is SystemSlot => ID_PATTERN.test(text);
 
-/** @throws DroverError BOOT_SLOT_UNKNOWN */
-export function asSystemSlot(text: string, from: string): SystemSlot {
+/**
+ * @param hint in place of the one about the kernel command line
+ * @throws DroverError BOOT_SLOT_UNKNOWN
+ */
+export function asSystemSlot(text: string, from: string, hint?: string): SystemSlot {
   if (isSystemSlot(text)) return text;
-  const got = JSON.stringify(text.slice(0, 80));
-  throw new DroverError('BOOT_SLOT_UNKNOWN', `read ${from}: no name of a slot (got ${got})`);
+  const message = `read ${from}: no name of a slot (got ${JSON.stringify(text.slice(0, 80))})`;
+  throw new DroverError('BOOT_SLOT_UNKNOWN', message, hint === undefined ? {} : { hint });
 }
 
 /** Returns the other one of two slots; null for a slot that is neither of them. */

@@ -9,7 +9,7 @@ import {
   assertOneOfTwo,
   assertRunning,
   assertTries,
-  isSystemSlot,
+  asSystemSlot,
   type BootSlots,
   type BootView,
   type SystemSlot,
@@ -35,11 +35,7 @@ export class OwnPrograms implements BootSlots {
   static async open(folder: string): Promise<OwnPrograms> {
     const ask = async (verb: 'running' | 'other'): Promise<SystemSlot> => {
       const path = `${folder}/${verb}`;
-      const said = (await runBootProgram(path, [])).trim();
-      if (isSystemSlot(said)) return said;
-      const got = JSON.stringify(said.slice(0, 80));
-      const message = `read ${path}: no name of a slot (got ${got})`;
-      throw new DroverError('BOOT_SLOT_UNKNOWN', message, { hint: OWN_HINT });
+      return asSystemSlot((await runBootProgram(path, [])).trim(), path, OWN_HINT);
     };
     const slots = { running: await ask('running'), other: await ask('other') };
     if (slots.running !== slots.other) return new OwnPrograms(folder, slots);

@@ -4,7 +4,6 @@
  * for another machine.
  */
 
-import { createReadStream } from 'node:fs';
 import type { Argv } from 'yargs';
 import type { BootSlots } from '../boot/boot-slots.ts';
 import { openBootSlots, parseBootPlace } from '../boot/open-boot.ts';
@@ -12,13 +11,11 @@ import { isSameDevice } from '../boot/slot-check.ts';
 import { writeImage } from '../boot/slot-writer.ts';
 import { realDisk } from '../install/disk.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { shellWord } from '../../shared/base/printable.ts';
-import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { fitsMachine } from '../../shared/formats/apply-strategy.ts';
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
-import { openBundle } from '../../shared/io/bundle-folder.ts';
+import { sha256OfFile, openBundle } from '../../shared/io/bundle-folder.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
@@ -61,7 +58,7 @@ async function writeSlot(args: WriteArgs): Promise<void> {
   const bundle = await openBundle(args.bundle);
   try {
     const { manifestBytes, signatures, payloadPath } = bundle;
-    const payloadSha256 = await hashFile(payloadPath);
+    const payloadSha256 = await sha256OfFile(payloadPath);
     const { manifest } = verifyBundle({ manifestBytes, signatures, trust, payloadSha256 });
     const { version, image } = manifest;
     if (image === undefined) {
@@ -100,24 +97,24 @@ async function deviceFor(
     throw new DroverError('USAGE', 'write slot: want --slot-device A=PATH,B=PATH, or --device');
   }
   const devices = parseDevices(texts);
-  const [own, mine] = [devices.get(other), devices.get(running)];
-  if (own === undefined || mine === undefined) {
-    const missing = own === undefined ? other : running;
+  const [ofOther, ofRunning] = [devices.get(other), devices.get(running)];
+  if (ofOther === undefined || ofRunning === undefined) {
+    const missing = ofOther === undefined ? other : running;
     throw new DroverError('BOOT_MISSING', `find slot ${missing}: no --slot-device names it`, {
       hint: `the slots are ${running}, which runs, and ${other}: --slot-device ${running}=PATH,${other}=PATH`,
     });
   }
-  const path = device ?? own;
-  if (await isSameDevice(path, mine)) {
+  const path = device ?? ofOther;
+  if (await isSameDevice(path, ofRunning)) {
     const why = `it is the device of slot ${running}, which runs`;
     throw new DroverError('BOOT_DEVICE_BUSY', `write slot ${path}: ${why}`);
   }
-  if (await isSameDevice(path, own)) return { path, isCompared: true };
+  if (await isSameDevice(path, ofOther)) return { path, isCompared: true };
   throw new DroverError(
     'BOOT_DEVICE_WRONG',
     `write slot ${path}: not the device of slot ${other}`,
     {
-      hint: `--slot-device says that it is ${own}: leave --device out`,
+      hint: `--slot-device says that it is ${ofOther}: leave --device out`,
     },
   );
 }
@@ -137,10 +134,4 @@ function assertForMachine(manifest: Manifest, args: WriteArgs): void {
   if (fitsMachine(wanted, names)) return;
   const [got, want] = [wanted, names].map((all) => all.join(' or ') || 'no name');
   refuse('COMPATIBLE_WRONG', `for another machine (got ${got}, want ${want}: --compatible)`);
-}
-
-async function hashFile(path: string): Promise<Sha256Hex> {
-  const hash = new Sha256Stream();
-  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-  return hash.digestHex();
 }

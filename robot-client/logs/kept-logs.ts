@@ -7,8 +7,8 @@
 import { ID_PATTERN } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import {
-  failureHeadSchema,
   headFields,
+  readHeadLine,
   type FailureHead,
   type FailureHeadFields,
 } from '../../shared/formats/failure-log.ts';
@@ -107,7 +107,7 @@ const nameOf = (number: number, rollout: string): string =>
 async function readHead(packed: Uint8Array): Promise<FailureHead | null> {
   try {
     const [line = ''] = (await unpackLog(packed)).split('\n', 1);
-    return failureHeadSchema.parse(JSON.parse(line));
+    return readHeadLine(line);
   } catch {
     return null; // cut short, or of another program: it is left for a person
   }

@@ -1,8 +1,9 @@
 /**
  * Hands the logs of failed updates over: at once with `--logs always`, when it is asked with `ask`,
  * never with `never`. A question cannot make the robot do more than publish what it has kept, a few
- * times at once and then one time in `failureLogAskMs`. It publishes only where the broker granted the subscription
- * to its questions: a broker of 0.1 refuses that topic, and would end a link that writes logs.
+ * times at once and then one time in `failureLogAskMs`. It publishes only where the broker granted
+ * the subscription to its questions: a broker of 0.1 refuses that topic, and would end a link that
+ * writes logs.
  */
 
 import { toProblem } from '../../shared/base/errors.ts';

@@ -1,8 +1,8 @@
 /**
  * The modules of a robot: the executables in the folder of `--modules`. Each verb is one run in its
  * own process group. It has ended when each process of the group has ended, and the whole group is
- * killed at the time-out. Only one verb runs in a root at
- * a time: a verb that a killed agent left running is ended before the next one starts.
+ * killed at the time-out. Only one verb runs in a root at a time: a verb that a killed agent left
+ * running is ended before the next one starts.
  */
 
 import { access, constants, readdir, stat } from 'node:fs/promises';

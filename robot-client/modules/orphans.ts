@@ -22,8 +22,8 @@ export async function endOrphan(
   root: string,
   marker = VERB_MARKER,
 ): Promise<boolean> {
-  const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
-  if (!Number.isSafeInteger(group) || group <= 1) return true;
+  const group = await groupIn(noteFile);
+  if (group === null) return true;
   const until = performance.now() + LIMITS.moduleOrphanMs;
   while (await isAlive(group, { root, marker })) {
     if (performance.now() > until) return false;
@@ -43,8 +43,8 @@ export async function awaitGroup(
   noteFile: string,
   on: { readonly root: string; readonly until: number; readonly signal?: AbortSignal | undefined },
 ): Promise<boolean> {
-  const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
-  if (!Number.isSafeInteger(group) || group <= 1) return true;
+  const group = await groupIn(noteFile);
+  if (group === null) return true;
   const ours = { root: on.root, marker: VERB_MARKER };
   while (hasMembers(group) && (await isAlive(group, ours))) {
     const isLate = performance.now() > on.until;
@@ -54,6 +54,12 @@ export async function awaitGroup(
     await sleep(LOOK_MS);
   }
   return true;
+}
+
+/** Null for a note that is not there, or names no group. */
+async function groupIn(noteFile: string): Promise<number | null> {
+  const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
+  return Number.isSafeInteger(group) && group > 1 ? group : null;
 }
 
 /** Answers for most verbs, so that nobody has to read the list of all processes. */

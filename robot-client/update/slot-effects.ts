@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { BootSlots, BootView, SystemSlot } from '../boot/boot-slots.ts';
 import { holdsImage } from '../boot/slot-check.ts';
-import { readSlotRecord, removeSlotRecord } from '../boot/slot-records.ts';
+import { readSlotRecord, removeSlotRecord, type SlotRecord } from '../boot/slot-records.ts';
 import { wasConfirmedHere } from '../install/confirmed-mark.ts';
 import { releaseFolder } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
@@ -221,12 +221,13 @@ export async function settleSlots(
   const { running } = slots;
   const view = await slots.look();
   const { confirmed } = view;
-  const version = (await readSlotRecord(on.disk, on.layout, running))?.version ?? null;
-  if (version === null) {
+  const record = await readSlotRecord(on.disk, on.layout, running);
+  if (record === null) {
     const why = `no image of this agent is in slot ${running}; active names ${active}`;
     return toProblem(new DroverError('BOOT_VERSION_UNKNOWN', `ask what runs: ${why}`));
   }
-  if (version !== active) return await follow({ version, active, slots, view }, on);
+  const { version } = record;
+  if (version !== active) return await follow({ record, active, slots, view }, on);
   if (confirmed === null || confirmed === running) return null;
   // The boot loader came back by itself, which is reported already.
   if (on.state().lastProblem?.code === 'BOOT_FELL_BACK') return null;
@@ -237,19 +238,19 @@ export async function settleSlots(
 /** Another version runs than `active` names. The slot is read first: the record may be old. */
 async function follow(
   found: {
-    readonly version: string;
+    readonly record: SlotRecord;
     readonly active: string;
     readonly slots: Pick<BootSlots, 'running' | 'other'>;
     readonly view: BootView;
   },
   on: EffectContext,
 ): Promise<MachineEvent | Problem | null> {
-  const { version, active, view } = found;
+  const { record, active, view } = found;
   const { disk, layout, signal } = on;
   const { running, other } = found.slots;
-  const record = await readSlotRecord(disk, layout, running);
+  const { version } = record;
   const device = systemOf(on).deviceOf(running);
-  if (record === null || !(await holdsImage(device, record, signal))) {
+  if (!(await holdsImage(device, record, signal))) {
     // Nothing may believe it later: it would keep the next image out of the other slot.
     await removeSlotRecord(disk, layout, running);
     const why = `slot ${running} (${device}) holds another image than this agent wrote, or was mounted for writing; active names ${active}`;

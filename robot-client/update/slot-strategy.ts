@@ -13,7 +13,12 @@ import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { BootSlots, SystemSlot } from '../boot/boot-slots.ts';
 import { assertApart, holdsImage } from '../boot/slot-check.ts';
 import { openSlotDevice } from '../boot/slot-device.ts';
-import { readSlotRecord, removeSlotRecord, writeSlotRecord } from '../boot/slot-records.ts';
+import {
+  readSlotRecord,
+  removeSlotRecord,
+  writeSlotRecord,
+  type SlotRecord,
+} from '../boot/slot-records.ts';
 import { assertImageFits, writeImage, type ImageFacts } from '../boot/slot-writer.ts';
 import type { SystemSide } from '../boot/system-side.ts';
 import type { HookResult } from '../install/hooks.ts';
@@ -103,8 +108,8 @@ export class SlotStrategy implements ApplyStrategy {
     const slots = await systemOf(this.#on).open();
     if (to !== target.version || (await this.#versionIn(slots)) === to) return;
     await assertOtherFree(slots, target, this.#on);
-    await assertHolds(slots.other, target, this.#on);
-    await this.#assertUntouched(slots.other, target);
+    const record = await assertHolds(slots.other, target, this.#on);
+    await this.#assertUntouched(slots.other, record);
   }
 
   switchTo(): Promise<void> {
@@ -157,14 +162,13 @@ export class SlotStrategy implements ApplyStrategy {
   }
 
   /** @throws DroverError SWAP_FAILED; the slot has no record then: it holds an unknown image */
-  async #assertUntouched(slot: SystemSlot, { version }: ApplyTarget): Promise<void> {
+  async #assertUntouched(slot: SystemSlot, record: SlotRecord): Promise<void> {
     const { disk, layout, signal } = this.#on;
-    const record = await readSlotRecord(disk, layout, slot);
     const device = systemOf(this.#on).deviceOf(slot);
-    if (record !== null && (await holdsImage(device, record, signal))) return;
+    if (await holdsImage(device, record, signal)) return;
     await removeSlotRecord(disk, layout, slot);
     const why = `another program wrote to slot ${slot} (${device}) after the image was read back`;
-    throw new DroverError('SWAP_FAILED', `boot ${version}: ${why}`);
+    throw new DroverError('SWAP_FAILED', `boot ${record.version}: ${why}`);
   }
 
   /** Asks repeatedly: a service such as that of RAUC may start after the agent. */
@@ -213,9 +217,9 @@ export async function assertHolds(
   slot: SystemSlot,
   { version }: Pick<ApplyTarget, 'version'>,
   { disk, layout }: ModuleContext,
-): Promise<void> {
+): Promise<SlotRecord> {
   const record = await readSlotRecord(disk, layout, slot);
-  if (record?.version === version) return;
+  if (record?.version === version) return record;
   const counts = `(got ${record?.version ?? 'an unknown image'}, want ${version})`;
   throw new DroverError('SWAP_FAILED', `boot ${version}: slot ${slot} holds another ${counts}`);
 }

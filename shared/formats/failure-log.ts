@@ -48,6 +48,15 @@ export type FailureHeadFields = z.input<typeof failureHeadSchema>;
 type LogPart = z.output<typeof partSchema>;
 export type Ask = z.output<typeof askSchema>;
 
+/** The first line of a log; null for one that is damaged, or of another program. */
+export function readHeadLine(line: string): FailureHead | null {
+  try {
+    return failureHeadSchema.parse(JSON.parse(line));
+  } catch {
+    return null;
+  }
+}
+
 const PART = {
   what: 'part of a log',
   schema: partSchema,

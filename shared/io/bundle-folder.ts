@@ -4,7 +4,7 @@
  * unpacked into a fresh folder of our own. The caller verifies the signatures.
  */
 
-import { constants } from 'node:fs';
+import { constants, createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +16,8 @@ import {
   PAYLOAD_FILE,
   SIGNATURE_FILE,
 } from '../formats/bundle-parts.ts';
+import type { Sha256Hex } from '../base/ids.ts';
+import { Sha256Stream } from '../crypto/hash.ts';
 import { SIGNATURE_BYTES } from '../crypto/ed25519.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -141,4 +143,11 @@ async function readPart(
   } finally {
     await handle.close();
   }
+}
+
+/** Of a file of any size, in bounded memory. @throws an error of the file system */
+export async function sha256OfFile(path: string): Promise<Sha256Hex> {
+  const hash = new Sha256Stream();
+  for await (const piece of createReadStream(path) as AsyncIterable<Uint8Array>) hash.update(piece);
+  return hash.digestHex();
 }

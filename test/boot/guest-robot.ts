@@ -159,7 +159,7 @@ export class GuestRobot {
     return await Machine.start(this.#scope, this.disk.path, devices);
   }
 
-  /** What the robot reported last since its machine was started. */
+  /** The last report of the robot since its machine was started. */
   get report(): ComponentState | null {
     return this.#reports.slice(this.#old).at(-1) ?? null;
   }

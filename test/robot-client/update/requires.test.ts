@@ -1,4 +1,4 @@
-/** What a bundle requires of the other components, and what they require of it. */
+/** A bundle requires versions of the other components, and they require versions of it. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

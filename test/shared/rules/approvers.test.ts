@@ -1,4 +1,4 @@
-/** Who may open a wave that needs several people. */
+/** A wave that needs several people opens by the words of different users. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
