@@ -238,6 +238,19 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     refusals: COMMAND_REFUSALS,
   })),
   {
+    ...{ method: 'GET', path: '/audit', who: 'publisher' },
+    purpose:
+      'records of the audit chain, from the one after number `after`, one line each, as they were hashed: [audit.md](audit.md)',
+    answer: 'application/jsonl',
+    given: ['after', 'limit'],
+    refusals: ['USAGE', 'ACCESS_DENIED'],
+  },
+  {
+    ...{ method: 'GET', path: '/audit/head', who: READERS },
+    purpose: 'number and hash of its newest record, and what waits for the disk',
+    answer: ['head', 'waiting', 'problem'],
+  },
+  {
     ...{ method: 'GET', path: '/sessions', who: READERS },
     purpose: 'MQTT sessions that outlive their connections; not on an external engine',
     answer: ['sessions'],

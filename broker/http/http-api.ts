@@ -27,6 +27,7 @@ import { listenFailure } from '../mqtt/listeners.ts';
 import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
 import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import type { RolloutView } from '../rollout/views.ts';
+import { addAuditRoutes, type AuditPort } from './audit-routes.ts';
 import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { Callers } from './callers.ts';
 import { addLogRoutes, type LogRoutesOptions } from './log-routes.ts';
@@ -69,6 +70,7 @@ export interface HttpApiOptions
   /** The upstream link of a relay. */
   upstream?(): UpstreamStatus;
   readonly enrolment: EnrolmentPort;
+  readonly audit: AuditPort;
   /** One for each place where chunks are removed. */
   garbage(): readonly GarbageView[];
   /** Null when the broker was given none and listens on loopback. */
@@ -166,7 +168,9 @@ export function addRoutes(
     ...{ isPrivate, identify },
     isReported: (robot) => fleet.get(robot) !== undefined,
   });
-  if (options.sessions) addSessionRoutes(app, options.sessions, identify);
+  const { audit } = options;
+  if (options.sessions) addSessionRoutes(app, options.sessions, { identify, audit });
+  addAuditRoutes(app, audit, identify);
   addSignInRoutes(app, callers, {
     log: options.log,
     onSignOut: () => events.endOutdated(),

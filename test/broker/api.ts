@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeToken, type CredentialUserFields } from '../../broker/access/credentials.ts';
 import { LiveCredentials } from '../../broker/access/live-credentials.ts';
+import { AuditLog } from '../../broker/audit/audit-log.ts';
 import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
@@ -82,6 +83,7 @@ export interface TestApi {
   readonly counters: EventCounters;
   readonly tokens: Tokens;
   readonly enrolment: Enrolment;
+  readonly audit: AuditLog;
   get(path: string, init?: RequestInit): Promise<Response>;
   /** Connected to /events when it resolves. */
   follow(): Promise<Follower>;
@@ -114,6 +116,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
   const folder = join(dirname(file), 'enrolment');
   const enrolment = await Enrolment.open({ folder, log });
+  const audit = await AuditLog.open({ dataFolder: dirname(file), log, now: Date.now });
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
@@ -126,12 +129,12 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     controller: input.controller ?? null,
     ...{ metrics, certificates: null, credentials },
     engine: () => EMBEDDED,
-    ...{ ...(upstream && { upstream }), garbage, enrolment, isHealthy, log },
+    ...{ ...(upstream && { upstream }), garbage, enrolment, audit, isHealthy, log },
   });
   credentials?.onChange(() => api.endOutdated());
   let closing: Promise<void> | null = null;
   const end = async (): Promise<void> => {
-    for (const part of [api, enrolment, credentials]) await part?.close();
+    for (const part of [api, enrolment, audit, credentials]) await part?.close();
   };
   const close = (): Promise<void> => (closing ??= end());
   scope.after(close);
@@ -140,7 +143,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   return {
     ...{ url, port: api.port },
     counters,
-    ...{ tokens, enrolment, get },
+    ...{ tokens, enrolment, audit, get },
     follow: async () => await follow(await get('/events')),
     publishEvent: (event) => api.publishEvent(event),
     changeUsers: async (all) => {

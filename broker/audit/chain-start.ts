@@ -1,0 +1,97 @@
+/**
+ * Reads the end of the audit chain when a broker starts, and names a gap when its newest records do
+ * not follow each other or do not reach the head that was stored with them. It repairs nothing:
+ * the records stay as they are, for a person to compare.
+ */
+
+import { DroverError } from '../../shared/base/errors.ts';
+import { isSha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import {
+  CHAIN_GAP,
+  checkLine,
+  hashOfLine,
+  type ChainHead,
+} from '../../shared/formats/audit-record.ts';
+import type { Range } from '../control/durable-level.ts';
+import { gap, type AuditedDecision } from './decision.ts';
+
+export const RECORDS = 'record/';
+export const recordKey = (seq: number): string => `${RECORDS}${String(seq).padStart(12, '0')}`;
+
+export interface ChainEntries {
+  entries(range: Range): AsyncIterable<[string, unknown]>;
+}
+
+export interface FoundChain {
+  /** The newest record; null in an empty database. */
+  readonly head: ChainHead | null;
+  /** The record that names what is missing; null when all is well. */
+  readonly gap: AuditedDecision | null;
+  /** The next record follows this: a gap leaves out the numbers of lost records. */
+  readonly goOnFrom: ChainHead | null;
+}
+
+/** @param stored the head that was written with the newest record */
+export async function readChain(database: ChainEntries, stored: unknown): Promise<FoundChain> {
+  const newest = await newestLines(database);
+  const last = newest.at(-1);
+  const head = last ? { seq: last.seq, hash: hashOfLine(last.line) } : null;
+  const want = readHead(stored);
+  const isCut = want !== null && (head === null || want.seq > head.seq);
+  const isOther = want !== null && head !== null && want.seq <= head.seq && want.hash !== head.hash;
+  const broken = firstBroken(newest);
+  if (!isCut && !isOther && broken === null) return { head, gap: null, goOnFrom: head };
+  const [from, to] = [(head?.seq ?? 0) + 1, want?.seq ?? 0];
+  const text = isCut
+    ? `entries ${from} to ${to} of the audit chain are missing: they were here when the broker last wrote`
+    : isOther
+      ? `entry ${head.seq} of the audit chain is not the one that the broker last wrote`
+      : `the audit chain was changed while the broker was stopped: ${broken}`;
+  const jump = isCut ? { from, to } : { entry: head?.seq ?? 0 };
+  const goOnFrom = isCut ? { seq: want.seq, hash: head?.hash ?? want.hash } : head;
+  return { head, gap: gap(text, jump), goOnFrom };
+}
+
+interface KeptLine {
+  readonly seq: number;
+  readonly line: string;
+}
+
+/** Oldest first. */
+async function newestLines(database: ChainEntries): Promise<KeptLine[]> {
+  const range = { gte: RECORDS, lt: `${RECORDS}~`, reverse: true, limit: LIMITS.auditCheckedMax };
+  const found: KeptLine[] = [];
+  for await (const [key, line] of database.entries(range)) {
+    found.push({ seq: Number(key.slice(RECORDS.length)), line: String(line) });
+  }
+  return found.reverse();
+}
+
+/** The first break behind the last gap that was named; null when there is none. */
+function firstBroken(lines: readonly KeptLine[]): string | null {
+  const named = lines.findLastIndex(({ line }) => line.includes(`"kind":"${CHAIN_GAP}"`));
+  let before: ChainHead | null = null;
+  for (const { seq, line } of lines.slice(Math.max(0, named))) {
+    try {
+      before = checkLine(line, before).head;
+    } catch (error) {
+      if (error instanceof DroverError) return error.message.replace(/^verify audit chain: /, '');
+      throw error;
+    }
+    if (before.seq !== seq) return `entry ${before.seq} stands in the place of entry ${seq}`;
+  }
+  return null;
+}
+
+function readHead(stored: unknown): ChainHead | null {
+  if (typeof stored !== 'string') return null;
+  try {
+    const { seq, hash } = JSON.parse(stored) as Partial<ChainHead>;
+    return Number.isSafeInteger(seq) && isSha256Hex(hash ?? '')
+      ? ({ seq, hash } as ChainHead)
+      : null;
+  } catch {
+    return null; // then the records alone say how far the chain goes
+  }
+}
