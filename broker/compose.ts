@@ -47,6 +47,7 @@ import { RolloutClasses } from './rollout/rollout-classes.ts';
 import { AttachmentReader } from './rollout/attachment-reader.ts';
 import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';
+import { Webhooks } from './webhooks/webhooks.ts';
 import type { BrokerSettings } from './settings.ts';
 
 /** The ports that it listens on; those of MQTT are null on an external engine. */
@@ -74,7 +75,8 @@ async function compose(
   const engine = await makeEngine(parts);
   events.on('announced', () => engine.garbage.announced());
   const sources = openAuditSources(parts);
-  const lead = await openLead(parts, engine, sources);
+  const webhooks = closers.with(openWebhooks(parts));
+  const lead = await openLead(parts, engine, { sources, webhooks });
   closers.add(await openBackups(parts, engine, lead));
   const enrolment = parts.enrolment ?? noEnrolment(whyNoEnrolment(settings));
   closers.add(await openEnrolSocket({ ...settings, enrolment }));
@@ -86,7 +88,9 @@ async function compose(
   const folder = join(settings.dataFolder, FAILURE_LOGS);
   const logs = closers.with(await LogShelf.open({ folder, log: settings.log, now: Date.now }));
   events.on('failureLog', (robot, message) => logs.take(robot, message));
-  const http = closers.with(await openHttp(parts, { engine, lead, views, enrolment, logs }));
+  const http = closers.with(
+    await openHttp(parts, { engine, lead, views, enrolment, logs, webhooks }),
+  );
   events.on('robotEvent', (event) => http.publishEvent(event));
   credentials?.onChange(() => {
     engine.endOutdated();
@@ -132,6 +136,9 @@ function openAuditSources({ audit, control, trust, credentials, events, settings
   return sources;
 }
 
+const openWebhooks = ({ settings: { webhooks: targets, log }, counters }: Parts): Webhooks =>
+  new Webhooks({ targets, log, onOutcome: (outcome) => counters.countWebhook(outcome) });
+
 /** Null without credentials, and on an external engine, which knows its robots itself. */
 async function openEnrolment(
   { dataFolder, engine, log }: BrokerSettings,
@@ -167,7 +174,7 @@ async function makeEngine(parts: Parts): Promise<BrokerEngine> {
 async function openLead(
   parts: Parts,
   engine: BrokerEngine,
-  sources: AuditSources,
+  { sources, webhooks }: { readonly sources: AuditSources; readonly webhooks: Webhooks },
 ): Promise<OpenedController | null> {
   const { settings, closers, control, trust, fleet, counters, events } = parts;
   const { dataFolder, log } = settings;
@@ -179,6 +186,7 @@ async function openLead(
       counters.countDecision(entry.kind);
       inBackground(log, 'record a decision', sources.decided(entry));
     },
+    onCall: (entry) => webhooks.send(entry),
     publish: async (topic, payload) => await engine.port.publishOwn(topic, payload),
   });
   events.on('control', (topic, payload) => lead.controller.hear(topic, payload));
@@ -234,11 +242,12 @@ interface Shown {
   readonly views: Views;
   readonly enrolment: EnrolmentPort;
   readonly logs: LogShelf;
+  readonly webhooks: Webhooks;
 }
 
 async function openHttp(
   parts: Parts,
-  { engine, lead, views, enrolment, logs }: Shown,
+  { engine, lead, views, enrolment, logs, webhooks }: Shown,
 ): Promise<HttpApi> {
   const { settings, control, fleet, credentials, certificates } = parts;
   const { dataFolder, host, httpPort: port, log } = settings;
@@ -256,7 +265,7 @@ async function openHttp(
   });
   return await startHttpApi({
     ...{ host, port, log, fleet, versions, controller, metrics },
-    ...{ credentials, certificates, garbage, enrolment, logs },
+    ...{ credentials, certificates, garbage, enrolment, logs, webhooks },
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,

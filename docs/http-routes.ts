@@ -251,6 +251,13 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     answer: ['head', 'waiting', 'problem'],
   },
   {
+    ...{ method: 'GET', path: '/webhooks', who: 'publisher' },
+    purpose:
+      'receivers of `--webhook` with their newest deliveries: [webhooks](operations.md#webhooks)',
+    answer: ['webhooks'],
+    refusals: ['ACCESS_DENIED'],
+  },
+  {
     ...{ method: 'GET', path: '/sessions', who: READERS },
     purpose: 'MQTT sessions that outlive their connections; not on an external engine',
     answer: ['sessions'],

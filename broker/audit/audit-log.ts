@@ -23,7 +23,13 @@ import {
 } from '../../shared/formats/audit-record.ts';
 import { SteadyDatabase, type DatabaseSnapshot, type Operation } from '../control/durable-level.ts';
 import { readChain, RECORDS, recordKey, type FoundChain } from './chain-start.ts';
-import { gap, recordOf, type AuditSink, type AuditedDecision, type Remembered } from './decision.ts';
+import {
+  gap,
+  recordOf,
+  type AuditSink,
+  type AuditedDecision,
+  type Remembered,
+} from './decision.ts';
 
 /** Folder of its database, below the data folder. */
 export const AUDIT_DATABASE = 'audit';

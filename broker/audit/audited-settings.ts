@@ -9,6 +9,7 @@ import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import type { AuditFacts } from '../../shared/formats/audit-record.ts';
 import type { BrokerSettings } from '../settings.ts';
+import { shownUrl } from '../webhooks/post-message.ts';
 import type { ListedUser } from './decision.ts';
 
 export function auditedSettings(settings: BrokerSettings): AuditFacts {
@@ -26,6 +27,7 @@ export function auditedSettings(settings: BrokerSettings): AuditFacts {
     leads: lead !== null,
     rollout_keys: (lead?.signers ?? []).map(({ publicKey }) => keyIdOf(publicKey)),
     notify: lead?.notify ?? null,
+    webhooks: settings.webhooks.map(({ url }) => shownUrl(url)),
     keep_unannounced_s: settings.keepUnannouncedMs && settings.keepUnannouncedMs / 1000,
   };
 }

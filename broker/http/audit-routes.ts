@@ -1,5 +1,5 @@
 /**
- * Routes of the audit chain. It names users, so the records are for publishers; the hash of the
+ * Routes of the audit chain, and of what webhooks delivered. The chain names users, so the records are for publishers; the hash of the
  * newest one is for every reader: the more people keep it, the less can be changed unnoticed.
  */
 
@@ -8,10 +8,12 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Identity } from '../access/access.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
+import type { Webhooks } from '../webhooks/webhooks.ts';
 import { REQUEST_HINT } from './http-refusals.ts';
 import { assertPublisher } from './rollout-routes.ts';
 
 export type AuditPort = Pick<AuditLog, 'note' | 'lines' | 'view'>;
+export type WebhooksPort = Pick<Webhooks, 'view'>;
 
 interface Asked {
   Querystring: { after?: string; limit?: string };
@@ -19,7 +21,7 @@ interface Asked {
 
 export function addAuditRoutes(
   app: FastifyInstance,
-  audit: AuditPort,
+  { audit, webhooks }: { readonly audit: AuditPort; readonly webhooks: WebhooksPort },
   identify: (request: FastifyRequest) => Identity,
 ): void {
   app.get<Asked>('/audit', async (request, reply) => {
@@ -31,6 +33,10 @@ export function addAuditRoutes(
     return lines.map((line) => `${line}\n`).join('');
   });
   app.get('/audit/head', async () => audit.view());
+  app.get('/webhooks', async (request) => {
+    assertPublisher(identify(request), 'read deliveries of webhooks');
+    return { webhooks: webhooks.view() };
+  });
 }
 
 function readCount(name: string, text: string | undefined, otherwise: number): number {

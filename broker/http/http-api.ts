@@ -27,7 +27,7 @@ import { listenFailure } from '../mqtt/listeners.ts';
 import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
 import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import type { RolloutView } from '../rollout/views.ts';
-import { addAuditRoutes, type AuditPort } from './audit-routes.ts';
+import { addAuditRoutes, type AuditPort, type WebhooksPort } from './audit-routes.ts';
 import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { Callers } from './callers.ts';
 import { addLogRoutes, type LogRoutesOptions } from './log-routes.ts';
@@ -71,6 +71,7 @@ export interface HttpApiOptions
   upstream?(): UpstreamStatus;
   readonly enrolment: EnrolmentPort;
   readonly audit: AuditPort;
+  readonly webhooks: WebhooksPort;
   /** One for each place where chunks are removed. */
   garbage(): readonly GarbageView[];
   /** Null when the broker was given none and listens on loopback. */
@@ -170,7 +171,7 @@ export function addRoutes(
   });
   const { audit } = options;
   if (options.sessions) addSessionRoutes(app, options.sessions, { identify, audit });
-  addAuditRoutes(app, audit, identify);
+  addAuditRoutes(app, { audit, webhooks: options.webhooks }, identify);
   addSignInRoutes(app, callers, {
     log: options.log,
     onSignOut: () => events.endOutdated(),

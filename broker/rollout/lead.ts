@@ -48,6 +48,8 @@ export interface LeadParts {
   readonly log: Log;
   /** Called with each entry of the history after it was written. */
   onDecision(entry: AuditEntry): void;
+  /** Called with those that are for a person. */
+  onCall(entry: AuditEntry): void;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 
@@ -91,6 +93,7 @@ export async function openController(
     },
     keysProblem: () => keys.problem,
     onDecision: (entry) => parts.onDecision(entry),
+    onCall: (entry) => parts.onCall(entry),
     log,
     now: Date.now,
     mono: () => performance.now(),

@@ -264,6 +264,15 @@ export const LIMITS = {
   auditVerifyBytesMax: 1 * GiB, // of an exported file: auditRecordsMax of the largest records
   endedRunsMax: 256, // ended rollouts whose history is kept
   notifyMsMax: MINUTE, // a program that calls a person
+  webhooksMax: 8, // receivers of one broker
+  webhookMsMax: 10 * SECOND, // until a receiver has answered with a status
+  webhookRetryMsMin: 2 * SECOND, // before the second attempt
+  webhookRetryMsMax: 30 * MINUTE, // between two attempts at one delivery
+  webhookAttemptsMax: 12, // of one delivery: two hours, as long as a site is repaired
+  webhookWaitingMax: 200, // deliveries of one receiver that wait; the oldest makes room
+  webhookDeliveriesShown: 100, // newest deliveries of one receiver that the API lists
+  webhookSecretBytesMin: 24, // of the key that signs them: as Standard Webhooks has it
+  webhookSecretBytesMax: 64,
   countedCrashesMax: 10, // crashes that one report of one robot can add: one alone proves little
   countedTasksMax: 100_000, // tasks that one report of one robot can add
   countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add

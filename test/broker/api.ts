@@ -26,6 +26,7 @@ import {
 import { FleetVersions } from '../../broker/control/fleet-versions.ts';
 import { RolloutClasses } from '../../broker/rollout/rollout-classes.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
+import { Webhooks } from '../../broker/webhooks/webhooks.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
@@ -117,6 +118,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const folder = join(dirname(file), 'enrolment');
   const enrolment = await Enrolment.open({ folder, log });
   const audit = await AuditLog.open({ dataFolder: dirname(file), log, now: Date.now });
+  const webhooks = new Webhooks({ targets: [], log, onOutcome: () => undefined });
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
@@ -129,7 +131,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     controller: input.controller ?? null,
     ...{ metrics, certificates: null, credentials },
     engine: () => EMBEDDED,
-    ...{ ...(upstream && { upstream }), garbage, enrolment, audit, isHealthy, log },
+    ...{ ...(upstream && { upstream }), garbage, enrolment, audit, webhooks, isHealthy, log },
   });
   credentials?.onChange(() => api.endOutdated());
   let closing: Promise<void> | null = null;

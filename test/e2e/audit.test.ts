@@ -4,8 +4,11 @@
  */
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { it } from 'node:test';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { it, type TestContext } from 'node:test';
 import type { AuditRecord } from '../../shared/formats/audit-record.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
@@ -23,6 +26,7 @@ it('the audit chain has what people and keys decided, over a kill, and shows eac
     ...['--credentials', users, '--trust', site.path('trust.json')],
     ...['--rollout-key', site.path('rollout.key'), '--controller-start', '0s', '--lease', '8s'],
   ];
+  const called = await receiver(t, site, args);
   let broker: BrokerChild = await startBrokerChild(t, { data, args });
   const call = async (path: string, body?: object): Promise<Response> => {
     const headers = { authorization: `Bearer ${alice.password}` };
@@ -33,10 +37,12 @@ it('the audit chain has what people and keys decided, over a kill, and shows eac
   };
   const login = ['--username', 'alice', '--password-file', token];
   await site.publish(broker.url, await site.bundle('1.0.0'), '--id', 'app-1', ...login);
-  await waitUntil('the rollout to be led and paused', async () => {
-    const said = await call('/rollouts/app-1/pause', { reason: 'line 2' });
+  await waitUntil('the rollout to be led and stopped', async () => {
+    const said = await call('/rollouts/app-1/rollback', { reason: 'line 2' });
     return said.status === 200;
   });
+  const { type, data: decided } = await waitUntil('the webhook', () => called()[0]);
+  assert.deepEqual([type, decided.rollout], ['rollout.rolled_back', 'app-1']);
   broker.child.kill('SIGKILL');
   await broker.child.exit;
   await addUser(users, 'bob', 'technician');
@@ -51,6 +57,31 @@ it('the audit chain has what people and keys decided, over a kill, and shows eac
   await exportsAndVerifies(site, ['--api', broker.httpUrl, '--token-file', token]);
 });
 
+interface Called {
+  readonly type: string;
+  readonly data: { readonly rollout: string };
+}
+
+/** Adds a webhook to the options of the broker. @returns what it was sent so far */
+async function receiver(t: TestContext, site: Site, args: string[]): Promise<() => Called[]> {
+  const bodies: Called[] = [];
+  const server = createServer((request, response) => {
+    let body = '';
+    request.setEncoding('utf8').on('data', (text: string) => (body += text));
+    request.on('end', () => {
+      bodies.push(JSON.parse(body) as Called);
+      response.end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const secret = site.path('webhook.secret');
+  await writeFile(secret, `whsec_${randomBytes(32).toString('base64')}\n`);
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  args.push('--webhook', url, '--webhook-secret-file', secret);
+  return () => bodies;
+}
+
 function assertRecorded(records: readonly AuditRecord[]): void {
   const kinds = records.map(({ kind, subject, by }) => `${kind} ${subject} ${by}`);
   for (const want of [
@@ -60,7 +91,7 @@ function assertRecorded(records: readonly AuditRecord[]): void {
     /^trust\.changed test trust\.json/,
     /^announcement\.changed {2}key [0-9a-f]+$/,
     /^rollout\.announced app-1 key /,
-    /^rollout\.paused app-1 alice/,
+    /^rollout\.rolled_back app-1 alice/,
     /^user\.added bob credentials file/,
   ]) {
     assert.equal(kinds.filter((one) => want.test(one)).length, 1, `${want}: ${kinds.join('\n')}`);
