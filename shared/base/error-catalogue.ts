@@ -601,6 +601,7 @@ export const CATALOGUE = {
     'operator',
     'give a token of the credentials file: --token-file FILE or DROVER_TOKEN (drover rollout), Authorization: Bearer TOKEN (curl); drover-broker passwd --file FILE --user NAME --role ROLE makes one',
   ),
+  METHOD_NOT_ALLOWED: usage('use a method that the header Allow of the answer names'),
   SIGN_IN_REFUSED: refused(
     'operator',
     'type user name and password again, or leave the name empty and give a token; drover-broker passwd --file FILE --user NAME --role ROLE gives new ones',

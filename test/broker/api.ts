@@ -35,6 +35,7 @@ import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { assertDescribed } from './described-answers.ts';
 import { classesInFull } from './classes-in-full.ts';
 
 const ROLES = ['technician', 'publisher', 'robot', 'relay', 'metrics'] as const;
@@ -141,7 +142,11 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const close = (): Promise<void> => (closing ??= end());
   scope.after(close);
   const url = `http://127.0.0.1:${api.port}`;
-  const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);
+  const get = async (path: string, init: RequestInit = {}): Promise<Response> => {
+    const response = await fetch(url + path, init);
+    await assertDescribed(path, init.method ?? 'GET', response);
+    return response;
+  };
   return {
     ...{ url, port: api.port },
     counters,

@@ -1,11 +1,11 @@
 /**
- * Routes of the HTTP API. docs/http.md is generated from this table; a test compares it with the
+ * Routes of the HTTP API. docs/http.md and `/openapi.json` are made from this table; a test compares it with the
  * routes that a broker registers and with the fields of its answers.
  */
 
-import { ATTACHMENT_KINDS } from '../shared/formats/attachments.ts';
-import { ROLLOUT_COMMANDS } from '../broker/rollout/rollout-view.ts';
-import type { ErrorCode } from '../shared/base/error-catalogue.ts';
+import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
+import { ROLLOUT_COMMANDS } from '../rollout/rollout-view.ts';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 
 export interface HttpRoute {
   readonly method: 'GET' | 'POST';
@@ -83,6 +83,11 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     ...{ method: 'GET', path: '/healthz', who: 'anybody' },
     purpose: '200 while the broker can keep what it takes, else 503 and why; what expires soon',
     answer: ['healthy', 'problems', 'expires?', 'upstream?'],
+  },
+  {
+    ...{ method: 'GET', path: '/openapi.json', who: 'anybody' },
+    purpose: 'this API as OpenAPI 3.1',
+    answer: ['openapi', 'info', 'servers', 'paths', 'components'],
   },
   {
     ...{ method: 'GET', path: '/metrics', who: `metrics, ${READERS}` },
