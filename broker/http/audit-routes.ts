@@ -1,6 +1,7 @@
 /**
- * Routes of the audit chain, and of what webhooks delivered. The chain names users, so the records are for publishers; the hash of the
- * newest one is for every reader: the more people keep it, the less can be changed unnoticed.
+ * Routes of the audit chain, and of what webhooks delivered. The chain names users, so its records
+ * are for publishers; the hash of the newest one is for every reader: the more people keep it, the
+ * less can be changed unnoticed.
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';

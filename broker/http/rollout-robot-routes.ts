@@ -12,7 +12,7 @@ import {
   listRobots,
   type RolloutRobot,
 } from '../rollout/rollout-robots.ts';
-import { AWAITED } from './route-schemas.ts';
+import { AWAITED_STATE } from './route-schemas.ts';
 
 export interface RolloutRobotOptions {
   readonly fleet: Pick<Fleet, 'relayProblemOf'>;
@@ -54,5 +54,6 @@ export function addRolloutRobotRoutes(app: FastifyInstance, options: RolloutRobo
 function readFilter(text: string | undefined): (robot: RolloutRobot) => boolean {
   if (text === undefined) return () => true;
   const words: readonly string[] = text.split(',');
-  return ({ state, awaited }) => words.includes(state) || (awaited && words.includes(AWAITED));
+  return ({ state, awaited }) =>
+    words.includes(state) || (awaited && words.includes(AWAITED_STATE));
 }

@@ -25,8 +25,8 @@ export const signInSchema = z.strictObject({
 });
 
 /** Beside the standings: robots that the open wave, or the way back, waits for. */
-export const AWAITED = 'awaited';
-const STATES = [AWAITED, ...STANDINGS].join('|');
+export const AWAITED_STATE = 'awaited';
+const STATES = [AWAITED_STATE, ...STANDINGS].join('|');
 
 const count = z.string().regex(/^\d{1,12}$/, 'want a whole number');
 const limit = z.string().regex(/^[1-9]\d{0,8}$/, 'want a number from 1 to 999999999');

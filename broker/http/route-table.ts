@@ -16,7 +16,7 @@ export interface HttpRoute {
   readonly purpose: string;
   /** Fields of the answer, those that are not always there with a `?`; else its media type. */
   readonly answer: readonly string[] | string;
-  /** What the request may say: fields of a JSON body, or of the query for GET. */
+  /** Fields that a request may have: of a JSON body, or of the query for GET. */
   readonly given?: readonly string[];
   readonly refusals?: readonly ErrorCode[];
 }

@@ -142,16 +142,11 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const close = (): Promise<void> => (closing ??= end());
   scope.after(close);
   const url = `http://127.0.0.1:${api.port}`;
-  const get = async (path: string, init: RequestInit = {}): Promise<Response> => {
-    const response = await fetch(url + path, init);
-    await assertDescribed(path, init.method ?? 'GET', response);
-    return response;
-  };
   return {
     ...{ url, port: api.port },
     counters,
-    ...{ tokens, enrolment, audit, get },
-    follow: async () => await follow(await get('/events')),
+    ...{ tokens, enrolment, audit, get: callerOf(url) },
+    follow: async () => await follow(await fetch(`${url}/events`)),
     publishEvent: (event) => api.publishEvent(event),
     changeUsers: async (all) => {
       await write(all);
@@ -160,6 +155,15 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     close,
   };
 }
+
+/** Calls the API, and holds each answer against its description. */
+const callerOf =
+  (url: string): TestApi['get'] =>
+  async (path, init = {}) => {
+    const response = await fetch(url + path, init);
+    await assertDescribed(path, init.method ?? 'GET', response);
+    return response;
+  };
 
 interface CredentialsFile {
   readonly file: string;
