@@ -37,6 +37,8 @@ export const AUDIT_DATABASE = 'audit';
 const DAMAGED = 'damaged';
 const HEAD_KEY = 'head';
 const MEMORY = 'memory/';
+/** Breaks of the chain that a record has named. */
+const BREAKS = 'breaks';
 
 export interface AuditLogOptions {
   readonly dataFolder: string;
@@ -92,7 +94,7 @@ export class AuditLog implements AuditSink {
     if (found.gap !== null) {
       options.log.error(found.gap.facts ?? {}, found.gap.text);
       audit.#head = found.goOnFrom;
-      await audit.note(found.gap);
+      await audit.note(found.gap, { key: BREAKS, value: found.breaks });
     }
     return audit;
   }
@@ -252,7 +254,8 @@ async function openChain({ dataFolder, now }: AuditLogOptions): Promise<OpenedCh
 async function openWhole(folder: string): Promise<Pick<OpenedChain, 'database' | 'found'>> {
   const database = await SteadyDatabase.open(folder, 'utf8');
   try {
-    return { database, found: await readChain(database, await database.get(HEAD_KEY)) };
+    const [stored, named] = [await database.get(HEAD_KEY), await database.get(MEMORY + BREAKS)];
+    return { database, found: await readChain(database, stored, named) };
   } catch (error) {
     await database.close();
     throw error;

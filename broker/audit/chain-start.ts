@@ -7,12 +7,7 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import { isSha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import {
-  CHAIN_GAP,
-  checkLine,
-  hashOfLine,
-  type ChainHead,
-} from '../../shared/formats/audit-record.ts';
+import { checkLine, hashOfLine, type ChainHead } from '../../shared/formats/audit-record.ts';
 import type { Range } from '../control/durable-level.ts';
 import { gap, type AuditedDecision } from './decision.ts';
 
@@ -30,27 +25,41 @@ export interface FoundChain {
   readonly gap: AuditedDecision | null;
   /** The next record follows this: a gap leaves out the numbers of lost records. */
   readonly goOnFrom: ChainHead | null;
+  /** Places where records do not follow each other: kept, so that each is named once. */
+  readonly breaks: string;
 }
 
-/** @param stored the head that was written with the newest record */
-export async function readChain(database: ChainEntries, stored: unknown): Promise<FoundChain> {
+/** Breaks that are listed: with more than these the chain is no evidence any more. */
+const BREAKS_MAX = 20;
+
+/**
+ * @param stored the head that was written with the newest record
+ * @param named breaks that a record has named already
+ */
+export async function readChain(
+  database: ChainEntries,
+  stored: unknown,
+  named: unknown,
+): Promise<FoundChain> {
   const newest = await newestLines(database);
   const last = newest.at(-1);
   const head = last ? { seq: last.seq, hash: hashOfLine(last.line) } : null;
   const want = readHead(stored);
   const isCut = want !== null && (head === null || want.seq > head.seq);
   const isOther = want !== null && head !== null && want.seq <= head.seq && want.hash !== head.hash;
-  const broken = firstBroken(newest);
-  if (!isCut && !isOther && broken === null) return { head, gap: null, goOnFrom: head };
+  const found = breaksIn(newest);
+  const breaks = found.join('; ');
+  const isBroken = breaks !== '' && breaks !== named;
+  if (!isCut && !isOther && !isBroken) return { head, gap: null, goOnFrom: head, breaks };
   const [from, to] = [(head?.seq ?? 0) + 1, want?.seq ?? 0];
   const text = isCut
     ? `entries ${from} to ${to} of the audit chain are missing: they were here when the broker last wrote`
     : isOther
       ? `entry ${head.seq} of the audit chain is not the one that the broker last wrote`
-      : `the audit chain was changed while the broker was stopped: ${broken}`;
+      : `the audit chain was changed while the broker was stopped: ${found[0]}`;
   const jump = isCut ? { from, to } : { entry: head?.seq ?? 0 };
   const goOnFrom = isCut ? { seq: want.seq, hash: head?.hash ?? want.hash } : head;
-  return { head, gap: gap(text, jump), goOnFrom };
+  return { head, gap: gap(text, jump), goOnFrom, breaks };
 }
 
 interface KeptLine {
@@ -68,20 +77,20 @@ async function newestLines(database: ChainEntries): Promise<KeptLine[]> {
   return found.reverse();
 }
 
-/** The first break behind the last gap that was named; null when there is none. */
-function firstBroken(lines: readonly KeptLine[]): string | null {
-  const named = lines.findLastIndex(({ line }) => line.includes(`"kind":"${CHAIN_GAP}"`));
+function breaksIn(lines: readonly KeptLine[]): string[] {
+  const breaks: string[] = [];
   let before: ChainHead | null = null;
-  for (const { seq, line } of lines.slice(Math.max(0, named))) {
+  for (const { seq, line } of lines) {
     try {
-      before = checkLine(line, before).head;
+      const { head } = checkLine(line, before);
+      if (head.seq !== seq) breaks.push(`entry ${head.seq} stands in the place of entry ${seq}`);
     } catch (error) {
-      if (error instanceof DroverError) return error.message.replace(/^verify audit chain: /, '');
-      throw error;
+      if (!(error instanceof DroverError)) throw error;
+      breaks.push(error.message.replace(/^verify audit chain: /, ''));
     }
-    if (before.seq !== seq) return `entry ${before.seq} stands in the place of entry ${seq}`;
+    before = { seq, hash: hashOfLine(line) };
   }
-  return null;
+  return breaks.slice(0, BREAKS_MAX);
 }
 
 function readHead(stored: unknown): ChainHead | null {

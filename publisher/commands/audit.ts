@@ -78,13 +78,16 @@ async function runExport(args: ExportArgs): Promise<void> {
     throw error;
   }
   await target.close();
-  if (problem) throw problem;
+  if (problem) throw args.out === undefined ? problem : writtenAllTheSame(problem, args.out);
   if (entries === 0 && args.after > 0) {
     return told(args, { entries }, [`no entry is newer than ${args.after}`]);
   }
   const report = check.end();
   told(args, facts(report), summary(args.out ?? 'standard output', report));
 }
+
+const writtenAllTheSame = ({ code, message }: DroverError, out: string): DroverError =>
+  new DroverError(code, `${message}; ${out} has all entries as they are`);
 
 /** With the entries on standard output, the summary goes to standard error. */
 function told({ out, json }: ExportArgs, fields: object, lines: readonly string[]): void {

@@ -7,7 +7,12 @@ import { describe, it, type TestContext } from 'node:test';
 import { AUDIT_DATABASE, AuditLog } from '../../../broker/audit/audit-log.ts';
 import { AuditSources, type KeptHistory } from '../../../broker/audit/audit-sources.ts';
 import { recordKey } from '../../../broker/audit/chain-start.ts';
-import { retired, type RolloutEntry, type ListedUser } from '../../../broker/audit/decision.ts';
+import {
+  gap,
+  retired,
+  type RolloutEntry,
+  type ListedUser,
+} from '../../../broker/audit/decision.ts';
 import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import {
@@ -103,6 +108,33 @@ describe('the audit chain of a broker', () => {
       assert.equal((await recordsOf(second)).length, 4);
       await second.close();
     }
+  });
+
+  it('names a change of a record that stands before a gap which was named earlier', async (t) => {
+    const { start, database } = await opened(t);
+    const before = await start();
+    for (const robot of ['r1', 'r2']) await before.note(retired(robot, 'alice'));
+    await before.note(gap('restored from a backup'));
+    await before.note(retired('r3', 'alice'));
+    await before.close();
+    const forge = async (seq: number): Promise<void> =>
+      await database(async (one) => {
+        const line = String(await one.get(recordKey(seq)));
+        await one.put(recordKey(seq), line.replace('alice', 'mallory'));
+      });
+    const gaps = async (): Promise<(string | undefined)[]> => {
+      const audit = await start();
+      const found = (await recordsOf(audit)).filter(({ kind }) => kind === 'chain.gap');
+      await audit.close();
+      return found
+        .slice(1)
+        .map(({ text }) => /entry \d+ does not follow entry \d+/.exec(text)?.[0]);
+    };
+    await forge(2);
+    assert.deepEqual(await gaps(), ['entry 3 does not follow entry 2']);
+    assert.equal((await gaps()).length, 1);
+    await forge(5);
+    assert.equal((await gaps()).length, 2);
   });
 
   it('a chain that cannot be read is kept aside, and a new one says so', async (t) => {
