@@ -25,7 +25,7 @@ import type { ControlStore } from '../control/control-store.ts';
 import { KeyFiles } from './key-files.ts';
 import { makeNotifier } from './notify.ts';
 import { LevelRolloutStore } from './store.ts';
-import type { Snapshotted } from '../control/durable-level.ts';
+import type { AuditEntry } from './rollout-view.ts';
 
 export interface LeadOptions {
   readonly signers: readonly Signer[];
@@ -46,14 +46,16 @@ export interface LeadParts {
   /** True when the HTTP API knows the user of a command. */
   readonly hasUsers: boolean;
   readonly log: Log;
-  /** Called with the kind of each decision. */
-  onDecision(kind: string): void;
+  /** Called with each entry of the history after it was written. */
+  onDecision(entry: AuditEntry): void;
+  /** Called with those that are for a person. */
+  onCall(entry: AuditEntry): void;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 
 export interface OpenedController {
   readonly controller: Controller;
-  readonly store: Snapshotted;
+  readonly store: Pick<LevelRolloutStore, 'snapshot' | 'lastEntries' | 'history'>;
   /** Why it can lead nothing: its key files hold no keys of the current root. Null when they do. */
   problem(): Problem | null;
   close(): Promise<void>;
@@ -90,7 +92,8 @@ export async function openController(
       await keys.renew();
     },
     keysProblem: () => keys.problem,
-    onDecision: ({ kind }) => parts.onDecision(kind),
+    onDecision: (entry) => parts.onDecision(entry),
+    onCall: (entry) => parts.onCall(entry),
     log,
     now: Date.now,
     mono: () => performance.now(),
