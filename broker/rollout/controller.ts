@@ -7,7 +7,7 @@
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { SerialQueue } from '../../shared/base/serial-queue.ts';
+import { eachAlone, SerialQueue } from '../../shared/base/serial-queue.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { startTicking } from '../../shared/io/within.ts';
 import type { Topic } from '../../shared/formats/topics.ts';
@@ -43,6 +43,7 @@ import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
 import { announceEntry } from './notify.ts';
 import { Leadership } from './election.ts';
 import { OutrunWatch } from './outrun.ts';
+import { PlaceKeeper, type PlaceWorld } from './place-keeper.ts';
 import { ProgressPublisher } from './progress-publisher.ts';
 
 export class Controller implements ControllerPort {
@@ -51,6 +52,7 @@ export class Controller implements ControllerPort {
   readonly #keeper: AnnouncementKeeper;
   readonly #tracked = new Map<string, Tracked>();
   readonly #index: FleetIndex;
+  readonly #places: PlaceKeeper;
   readonly #heard: HeardOrders;
   readonly #publisher: ProgressPublisher;
   readonly #keys: KeyWatch;
@@ -70,6 +72,7 @@ export class Controller implements ControllerPort {
     this.#watchedSinceMs = options.now();
     this.#leadership = new Leadership({ ...options, predecessor });
     this.#index = new FleetIndex(options);
+    this.#places = new PlaceKeeper(options.fleet);
     this.#keeper = new AnnouncementKeeper(options);
     this.#keys = new KeyWatch(options.trust);
     this.#heard = new HeardOrders({
@@ -105,6 +108,7 @@ export class Controller implements ControllerPort {
     this.#stop();
     await this.#queue.idle();
     this.#index.close();
+    this.#places.close();
   }
 
   /** Takes a control message that the carrier retains or has just received. */
@@ -173,15 +177,12 @@ export class Controller implements ControllerPort {
       await this.#keeper.renew();
       for (const plan of this.#heard.plans.values()) await this.#meet(plan);
       // Each by itself: a failure of one rollout must not keep another from halting.
-      let failure: unknown = null;
-      for (const tracked of [...this.#tracked.values()]) {
-        try {
-          await this.#attend(tracked);
-        } catch (error) {
-          failure = error;
-        }
-      }
-      if (failure !== null) throw failure;
+      await eachAlone([...this.#tracked.values()], (tracked) => this.#attend(tracked));
+      // After the gates, and one after another: each sees the places that the one before granted.
+      await eachAlone(this.#places.owners(this.#heard), async (id) => {
+        const [tracked, step] = [this.#tracked.get(id), this.#places.step(id, this.#world())];
+        if (tracked && step) await this.#keep(tracked, step);
+      });
       for (const { id, said } of ordersOfSets(this.#heard.plans, this.#tracked))
         await this.#obey(id, said);
       for (const id of endedTooLong([...this.#tracked.values()].map(({ run }) => run))) {
@@ -258,6 +259,12 @@ export class Controller implements ControllerPort {
   #startsInMs(): number {
     const { mono, times } = this.#options;
     return Math.max(0, this.#startedMs + times.startMs - mono());
+  }
+
+  #world(): PlaceWorld {
+    const mayGrant = this.#startsInMs() <= 0 && !this.#outrun.isWaiting;
+    const [{ plans }, tracked, now] = [this.#heard, this.#tracked, this.#options.now()];
+    return { plans, tracked, watchedSinceMs: this.#watchedSinceMs, now, mayGrant };
   }
 
   #track(id: string, run: RolloutRun, marks = this.#tracked.get(id)?.marks): Tracked {
@@ -381,17 +388,12 @@ export class Controller implements ControllerPort {
   }
 
   facts(id: string): LedFacts | null {
-    const [tracked, plan = null] = [this.#tracked.get(id), this.#heard.plans.get(id)];
-    const { self: controller, fleet, now } = this.#options;
-    const leading = this.isLeading;
-    // A follower shows the leader's progress when that is newer than its own record.
-    const isFollower = plan !== null && !leading;
-    const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
-    const marks = tracked?.marks;
-    const shown = newer ? { run: newer.run, reconciled: null, marks } : (tracked ?? null);
-    const [plans, watchedSinceMs] = [this.#heard.plans, this.#watchedSinceMs];
-    const sources = { heard: this.#heard, index: this.#index, fleet };
-    const more = { controller, leading, plans, watchedSinceMs, startsInMs: this.#startsInMs() };
-    return ledFacts({ id, plan, shown, ...sources }, { ...more, now: now() });
+    const [world, leading] = [this.#world(), this.isLeading];
+    const { watchedSinceMs, now } = world;
+    const { self: controller, fleet } = this.#options;
+    const [heard, index, tracked] = [this.#heard, this.#index, this.#tracked.get(id)];
+    const places = leading ? this.#places.view(id, world) : null;
+    const more = { controller, leading, startsInMs: this.#startsInMs(), places };
+    return ledFacts({ id, tracked, heard, index, fleet }, { ...more, watchedSinceMs, now });
   }
 }

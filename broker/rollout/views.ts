@@ -28,6 +28,8 @@ export interface RolloutView {
   /** Different users that have to approve each of them; above 1 the publisher is none of them. */
   readonly approvers: number;
   readonly emergency: boolean;
+  /** How many robots of one place may be out of service at once; null for any number. */
+  readonly budget: NonNullable<Rollout['budget']> | null;
   /** The rollouts that robots take together with it, or not at all; null for one by itself. */
   readonly set: RolloutSet | null;
   /** From the controller's progress; `announced` while there is none. */
@@ -110,6 +112,7 @@ export function describeRollouts(input: {
       approve_after: rollout.approve_after,
       approvers: rollout.approvers,
       emergency: rollout.emergency,
+      budget: rollout.budget ?? null,
       set: rollout.set ?? null,
       attachments: (manifest?.attachments ?? []).filter(({ sha256 }) =>
         rollout.attachments.some((one) => one.sha256 === sha256),
@@ -141,6 +144,7 @@ export function describeEnded(id: string, run: RunView, classes: ClassCounts): R
     approve_after: [],
     approvers: 1,
     emergency: false,
+    budget: null,
     set: null,
     attachments: [],
     status: run.status,

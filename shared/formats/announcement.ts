@@ -79,6 +79,26 @@ export const rolloutSetSchema = z.object({
 /** Capability of a robot that takes sets. One without it takes the bundles one by one. */
 export const SETS_CAPABILITY = 'sets';
 
+/** [P-6.11] At most so many robots of one place are out of service at once. */
+export const budgetSchema = z.object({
+  at_most: z.number().int().min(1).max(LIMITS.placesAtOnceMax),
+  /** `fleet` for all that the rollout is for, or `tag:NAME` for each value of that tag. */
+  per: z
+    .string()
+    .regex(/^(?:fleet|tag:[A-Za-z0-9_.-]{1,32})$/, 'want fleet, or tag:NAME such as tag:hall')
+    .default('fleet'),
+  /** A place that is not used for so long is free again. */
+  lease_s: z
+    .number()
+    .int()
+    .min(LIMITS.placeLeaseSecondsMin)
+    .max(LIMITS.placeLeaseSecondsMax)
+    .default(LIMITS.placeLeaseSecondsDefault),
+});
+
+/** Capability of a robot that asks for a place before it goes out of service. */
+export const BUDGET_CAPABILITY = 'budget';
+
 /** [P-5.2] */
 const rolloutSchema = z.object({
   id: rolloutIdSchema,
@@ -122,6 +142,7 @@ const rolloutSchema = z.object({
     .optional(),
   min_canaries: z.number().int().min(1).max(LIMITS.minCanariesMax).default(1),
   set: rolloutSetSchema.optional(),
+  budget: budgetSchema.optional(),
 });
 
 /** [P-5.1] */

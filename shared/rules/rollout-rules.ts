@@ -41,7 +41,10 @@ export function isTargeted({ target }: Pick<Rollout, 'target'>, asked: Asked): b
 }
 
 /** A rollout as it was written, with what its defaults leave out, or as it was parsed. */
-export type StepRules = Pick<RolloutFields, 'waves' | 'emergency' | 'canaries' | 'approve_after'>;
+export type StepRules = Pick<
+  RolloutFields,
+  'waves' | 'emergency' | 'canaries' | 'approve_after' | 'budget'
+>;
 
 export const hasCanaries = ({ canaries = {} }: Pick<RolloutFields, 'canaries'>): boolean =>
   (canaries.robots ?? []).length > 0 || (canaries.tags ?? []).length > 0;
@@ -66,10 +69,12 @@ export function isCanary(
 
 /**
  * False for an emergency, and for one wave that includes every robot without canaries: robots take
- * those from the announcement alone. For all others a controller has to open the waves.
+ * those from the announcement alone. For all others a controller has to open the waves, or to grant
+ * the places of a budget.
  */
 export function needsController(rollout: StepRules): boolean {
   const { waves, emergency = false, approve_after: approvals = [] } = rollout;
+  if (rollout.budget) return true;
   if (emergency) return false;
   const isWhole = waves.length === 1 && waves[0]?.percent === 100;
   return !isWhole || hasCanaries(rollout) || approvals.length > 0;
@@ -176,7 +181,7 @@ function unfitAlone(
 /** The fields of a rollout that decide whether a robot's turn has come. */
 export type TurnRules = Pick<
   Rollout,
-  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s'
+  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s' | 'budget'
 >;
 
 export interface TurnFacts {
