@@ -4,32 +4,21 @@
  */
 
 import type { RobotId } from '../../shared/base/ids.ts';
-import { placesOf, placeWord, type Budget } from '../../shared/rules/budget.ts';
+import {
+  placesOf,
+  placeTaken,
+  placeWord,
+  type Budget,
+  type ToldPlace,
+} from '../../shared/rules/budget.ts';
 import { isApart, usersOf, type Place, type PlaceFacts, type PlaceRobot } from './places.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-/** A robot that has a place. */
-export interface HolderView {
-  readonly robot_id: RobotId;
-  /** It begins before that, or gives it back; null for one that is out of service. */
-  readonly until: string | null;
-}
-
-export interface PlaceView {
-  /** `hall=A`, or `fleet` for all that the rollout is for. */
-  readonly place: string;
-  readonly at_most: number;
-  readonly held: readonly HolderView[];
-  readonly waiting: readonly RobotId[];
-  /** Out of service and not heard for longer than a lease: it holds up no other robot. */
-  readonly away: readonly RobotId[];
-}
-
 export interface PlacesView {
   readonly budget: Budget;
   /** Places in which a robot holds one, waits or is away, in order. */
-  readonly places: readonly PlaceView[];
+  readonly places: readonly ToldPlace[];
 }
 
 export function showPlaces(granted: readonly Place[], facts: PlaceFacts): PlacesView {
@@ -49,7 +38,7 @@ export function showPlaces(granted: readonly Place[], facts: PlaceFacts): Places
   const waiting = inPlace(isWaiting);
   const away = inPlace((one) => isApart(one, budget, now));
   const names = new Set([...used.keys(), ...waiting.keys(), ...away.keys()]);
-  const held = (name: string): HolderView[] =>
+  const held = (name: string): ToldPlace['held'][number][] =>
     [...(used.get(name) ?? [])].sort().map((robot) => {
       const untilMs = robots.get(robot)?.isOut === true ? undefined : until.get(robot);
       return { robot_id: robot, until: untilMs === undefined ? null : iso(untilMs) };
@@ -80,12 +69,5 @@ export function placeOfRobot(view: PlacesView, robot: RobotId): RobotPlace | nul
   const wanted = view.places.filter(({ waiting }) => waiting.includes(robot));
   if (wanted.length === 0) return null;
   const full = wanted.find(({ held, at_most: most }) => held.length >= most) ?? wanted[0];
-  return { code: 'PLACE_AWAITED', words: `waits for a place in ${full ? fullPlace(full) : ''}` };
-}
-
-/** `hall=A (1 of 1: amr-3 until 2026-...)`. */
-export function fullPlace({ place, at_most: most, held }: PlaceView): string {
-  const who = held.map(({ robot_id: id, until }) => (until === null ? id : `${id} until ${until}`));
-  const names = who.length === 0 ? '' : `: ${who.slice(0, 5).join(', ')}`;
-  return `${placeWord(place)} (${held.length} of ${most} taken${names}${who.length > 5 ? ', …' : ''})`;
+  return { code: 'PLACE_AWAITED', words: `waits for a place in ${full ? placeTaken(full) : ''}` };
 }

@@ -3,9 +3,9 @@
  * rollout`. Types only; instants are ISO text. Sans-I/O.
  */
 
+import type { ToldPlace } from '../../shared/rules/budget.ts';
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Approval } from './approval.ts';
-import type { PlaceView } from './place-view.ts';
 import type { RolloutRun, ShownStatus } from './record.ts';
 
 export const ROLLOUT_COMMANDS = [
@@ -81,7 +81,7 @@ export interface RunView {
    * Places of its budget in which a robot is out of service, has one or waits for one. Null without
    * a budget, and where another controller leads.
    */
-  readonly places: readonly PlaceView[] | null;
+  readonly places: readonly ToldPlace[] | null;
   /**
    * State of the approval of the open wave, and when it can be given. Null where another controller
    * leads: only that one runs the gate.

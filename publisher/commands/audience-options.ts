@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { PER_FLEET } from '../../shared/rules/budget.ts';
 import { GATE_NAMES, parseGates } from '../rollout/gate-words.ts';
 import { parseWaveNumbers, parseWaves, type Audience } from '../rollout/plan-rollout.ts';
 import { LIST, TEXT, wholeNumber } from '../../shared/io/cli-options.ts';
@@ -51,6 +52,20 @@ export function withSteps<T>(argv: Argv<T>) {
       ...LIST,
       describe: `what a wave has to prove, NAME=VALUE; may be given again: ${GATE_NAMES.join(' ')}`,
     })
+    .option('at-most', {
+      ...wholeNumber('at-most', { least: 1, most: LIMITS.placesAtOnceMax }),
+      describe: 'budget: so many robots of one place are out of service at once; see --per',
+    })
+    .option('per', {
+      ...TEXT,
+      defaultDescription: 'fleet',
+      describe: 'places of the budget: tag:hall for each value of that tag, fleet for all together',
+    })
+    .option('place-lease', {
+      ...TEXT,
+      defaultDescription: '15m',
+      describe: 'a place that is not used, or whose robot is away for so long, is free again',
+    })
     .option('late-spread', { ...TEXT, describe: 'robots that come later start within this' });
 }
 
@@ -85,6 +100,7 @@ export function readAudience(
     lateSpreadMs: argv.lateSpread === undefined ? null : parseDurationMs(argv.lateSpread),
     healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),
     minCanaries: argv.minCanaries,
+    budget: readBudget(argv),
   };
 }
 
@@ -99,4 +115,18 @@ function assertAtOnce(said: { waves?: readonly number[]; soaksMs?: readonly numb
     `plan rollout: an emergency goes to everybody at once, so ${option} would do nothing`,
     { hint: `leave ${option} out; or leave --emergency out, for a rollout in waves` },
   );
+}
+
+type BudgetArgs = Pick<AudienceArgs, 'atMost' | 'per' | 'placeLease'>;
+
+function readBudget({ atMost, per, placeLease }: BudgetArgs): Audience['budget'] {
+  if (atMost !== undefined) {
+    const leaseMs = placeLease === undefined ? null : parseDurationMs(placeLease);
+    return { atMost, per: per ?? PER_FLEET, leaseMs };
+  }
+  if (per === undefined && placeLease === undefined) return null;
+  const option = per === undefined ? '--place-lease' : '--per';
+  throw new DroverError('USAGE', `plan rollout: ${option} without --at-most would do nothing`, {
+    hint: 'say how many robots of one place may be out of service at once: --at-most 2',
+  });
 }

@@ -6,7 +6,7 @@
 
 import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
-import { SETS_CAPABILITY } from '../../shared/formats/announcement.ts';
+import { BUDGET_CAPABILITY, SETS_CAPABILITY } from '../../shared/formats/announcement.ts';
 import { COMPATIBLE_CAPABILITY } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -67,13 +67,15 @@ export interface Forecast {
   readonly machineUnasked: readonly string[];
   /** Robots whose agent knows no sets: they take the bundles one by one. */
   readonly setUnasked: readonly string[];
+  /** Robots whose agent knows no budget: they go out of service whoever else is. */
+  readonly budgetUnasked: readonly string[];
 }
 
 /** Robots named as examples in a line or an answer. */
 const EXAMPLES = 5;
 
 export function forecast(
-  offer: Offer & { readonly named?: readonly string[] },
+  offer: Offer & { readonly named?: readonly string[]; readonly hasBudget?: boolean },
   beside: readonly Offer[],
   states: readonly RobotState[],
   now: EpochMs,
@@ -97,7 +99,8 @@ export function forecast(
   );
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
-  const asked = { unreported, clockAhead, machineUnasked, setUnasked };
+  const budgetUnasked = offer.hasBudget ? unableOf(BUDGET_CAPABILITY, states, robots) : [];
+  const asked = { unreported, clockAhead, machineUnasked, setUnasked, budgetUnasked };
   return { known: states.length, notTargeted, robots, ...asked };
 }
 
@@ -184,7 +187,8 @@ export function forecastOf(
   if (!offer) return null;
   const written = rollouts.find((one) => one.id === id);
   const named = [...offer.target.robots, ...(written?.canaries?.robots ?? [])];
-  return forecast({ ...offer, named }, others, states, now);
+  const hasBudget = written?.budget !== undefined;
+  return forecast({ ...offer, named, hasBudget }, others, states, now);
 }
 
 /** A target as it is written, with its defaults. */
@@ -259,6 +263,7 @@ export function forecastLines(found: Forecast | null): string[] {
     ...[...lines, ...rest, ...unreportedLines(found), ...clockLines(found)],
     ...machineLines(found),
     ...setLines(found),
+    ...budgetLines(found),
   ];
 }
 
@@ -300,6 +305,14 @@ function setLines({ setUnasked: robots }: Forecast): string[] {
   ];
 }
 
+function budgetLines({ budgetUnasked: robots }: Forecast): string[] {
+  if (robots.length === 0) return [];
+  return [
+    `robots: ${robots.length} have an agent that knows no budget (--at-most): ${named(robots)}`,
+    '  they go out of service whoever else is: update their agent first, or leave them out (--tags)',
+  ];
+}
+
 /** Left out of an answer while no robot has it. */
 const isRare = (one: Outlook): boolean =>
   isStandstill(one) || RARE.some((answer) => answer === one);
@@ -308,7 +321,8 @@ const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET'] as const;
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked, setUnasked } = found;
+  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
+  const { setUnasked, budgetUnasked } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
       one,
@@ -335,5 +349,6 @@ export function forecastFields(found: Forecast | null): object | null {
     ...clocks,
     ...unasked,
     ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
+    ...(budgetUnasked.length > 0 && { budget_unasked: budgetUnasked.slice(0, EXAMPLES) }),
   };
 }

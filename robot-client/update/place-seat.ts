@@ -18,7 +18,6 @@ import {
   type PlaceAnswer,
 } from '../../shared/rules/budget.ts';
 import type { Job } from './state.ts';
-import type { EffectContext } from './effect-context.ts';
 import { Changes } from './swap-claims.ts';
 
 export interface PlaceSeatOptions {
@@ -30,7 +29,11 @@ export interface PlaceSeatOptions {
   readonly mono?: (() => MonoMs) | undefined;
 }
 
-type Waiting = Pick<EffectContext, 'signal' | 'onWaiting'>;
+interface Waiting {
+  readonly signal: AbortSignal;
+  /** Null when nothing is waited for any more. */
+  onWaiting(reason: string | null, wakeAtMs: EpochMs | null): void;
+}
 
 /** A question, and the place that came in answer to it. */
 interface Ask {

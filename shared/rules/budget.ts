@@ -7,6 +7,8 @@
 
 import { formatDurationMs } from '../base/durations.ts';
 import type { EpochMs, MonoMs, RobotId } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
+import { printable } from '../base/printable.ts';
 import type { Rollout } from '../formats/announcement.ts';
 import type { Progress } from '../formats/progress.ts';
 
@@ -80,10 +82,54 @@ export function placeWait({ at_most: most }: Pick<Budget, 'at_most'>, places: st
   return `a place in ${places.map(placeWord).join(' and ')}, where at most ${robots} out of service at once`;
 }
 
-/** `at most 2 robots out of service at once in each hall, a place is kept 15m`. */
+/** `at most 2 robots of each hall out of service at once; a place is kept for 15m`. */
 export function budgetLine({ at_most: most, per, lease_s: leaseS }: Budget): string {
   const tag = tagOf({ per });
   const where = tag === null ? 'of all that it is for' : `of each ${tag}`;
   const robots = most === 1 ? '1 robot' : `${most} robots`;
-  return `budget: at most ${robots} ${where} out of service at once; a place is kept for ${formatDurationMs(leaseS * 1000)}`;
+  return `at most ${robots} ${where} out of service at once; a place is kept for ${formatDurationMs(leaseS * 1000)}`;
+}
+
+/** A place as the API shows it. */
+export interface ToldPlace {
+  /** `hall=A`, or `fleet` for all that the rollout is for. */
+  readonly place: string;
+  readonly at_most: number;
+  /** `until`: it begins before that, or gives it back; null for one that is out of service. */
+  readonly held: readonly { readonly robot_id: string; readonly until: string | null }[];
+  readonly waiting: readonly string[];
+  /** Out of service and not heard for longer than a lease: it holds up no other robot. */
+  readonly away: readonly string[];
+}
+
+/** Robots that are named in one line. */
+const NAMED_MAX = 5;
+
+const names = (robots: readonly string[]): string =>
+  robots
+    .slice(0, NAMED_MAX)
+    .map((one) => printable(one, LIMITS.idLengthMax))
+    .join(', ') + (robots.length > NAMED_MAX ? ', …' : '');
+
+/** `hall=A (1 of 1 taken: amr-3 until 2026-01-01T00:00:00.000Z)`. */
+export function placeTaken({ place, at_most: most, held }: ToldPlace): string {
+  const until = (one: ToldPlace['held'][number]): string =>
+    one.until === null ? one.robot_id : `${one.robot_id} until ${one.until}`;
+  const who = held.length === 0 ? '' : `: ${names(held.map(until))}`;
+  return `${placeWord(printable(place))} (${held.length} of ${most} taken${who})`;
+}
+
+/** The budget of a rollout, and a line for each place in which something happens. */
+export function budgetLines(
+  budget: Budget | null | undefined,
+  places: readonly ToldPlace[] | null,
+): string[] {
+  if (!budget) return [];
+  const lines = (places ?? []).map((one) => {
+    const waits =
+      one.waiting.length > 0 ? `; ${one.waiting.length} wait: ${names(one.waiting)}` : '';
+    const away = one.away.length > 0 ? `; away and not counted: ${names(one.away)}` : '';
+    return `  ${placeTaken(one)}${waits}${away}`;
+  });
+  return [budgetLine(budget), ...lines];
 }

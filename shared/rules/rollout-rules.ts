@@ -43,8 +43,11 @@ export function isTargeted({ target }: Pick<Rollout, 'target'>, asked: Asked): b
 /** A rollout as it was written, with what its defaults leave out, or as it was parsed. */
 export type StepRules = Pick<
   RolloutFields,
-  'waves' | 'emergency' | 'canaries' | 'approve_after' | 'budget'
->;
+  'waves' | 'emergency' | 'canaries' | 'approve_after'
+> & {
+  /** Null as the API tells none. */
+  readonly budget?: RolloutFields['budget'] | null;
+};
 
 export const hasCanaries = ({ canaries = {} }: Pick<RolloutFields, 'canaries'>): boolean =>
   (canaries.robots ?? []).length > 0 || (canaries.tags ?? []).length > 0;

@@ -44,6 +44,7 @@ const AUDIENCE: Audience = {
   lateSpreadMs: null,
   healthTimeoutMs: null,
   minCanaries: 1,
+  budget: null,
 };
 
 function plan(more: Partial<Audience>): RolloutFields {
