@@ -11,7 +11,14 @@ import {
   type Budget,
   type ToldPlace,
 } from '../../shared/rules/budget.ts';
-import { isApart, usersOf, type Place, type PlaceFacts, type PlaceRobot } from './places.ts';
+import {
+  isApart,
+  isLive,
+  usersOf,
+  type Place,
+  type PlaceFacts,
+  type PlaceRobot,
+} from './places.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -24,7 +31,8 @@ export interface PlacesView {
 export function showPlaces(granted: readonly Place[], facts: PlaceFacts): PlacesView {
   const { budget, owner, robots, now } = facts;
   const used = usersOf(granted, facts);
-  const until = new Map(granted.map(({ robot, untilMs }) => [robot, untilMs]));
+  const live = granted.filter((place) => isLive(place, facts));
+  const until = new Map(live.map(({ robot, untilMs }) => [robot, untilMs]));
   const inPlace = (isMeant: (one: PlaceRobot) => boolean): Map<string, RobotId[]> => {
     const found = new Map<string, RobotId[]>();
     for (const one of robots.values()) {

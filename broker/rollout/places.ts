@@ -89,7 +89,7 @@ export interface PlaceStep {
 
 /** One pass: takes back what is over, then grants what is free. */
 export function stepPlaces(places: readonly Place[], facts: PlaceFacts): PlaceStep {
-  const kept = places.filter((place) => isKept(place, facts));
+  const kept = places.filter((place) => isListed(place, facts));
   const freed = places.filter((place) => !kept.includes(place)).map(({ robot }) => robot);
   if (!facts.mayGrant) return { places: kept, granted: [], freed };
   const used = usersOf(kept, facts);
@@ -107,17 +107,30 @@ export function stepPlaces(places: readonly Place[], facts: PlaceFacts): PlaceSt
 }
 
 /**
- * True while a robot may still use its place. One that is out of service is counted by its report.
- * A report from before the question says nothing: it may have arrived at an earlier controller.
+ * True until the robot reports that this question is over, as one does that is out of service. A
+ * report from before the question says nothing: it may have arrived at an earlier controller. A
+ * place whose time is over stays while its robot asks the same: that question had its answer, and
+ * a robot that hangs must not get a place for ever.
  */
-function isKept(
-  { robot, askedAtMs, untilMs }: Place,
-  { robots, owner, budget, now }: PlaceFacts,
+function isListed(place: Place, facts: PlaceFacts): boolean {
+  const holder = facts.robots.get(place.robot);
+  const asks = holder?.asks.get(facts.owner) === place.askedAtMs;
+  const isReported = holder !== undefined && holder.reportedMs >= place.askedAtMs;
+  if (isReported && !asks) return false;
+  return isLive(place, facts) || (asks && holder?.online === true);
+}
+
+/**
+ * True while a robot may still use its place. One that went away with a place may have begun before
+ * it did, and counts as if it had.
+ */
+export function isLive(
+  { robot, untilMs }: Pick<Place, 'robot' | 'untilMs'>,
+  { robots, budget, now }: Pick<PlaceFacts, 'robots' | 'budget' | 'now'>,
 ): boolean {
   const holder = robots.get(robot);
-  const isReported = holder !== undefined && holder.reportedMs >= askedAtMs;
-  if (isReported && holder.asks.get(owner) !== askedAtMs) return false;
-  return now < untilMs + graceMs(budget);
+  const awayMs = holder && !holder.online ? awayEndMs(holder, budget) : 0;
+  return now < Math.max(untilMs + graceMs(budget), awayMs);
 }
 
 /** Robots of which no place is known count in every place. */
@@ -128,7 +141,7 @@ const countIn = (used: ReadonlyMap<string, ReadonlySet<RobotId>>, name: string):
 
 /** The robots that are out of service in each place, or may go out at any moment. */
 export function usersOf(
-  places: readonly Pick<Place, 'robot'>[],
+  places: readonly Pick<Place, 'robot' | 'untilMs'>[],
   { robots, others, budget, now }: Pick<PlaceFacts, 'robots' | 'others' | 'budget' | 'now'>,
 ): Map<string, Set<RobotId>> {
   const used = new Map<string, Set<RobotId>>();
@@ -136,7 +149,8 @@ export function usersOf(
     used.set(name, (used.get(name) ?? new Set<RobotId>()).add(robot));
   };
   const out = [...robots.values()].filter((one) => one.isOut && !isApart(one, budget, now));
-  const all = new Set([...places.map(({ robot }) => robot), ...others, ...out.map((o) => o.robot)]);
+  const live = places.filter((place) => isLive(place, { robots, budget, now }));
+  const all = new Set([...live.map(({ robot }) => robot), ...others, ...out.map((o) => o.robot)]);
   for (const robot of all) {
     const known = robots.get(robot);
     for (const name of known ? placesOf(budget, known.tags) : [EVERYWHERE]) add(name, robot);
@@ -146,10 +160,16 @@ export function usersOf(
 
 /** Out of service and not heard for longer than a lease: it is not waited for. */
 export const isApart = (
-  { online, isOut, seenMs: seen }: Pick<PlaceRobot, 'online' | 'isOut' | 'seenMs'>,
-  { lease_s }: Pick<Budget, 'lease_s'>,
+  one: Pick<PlaceRobot, 'online' | 'isOut' | 'seenMs'>,
+  budget: Pick<Budget, 'lease_s'>,
   now: EpochMs,
-): boolean => isOut && !online && now >= seen + lease_s * 1000;
+): boolean => one.isOut && !one.online && now >= awayEndMs(one, budget);
+
+/** Until then a robot that is away may be out of service, as far as it matters. */
+const awayEndMs = (
+  { seenMs: seen }: Pick<PlaceRobot, 'seenMs'>,
+  { lease_s }: Pick<Budget, 'lease_s'>,
+): EpochMs => seen + lease_s * 1000;
 
 type Waiter = Pick<PlaceRobot, 'robot' | 'tags'> & { readonly askedAtMs: EpochMs };
 

@@ -111,7 +111,7 @@ class Floor {
     if (hasFaults && random.chance(0.02)) [robot.askedAtMs, robot.held] = [null, null]; // restarts
     const now = this.nowMs + robot.offMs;
     const spanMs = random.between(1, 2 * this.budget.lease_s) * 1000;
-    if (hasFaults && random.chance(0.02)) robot.deafUntilMs = this.nowMs + spanMs;
+    if (hasFaults && random.chance(0.06)) robot.deafUntilMs = this.nowMs + spanMs;
     if (robot.online && this.nowMs >= robot.deafUntilMs) this.#hear(robot, now);
     if (robot.isOut) {
       if (random.chance(0.2)) [robot.isOut, robot.isDone] = [false, true];
@@ -137,7 +137,7 @@ class Floor {
 
   #go(robot: Robot, now: number, hasFaults: boolean): void {
     const { random } = this;
-    if (robot.held && hasFaults && random.chance(0.1)) {
+    if (robot.held && hasFaults && random.chance(0.3)) {
       robot.slowUntilMs = this.nowMs + random.between(1, 2 * this.budget.lease_s) * 1000;
     }
     if (this.nowMs < robot.slowUntilMs) return;
@@ -172,8 +172,10 @@ class Floor {
   facts(): PlaceFacts {
     const robots = new Map<RobotId, PlaceRobot>();
     for (const [id, { robot, atMs }] of this.reports) {
+      // The message of its presence counts as well: it was heard when it went.
+      const heardMs = Math.max(atMs, this.lastOnlineMs.get(id) ?? START);
       const online = this.robots.some((one) => one.id === id && one.online);
-      robots.set(id, { ...robot, online, seenMs: Math.max(atMs, this.watchedSinceMs) });
+      robots.set(id, { ...robot, online, seenMs: Math.max(heardMs, this.watchedSinceMs) });
     }
     const { budget, nowMs: now } = this;
     return { owner: OWNER, budget, robots, others: [], mayGrant: true, now };
@@ -204,7 +206,11 @@ class Floor {
     }
     for (const one of facts.robots.values()) {
       const waits = one.online && one.asks.has(OWNER) && !one.isOut;
-      if (!waits || this.places.some(({ robot }) => robot === one.robot)) continue;
+      const asked = one.asks.get(OWNER);
+      const isAnswered = this.places.some(
+        ({ robot, askedAtMs }) => robot === one.robot && askedAtMs === asked,
+      );
+      if (!waits || isAnswered) continue;
       const names = placesOf(this.budget, one.tags);
       const isFull = names.some((name) => (used.get(name)?.size ?? 0) >= this.budget.at_most);
       if (!isFull) this.broken.push(`${one.robot} waits for ${names.join()}, which has room`);
@@ -293,12 +299,27 @@ describe('a place', () => {
     assert.deepEqual(stepPlaces([place], over).freed, ['a']);
   });
 
-  it('of a robot that is not heard ends with its lease and a quarter of it', () => {
-    const at = (now: number) =>
-      stepPlaces([place], facts([robot('a', { ...asks(1), online: false })], { now })).freed;
+  it('that is not used ends with its lease and a quarter of it', () => {
+    const robots = [robot('a', asks(1)), robot('b', asks(2))];
+    const at = (now: number) => stepPlaces([place], facts(robots, { now }));
     const { budget } = facts([]);
-    assert.deepEqual(at(place.untilMs + graceMs(budget) - 1), []);
-    assert.deepEqual(at(place.untilMs + graceMs(budget)), ['a']);
+    assert.deepEqual(at(place.untilMs + graceMs(budget) - 1).granted, []);
+    const over = at(place.untilMs + graceMs(budget));
+    assert.deepEqual(over.granted, ['b']);
+    const anew = robot('a', asks(3));
+    assert.deepEqual(
+      stepPlaces(over.places, facts([anew], { now: Infinity })).granted,
+      ['a'],
+      'only another question gets another place',
+    );
+  });
+
+  it('of a robot that went away with it ends a lease after that: it may have begun', () => {
+    const seenMs = place.untilMs - 1_000;
+    const gone = robot('a', { ...asks(1), online: false, seenMs });
+    const at = (now: number) => stepPlaces([place], facts([gone], { now })).freed;
+    assert.deepEqual(at(seenMs + 99_999), []);
+    assert.deepEqual(at(seenMs + 100_000), ['a']);
   });
 
   it('is counted apart when its robot is out of service and away for longer than a lease', () => {
