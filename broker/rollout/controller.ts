@@ -12,6 +12,7 @@ import { traced } from '../../shared/io/trace.ts';
 import { startTicking } from '../../shared/io/within.ts';
 import type { Topic } from '../../shared/formats/topics.ts';
 import { termAt } from '../../shared/rules/freshness.ts';
+import { msToFirstStart } from '../../shared/rules/start-time.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { beginAnew, pauseOlderCopy } from './takeover.ts';
 import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
@@ -237,7 +238,7 @@ export class Controller implements ControllerPort {
     const back = { by, successor: null, seq: this.#heard.seq };
     if (known) await this.#keep(known, withdraw(known.run, false, back));
     const isUnbegun = known && isUnopened(known.run) && known.run.status === 'rolling';
-    const mayOpen = this.#startsInMs() <= 0 && !this.#outrun.isWaiting;
+    const mayOpen = this.#startsInMs(plan) <= 0 && !this.#outrun.isWaiting;
     if ((known && !isUnbegun) || !mayOpen) return;
     const marks = known?.marks ?? new Map<RobotId, CounterMark>();
     const read = () => this.#factsOf(null, plan);
@@ -256,9 +257,10 @@ export class Controller implements ControllerPort {
   }
 
   /** Before that no first wave opens: robots must report first. */
-  #startsInMs(): number {
-    const { mono, times } = this.#options;
-    return Math.max(0, this.#startedMs + times.startMs - mono());
+  #startsInMs(plan: RolloutPlan | null = null): number {
+    const { mono, times, now } = this.#options;
+    const startMs = this.#startedMs + times.startMs - mono();
+    return Math.max(startMs, msToFirstStart(plan?.rollout ?? {}, now()));
   }
 
   #world(): PlaceWorld {
@@ -369,7 +371,7 @@ export class Controller implements ControllerPort {
     const [now, known] = [this.#options.now(), this.#tracked.get(id)];
     if (known) return this.#keep(known, traced('command', obey, [known.run, said, { plan, now }]));
     if (!plan) return;
-    const early = { leftMs: this.#startsInMs(), by: this.#heard.announcedBy, now };
+    const early = { leftMs: this.#startsInMs(plan), by: this.#heard.announcedBy, now };
     const { run, step } = obeyEarly(plan, said, early);
     await this.#keep(this.#track(id, run), step);
   }
@@ -389,11 +391,10 @@ export class Controller implements ControllerPort {
 
   facts(id: string): LedFacts | null {
     const [world, leading] = [this.#world(), this.isLeading];
-    const { watchedSinceMs, now } = world;
-    const { self: controller, fleet } = this.#options;
+    const [{ watchedSinceMs, now }, { self: controller, fleet }] = [world, this.#options];
     const [heard, index, tracked] = [this.#heard, this.#index, this.#tracked.get(id)];
     const places = leading ? this.#places.view(id, world) : null;
-    const more = { controller, leading, startsInMs: this.#startsInMs(), places };
+    const more = { controller, leading, places, startsInMs: this.#startsInMs(heard.plans.get(id)) };
     return ledFacts({ id, tracked, heard, index, fleet }, { ...more, watchedSinceMs, now });
   }
 }

@@ -30,6 +30,9 @@ export interface RolloutView {
   readonly emergency: boolean;
   /** How many robots of one place may be out of service at once; null for any number. */
   readonly budget: NonNullable<Rollout['budget']> | null;
+  /** No robot starts before that: an instant, or a time of its own wall clock; null for at once. */
+  readonly start_at: string | null;
+  readonly start_local: string | null;
   /** The rollouts that robots take together with it, or not at all; null for one by itself. */
   readonly set: RolloutSet | null;
   /** From the controller's progress; `announced` while there is none. */
@@ -113,6 +116,8 @@ export function describeRollouts(input: {
       approvers: rollout.approvers,
       emergency: rollout.emergency,
       budget: rollout.budget ?? null,
+      start_at: rollout.start_at === undefined ? null : new Date(rollout.start_at).toISOString(),
+      start_local: rollout.start_local ?? null,
       set: rollout.set ?? null,
       attachments: (manifest?.attachments ?? []).filter(({ sha256 }) =>
         rollout.attachments.some((one) => one.sha256 === sha256),
@@ -145,6 +150,8 @@ export function describeEnded(id: string, run: RunView, classes: ClassCounts): R
     approvers: 1,
     emergency: false,
     budget: null,
+    start_at: null,
+    start_local: null,
     set: null,
     attachments: [],
     status: run.status,

@@ -7,6 +7,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { PER_FLEET } from '../../shared/rules/budget.ts';
 import { GATE_NAMES, parseGates } from '../rollout/gate-words.ts';
 import { parseWaveNumbers, parseWaves, type Audience } from '../rollout/plan-rollout.ts';
+import { parseStartAt, parseStartLocal } from '../../shared/rules/start-time.ts';
 import { LIST, TEXT, wholeNumber } from '../../shared/io/cli-options.ts';
 import { commaList } from './options.ts';
 
@@ -51,6 +52,14 @@ export function withSteps<T>(argv: Argv<T>) {
     .option('gate', {
       ...LIST,
       describe: `what a wave has to prove, NAME=VALUE; may be given again: ${GATE_NAMES.join(' ')}`,
+    })
+    .option('start-at', {
+      ...TEXT,
+      describe: 'no robot starts before this time: 2026-12-01T22:00+01:00',
+    })
+    .option('start-local', {
+      ...TEXT,
+      describe: 'the same by the wall clock of each robot (its --window-zone): 2026-12-01T22:00',
     })
     .option('at-most', {
       ...wholeNumber('at-most', { least: 1, most: LIMITS.placesAtOnceMax }),
@@ -101,6 +110,7 @@ export function readAudience(
     healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),
     minCanaries: argv.minCanaries,
     budget: readBudget(argv),
+    start: readStart(argv),
   };
 }
 
@@ -129,4 +139,19 @@ function readBudget({ atMost, per, placeLease }: BudgetArgs): Audience['budget']
   throw new DroverError('USAGE', `plan rollout: ${option} without --at-most would do nothing`, {
     hint: 'say how many robots of one place may be out of service at once: --at-most 2',
   });
+}
+
+type StartArgs = Pick<AudienceArgs, 'startAt' | 'startLocal' | 'emergency'>;
+
+function readStart({ startAt, startLocal, emergency }: StartArgs): Audience['start'] {
+  if (startAt === undefined && startLocal === undefined) return {};
+  const usage = (why: string) => new DroverError('USAGE', `plan rollout: ${why}`);
+  if (emergency) throw usage('an emergency starts at once, so it has no time to start at');
+  if (startAt !== undefined && startLocal !== undefined) {
+    throw usage('--start-at and --start-local are two starts of one rollout: leave one out');
+  }
+  const now = Date.now();
+  return startAt === undefined
+    ? { start_local: parseStartLocal(startLocal ?? '', now) }
+    : { start_at: parseStartAt(startAt, now) };
 }

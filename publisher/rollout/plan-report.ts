@@ -4,6 +4,7 @@ import { budgetSchema, type RolloutFields } from '../../shared/formats/announcem
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import { gatesSchema } from '../../shared/formats/gates.ts';
 import { budgetLine } from '../../shared/rules/budget.ts';
+import { startLine } from '../../shared/rules/start-time.ts';
 import { canarySoakS, needsController } from '../../shared/rules/rollout-rules.ts';
 import type { LeaseHolder } from './active-rollouts.ts';
 
@@ -44,6 +45,8 @@ export function stepLines(rollout: RolloutFields): string[] {
   }
   const changed = changedGates(rollout);
   if (changed.length > 0) lines.push(`gates: ${changed.join(', ')}`);
+  const start = startLine(rollout);
+  if (start !== null) lines.push(start);
   if (rollout.budget) lines.push(`budget: ${budgetLine(budgetSchema.parse(rollout.budget))}`);
   if (spread !== undefined) {
     lines.push(`later robots start within ${formatDurationMs(spread * 1000)}`);
@@ -91,6 +94,8 @@ export function stepFields(rollout: RolloutFields): object {
     approvers: rollout.approvers ?? 1,
     published_by: rollout.published_by ?? null,
     gates: gatesSchema.parse(rollout.gates ?? {}),
+    ...(rollout.start_at !== undefined && { start_at: rollout.start_at }),
+    ...(rollout.start_local !== undefined && { start_local: rollout.start_local }),
     ...(rollout.budget && { budget: budgetSchema.parse(rollout.budget) }),
     ...(rollout.late_spread_s !== undefined && { late_spread_s: rollout.late_spread_s }),
   };

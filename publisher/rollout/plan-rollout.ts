@@ -46,6 +46,8 @@ export interface Audience {
     /** Null leaves it to the format's default. */
     readonly leaseMs: number | null;
   } | null;
+  /** When it starts, as the format has it; empty for at once. */
+  readonly start: Pick<RolloutFields, 'start_at' | 'start_local'>;
 }
 
 export interface StoredPayload {
@@ -95,6 +97,7 @@ export function planRollout(
       ? {}
       : { health_timeout_s: healthTimeoutS(audience.healthTimeoutMs) }),
     min_canaries: audience.minCanaries,
+    ...audience.start,
     ...(audience.budget && { budget: planBudget(audience.budget) }),
   };
   assertBounds(bundle.manifest, rollout);

@@ -298,7 +298,7 @@ export function planNext(
 /**
  * A rollout that no robot would take is usually a mistake, and a budget that robots do not keep is
  * none.
- * @throws DroverError NO_ROBOT_TAKES_IT, VERSION_REUSED, BUDGET_UNKNOWN
+ * @throws DroverError NO_ROBOT_TAKES_IT, VERSION_REUSED, BUDGET_UNKNOWN, START_UNKNOWN
  */
 export function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifest): void {
   if (found === null || job.anyway === true) return;
@@ -306,15 +306,7 @@ export function assertWanted(found: Forecast | null, job: PublishJob, manifest: 
   if (found.robots.VERSION_REUSED.length > 0) {
     throw new DroverError('VERSION_REUSED', `${what}: ${forecastText(found)}`);
   }
-  const { budgetUnasked: unasked } = found;
-  if (unasked.length > 0) {
-    const names = unasked.slice(0, 3).join(', ');
-    const robots = countOf(unasked.length, 'robot');
-    throw new DroverError(
-      'BUDGET_UNKNOWN',
-      `${what}: ${robots} would go out of service whoever else is, the agent there knows no budget (${names})`,
-    );
-  }
+  assertAsked(found, what);
   if (!isUseless(found)) return;
   const isBlocked = found.robots.FAILED_BEFORE.length > 0;
   throw new DroverError('NO_ROBOT_TAKES_IT', `${what}: ${forecastText(found)}`, {
@@ -322,6 +314,19 @@ export function assertWanted(found: Forecast | null, job: PublishJob, manifest: 
       hint: `build it under a higher version, or on each of these robots: drover-robot unblock ${manifest.version}; to announce it all the same: --anyway`,
     }),
   });
+}
+
+/** @throws DroverError BUDGET_UNKNOWN, START_UNKNOWN */
+function assertAsked({ budgetUnasked, startUnasked }: Forecast, what: string): void {
+  const unknown = (robots: readonly string[], why: string): string =>
+    `${what}: ${countOf(robots.length, 'robot')} ${why} (${robots.slice(0, 3).join(', ')})`;
+  if (budgetUnasked.length > 0) {
+    const why = 'would go out of service whoever else is, the agent there knows no budget';
+    throw new DroverError('BUDGET_UNKNOWN', unknown(budgetUnasked, why));
+  }
+  if (startUnasked.length === 0) return;
+  const why = 'would take it at once, the agent there knows no start';
+  throw new DroverError('START_UNKNOWN', unknown(startUnasked, why));
 }
 
 /** @throws DroverError when it does not verify, unless `replaceInvalid` */

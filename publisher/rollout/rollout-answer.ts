@@ -120,6 +120,8 @@ const rolloutSchema = z.object({
   approve_after: z.array(countSchema).default([]),
   approvers: countSchema.default(1),
   emergency: z.boolean(),
+  start_at: textSchema.nullish().transform((at) => at ?? undefined),
+  start_local: textSchema.nullish().transform((at) => at ?? undefined),
   budget: budgetSchema.nullish().transform((budget) => budget ?? undefined),
   announced: z.boolean().default(true),
   status: textSchema,

@@ -8,6 +8,7 @@ import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
 import { budgetLines } from '../../shared/rules/budget.ts';
 import { sameReason } from '../../shared/rules/failure-reasons.ts';
+import { startLine } from '../../shared/rules/start-time.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
 import type {
@@ -82,9 +83,11 @@ function setLines({ set }: RolloutAnswer): string[] {
   return [`set       ${word(set.id)}, all or none on each robot, in this order: ${all.join(', ')}`];
 }
 
-function placeLines({ budget, run }: RolloutAnswer): string[] {
+function placeLines({ budget, run, ...start }: RolloutAnswer): string[] {
+  const at = startLine(start);
+  const starts = at === null ? [] : [`start     ${sentence(at)}`];
   const [first, ...places] = budgetLines(budget, run?.places ?? null);
-  return first === undefined ? [] : [`budget    ${first}`, ...places];
+  return [...starts, ...(first === undefined ? [] : [`budget    ${first}`, ...places])];
 }
 
 /** Chunks on an external engine. */

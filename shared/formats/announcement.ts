@@ -99,6 +99,12 @@ export const budgetSchema = z.object({
 /** Capability of a robot that asks for a place before it goes out of service. */
 export const BUDGET_CAPABILITY = 'budget';
 
+/** Capability of a robot that does not start a rollout before its time. */
+export const START_CAPABILITY = 'start-at';
+
+/** Capabilities of every robot of this version, for what an announcement may ask. */
+export const ORDER_CAPABILITIES = [SETS_CAPABILITY, BUDGET_CAPABILITY, START_CAPABILITY] as const;
+
 /** [P-5.2] */
 const rolloutSchema = z.object({
   id: rolloutIdSchema,
@@ -143,6 +149,12 @@ const rolloutSchema = z.object({
   min_canaries: z.number().int().min(1).max(LIMITS.minCanariesMax).default(1),
   set: rolloutSetSchema.optional(),
   budget: budgetSchema.optional(),
+  /** [P-6.12] No robot starts before that: an instant, or a time of the robot's own wall clock. */
+  start_at: instantSchema.optional(),
+  start_local: z
+    .string()
+    .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/, 'want a local time such as 2026-12-01T22:00')
+    .optional(),
 });
 
 /** [P-5.1] */

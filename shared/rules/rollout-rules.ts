@@ -22,6 +22,7 @@ import type { Manifest } from '../formats/manifest.ts';
 import type { RobotState } from '../formats/messages.ts';
 import type { Progress } from '../formats/progress.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
+import { startWait, type LocalTime, type StartRules } from './start-time.ts';
 import { isUnmetByReport, type Together } from './requires.ts';
 import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
 import { versionMeets } from '../base/version.ts';
@@ -185,7 +186,8 @@ function unfitAlone(
 export type TurnRules = Pick<
   Rollout,
   'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s' | 'budget'
->;
+> &
+  StartRules;
 
 export interface TurnFacts {
   readonly robot: RobotId;
@@ -198,6 +200,8 @@ export interface TurnFacts {
   readonly hasJoined: boolean;
   /** True when the engine had time to send the progress, if there is any. */
   readonly isAnswered: boolean;
+  /** Wall clock of the robot's site; UTC when it is left out. */
+  readonly localTime?: LocalTime | undefined;
   readonly now: EpochMs;
 }
 
@@ -217,6 +221,8 @@ export function decideTurn(
   if (progress && !isOpen(progress)) {
     return later('ROLLOUT_STOPPED', `it is ${progress.recall ? 'taken back' : progress.status}`);
   }
+  const start = facts.hasJoined ? null : startWait(rollout, facts);
+  if (start) return later('START_AWAITED', start.why, start.untilMs);
   if (!needsController(rollout)) {
     if (progress || facts.isAnswered || facts.hasJoined) return null;
     return later('COHORT_CLOSED', 'the broker was just asked whether it was stopped');

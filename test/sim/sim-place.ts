@@ -1,5 +1,5 @@
 /**
- * The budget of a simulated rollout: some worlds have one. A robot asks for its place by the rules
+ * The budget of a simulated rollout: one world in seven has one. A robot asks for its place by the rules
  * of a real one, and the judge of the floor looks at who is out of service at once. It has a stream
  * of numbers of its own, so that the worlds without a budget stay as they were.
  */
@@ -83,7 +83,7 @@ export class SimBudget {
     const random = new Random(seed + 0x5eed);
     this.#random = random;
     const [at_most, per] = [random.between(1, 2), random.pick(['fleet', 'tag:hall'])];
-    this.budget = random.chance(0.35) ? budgetSchema.parse({ at_most, per, lease_s: 240 }) : null;
+    this.budget = random.chance(0.15) ? budgetSchema.parse({ at_most, per, lease_s: 240 }) : null;
   }
 
   placeOf(robot: RobotId): SimPlace | null {

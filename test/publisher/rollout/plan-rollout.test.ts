@@ -45,6 +45,7 @@ const AUDIENCE: Audience = {
   healthTimeoutMs: null,
   minCanaries: 1,
   budget: null,
+  start: {},
 };
 
 function plan(more: Partial<Audience>): RolloutFields {
