@@ -239,7 +239,7 @@ class Floor {
   }
 }
 
-describe('the places of a budget', () => {
+describe('the places of a budget [P-6.11]', () => {
   it('hold the budget and let robots that wait go on, in histories with faults', () => {
     let dead = 0;
     for (let seed = 1; seed <= HISTORIES; seed += 1) {
