@@ -14,7 +14,7 @@ import {
 import {
   isApart,
   isLive,
-  usersOf,
+  takenIn,
   type Place,
   type PlaceFacts,
   type PlaceRobot,
@@ -30,7 +30,7 @@ export interface PlacesView {
 
 export function showPlaces(granted: readonly Place[], facts: PlaceFacts): PlacesView {
   const { budget, owner, robots, now } = facts;
-  const used = usersOf(granted, facts);
+  const used = takenIn(granted, facts);
   const live = granted.filter((place) => isLive(place, facts));
   const until = new Map(live.map(({ robot, untilMs }) => [robot, untilMs]));
   const inPlace = (isMeant: (one: PlaceRobot) => boolean): Map<string, RobotId[]> => {

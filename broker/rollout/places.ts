@@ -92,7 +92,7 @@ export function stepPlaces(places: readonly Place[], facts: PlaceFacts): PlaceSt
   const kept = places.filter((place) => isListed(place, facts));
   const freed = places.filter((place) => !kept.includes(place)).map(({ robot }) => robot);
   if (!facts.mayGrant) return { places: kept, granted: [], freed };
-  const used = usersOf(kept, facts);
+  const used = takenIn(kept, facts);
   const next = [...kept];
   const granted: RobotId[] = [];
   for (const { robot, askedAtMs, tags } of waitersOf(kept, facts)) {
@@ -140,7 +140,7 @@ const countIn = (used: ReadonlyMap<string, ReadonlySet<RobotId>>, name: string):
   (used.get(name)?.size ?? 0) + (used.get(EVERYWHERE)?.size ?? 0);
 
 /** The robots that are out of service in each place, or may go out at any moment. */
-export function usersOf(
+export function takenIn(
   places: readonly Pick<Place, 'robot' | 'untilMs'>[],
   { robots, others, budget, now }: Pick<PlaceFacts, 'robots' | 'others' | 'budget' | 'now'>,
 ): Map<string, Set<RobotId>> {

@@ -37,8 +37,8 @@ const isOn = ({ status, withdrawn }: RolloutRun): boolean =>
   (status === 'rolling' || status === 'paused') && !withdrawn;
 
 /**
- * A record whose soak, pause, places and batches continue from where they were. The moment at which the
- * wave opened stays, as in the history: nothing is counted from it.
+ * A record whose soak, pause, places and batches continue from where they were. The moment at which
+ * the wave opened stays, as in the history: nothing is counted from it.
  */
 export function moveTimes(run: RolloutRun, byMs: number): RolloutStep {
   const move = (at: EpochMs): EpochMs => Math.max(0, at + byMs);

@@ -57,7 +57,7 @@ export const LIMITS = {
   approversMax: 5, // users who have to approve a wave; more than a team has at hand
   placesAtOnceMax: 10_000, // at_most of a budget: more than robots of one hall
   placesMax: 48, // granted and not used yet, of one rollout: with ids of 64 they fill half a report
-  placeLeaseSecondsDefault: 900, // a robot that has a place begins, or comes back from a reboot, within it
+  placeLeaseSecondsDefault: 900, // a robot begins, or is back from a reboot, within it
   placeLeaseSecondsMin: 4, // two passes of a controller: below it no robot could use a place
   placeLeaseSecondsMax: 86_400, // a robot that is away for a day is counted apart
   placeLookMs: SECOND, // a robot that waits for a place looks at its clock so often

@@ -10,7 +10,7 @@ import {
   isApart,
   placeRobotOf,
   stepPlaces,
-  usersOf,
+  takenIn,
   type Place,
   type PlaceFacts,
   type PlaceRobot,
@@ -197,7 +197,7 @@ class Floor {
 
   /** After each look: nobody waits in a place that has room. */
   #judgeGrants(facts: PlaceFacts, granted: readonly RobotId[]): void {
-    const used = usersOf(this.places, facts);
+    const used = takenIn(this.places, facts);
     for (const [name, robots] of used) {
       const isNew = granted.some((id) => robots.has(id));
       if (isNew && robots.size > this.budget.at_most) {
