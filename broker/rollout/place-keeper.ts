@@ -34,7 +34,7 @@ export class PlaceKeeper {
   /** Robots that asked or were out of service when they reported last. */
   readonly #busy = new Set<RobotId>();
   readonly #changed = new Set<RobotId>();
-  /** False while no rollout has a budget: reports are not looked at then. */
+  /** False while no rollout has a budget: it reads no reports then. */
   #isOn = false;
 
   constructor(fleet: Pick<Fleet, 'get' | 'ids' | 'watch'>) {

@@ -29,7 +29,7 @@ export interface PlaceRobot {
   readonly robot: RobotId;
   readonly tags: readonly string[];
   readonly online: boolean;
-  /** When it was heard last. */
+  /** When its last message arrived. */
   readonly seenMs: EpochMs;
   /** When it reported, by its own clock. */
   readonly reportedMs: EpochMs;
@@ -158,7 +158,7 @@ export function takenIn(
   return used;
 }
 
-/** Out of service and not heard for longer than a lease: it is not waited for. */
+/** Out of service and away for longer than a lease: no other robot waits for it. */
 export const isApart = (
   one: Pick<PlaceRobot, 'online' | 'isOut' | 'seenMs'>,
   budget: Pick<Budget, 'lease_s'>,
@@ -173,7 +173,7 @@ const awayEndMs = (
 
 type Waiter = Pick<PlaceRobot, 'robot' | 'tags'> & { readonly askedAtMs: EpochMs };
 
-/** Who asked first comes first; one that gave its place back stands behind the others. */
+/** In the order of their questions: one that gave its place back stands behind the others. */
 function waitersOf(
   kept: readonly Place[],
   { robots, owner }: Pick<PlaceFacts, 'robots' | 'owner'>,

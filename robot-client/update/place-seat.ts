@@ -2,7 +2,7 @@
  * Asks for the place that a rollout with a budget wants before a component goes out of service,
  * and waits for the answer in the progress. A place is used once, in time, and for the question
  * that it answers: a robot that became busy meanwhile takes its question back, and the controller
- * gives the place to another robot. Nothing is kept over a restart, after which it asks anew.
+ * gives the place to another robot. Nothing is kept over a restart, after which it asks again.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -60,10 +60,10 @@ export const LIMITS = {
   placeLeaseSecondsDefault: 900, // a robot begins, or is back from a reboot, within it
   placeLeaseSecondsMin: 4, // two passes of a controller: below it no robot could use a place
   placeLeaseSecondsMax: 86_400, // a robot that is away for a day is counted apart
-  placeLookMs: SECOND, // a robot that waits for a place looks at its clock so often
+  placeLookMs: SECOND, // a robot that waits for a place checks its clock so often
   placeAgainMs: MINUTE, // a robot whose place ended before it came asks again after this
   startAheadMsMax: 90 * DAY, // start of a rollout from now: a season; more is a slip in the year
-  wakeMsMax: 10 * MINUTE, // a robot looks again so often at a time that it waits for: clocks change
+  wakeMsMax: 10 * MINUTE, // a robot checks so often a time that it waits for: clocks change
   attributedMax: 1_000, // entries with extended attributes in the report of one payload
   deltasMax: 16, // base versions of one bundle
   inputBytesMax: MiB, // a key, a trust.json, a policy or an identity: a page of text

@@ -37,7 +37,7 @@ export function placesOf(budget: Pick<Budget, 'per'>, tags: readonly string[]): 
 export const placeOwner = ({ id, set }: Pick<Rollout, 'id' | 'set'>): string =>
   set?.members[0]?.rollout ?? id;
 
-/** How long a place is kept for a robot that is not heard, after its lease: [P-6.11] */
+/** How long a place that was not used counts after its lease, in milliseconds. [P-6.11] */
 export const graceMs = ({ lease_s }: Pick<Budget, 'lease_s'>): number => lease_s * 250;
 
 /** A question of a robot, as it was made. */
@@ -98,7 +98,7 @@ export interface ToldPlace {
   /** `until`: it begins before that, or gives it back; null for one that is out of service. */
   readonly held: readonly { readonly robot_id: string; readonly until: string | null }[];
   readonly waiting: readonly string[];
-  /** Out of service and not heard for longer than a lease: it holds up no other robot. */
+  /** Out of service and away for longer than a lease: it holds up no other robot. */
   readonly away: readonly string[];
 }
 
