@@ -7,6 +7,7 @@ import { benchFanout, benchIdle } from './fanout.ts';
 import { benchGate } from './gate.ts';
 import { benchGuest } from './guest.ts';
 import { benchHard } from './hard.ts';
+import { benchImage } from './image.ts';
 import { benchInstall } from './install.ts';
 import { benchKills } from './kills.ts';
 import { benchLinks } from './links.ts';
@@ -27,6 +28,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   guest: benchGuest,
   hard: benchHard,
   idle: benchIdle,
+  image: benchImage,
   install: benchInstall,
   kills: benchKills,
   links: benchLinks,

@@ -53,12 +53,15 @@ readonly BENCH_PEERS='
 nginx: command -v nginx || test -x /usr/sbin/nginx
 xfsprogs: command -v mkfs.xfs || test -x /usr/sbin/mkfs.xfs
 btrfs-progs: command -v mkfs.btrfs || test -x /usr/sbin/mkfs.btrfs
+squashfs-tools: command -v mksquashfs
+swupdate: command -v swupdate
+cpio: command -v cpio
 '
 readonly CAMPAIGN_PEERS='
 rabbitmq-server: test -x /usr/lib/rabbitmq/bin/rabbitmq-server
 '
 # Packages of the lists that bring a service of their own.
-readonly SERVICES='mosquitto nats-server nginx prometheus rabbitmq-server'
+readonly SERVICES='mosquitto nats-server nginx prometheus rabbitmq-server swupdate'
 readonly POLICY=/usr/sbin/policy-rc.d
 
 readonly PURPOSE=${1:-test}

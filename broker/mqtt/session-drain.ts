@@ -17,7 +17,8 @@ export class SessionDrain {
   readonly #held = new Set<string>();
   /** Messages that were read from the queue and that the engine has yet to ask about. */
   readonly #unasked = new Set<string>();
-  #unwritten = 0;
+  /** Messages that were read from the queue and are not written yet. */
+  readonly #unwritten = new Set<string>();
   #isDraining = true;
   #onWritten: (() => void) | null = null;
 
@@ -40,21 +41,23 @@ export class SessionDrain {
     const key = packetKey(packet);
     if (this.#handed.has(key)) return false;
     this.#handed.add(key);
-    this.#unwritten += 1;
+    this.#unwritten.add(key);
     if (!this.#held.delete(key) && isOnItsWay) this.#unasked.add(key);
     return true;
   }
 
-  /** Call when a message from the queue goes to the socket. */
+  /**
+   * Call when a message from the queue goes to the socket. It may be called again for the same
+   * message: the PUBREL of a QoS 2 message has the key of its message.
+   */
   wrote(packet: QueuedPacket): void {
-    if (!this.#isDraining || !this.#handed.has(packetKey(packet))) return;
-    this.#unwritten -= 1;
-    if (this.#unwritten === 0) this.#onWritten?.();
+    if (this.#unwritten.delete(packetKey(packet)) && this.#unwritten.size === 0)
+      this.#onWritten?.();
   }
 
   /** Resolves when all messages from the queue have gone to the socket. */
   async written(): Promise<void> {
-    if (this.#unwritten === 0) return;
+    if (this.#unwritten.size === 0) return;
     await new Promise<void>((resolve) => (this.#onWritten = resolve));
   }
 

@@ -54,7 +54,8 @@ export interface BootSlots {
    */
   tryNext(slot: SystemSlot, tries: number): Promise<void>;
   /**
-   * The boot loader returns to this slot from now on. The state of the other slot stays.
+   * The boot loader returns to this slot from now on. The state of the other slot stays; only
+   * a boot loader that does not report which slot is confirmed may end a trial of the other slot.
    * @throws DroverError BOOT_SLOT_NOT_RUNNING
    */
   confirm(slot: SystemSlot): Promise<void>;

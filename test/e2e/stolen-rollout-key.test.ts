@@ -21,29 +21,37 @@ async function openSite(t: TestContext): Promise<{ site: Site; trust: string }> 
   return { site, trust: site.path('trust.json') };
 }
 
-async function publish(
-  site: Site,
-  on: { url: string; trust: string },
-  version: string,
-  ...more: string[]
-) {
+interface Place {
+  readonly url: string;
+  readonly trust: string;
+}
+
+async function publishArgs(site: Site, on: Place, version: string, more: readonly string[]) {
   const bundle = await site.bundle(version);
   const by = ['--broker', on.url, '--key', site.path('rollout.key'), '--trust', on.trust];
   const waves = more.includes('--waves') ? [] : ['--waves', '100'];
-  await site.drover('publish', bundle, ...by, ...waves, ...more);
+  return ['publish', bundle, ...by, ...waves, ...more];
 }
 
-async function steer(t: TestContext, api: string, verb: string, id: string): Promise<void> {
-  const args = ['rollout', verb, id, '--api', api, '--yes', '--by', 'kim'];
+async function publish(site: Site, on: Place, version: string, ...more: string[]): Promise<void> {
+  await site.drover(...(await publishArgs(site, on, version, more)));
+}
+
+/** Runs a command again until it is taken: the controller hears of each robot a little later. */
+async function untilTaken(t: TestContext, args: readonly string[]): Promise<void> {
   await waitUntil(
-    `${verb} ${id}`,
+    args.join(' '),
     async () => {
-      const child = startDrover(t, 'publisher', args);
+      const child = startDrover(t, 'publisher', [...args]);
       await child.exit;
       return child.ended?.code === 0;
     },
     { timeoutMs: 40_000 },
   );
+}
+
+async function steer(t: TestContext, api: string, verb: string, id: string): Promise<void> {
+  await untilTaken(t, ['rollout', verb, id, '--api', api, '--yes', '--by', 'kim']);
 }
 
 describe('a stolen rollout key', () => {
@@ -73,7 +81,9 @@ describe('a stolen rollout key', () => {
     robot.start();
     await publish(site, { url, trust: next }, '1.1.0', '--id', 'second');
     await robot.runs('1.1.0');
-    await publish(site, { url, trust: next }, '1.2.0', '--id', 'third', '--waves', '1,100');
+    const third = ['--id', 'third', '--waves', '1,100'];
+    // It overlaps with the second one until the controller knows that no robot of that is left.
+    await untilTaken(t, await publishArgs(site, { url, trust: next }, '1.2.0', third));
     await steer(t, httpUrl, 'pause', 'third');
     await steer(t, httpUrl, 'resume', 'third');
     await steer(t, httpUrl, 'abort', 'third');

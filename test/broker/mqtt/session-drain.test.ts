@@ -104,3 +104,21 @@ test('a queue that was handed is written to its end before messages are sent dir
   assert.ok(drain.tryEnd());
   assert.equal(drain.holds(message(3)), false);
 });
+
+test('the PUBREL of a message that was written does not count as a message', async () => {
+  const drain = new SessionDrain();
+  assert.ok(drain.hand(message(1), false));
+  drain.wrote(message(1));
+  drain.wrote(message(1)); // its PUBREL
+  assert.ok(drain.hand(message(2), false));
+  let isWritten = false;
+  const written = drain.written().then(() => (isWritten = true));
+  await Promise.resolve();
+  assert.equal(isWritten, false, 'message 2 is not written yet');
+  drain.wrote(message(1)); // the PUBREL once more
+  await Promise.resolve();
+  assert.equal(isWritten, false);
+  drain.wrote(message(2));
+  await written;
+  assert.ok(drain.tryEnd());
+});

@@ -16,14 +16,21 @@ import { A, B, type BootLoader } from './boot-loaders.ts';
 /** RAUC asks for so many when a slot is made the first one; `left` of a confirmed one is `all`. */
 export const RAUC_TRIES = 3;
 
-const systemConf = (folder: string): string => `
+/** Files of RAUC's configuration beyond its folder. */
+interface RaucFiles {
+  /** Slot B. */
+  readonly device: string;
+  readonly keyring: string;
+}
+
+const systemConf = (folder: string, { device, keyring }: RaucFiles): string => `
 [system]
 compatible=Drover test
 bootloader=custom
 statusfile=${folder}/status
 
 [keyring]
-path=${folder}/keyring.pem
+path=${keyring}
 
 [handlers]
 bootloader-custom-backend=${folder}/backend
@@ -34,7 +41,7 @@ type=raw
 bootname=A
 
 [slot.rootfs.1]
-device=${folder}/b.img
+device=${device}
 type=raw
 bootname=B
 `;
@@ -58,12 +65,13 @@ async function startBus(scope: Scope, folder: string): Promise<string> {
 
 const answers = (): boolean => spawnSync('rauc', ['status'], { stdio: 'ignore' }).status === 0;
 
-export async function makeRauc(scope: Scope, folder: string): Promise<BootLoader> {
+/** Writes its configuration, with two slots of which A is confirmed, and starts its bus. */
+async function prepareRauc(scope: Scope, folder: string, files: RaucFiles): Promise<string> {
   const config = join(folder, 'system.conf');
-  await writeFile(config, systemConf(folder));
+  await writeFile(config, systemConf(folder, files));
   await writeFile(join(folder, 'backend'), backend(folder));
   await chmod(join(folder, 'backend'), 0o755);
-  for (const name of ['a.img', 'b.img', 'keyring.pem']) await writeFile(join(folder, name), '');
+  await writeFile(join(folder, 'a.img'), '');
   await mkdir(join(folder, 'mnt'));
   await writeFile(join(folder, 'primary'), 'A\n');
   await writeFile(join(folder, 'left.A'), 'all\n');
@@ -71,6 +79,29 @@ export async function makeRauc(scope: Scope, folder: string): Promise<BootLoader
   // RAUC and its service look for the bus in the environment, which the adapter hands on.
   process.env['DBUS_SESSION_BUS_ADDRESS'] = await startBus(scope, folder);
   process.env['DBUS_STARTER_BUS_TYPE'] = 'session';
+  return config;
+}
+
+async function startService(scope: Scope, config: string, running: SystemSlot): Promise<Child> {
+  const args = ['-c', config, 'service', `--override-boot-slot=${running}`];
+  const service = startChild(scope, 'rauc', args);
+  await waitUntil('the service of RAUC to answer', answers);
+  return service;
+}
+
+/** The service of a machine that runs slot A, ready to install into B. */
+export async function startRaucService(
+  scope: Scope,
+  folder: string,
+  files: RaucFiles,
+): Promise<Child> {
+  return await startService(scope, await prepareRauc(scope, folder, files), A);
+}
+
+export async function makeRauc(scope: Scope, folder: string): Promise<BootLoader> {
+  const files = { device: join(folder, 'b.img'), keyring: join(folder, 'keyring.pem') };
+  for (const path of Object.values(files)) await writeFile(path, '');
+  const config = await prepareRauc(scope, folder, files);
   let service: Child | null = null;
   const left = async (slot: SystemSlot): Promise<string> =>
     (await readFile(join(folder, `left.${slot}`), 'utf8')).trim();
@@ -78,9 +109,7 @@ export async function makeRauc(scope: Scope, folder: string): Promise<BootLoader
     open: async (running) => {
       service?.kill('SIGKILL');
       await service?.exit;
-      const args = ['-c', config, 'service', `--override-boot-slot=${running}`];
-      service = startChild(scope, 'rauc', args);
-      await waitUntil('the service of RAUC to answer', answers);
+      service = await startService(scope, config, running);
       return await RaucSlots.open();
     },
     boot: async () => {
