@@ -54,15 +54,15 @@ export function startWait(
 
 const utcTime: LocalTime = (now) => new Date(now).toISOString().slice(0, 16);
 
-/** `starts 2026-12-01T21:00:00Z`, for people; null for a rollout that starts at once. */
+/** `no robot starts before 2026-12-01T21:00:00Z`; null for a rollout that starts at once. */
 export function startLine({
   start_at,
   start_local,
 }: Pick<RolloutFields, 'start_at' | 'start_local'>): string | null {
-  if (start_at !== undefined) return `starts at ${start_at}`;
+  if (start_at !== undefined) return `no robot starts before ${start_at}`;
   return start_local === undefined
     ? null
-    : `starts at ${start_local} by the wall clock of each robot`;
+    : `no robot starts before ${start_local} of its own wall clock`;
 }
 
 /**
