@@ -25,6 +25,7 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
 import type { RolloutClasses } from '../rollout/rollout-classes.ts';
 import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
+import { budgetLines } from '../../shared/rules/budget.ts';
 import { endedWave, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
 import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
 import { rolloutsOfSet, unknownRollout } from '../rollout/set-names.ts';
@@ -72,6 +73,8 @@ interface ShownRollout extends RolloutView {
     readonly waits: string;
     /** State of its last wave: `open`, or how that ended. */
     readonly wave: string;
+    /** Its budget, and a line for each place in which something happens. */
+    readonly budget: readonly string[];
   };
 }
 
@@ -159,7 +162,8 @@ function showSet(name: string, announced: readonly ShownRollout[]): ShownSet | n
 
 function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
   const [status, waits] = [statusWord(view), waitsFor(view, Date.now())];
-  const words = { status, waits, wave: endedWave(view) ?? 'open' };
+  const budget = budgetLines(view.budget, view.run?.places ?? null);
+  const words = { status, waits, wave: endedWave(view) ?? 'open', budget };
   return { ...view, words };
 }
 

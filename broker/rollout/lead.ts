@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Signer } from '../../shared/crypto/ed25519.ts';
+import { BUDGET_CAPABILITY } from '../../shared/formats/announcement.ts';
 import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
@@ -84,7 +85,7 @@ export async function openController(
     store,
     termFloor: await store.termFloor(),
     isAlone: parts.isAlone,
-    caps: [APPROVERS_CAPABILITY, ...(parts.hasUsers ? [USERS_CAPABILITY] : [])],
+    caps: [APPROVERS_CAPABILITY, BUDGET_CAPABILITY, ...(parts.hasUsers ? [USERS_CAPABILITY] : [])],
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),
     onNewKeys: async () => {

@@ -237,6 +237,15 @@ export const CATALOGUE = {
     'operator',
     'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, one by one there: --anyway',
   ),
+  START_AWAITED: refused('operator', 'wait: the rollout starts at the time that it names', 'later'),
+  START_UNKNOWN: refused(
+    'operator',
+    'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, at once there: --anyway',
+  ),
+  BUDGET_UNKNOWN: refused(
+    'operator',
+    'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, without a bound for them: --anyway',
+  ),
   RECALL_IMPOSSIBLE: refused(
     'operator',
     'publish a fixed version: this robot has no release to go back to',

@@ -55,6 +55,15 @@ export const LIMITS = {
   profilesMax: 64, // profiles of one person on the publisher's machine
   profileValueCharsMax: 1_024, // of one option in a profile: a path, or URLs of a cluster
   approversMax: 5, // users who have to approve a wave; more than a team has at hand
+  placesAtOnceMax: 10_000, // at_most of a budget: more than robots of one hall
+  placesMax: 48, // granted and not used yet, of one rollout: with ids of 64 they fill half a report
+  placeLeaseSecondsDefault: 900, // a robot begins, or is back from a reboot, within it
+  placeLeaseSecondsMin: 4, // two passes of a controller: below it no robot could use a place
+  placeLeaseSecondsMax: 86_400, // a robot that is away for a day is counted apart
+  placeLookMs: SECOND, // a robot that waits for a place checks its clock so often
+  placeAgainMs: MINUTE, // a robot whose place ended before it came asks again after this
+  startAheadMsMax: 90 * DAY, // start of a rollout from now: a season; more is a slip in the year
+  wakeMsMax: 10 * MINUTE, // a robot checks so often a time that it waits for: clocks change
   attributedMax: 1_000, // entries with extended attributes in the report of one payload
   deltasMax: 16, // base versions of one bundle
   inputBytesMax: MiB, // a key, a trust.json, a policy or an identity: a page of text
