@@ -44,6 +44,11 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   ROLLOUT_COMMAND_INVALID: 422,
   BROKER_UNREACHABLE: 503,
   CONNECTIONS_FULL: 503,
+  // The disk of the broker, and no fault of the request: the same one succeeds later.
+  DISK_FULL: 507,
+  STORE_FULL: 507,
+  DISK_READ_ONLY: 503,
+  DISK_WRITE_FAILED: 503,
   ATTACHMENT_MISMATCH: 500,
   INTERNAL: 500,
 };

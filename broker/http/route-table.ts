@@ -39,10 +39,13 @@ const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string
   'force-open': 'open the next wave without a verdict; `reason` and `wave` are required',
 };
 
+/** Refusals of a broker that cannot keep what was decided. */
+const DISK_REFUSALS = ['DISK_FULL', 'DISK_READ_ONLY', 'DISK_WRITE_FAILED'] as const;
+
 const COMMAND_REFUSALS: readonly ErrorCode[] = [
   ...(['NOT_FOUND', 'NO_CONTROLLER', 'NOT_LEADING', 'NOT_LED_YET', 'ROLLOUT_FINAL'] as const),
   ...(['APPROVAL_TOO_EARLY', 'ROLLOUT_COMMAND_INVALID', 'ACCESS_DENIED'] as const),
-  ...(['APPROVER_IS_PUBLISHER', 'APPROVER_UNKNOWN'] as const),
+  ...(['APPROVER_IS_PUBLISHER', 'APPROVER_UNKNOWN', ...DISK_REFUSALS] as const),
 ];
 
 const ENROLMENT_PURPOSE = {
@@ -155,7 +158,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     refusals: [
       ...(['CLAIM_UNKNOWN', 'CLAIM_USED', 'CLAIM_EXPIRED', 'CLAIM_REVOKED'] as const),
       ...(['CLAIM_KEY_TAKEN', 'CLAIM_TRIES', 'ROBOT_NAME_TAKEN'] as const),
-      ...(['ENROLMENT_OFF', 'ACCESS_DENIED'] as const),
+      ...(['ENROLMENT_OFF', 'ACCESS_DENIED', 'STORE_FULL', ...DISK_REFUSALS] as const),
     ],
   },
   {
@@ -170,7 +173,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       ...{ method: 'POST', path: `/enrolments/:id/${command}`, who: 'publisher' },
       purpose: ENROLMENT_PURPOSE[command],
       answer: ['enrolment'],
-      refusals: ['NOT_FOUND', 'ENROLMENT_OFF', 'ACCESS_DENIED'],
+      refusals: ['NOT_FOUND', 'ENROLMENT_OFF', 'ACCESS_DENIED', ...DISK_REFUSALS],
     };
   }),
   {

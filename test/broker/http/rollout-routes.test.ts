@@ -5,8 +5,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
 import type { Controller } from '../../../broker/rollout/controller.ts';
 import { ROLLOUT_COMMANDS, type AuditEntry } from '../../../broker/rollout/rollout-view.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import type { Scope } from '../../helpers/scope.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
@@ -99,6 +101,24 @@ describe('steering rollouts over HTTP', () => {
       assert.equal(await word(api.tokens.technician), technician, command);
     }
     assert.equal(controller.view('x-1')?.status, 'paused');
+  });
+
+  it('a disk that takes no history is the fault of the broker, and the same word is taken later', async (t) => {
+    const { controller } = await leadOne(t);
+    const api = await startApi(t, { protected: true, controller, rollouts: ['x-1'] });
+    const token = api.tokens.publisher;
+    for (const [code, status] of [
+      ['DISK_FULL', 507],
+      ['DISK_READ_ONLY', 503],
+      ['DISK_WRITE_FAILED', 503],
+    ] as const) {
+      const disk = t.mock.method(SteadyDatabase.prototype, 'batch', () =>
+        Promise.reject(new DroverError(code, 'write rollouts/000003.log: refused')),
+      );
+      assert.equal(await say(api, 'pause', { token }), `${status} ${code}`);
+      disk.mock.restore();
+    }
+    assert.equal(await say(api, 'pause', { token }), '200 taken');
   });
 
   it('a web page of another origin cannot say a word, on loopback without credentials either', async (t) => {
