@@ -38,7 +38,8 @@ export function readWebhooks(args: WebhookArgs, isLeading: boolean, log: Log): W
     const url = parseWebhookUrl(text);
     const secret = secrets[at] ?? secrets[0] ?? refuse('no secret');
     if (url.protocol === 'http:' && !isLoopback(url.hostname.replace(/^\[|\]$/g, ''))) {
-      log.warn({ url: shownUrl(url) }, 'webhook without TLS: others may read what is sent');
+      const facts = { number: at + 1, url: shownUrl(url) };
+      log.warn(facts, 'webhook without TLS: others may read what is sent');
     }
     return { url, secret, ca };
   });

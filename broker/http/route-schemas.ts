@@ -112,6 +112,7 @@ const delivery = z.looseObject({
   ...{ tried_at: instant.nullable(), status: whole.nullable(), problem: z.string().nullable() },
 });
 const webhook = z.looseObject({
+  number: whole,
   ...{ url: z.string(), waiting: whole, delivered: whole, given_up: whole, dropped: whole },
   deliveries: z.array(delivery),
 });

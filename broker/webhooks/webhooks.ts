@@ -50,6 +50,8 @@ export interface ToldEntry {
 }
 
 export interface WebhookView extends DeliveryCounts {
+  /** Place of its `--webhook` on the command line, from 1: receivers may share a host. */
+  readonly number: number;
   readonly url: string;
   readonly waiting: number;
   readonly deliveries: readonly DeliveryView[];
@@ -59,7 +61,7 @@ export class Webhooks {
   readonly #receivers: readonly Receiver[];
 
   constructor(options: WebhooksOptions) {
-    this.#receivers = options.targets.map((target) => new Receiver(target, options));
+    this.#receivers = options.targets.map((target, at) => new Receiver(target, at + 1, options));
   }
 
   send(entry: ToldEntry): void {
@@ -87,6 +89,7 @@ function messageOf(entry: ToldEntry): Message {
 
 class Receiver {
   readonly #target: WebhookTarget;
+  readonly #number: number;
   readonly #options: WebhooksOptions;
   readonly #times: WebhookTimes;
   readonly #queue: DeliveryQueue;
@@ -95,8 +98,9 @@ class Receiver {
   #wake = new AbortController();
   #working: Promise<void> | null = null;
 
-  constructor(target: WebhookTarget, options: WebhooksOptions) {
+  constructor(target: WebhookTarget, number: number, options: WebhooksOptions) {
     this.#target = target;
+    this.#number = number;
     this.#options = options;
     this.#times = options.times ?? DEFAULT_TIMES;
     this.#queue = new DeliveryQueue(this.#times.retry);
@@ -108,7 +112,7 @@ class Receiver {
     const dropped = this.#queue.add(message, nowOf());
     if (dropped) {
       onOutcome('dropped');
-      log.error({ url: this.#shown, id: dropped.id }, 'webhook: oldest delivery dropped');
+      log.error({ ...this.#shown, id: dropped.id }, 'webhook: oldest delivery dropped');
     }
     this.#wake.abort();
     this.#run();
@@ -116,7 +120,7 @@ class Receiver {
 
   view(): WebhookView {
     const { waiting, counts } = this.#queue;
-    return { url: this.#shown, waiting, ...counts, deliveries: this.#queue.list() };
+    return { ...this.#shown, waiting, ...counts, deliveries: this.#queue.list() };
   }
 
   async close(): Promise<void> {
@@ -126,7 +130,7 @@ class Receiver {
     const { waiting } = this.#queue;
     if (waiting === 0) return;
     const lost = countOf(waiting, 'delivery', 'deliveries');
-    this.#options.log.warn({ url: this.#shown, waiting }, `webhook: stopped with ${lost} to make`);
+    this.#options.log.warn({ ...this.#shown, waiting }, `webhook: stopped with ${lost} to make`);
   }
 
   #run(): void {
@@ -164,14 +168,14 @@ class Receiver {
       now: nowOf(),
       random: Math.random(),
     });
-    const facts = { url: this.#shown, id: message.id, ...answer };
+    const facts = { ...this.#shown, id: message.id, ...answer };
     if (outcome === null) log.warn(facts, 'webhook: not delivered, tried again later');
     if (outcome === 'given_up') log.error(facts, 'webhook: delivery given up');
     if (outcome !== null) onOutcome(outcome);
   }
 
-  get #shown(): string {
-    return shownUrl(this.#target.url);
+  get #shown(): Pick<WebhookView, 'number' | 'url'> {
+    return { number: this.#number, url: shownUrl(this.#target.url) };
   }
 }
 

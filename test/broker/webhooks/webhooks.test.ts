@@ -129,6 +129,24 @@ describe('webhooks', () => {
     assert.deepEqual([received.length, other.received.length], [1, 0]);
   });
 
+  it('of one host are told apart by their place on the command line', async (t) => {
+    const numbers = new Set<unknown>();
+    const note = (facts: object): void => void numbers.add((facts as { number?: number }).number);
+    const log: Log = { ...makeLog('test', 'silent'), warn: note, error: note };
+    const urls = ['a', 'b'].map((path) => new URL(`http://127.0.0.1:9/${path}`));
+    const { webhooks } = webhooksTo(t, urls, log);
+    webhooks.send(ENTRY);
+    await waitUntil('a failure of each', () => numbers.size === 2);
+    assert.deepEqual(
+      webhooks.view().map(({ number, url }) => [number, url]),
+      [
+        [1, 'http://127.0.0.1:9/…'],
+        [2, 'http://127.0.0.1:9/…'],
+      ],
+    );
+    assert.deepEqual([...numbers].sort(), [1, 2]);
+  });
+
   it('never show the user, the path or the query of a URL', async (t) => {
     const url = parseWebhookUrl('http://user:word@127.0.0.1:9/T00/secret?key=hidden');
     assert.equal(shownUrl(url), 'http://127.0.0.1:9/…');
