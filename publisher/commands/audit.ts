@@ -10,7 +10,11 @@ import { z } from 'zod';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
-import { ChainCheck, type ChainReport } from '../../shared/formats/audit-record.ts';
+import {
+  ChainCheck,
+  type ChainExpectation,
+  type ChainReport,
+} from '../../shared/formats/audit-record.ts';
 import { sha256Schema, seqSchema } from '../../shared/formats/schema.ts';
 import { TEXT, wholeNumber, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
@@ -73,6 +77,7 @@ async function runExport(args: ExportArgs): Promise<void> {
       await target.write(`${line}\n`);
       problem ??= refusalOf(() => check.take(line));
     }
+    if (entries === 0 && args.after > 0) await assertReaches(api, args.after);
   } catch (error) {
     await target.drop();
     throw error;
@@ -84,6 +89,17 @@ async function runExport(args: ExportArgs): Promise<void> {
   }
   const report = check.end();
   told(args, facts(report), summary(args.out ?? 'standard output', report));
+}
+
+/**
+ * A chain that ends before the entry that the caller has was cut, replaced or restored.
+ * @throws DroverError AUDIT_CUT
+ */
+async function assertReaches(api: ApiClient, after: number): Promise<void> {
+  const { head } = readHead(await api.get('/audit/head'));
+  if (head !== null && head.seq >= after) return;
+  const end = head === null ? 'the chain is empty' : `the chain ends with entry ${head.seq}`;
+  throw new DroverError('AUDIT_CUT', `export audit chain: ${end} (got --after ${after})`);
 }
 
 const writtenAllTheSame = ({ code, message }: DroverError, out: string): DroverError =>
@@ -147,7 +163,11 @@ async function openTarget(path: string | undefined): Promise<Target> {
 
 type VerifyArgs = Awaited<ReturnType<typeof withVerify>['argv']>;
 
+/** The parser of the command line makes an empty word of `-`. */
+const PATH_HINT = 'give the path of an export; /dev/stdin reads standard input';
+
 async function runVerify({ file, head, after, json }: VerifyArgs): Promise<void> {
+  if (file === '') throw new DroverError('USAGE', 'read export: no path', { hint: PATH_HINT });
   const want = { head: readHash(head, '--head'), after: readHash(after, '--after') };
   const check = new ChainCheck(want);
   const splitter = new LineSplitter(LIMITS.auditRecordBytesMax);
@@ -164,15 +184,21 @@ async function runVerify({ file, head, after, json }: VerifyArgs): Promise<void>
   const report = check.end();
   const newer = countOf(report.newer, 'entry is', 'entries are');
   const held = want.head === undefined ? [] : [`ok: it has the head you kept; ${newer} newer`];
-  const open =
-    want.head === undefined ? ['entries cut off at its end show only with --head HASH'] : [];
   makeOutput(json).result({ ok: true, ...facts(report) }, [
     `ok: ${summary(file, report)[0]}`,
     ...held,
     ...summary(file, report).slice(1),
-    ...open,
+    ...notShown(report, want),
   ]);
 }
+
+/** Names changes that a check without a kept hash cannot find. */
+const notShown = ({ first }: ChainReport, { head, after }: ChainExpectation): string[] => [
+  ...(first > 1 && after === undefined
+    ? [`entries before ${first} are not in it: --after HASH shows that it continues what you have`]
+    : []),
+  ...(head === undefined ? ['entries cut off at its end show only with --head HASH'] : []),
+];
 
 function readHash(text: string | undefined, option: string): string | undefined {
   if (text === undefined || sha256Schema.safeParse(text).success) return text;
@@ -199,13 +225,16 @@ const headSchema = z.object({
   waiting: z.number(),
 });
 
+/** @throws DroverError BROKER_REFUSED */
+function readHead(bytes: Uint8Array): z.output<typeof headSchema> {
+  const answer = headSchema.safeParse(rawObject(bytes));
+  if (answer.success) return answer.data;
+  throw new DroverError('BROKER_REFUSED', 'read head of the audit chain: not an answer of it');
+}
+
 async function runHead(args: Awaited<ReturnType<typeof withApi>['argv']>): Promise<void> {
   const bytes = await openApi(args).get('/audit/head');
-  const answer = headSchema.safeParse(rawObject(bytes));
-  if (!answer.success) {
-    throw new DroverError('BROKER_REFUSED', 'read head of the audit chain: not an answer of it');
-  }
-  const { head, waiting } = answer.data;
+  const { head, waiting } = readHead(bytes);
   makeOutput(args.json).result(rawObject(bytes), [
     head === null ? 'the chain is empty' : `${head.seq} ${head.hash}`,
     ...(waiting > 0 ? [`${countOf(waiting, 'entry waits', 'entries wait')} for its disk`] : []),

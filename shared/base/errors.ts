@@ -2,7 +2,10 @@
 
 import { CATALOGUE, type ErrorCode, type Exit, type Fault, type Retry } from './error-catalogue.ts';
 
-/** Facts of one occurrence: short values, never a secret. */
+/**
+ * Facts of one occurrence: short values, never a secret. `sha256` is a public hash that a person
+ * typed: the message shows it, although it looks like a key (secret-words.ts).
+ */
 export type Facts = Readonly<Record<string, string | number | boolean | null>>;
 
 /**

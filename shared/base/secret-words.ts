@@ -4,7 +4,7 @@
  * message says what the word looks like and where it belongs, and never shows it. Sans-I/O.
  */
 
-import type { Problem } from './errors.ts';
+import type { Facts, Problem } from './errors.ts';
 
 interface Kind {
   readonly looksLike: RegExp;
@@ -49,12 +49,17 @@ const valuesIn = (word: string): string[] => {
 
 /**
  * A failure that is safe to show, given the words of the command line.
+ * @param hash a public hash that the failure is about; it looks like a key and is shown
  * @returns the same problem when it contains no secret
  */
-export function withoutSecrets(problem: Problem, words: readonly string[]): Problem {
+export function withoutSecrets(
+  problem: Problem,
+  words: readonly string[],
+  hash: Facts[string] = null,
+): Problem {
   let { message, hint } = problem;
   for (const word of words.flatMap(valuesIn)) {
-    const kind = kindOf(word);
+    const kind = word === hash ? null : kindOf(word);
     if (kind === null) continue;
     const instead = `(what looks like ${kind.name})`;
     const shown = { message: hidden(message, word, instead), hint: hidden(hint, word, instead) };

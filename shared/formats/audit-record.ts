@@ -102,6 +102,10 @@ function parseLine(line: string, before: ChainHead | null): AuditRecord {
   }
 }
 
+/** A chain that begins in the place of a damaged one has lost all entries of that one. */
+const namesGap = ({ kind, facts }: AuditRecord): boolean =>
+  kind === CHAIN_GAP || (kind === CHAIN_BEGAN && (facts['kept'] ?? null) !== null);
+
 const broken = (why: string): DroverError =>
   new DroverError('AUDIT_BROKEN', `verify audit chain: ${why}`);
 
@@ -109,7 +113,7 @@ export interface ChainReport {
   readonly first: number;
   readonly last: ChainHead;
   readonly entries: number;
-  /** Numbers and sentences of records that name a gap. */
+  /** Numbers and sentences of records that say that others are missing. */
   readonly gaps: readonly Pick<AuditRecord, 'seq' | 'text'>[];
   /** True when the head that was looked for is among the entries. */
   readonly hasHead: boolean;
@@ -145,14 +149,15 @@ export class ChainCheck {
     if (this.#head === null) {
       const { after } = this.#want;
       if (after !== undefined && record.prev !== after) {
-        throw cut(`entry ${record.seq} is the first and does not follow the entry ${after}`);
+        const which = `entry ${record.seq} is the first and does not follow the entry ${after}`;
+        throw cut(which, after);
       }
       this.#first = record.seq;
     }
     this.#head = head;
     this.#entries += 1;
     if (this.#headAt === null && this.#want.head === head.hash) this.#headAt = this.#entries;
-    if (record.kind === CHAIN_GAP && this.#gaps.length < LIMITS.auditCheckedMax) {
+    if (namesGap(record) && this.#gaps.length < LIMITS.auditCheckedMax) {
       this.#gaps.push({ seq: record.seq, text: record.text });
     }
     return checked;
@@ -163,7 +168,8 @@ export class ChainCheck {
     const last = this.#head;
     if (last === null) throw cut('there is no entry');
     if (this.#want.head !== undefined && this.#headAt === null) {
-      throw cut(`no entry has the hash ${this.#want.head}; the last one is ${last.seq}`);
+      const { head } = this.#want;
+      throw cut(`no entry has the hash ${head}; the last one is ${last.seq}`, head);
     }
     return {
       ...{ first: this.#first, last, entries: this.#entries, gaps: this.#gaps },
@@ -173,5 +179,5 @@ export class ChainCheck {
   }
 }
 
-const cut = (why: string): DroverError =>
-  new DroverError('AUDIT_CUT', `verify audit chain: ${why}`);
+const cut = (why: string, sha256: string | null = null): DroverError =>
+  new DroverError('AUDIT_CUT', `verify audit chain: ${why}`, { facts: { sha256 } });

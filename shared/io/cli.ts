@@ -49,13 +49,14 @@ export function makeLog(name: string, level = process.env['DROVER_LOG'] ?? 'info
 /** Prints one failure and returns the exit code. */
 export function printFailure(program: string, thrown: unknown, json: boolean): number {
   const words = process.argv.slice(2);
-  const problem = withoutSecrets(toProblem(thrown), words);
+  const hash = refusalOf(thrown)?.facts['sha256'] ?? null;
+  const problem = withoutSecrets(toProblem(thrown), words, hash);
   if (json) process.stdout.write(`${JSON.stringify({ error: problem })}\n`);
   process.stderr.write(`${program}: error: ${problem.message} (${problem.code})\n`);
   process.stderr.write(`${program}: hint: ${problem.hint}\n`);
   if (!(thrown instanceof DroverError) && thrown instanceof Error && process.env['DROVER_DEBUG']) {
     const trace = { ...problem, message: thrown.stack ?? '' };
-    process.stderr.write(`${withoutSecrets(trace, words).message}\n`);
+    process.stderr.write(`${withoutSecrets(trace, words, hash).message}\n`);
   }
   return refusalOf(thrown)?.exit ?? 1;
 }

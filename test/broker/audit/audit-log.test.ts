@@ -151,6 +151,7 @@ describe('the audit chain of a broker', () => {
     assert.match(began?.text ?? '', /begins: the one before was damaged/);
     const [kept] = await readdir(join(dataFolder, 'damaged'));
     assert.equal(began?.facts['kept'], join('damaged', kept ?? ''));
+    assert.deepEqual((await report(audit)).gaps, [{ seq: 1, text: began?.text }]);
     await audit.close();
   });
 

@@ -59,6 +59,22 @@ describe('a message about a word that looks like a secret', () => {
     );
   });
 
+  it('shows the public hash that the failure is about, with its own hint, and still no other', () => {
+    const [hash, key] = ['5a'.repeat(32), bytesToHex(newSeed())];
+    const words = ['audit', 'verify', 'f', '--head', hash, `--after=${hash}`, '--key', key];
+    const cut = {
+      code: 'AUDIT_CUT',
+      message: `no entry has ${hash}`,
+      hint: 'export again',
+    } as const;
+    assert.deepEqual(withoutSecrets(cut, words, hash), cut);
+    const both = { ...cut, message: `${cut.message} ${key}` };
+    assert.equal(
+      withoutSecrets(both, words, hash).message,
+      `${cut.message} (what looks like a key of 64 hex digits)`,
+    );
+  });
+
   it('is left alone when the words are paths, names, hosts and versions', () => {
     for (const word of ['/srv/fleet/keys/release.key', 'mqtt://host:1883', 'app-1-4-2-k3f9']) {
       const problem = { code: 'USAGE', message: `read ${word}: no`, hint: 'look' } as const;

@@ -100,6 +100,33 @@ describe('an export of the audit chain', () => {
     assert.match(verdict([...LINES, line.replace('"seq":13', '"seq":9')]), /^AUDIT_BROKEN/);
   });
 
+  it('names line ends and byte order marks that a copy added, with the line', () => {
+    const refused = (text: Uint8Array): { message: string; hint: string } => {
+      const splitter = new LineSplitter(LIMITS.auditRecordBytesMax);
+      const read = (): string[] => [...splitter.take(text), ...splitter.end()];
+      let found = { message: '', hint: '' };
+      assert.throws(read, (error: DroverError) => {
+        found = { message: error.message, hint: error.hint };
+        return error.code === 'AUDIT_BROKEN';
+      });
+      return found;
+    };
+    const [first, second] = [LINES[0] ?? '', LINES[1] ?? ''];
+    for (const [text, why] of [
+      [utf8(`${LINES.join('\r\n')}\r\n`), /line 1 ends with CR LF/],
+      [utf8(`${first}\n${second}\r\n`), /line 2 ends with CR LF/],
+      [utf8(`\ufeff${LINES.join('\n')}\n`), /line 1 begins with a byte order mark/],
+      [Buffer.from(`\ufeff${first}\n`, 'utf16le'), /line 1 begins with a byte order mark/],
+    ] as const) {
+      const { message, hint } = refused(text);
+      assert.match(message, why);
+      assert.match(hint, /a copy changed the file/);
+    }
+    const torn = refused(Buffer.concat([utf8(`${first}\n`), Buffer.from([0x80, 0x0a])]));
+    assert.match(torn.message, /line 2 is no text/);
+    assert.doesNotMatch(torn.hint, /a copy/);
+  });
+
   it('no change of one byte passes with the head', () => {
     const text = utf8(`${LINES.join('\n')}\n`);
     const places = fc.record({ at: fc.nat(text.length - 1), to: fc.integer({ min: 0, max: 255 }) });
