@@ -4,6 +4,7 @@
  * hide the others. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -166,7 +167,7 @@ export function whenceOf({ last_error: error, ...component }: ComponentState): s
   const of = error?.version ?? null;
   if (!error || of === null || isPastProblem({ ...component, last_error: error })) return '';
   if (of === component.version || of === component.target_version) return '';
-  const at = error.at === undefined ? '' : `, ${new Date(error.at).toISOString().slice(0, 16)}Z`;
+  const at = error.at === undefined ? '' : `, ${instantText(error.at)}`;
   return `of ${of}${at}`;
 }
 

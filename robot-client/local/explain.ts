@@ -3,7 +3,7 @@
  * Sans-I/O.
  */
 
-import { shortly, timeLeft } from '../../shared/base/durations.ts';
+import { instantText, shortly, timeLeft } from '../../shared/base/durations.ts';
 import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -13,7 +13,6 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { ComponentView } from '../fleet/report.ts';
-import { iso } from '../fleet/report.ts';
 import { outsideProblems } from '../install/slots.ts';
 
 const MiB = 1024 * 1024;
@@ -59,7 +58,7 @@ export function showTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: Ep
   const problem = trustProblem(trust, now);
   return {
     version: trust.version,
-    expires_at: iso(trust.expires),
+    expires_at: instantText(trust.expires),
     days_left: daysUntil(trust.expires, now),
     problem: problem && toProblem(problem),
   };
@@ -72,7 +71,8 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
     return [`  trust.json version ${trust.version} holds for ${timeLeft(trust.expires - now)}`];
   }
   const { message, code, hint } = toProblem(problem);
-  const since = days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${iso(now)})` : '';
+  const since =
+    days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${instantText(now)})` : '';
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
 }
 
@@ -120,7 +120,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   if (view.leases) lines.push(`  ${view.leases}`);
   if (live.waitingFor !== null) lines.push(`  waits for: ${live.waitingFor}`);
   if (live.wakeAtMs !== null) {
-    lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${shortly(live.wakeAtMs - now)})`);
+    lines.push(`  wakes: ${instantText(live.wakeAtMs)} (in ${shortly(live.wakeAtMs - now)})`);
   }
   if (view.unheard) lines.push(...problemLines('cannot follow a rollout', view.unheard.problem));
   if (live.refusal) {
@@ -132,7 +132,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const failure = state.lastProblem;
   if (failure) {
     const what = failure.version === null ? '' : ` of ${failure.version}`;
-    const label = `last problem${what} at ${iso(failure.atMs)}`;
+    const label = `last problem${what} at ${instantText(failure.atMs)}`;
     lines.push(...problemLines(label, failure, failure.version));
   }
   for (const { version, code } of state.blocked) {

@@ -4,6 +4,7 @@
  * controller counts by them, the publisher warns by them. Sans-I/O.
  */
 
+import { instantText } from '../base/durations.ts';
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../base/errors.ts';
 import type { EpochMs, RobotId } from '../base/ids.ts';
@@ -223,7 +224,7 @@ export function decideTurn(
   if (canary || progress.status !== 'complete' || facts.hasJoined) return null;
   const untilMs = lateStart(rollout, facts);
   if (now >= untilMs) return null;
-  const when = new Date(untilMs).toISOString();
+  const when = instantText(untilMs);
   return later(
     'COHORT_CLOSED',
     `robots that come late start one by one, this one at ${when}`,

@@ -34,13 +34,13 @@ const applied = ({ strategy }: Pick<ComponentAnswer, 'strategy'>): string =>
   strategy && strategy !== 'atomic_swap' ? ` (${strategy})` : '';
 
 function versionCell(robot: RobotAnswer): HTMLElement {
-  const cell = make('td', { text: (robot.version ?? 'nothing') + applied(robot) });
+  const name = robot.name === null ? '' : `${robot.name} `;
+  const cell = make('td', { text: `${name}${robot.version ?? 'nothing'}${applied(robot)}` });
   for (const part of robot.components) {
     if (part.name === robot.name) continue;
     const text = `${part.name} ${part.version ?? 'nothing'}${applied(part)}`;
     cell.append(make('div', { class: 'soft', text }));
   }
-  if (robot.components.length > 1) cell.prepend(make('span', { text: `${robot.name ?? ''} ` }));
   return cell;
 }
 
