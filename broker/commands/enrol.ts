@@ -188,7 +188,9 @@ const describe = (one: EnrolmentView): string =>
     one.robot_id,
     one.enrolled ? 'enrolled' : 'not enrolled',
     `claim ${one.claim}`,
-    one.claim === 'open' ? `until ${one.expires_at}` : `asked from ${one.asked_from ?? '-'}`,
+    one.claim === 'open' || one.claim === 'expired'
+      ? `until ${one.expires_at}`
+      : `asked ${one.asked_at ?? '-'} from ${one.asked_from ?? '-'}`,
   ].join('  ');
 
 async function runRevoke(args: { data: string; ids: string[]; json: boolean }): Promise<void> {

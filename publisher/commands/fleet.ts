@@ -172,7 +172,9 @@ function showVersions(fleet: Fleet, output: Output): void {
     [['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table],
     terminalColumns(),
   );
-  output.result({ versions, counts, ...envelope(fleet) }, table.length > 0 ? lines : NOBODY);
+  // `robots` as the API says; scripts of 0.1 read `count`.
+  const told = counts.map((one) => ({ ...one, robots: one.count }));
+  output.result({ versions, counts: told, ...envelope(fleet) }, table.length > 0 ? lines : NOBODY);
 }
 
 const NOBODY = ['no robot has reported to this broker yet'];
@@ -229,9 +231,12 @@ function showRobots(fleet: Fleet, output: Output): void {
   const head = ['ROBOT', 'ONLINE', ...what, 'ARCH', 'TAGS', 'WAITS FOR'];
   output.result(
     { robots: rows.map(describe), ...envelope(fleet) },
-    table.length > 0 ? formatTable([head, ...table], terminalColumns()) : NOBODY,
+    table.length > 0 ? formatTable([head, ...table], terminalColumns(), NARROW) : NOBODY,
   );
 }
+
+/** What runs and why it does not go on comes before what the robot is. */
+const NARROW = { whole: ['ROBOT', 'VERSION'], spare: ['ARCH', 'TAGS', 'ONLINE', 'WAITS FOR'] };
 
 function showRequests(fleet: Fleet, output: Output): void {
   const rows = packageRequests(fleet.view.rows);

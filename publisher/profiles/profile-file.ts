@@ -113,6 +113,13 @@ function noteLeftOut(profile: string, address: string): void {
 export const profileInUse = ({ use }: Pick<Profiles, 'use'>): string | null =>
   process.env['DROVER_PROFILE'] || use;
 
+/** The trust.json of the profile in use, for advice only; null where there is none. */
+export function trustInUse(): string | null {
+  const all = nullIfRefused(() => readProfiles());
+  const name = all && profileInUse(all);
+  return (name && all?.profiles[name]?.trust) || null;
+}
+
 /** For completion; none where the file cannot be read. */
 export const profileNames = (): readonly string[] =>
   Object.keys(nullIfRefused(() => readProfiles())?.profiles ?? {});

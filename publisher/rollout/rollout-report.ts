@@ -235,8 +235,11 @@ export function listLines(
     waitWord(one),
   ]);
   const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
-  return formatTable([head, ...rows], columns);
+  return formatTable([head, ...rows], columns, NARROW);
 }
+
+/** A version that is cut names another one. */
+const NARROW = { whole: ['BUNDLE'], spare: ['OPEN', 'WAVE'] };
 
 /** When things expire, and what to do about it. */
 export function expiryLines(found: ExpiryAnswer | undefined): string[] {

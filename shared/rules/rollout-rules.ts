@@ -275,6 +275,20 @@ export function canonicalArch(name: string): string {
   return CANONICAL.get(name) ?? name;
 }
 
+/** Names that agents report: `uname -m` of Linux on the CPUs that Node runs on. */
+const REPORTED: readonly string[] = [
+  ...['aarch64', 'x86_64', 'armv7l', 'armv6l', 'i686'],
+  ...['riscv64', 'ppc64le', 's390x', 'loongarch64'],
+];
+
+/** A sentence about the name of a CPU that its author may not expect; null for a usual one. */
+export function archNote(name: string): string | null {
+  const canonical = canonicalArch(name);
+  if (canonical !== name) return `robots call ${name} ${canonical}, and take either name`;
+  if (name === ARCH_ANY || REPORTED.includes(name)) return null;
+  return `no robot is known that calls its CPU ${name} (they say ${REPORTED.slice(0, 3).join(', ')})`;
+}
+
 export function archFits(target: string, robot: string): boolean {
   return target === ARCH_ANY || canonicalArch(target) === canonicalArch(robot);
 }
