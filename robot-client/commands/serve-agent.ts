@@ -70,7 +70,7 @@ async function warnOfOrder({ roots, log }: ServeOptions): Promise<void> {
     const facts = { first: first.root, before: other.root };
     return log.warn(
       facts,
-      'the first root changed: keep it first, its events and counters stand there',
+      'the first root is another than before: name the old one first, it has the events and counters',
     );
   }
 }
