@@ -235,7 +235,7 @@ function showRobots(fleet: Fleet, output: Output): void {
   );
 }
 
-/** What runs and why it does not go on comes before what the robot is. */
+/** A narrow terminal keeps the version and the problem, and drops facts about the machine. */
 const NARROW = { whole: ['ROBOT', 'VERSION'], spare: ['ARCH', 'TAGS', 'ONLINE', 'WAITS FOR'] };
 
 function showRequests(fleet: Fleet, output: Output): void {

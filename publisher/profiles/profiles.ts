@@ -100,7 +100,7 @@ const VARIABLES: Readonly<Partial<Record<ProfileOption, string>>> = {
   'token-file': 'DROVER_TOKEN',
 };
 
-/** What a profile fills in. */
+/** The part of a profile that a command takes. */
 export interface Filled {
   readonly options: Profile;
   /** The address that was given in place of the profile's, whose login was therefore left out. */

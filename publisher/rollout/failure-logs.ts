@@ -62,7 +62,7 @@ const ROBOT = {
 
 type Answer = z.output<typeof answerSchema>;
 
-/** @param components that the robot has, by which a name that was mistyped is told from none */
+/** @param components that the robot has: a name that was mistyped is none of them */
 const none = ({ robot, component }: LogsAsked, components: readonly string[]): DroverError => {
   if (component !== null && components.length > 0 && !components.includes(component)) {
     const has = components.slice(0, 16).map((one) => printable(one, 64));

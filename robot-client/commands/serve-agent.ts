@@ -59,7 +59,7 @@ export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> 
   }
 }
 
-/** Events and counters stand in the first root: another first one begins them anew. */
+/** Events and counters stand in the first root: another first one begins them from zero. */
 async function warnOfOrder({ roots, log }: ServeOptions): Promise<void> {
   const has = async ({ root }: ComponentRoot): Promise<boolean> =>
     (await realDisk.kind(`${layoutOf(root).state}/${OUTBOX}`).catch(() => null)) === 'file';

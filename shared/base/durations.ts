@@ -72,7 +72,7 @@ export function timeLeft(leftMs: number): string {
 export const instantText = (ms: number): string => `${new Date(ms).toISOString().slice(0, -5)}Z`;
 
 /**
- * What a document holds, with each instant as text: a parser makes epoch milliseconds of the fields
+ * Writes each instant in a parsed document as text: a parser makes epoch milliseconds of the fields
  * `at` and `…_at`.
  */
 export function withInstants(value: unknown): unknown {

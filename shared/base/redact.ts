@@ -1,7 +1,7 @@
 /**
  * Takes secrets and terminal escapes out of logs and out of texts about failures before they leave
- * the robot, and again where others read such a text: an older agent left them in. It removes more than
- * is needed: a reader can miss a word, and a password that got out cannot be taken back. Lines of
+ * the robot, and again where others read such a text: an older agent left them in. It removes more
+ * than is needed: a reader can miss a word, and a password that got out cannot be taken back. Lines of
  * an environment, of passwords and tokens lose their value, URLs lose their credentials, and
  * private keys in PEM form go as a whole. Sans-I/O.
  */
@@ -97,7 +97,7 @@ export function redact(text: string): string {
   return lines.join('\n');
 }
 
-/** Text about a failure as it is told and as it is read: without secrets, of a bounded length. */
+/** Text about a failure, as robots send it and readers show it: without secrets, and bounded. */
 export const failureText = (text: string): string => redact(text).slice(0, LIMITS.failureTextChars);
 
 const OWN_HINTS: ReadonlySet<string> = new Set(Object.values(CATALOGUE).map(({ hint }) => hint));

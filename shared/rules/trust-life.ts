@@ -16,8 +16,8 @@ type Life = Pick<TrustRoot, 'version' | 'expires'>;
 const daysIn = (spanMs: number): number => Math.floor(spanMs / DAY_MS);
 
 /**
- * Whole days until then, the same as in sentences; once it is over the whole days since, negative, -1
- * on the first as well.
+ * Whole days until then, the same as in sentences; once it is over the whole days since, negative,
+ * -1 on the first as well.
  */
 export const daysUntil = (atMs: EpochMs, now: EpochMs): number =>
   now < atMs ? wholeDays(atMs - now) : Math.min(-1, -daysIn(now - atMs));
