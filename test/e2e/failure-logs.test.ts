@@ -56,7 +56,7 @@ describe('the log of a failed update', () => {
       await site.drover('fleet', 'robots', '--json', ...api),
       await site.drover('rollout', 'robots', 'two', '--json', ...api),
       await (await fetch(`${broker.httpUrl}/robots/r1`)).text(),
-      await readFile(join(robot.root, 'state/state.json'), 'utf8'),
+      await readFile(join(robot.root, 'state/machine.json'), 'utf8'),
     ]) {
       assert.match(text, /camera 7 does not answer \/ DB_PASSWORD=\[redacted\]/);
       assert.doesNotMatch(text, /hunter2/);
