@@ -216,6 +216,24 @@ export function packageRequests(rows: readonly FleetRow[]): FleetRow[] {
   return rows.filter(({ component }) => component.last_error?.code === 'TOO_OLD');
 }
 
+/** Robots that take it and lack a capability that it needs. */
+export function unableOf(
+  capability: string,
+  states: readonly RobotState[],
+  { takes, steps }: Readonly<Record<'takes' | 'steps', readonly string[]>>,
+): string[] {
+  const unasked = states.filter(({ caps }) => !caps.includes(capability));
+  return unasked
+    .map(({ robot_id: id }) => id as string)
+    .filter((id) => [...takes, ...steps].includes(id));
+}
+
+/** Each architecture of these robots once. */
+export function archsOf(states: readonly RobotState[], ids: readonly string[]): string[] {
+  const found = states.filter(({ robot_id: id, arch }) => arch !== '' && ids.includes(id));
+  return [...new Set(found.map(({ arch }) => arch))].sort();
+}
+
 /** How a table gets narrower than its cells. */
 export interface Narrowing {
   /** Heads of columns that are cut last: a version that is cut says nothing. */
