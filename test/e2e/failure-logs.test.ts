@@ -54,7 +54,7 @@ describe('the log of a failed update', () => {
     }
     for (const text of [
       await site.drover('fleet', 'robots', '--json', ...api),
-      await site.drover('rollout', 'robots', 'two', '--json', ...api),
+      await site.drover('rollout', 'robots', 'two', '--all', '--json', ...api),
       await (await fetch(`${broker.httpUrl}/robots/r1`)).text(),
       await readFile(join(robot.root, 'state/machine.json'), 'utf8'),
     ]) {
