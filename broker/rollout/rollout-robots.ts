@@ -113,7 +113,7 @@ function shown(
 
 /** No robot of the open wave is online, and none has ended its update or begun it. */
 const isWaveAway = (run: RolloutRun, members: readonly Member[]): boolean =>
-  countAttempts(run, countAll(members, run.threshold)).reachable === 0;
+  countAttempts(run, countAll(members, run)).reachable === 0;
 
 /**
  * Robots that are offline and have not begun delay a wave only when it has no other robot: the

@@ -190,7 +190,7 @@ function isOver(run: RolloutRun, members: Members): boolean {
     .some(
       (one) => one.kind === 'candidate' || one.kind === 'updating' || one.isComing || isUnable(one),
     );
-  return !isOpen && members.countAll(threshold).cohort === 0;
+  return !isOpen && members.countAll(run).cohort === 0;
 }
 
 function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: GateVerdict): AuditDraft {
@@ -328,7 +328,7 @@ function complete(run: RolloutRun, stages: readonly Stage[], members: Members): 
 
 /** Evidence starts again, in the same wave or in the next one. */
 function fresh(run: RolloutRun, members: Members): RolloutRun {
-  const { installed, failed, vanished } = members.countAll(run.threshold);
+  const { installed, failed, vanished } = members.countAll(run);
   return {
     ...run,
     stage: run.stage + 1,
