@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
-import { parseRobotState, type RobotState } from '../../shared/formats/messages.ts';
+import { parseAnsweredState, type RobotState } from '../../shared/formats/messages.ts';
 import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
 import {
@@ -84,9 +84,11 @@ export function answeredDetails(robotBytes: Uint8Array, rolloutBytes: Uint8Array
 /** Null for a robot that has not reported. The API sends null where a report leaves a field out. */
 export function stateOf(robot: z.output<typeof robotSchema>): RobotState | null {
   if (robot.reported_at === null || robot.components.length === 0) return null;
-  const components = robot.components.map((one) => ({ version: null, ...filled(one) }));
-  const report = { ...filled(robot), at: robot.reported_at, components };
-  return parseRobotState(utf8(JSON.stringify(report)));
+  // The history is no part of the report: it grows with every update.
+  const { components: answered, events: _history, ...machine } = robot;
+  const components = answered.map((one) => ({ version: null, ...filled(one) }));
+  const report = { ...filled(machine), at: robot.reported_at, components };
+  return parseAnsweredState(utf8(JSON.stringify(report)));
 }
 
 /** Without the fields that are null, also those of the objects in it. */
