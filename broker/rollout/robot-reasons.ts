@@ -50,7 +50,7 @@ export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
   const now = component.version ?? 'nothing';
   switch (member.kind) {
     case 'installed':
-      return running(facts);
+      return running(member, facts);
     case 'went_on':
       return say('WENT_ON', `ran ${version} and went on to ${now}`);
     case 'recalled':
@@ -68,10 +68,16 @@ export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
   }
 }
 
-/** A rollout that goes back waits for it, and it goes back once it is online. */
-function running(facts: ReasonFacts): RobotReason {
+/**
+ * A rollout that goes back waits for it, and it goes back once it is online. A release may also run
+ * without what it requires, because another component went back since: that is said, and the robot
+ * is done all the same.
+ */
+function running({ component }: Reasoned, facts: ReasonFacts): RobotReason {
   const { version, record, run } = facts;
   if (run?.status !== 'rolling_back' || record.online) {
+    const error = problemIn(component, facts);
+    if (error?.code === 'REQUIRES_UNMET') return { code: error.code, reason: error.message };
     return { code: 'RUNS_IT', reason: `runs ${version}` };
   }
   return { code: 'OFFLINE', reason: `runs ${version} and is offline, ${lastSeen(facts)}` };

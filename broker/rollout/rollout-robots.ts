@@ -154,6 +154,14 @@ export const failuresOf = (robots: readonly RolloutRobot[]): FailureGroup[] =>
       .map(({ robot_id: robot, code, reason: message }) => ({ robot, code, message })),
   );
 
+/** Robots that run the version without what it requires, by what they lack. */
+export const unmetOnRobots = (robots: readonly RolloutRobot[]): FailureGroup[] =>
+  groupFailures(
+    robots
+      .filter(({ state, code }) => state === 'done' && code === 'REQUIRES_UNMET')
+      .map(({ robot_id: robot, code, reason: message }) => ({ robot, code, message })),
+  );
+
 export interface WaveCounts {
   readonly wave: number | null;
   /** Percent of the fleet as announced; null for the explicit canaries. */

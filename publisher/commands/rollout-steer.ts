@@ -7,6 +7,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
+import { brokenLines } from '../rollout/consequences.ts';
 import { parseCommanded, type RolloutAnswer, type RunAnswer } from '../rollout/rollout-answer.ts';
 import { statusWord } from '../../shared/rules/rollout-words.ts';
 import { approverWords } from '../../shared/rules/approvers.ts';
@@ -60,15 +61,19 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const before = meantOf(verb, together.rollouts);
   if (isForced) assertForceWhole(args, before.run, process.stdin.isTTY);
   const meant = waveOf(verb, args, before);
+  const broken = verb === 'rollback' ? await brokenBy(api, before.id) : [];
   if (dryRun) {
     await assertLed(api, verb, before);
     if (verb === 'approve') assertDue(before, meant);
     const now = together.rollouts.flatMap((one) => statusLines(one, Date.now()));
-    const lines = [`would ${verb} rollout ${id}${aboutSet(together)}; now:`, ...now];
+    const lines = [
+      `would ${verb} rollout ${id}${aboutSet(together)}; now:`,
+      ...[...now, ...broken.map((one) => `after it  ${one}`)],
+    ];
     return output.result({ dry_run: true, rollout: id, command: verb }, lines);
   }
   if (final !== null) {
-    const counted = `${what}${aboutSet(together)} (${countsOf(together.rollouts)})`;
+    const counted = `${what}${aboutSet(together)} (${countsOf(together.rollouts)})${broken.map((one) => `; ${one}`).join('')}`;
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
@@ -76,7 +81,19 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const answer = await sayUntilLed(api, `${path}/${verb}`, body);
   output.result({ dry_run: false, ...rawObject(answer) }, [
     `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${aboutSet(together)}`,
+    ...(yes ? broken : []),
   ]);
+}
+
+/** Empty also where the broker cannot tell. */
+async function brokenBy(api: ApiClient, id: string): Promise<string[]> {
+  try {
+    return brokenLines(await api.get(`${rolloutPath(id)}/commands`), 'rollback');
+  } catch (error) {
+    // The command itself finds out whether the broker answers.
+    if (error instanceof DroverError) return [];
+    throw error;
+  }
 }
 
 interface Together {

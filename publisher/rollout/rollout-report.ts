@@ -47,6 +47,7 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
     ...(same === null ? [] : [`failed    ${sentence(same)}`]),
+    ...rollout.unmet.map(unmetLine),
     ...waveCounts(run),
     ...setLines(rollout),
     ...storeLines(rollout),
@@ -58,6 +59,10 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     ...(reasons.length > 0 ? ['reasons', ...reasons] : []),
   ];
 }
+
+/** A release that runs without what it requires: another component went back since. */
+const unmetLine = ({ robots, named: some, message, code }: RolloutAnswer['unmet'][number]) =>
+  `unmet     ${sentence(`${countOf(robots, 'robot')} (${named(some)}): ${message}`)} (${word(code)})`;
 
 /**
  * After the last wave it counts robots that come late: those of all waves are in the line above.
