@@ -7,6 +7,7 @@
 
 import { countOf } from '../../shared/base/printable.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { wholeSeconds } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
 import { emptyEvidence } from './evidence.ts';
@@ -41,10 +42,14 @@ export function openFirst(
   return { ...opened, audit: [announcedBy(plan, by), ...opened.audit] };
 }
 
-/** First audit entry of a rollout. */
-export function announcedBy({ manifest, rollout }: RolloutPlan, by: string): AuditDraft {
+/**
+ * First audit entry of a rollout. It is written when a controller begins to lead, which may be long
+ * after the announcement was signed.
+ */
+export function announcedBy({ manifest, rollout, signedAtMs }: RolloutPlan, by: string) {
   const how = rollout.emergency ? ', as an emergency: everybody now' : '';
-  return entry('announced', `${manifest.version} was announced${how}`, { by });
+  const signed = signedAtMs === undefined ? '' : ` (signed ${wholeSeconds(signedAtMs)})`;
+  return entry('announced', `${manifest.version} was announced${signed}${how}`, { by });
 }
 
 /**

@@ -19,6 +19,7 @@ import {
   standstillOf,
   type StandstillCode,
 } from '../../shared/rules/standstill.ts';
+import { requiresText } from '../../shared/rules/requires.ts';
 import { componentFor, isLedTo, unfitNow, type Offer } from '../../shared/rules/stepping-stones.ts';
 
 /**
@@ -67,6 +68,8 @@ export interface Forecast {
   readonly machineUnasked: readonly string[];
   /** Robots whose agent knows no sets: they take the bundles one by one. */
   readonly setUnasked: readonly string[];
+  /** What the bundle requires of other components, for people; empty for nothing. */
+  readonly requires: string;
 }
 
 /** Robots named as examples in a line or an answer. */
@@ -75,9 +78,11 @@ const EXAMPLES = 5;
 export function forecast(
   offer: Offer & { readonly named?: readonly string[] },
   beside: readonly Offer[],
-  states: readonly RobotState[],
+  reports: readonly RobotState[],
   now: EpochMs,
 ): Forecast {
+  // In the order that people look for a robot in, whatever order the reports came in.
+  const states = reports.toSorted((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
   const robots = Object.fromEntries(
     OUTLOOKS.map((one) => [one, [] as string[]]),
   ) as unknown as Record<Outlook, string[]>;
@@ -97,7 +102,8 @@ export function forecast(
   );
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
-  const asked = { unreported, clockAhead, machineUnasked, setUnasked };
+  const requires = requiresText(offer.manifest.requires);
+  const asked = { unreported, clockAhead, machineUnasked, setUnasked, requires };
   return { known: states.length, notTargeted, robots, ...asked };
 }
 
@@ -225,22 +231,26 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };
 
-const wordsOf = (one: Outlook): string =>
-  isStandstill(one) ? `take no update until this is mended (${one})` : WORDS[one];
+function wordsOf({ requires }: Pick<Forecast, 'requires'>, one: Outlook): string {
+  if (isStandstill(one)) return `take no update until this is mended (${one})`;
+  if (one !== 'REQUIRES_UNMET' || requires === '') return WORDS[one];
+  return `lack what it requires, ${requires} (${one})`;
+}
 
 /** One sentence of counts, without a full stop: for messages. */
 export function forecastText(found: Forecast): string {
   const parts = OUTLOOKS.filter((one) => found.robots[one].length > 0).map(
-    (one) => `${found.robots[one].length} ${wordsOf(one)}`,
+    (one) => `${found.robots[one].length} ${wordsOf(found, one)}`,
   );
   if (found.notTargeted > 0) parts.push(`${found.notTargeted} not targeted`);
   return `of ${found.known} robots: ${parts.join('; ')}`;
 }
 
 /** The robots of one outlook: their number, and examples of those that do not just take it. */
-export function outlookText({ robots }: Forecast, one: Outlook): string {
+export function outlookText(found: Forecast, one: Outlook): string {
+  const { robots } = found;
   const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots[one])}`;
-  return `${robots[one].length} ${wordsOf(one)}${which}`;
+  return `${robots[one].length} ${wordsOf(found, one)}${which}`;
 }
 
 /** One line for each outlook that some robot has, refusals with examples. */

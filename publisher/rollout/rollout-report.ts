@@ -28,7 +28,7 @@ import {
   WAITS_FOR_NOTHING,
   word,
 } from '../../shared/rules/rollout-words.ts';
-import { opensByItself, unledEnd } from '../../shared/rules/unled.ts';
+import { isTakenAlready, unledEnd } from '../../shared/rules/unled.ts';
 
 /** Longest sentence of a gate or an operator that is shown. */
 const SENTENCE_CHARS_MAX = 500;
@@ -101,7 +101,7 @@ function nameOf({ component, version, emergency }: RolloutAnswer): string {
 
 function openTo(rollout: RolloutAnswer): string {
   const { run, wave, threshold, waves, announced, emergency } = rollout;
-  if (opensByItself(rollout)) return ', open to 100 % of the fleet';
+  if (isTakenAlready(rollout)) return ', open to 100 % of the fleet';
   const number = run?.wave ?? wave;
   if (number === null) return '';
   const share = run?.threshold ?? threshold ?? 0;
@@ -227,7 +227,7 @@ export function listLines(
 ): string[] {
   if (rollouts.length === 0) return ['no rollout is announced'];
   const all = rollouts.map((one) =>
-    opensByItself(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
+    isTakenAlready(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
   );
   const rows = all.map((one) => [
     `${word(one.id)}${one.set ? ` (set ${word(one.set.id)})` : ''}`,

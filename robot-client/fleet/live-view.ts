@@ -114,6 +114,11 @@ export class LiveView {
     this.#options.onChange(true);
   }
 
+  /** Removes a wait for what the robot refuses by now. */
+  waitNoMore(): void {
+    if (this.#live.waitingFor !== null) this.wait(null, null);
+  }
+
   /** Removes a wait whose time is over. */
   passed(): void {
     const { wakeAtMs } = this.#live;

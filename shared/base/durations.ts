@@ -48,6 +48,10 @@ export function formatDurationMs(spanMs: number): string {
   return `${Math.round(spanMs)}ms`;
 }
 
+/** An instant as people read it: `2026-11-23T18:20:00Z`. */
+export const wholeSeconds = (atMs: number): string =>
+  new Date(atMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+
 /** Time until something comes: seconds while they are few, then as `timeLeft`. */
 export const shortly = (leftMs: number): string =>
   leftMs < 120_000 ? `${Math.max(0, Math.round(leftMs / 1000))} s` : timeLeft(leftMs);

@@ -3,10 +3,11 @@
  * waits for and until when. Texts that came over the network are made printable. Sans-I/O.
  */
 
-import { formatDurationMs } from '../base/durations.ts';
+import { formatDurationMs, wholeSeconds } from '../base/durations.ts';
 import { printable } from '../base/printable.ts';
 import {
   firstWaveWait,
+  isTakenAlready,
   opensByItself,
   unledEnd,
   unledWait,
@@ -65,7 +66,9 @@ export function waitsFor(rollout: ToldRollout, now: number): string {
 
 /** The same in one word, for a list; empty for nothing. */
 export function waitWord(rollout: ToldRollout): string {
-  if (firstWaveWait(rollout) !== null) return 'first wave';
+  if (firstWaveWait(rollout) !== null) {
+    return isTakenAlready(rollout) ? 'controller' : 'first wave';
+  }
   if (rollout.run) return word(rollout.run.waits_for ?? '');
   const wait = unledWait(rollout);
   if (wait === null) return '';
@@ -141,7 +144,7 @@ const WAITS: Readonly<Record<string, string>> = {
 export function clock(text: string, now: number): string {
   const at = Date.parse(text);
   if (Number.isNaN(at)) return word(text);
-  const iso = new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const iso = wholeSeconds(at);
   const leftS = Math.ceil((at - now) / 1000);
   if (leftS <= 0) return iso;
   const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;

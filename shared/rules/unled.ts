@@ -64,12 +64,13 @@ export interface ToldRollout {
  * other.
  * @param isTimed false where an equal sentence means that nothing has changed
  */
-export function firstWaveWait(
-  { first_wave_in_s: inS = null }: ToldRollout,
-  isTimed = true,
-): string | null {
+export function firstWaveWait(rollout: ToldRollout, isTimed = true): string | null {
+  const { first_wave_in_s: inS = null } = rollout;
   if (inS === null) return null;
   if (inS <= 0) return 'for the next pass of the controller, which leads it: no wave is open yet';
+  if (isTakenAlready(rollout)) {
+    return 'for its controller, which leads it and looks at the robots first; robots take it meanwhile, since it has one wave for all';
+  }
   const left = isTimed ? `, in about ${formatDurationMs(Math.ceil(inS) * 1000)}` : '';
   return `for the first wave${left}: its controller leads it and looks at the robots first; it takes pause, abort and rollback at once`;
 }
@@ -80,6 +81,13 @@ const isElsewhere = ({ run, led }: ToldRollout): boolean => run === null && isUn
 /** No progress was published for it, and none is needed. */
 export const opensByItself = (rollout: ToldRollout): boolean =>
   isElsewhere(rollout) && rollout.status === 'announced' && !needsController(rollout);
+
+/**
+ * Robots need no word of a controller to take it, and none has said that they must not: it is open
+ * to all of them from the moment at which it is announced.
+ */
+export const isTakenAlready = (rollout: ToldRollout): boolean =>
+  rollout.run === null && rollout.status === 'announced' && !needsController(rollout);
 
 /** Its end by the reports that this broker knows; null while it continues. */
 export function unledEnd(rollout: ToldRollout): 'complete' | 'no_effect' | 'unable' | null {
