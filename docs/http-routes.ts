@@ -199,6 +199,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'led',
       'words',
       'failures',
+      'unmet',
     ],
     refusals: ['NOT_FOUND'],
   },

@@ -25,7 +25,7 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
 import type { RolloutClasses } from '../rollout/rollout-classes.ts';
 import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
-import { endedWave, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { endedWave, robotCounts, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
 import { failuresOf, listRobots, unmetOnRobots } from '../rollout/rollout-robots.ts';
 import { rolloutsOfSet, unknownRollout } from '../rollout/set-names.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
@@ -75,6 +75,8 @@ interface ShownRollout extends RolloutView {
   readonly words: {
     readonly status: string;
     readonly waits: string;
+    /** What has become of the robots that it targets. */
+    readonly robots: string;
     /** State of its last wave: `open`, or how that ended. */
     readonly wave: string;
   };
@@ -167,7 +169,8 @@ function showSet(name: string, announced: readonly ShownRollout[]): ShownSet | n
 
 function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
   const [status, waits] = [statusWord(view), waitsFor(view, Date.now())];
-  const words = { status, waits, wave: endedWave(view) ?? 'open' };
+  const robots = robotCounts(view.robots);
+  const words = { status, waits, robots, wave: endedWave(view) ?? 'open' };
   return { ...view, words };
 }
 

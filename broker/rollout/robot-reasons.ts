@@ -5,6 +5,7 @@
 
 import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
 import { problemIn } from '../../shared/rules/worst-component.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import type { Member } from './classify.ts';
@@ -38,7 +39,7 @@ export interface ReasonFacts {
   /** Its turn has come. */
   readonly isOpen: boolean;
   readonly relay: Pick<RelayProblem, 'code' | 'message'> | null;
-  readonly run: Pick<RolloutRun, 'rollout' | 'status'> | null;
+  readonly run: (Pick<RolloutRun, 'rollout' | 'status'> & { readonly recall?: boolean }) | null;
 }
 
 type Reasoned = Pick<Member, 'kind' | 'why' | 'component'> & Partial<Pick<Member, 'isComing'>>;
@@ -123,7 +124,10 @@ function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
   const error = problemIn(component, facts);
   const status = run?.status ?? 'rolling';
   if (status !== 'rolling' && status !== 'complete') {
-    return { code: 'ROLLOUT_STOPPED', reason: `has not begun, and the rollout is ${word(status)}` };
+    return {
+      code: 'ROLLOUT_STOPPED',
+      reason: `has not begun, and the rollout is ${run ? stateWord(run) : status}`,
+    };
   }
   if (!isOpen) {
     const turn = wave === null ? 'no wave includes it' : `its turn comes with wave ${wave}`;
@@ -184,8 +188,6 @@ function sentenceOf(
 
 const hintOf = (code: string): string =>
   code in CATALOGUE ? CATALOGUE[code as keyof typeof CATALOGUE].hint : code;
-
-const word = (status: string): string => status.replace('_', ' ');
 
 const lastSeen = ({ record: { lastSeenMs } }: ReasonFacts): string =>
   lastSeenMs === null

@@ -10,6 +10,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import { wholeSeconds } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
 import { emptyEvidence } from './evidence.ts';
 import type { MetricEvidence, GateVerdict } from './gate-types.ts';
 import { isUnable } from './classify.ts';
@@ -72,7 +73,7 @@ export function withdraw(
   const audit = !withdrawn
     ? entry('returned', 'it is announced again', { by })
     : successor
-      ? entry('superseded', `superseded by ${what} while it was ${run.status}`, { by })
+      ? entry('superseded', `superseded by ${what} while it was ${stateWord(run)}`, { by })
       : entry('withdrawn', 'it is no longer announced', { by });
   const supersededBy = withdrawn ? (successor?.id ?? null) : null;
   return {

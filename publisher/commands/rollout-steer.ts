@@ -9,7 +9,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { brokenLines } from '../rollout/consequences.ts';
 import { parseCommanded, type RolloutAnswer, type RunAnswer } from '../rollout/rollout-answer.ts';
-import { statusWord } from '../../shared/rules/rollout-words.ts';
+import { stateWord, statusWord } from '../../shared/rules/rollout-words.ts';
 import { approverWords } from '../../shared/rules/approvers.ts';
 import { statusLines } from '../rollout/rollout-report.ts';
 import { isUnled, noController } from '../../shared/rules/presence.ts';
@@ -125,7 +125,7 @@ function outcomeOf(
     meant,
   }: { before: RolloutAnswer; after: RunAnswer | null; meant: number | null },
 ): string {
-  const [was, is] = [statusWord(before), printable(after?.status ?? 'unknown')];
+  const [was, is] = [statusWord(before), after ? stateWord(after) : 'unknown'];
   if (verb !== 'approve' && verb !== 'force-open') return `was ${was}, is ${is}`;
   const wave = meant ?? before.run?.wave;
   const which = wave === undefined ? 'its open wave' : `wave ${wave}`;

@@ -9,6 +9,7 @@ import { utf8 } from '../../shared/crypto/bytes.ts';
 import { parseAnsweredState, type RobotState } from '../../shared/formats/messages.ts';
 import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
 import {
   doing,
   type RobotDetails,
@@ -50,6 +51,7 @@ const rolloutSchema = z.object({
   component: z.string().nullable(),
   version: z.string().nullable(),
   status: z.string(),
+  run: z.object({ status: z.string(), recall: z.boolean().default(false) }).nullish(),
   target: z.object({
     tags: z.array(z.string()).default([]),
     robots: z.array(z.string()).default([]),
@@ -105,7 +107,7 @@ function filled(fields: Readonly<Record<string, unknown>>): Record<string, unkno
 }
 
 function rolloutFor(
-  { id, component: name, version, status, target }: z.output<typeof rolloutSchema>,
+  { id, component: name, version, status, run, target }: z.output<typeof rolloutSchema>,
   state: RobotState,
 ): RobotRollout[] {
   const asked = { robot: state.robot_id, arch: state.arch, tags: state.tags };
@@ -120,7 +122,7 @@ function rolloutFor(
     : component.version === version
       ? '; runs it'
       : '';
-  const says = `${status}${own}`;
+  const says = `${stateWord(run ?? { status })}${own}`;
   return [{ id, component: component.name, version: version ?? 'unknown', says }];
 }
 

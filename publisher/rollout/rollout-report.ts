@@ -21,6 +21,8 @@ import {
   clock,
   endedWave,
   named,
+  otherCounts,
+  robotCounts,
   statusWord,
   thenApprove,
   waitsFor,
@@ -125,26 +127,6 @@ function neverAll({ waves, emergency }: RolloutAnswer): string {
     : `; its last wave is ${last} %: the other robots never get it`;
 }
 
-const FOR_OTHERS: readonly string[] = ['ARCH_WRONG', 'COMPATIBLE_WRONG'];
-
-function robotCounts(robots: RolloutAnswer['robots']): string {
-  const { targeted, running, in_progress: busy, failed, waiting, went_on, recalled } = robots;
-  // A bundle does not target robots of another arch or machine.
-  const others = Object.entries(robots.excluded).filter(([code]) => !FOR_OTHERS.includes(code));
-  const out = others.reduce((sum, [, count]) => sum + count, 0);
-  const codes = others.map(([code, count]) => `${count} ${word(code)}`).join(', ');
-  const parts = [
-    `${running} run it`,
-    ...(went_on > 0 ? [`${went_on} went on to a higher version`] : []),
-    `${busy} in progress`,
-    `${failed} failed`,
-    `${waiting} waiting`,
-    ...(recalled > 0 ? [`${recalled} went back`] : []),
-    ...(out > 0 ? [`${out} do not take it (${codes})`] : []),
-  ];
-  return `${targeted} targeted: ${parts.join(', ')}`;
-}
-
 function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
   const { cohort, reachable, installed, failed, vanished, examples } = attempts;
   const which = examples.length > 0 ? ` (${named(examples)})` : '';
@@ -220,6 +202,8 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
     ]),
   );
 
+const COUNTED = ['RUN IT', 'FAILED', 'OTHERS'];
+
 /** A table of all announced rollouts. */
 export function listLines(
   rollouts: readonly RolloutAnswer[],
@@ -237,10 +221,15 @@ export function listLines(
     percent(one.run?.threshold ?? one.threshold ?? 0),
     `${one.robots.running}/${one.robots.targeted}`,
     String(one.robots.failed),
+    otherCounts(one.robots),
     waitWord(one),
   ]);
-  const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
-  return formatTable([head, ...rows], columns);
+  const head = [...['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN'], ...COUNTED, 'WAITS FOR'];
+  // The column of the others is there once some rollout has such robots.
+  const others = head.indexOf('OTHERS');
+  const isNone = rows.every((row) => row[others] === '');
+  const shown = [head, ...rows].map((row) => (isNone ? row.toSpliced(others, 1) : row));
+  return formatTable(shown, columns);
 }
 
 /** When things expire, and what to do about it. */

@@ -32,6 +32,19 @@ export interface ToldRun {
   } | null;
 }
 
+/** What has become of the robots that a rollout targets. */
+export interface ToldRobots {
+  readonly targeted: number;
+  readonly running: number;
+  readonly went_on: number;
+  readonly in_progress: number;
+  readonly failed: number;
+  readonly waiting: number;
+  readonly recalled: number;
+  /** By code. */
+  readonly excluded: Readonly<Record<string, number>>;
+}
+
 /** The fields of a rollout that these sentences need, as the API sends them. */
 export interface ToldRollout {
   readonly id: string;
@@ -41,15 +54,7 @@ export interface ToldRollout {
   readonly waves: { percent: number; soak_s: number }[];
   readonly canaries: { tags: string[]; robots: string[] };
   readonly approve_after: number[];
-  readonly robots: {
-    readonly targeted: number;
-    readonly running: number;
-    readonly went_on: number;
-    readonly in_progress: number;
-    readonly failed: number;
-    readonly waiting: number;
-    readonly excluded: Readonly<Record<string, number>>;
-  };
+  readonly robots: ToldRobots;
   readonly run: ToldRun | null;
   readonly led: string | null;
   /**
