@@ -33,6 +33,8 @@ export interface RolloutOnPage extends RolloutView {
     readonly waits: string;
     readonly robots: string;
     readonly wave: string;
+    /** The budget and its places; empty without one. */
+    readonly budget: readonly string[];
   };
 }
 
