@@ -205,6 +205,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'words',
       'failures',
       'unmet',
+      'unmet',
     ],
     refusals: ['NOT_FOUND'],
   },

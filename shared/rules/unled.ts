@@ -74,10 +74,10 @@ export interface ToldRollout {
 export function firstWaveWait(rollout: ToldRollout, isTimed = true): string | null {
   const { first_wave_in_s: inS = null } = rollout;
   if (inS === null) return null;
-  if (inS <= 0) return 'for the next pass of the controller, which leads it: no wave is open yet';
   if (isTakenAlready(rollout)) {
-    return 'for its controller, which leads it and looks at the robots first; robots take it meanwhile, since it has one wave for all';
+    return 'for its controller, which leads it and looks at the robots first; robots take it as announced, since it has one wave for all';
   }
+  if (inS <= 0) return 'for the next pass of the controller, which leads it: no wave is open yet';
   const left = isTimed ? `, in about ${formatDurationMs(Math.ceil(inS) * 1000)}` : '';
   return `for the first wave${left}: its controller leads it and looks at the robots first; it takes pause, abort and rollback at once`;
 }

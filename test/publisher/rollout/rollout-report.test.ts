@@ -255,7 +255,7 @@ test('in the first minute of its controller, a rollout with one wave for all is 
   const early = read({ ...more, ...announced });
   const [, status = '', waits = ''] = statusLines(early, NOW);
   assert.match(status, /announced, open to 100 % of the fleet$/);
-  assert.match(waits, /for its controller, .*; robots take it meanwhile/);
+  assert.match(waits, /for its controller, .*; robots take it as announced/);
   assert.match(listLines([early])[1] ?? '', /announced +1\/1 +100 % .* controller$/);
   const staged = read({ ...more, ...announced, waves: ROLLOUT.waves });
   assert.match(listLines([staged])[1] ?? '', /announced +-\/2 +0 % .* first wave$/);
