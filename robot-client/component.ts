@@ -260,10 +260,7 @@ export class Component {
     if (verdict.kind === 'take') this.#live.take();
     await this.#apply(event);
     if (verdict.kind === 'take') return;
-    if (verdict.kind === 'refuse') {
-      this.#live.waitNoMore();
-      return this.#noteRefusal(verdict.problem, verdict.version);
-    }
+    if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
     const isBeside = this.#refusedBeside !== null && this.#refusedBeside === this.#considered;
     if (!isBeside) this.#live.accept();
     const waits = verdict.kind === 'wait' && verdict.isOver !== true ? verdict : null;

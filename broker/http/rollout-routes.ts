@@ -71,7 +71,7 @@ interface ShownRollout extends RolloutView {
   readonly words: {
     readonly status: string;
     readonly waits: string;
-    /** What has become of the robots that it targets. */
+    /** Counts of the robots that it targets. */
     readonly robots: string;
     /** State of its last wave: `open`, or how that ended. */
     readonly wave: string;

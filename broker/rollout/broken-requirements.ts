@@ -1,6 +1,6 @@
 /**
  * Finds, before a rollback, the installed releases that require what would go back. A robot never
- * refuses to go back, so the person who asks for it is told in numbers and names. Only announced
+ * refuses to go back, so the person who asks for it sees names and numbers first. Only announced
  * releases are known with what they require. Sans-I/O.
  */
 

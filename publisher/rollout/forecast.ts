@@ -73,7 +73,7 @@ export interface Forecast {
   readonly machineUnasked: readonly string[];
   /** Robots whose agent knows no sets: they take the bundles one by one. */
   readonly setUnasked: readonly string[];
-  /** What the bundle requires of other components, for people; empty for nothing. */
+  /** Requirements of the bundle on other components, for people; empty for none. */
   readonly requires: string;
   /** Robots whose agent knows no budget: they go out of service whoever else is. */
   readonly budgetUnasked: readonly string[];

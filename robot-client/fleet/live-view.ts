@@ -62,6 +62,8 @@ export class LiveView {
 
   /** @returns false for what is shown already: the same code about the same version */
   refuse(problem: Problem, version: string | null): boolean {
+    // A robot that refuses a release waits for it no longer.
+    if (version !== null) this.#live = { ...this.#live, waitingFor: null, wakeAtMs: null };
     const known = this.#live.refusal;
     if (known?.problem.code === problem.code && known.version === version) return false;
     this.#live = { ...this.#live, refusal: { version, problem, atMs: this.#options.now() } };
@@ -112,11 +114,6 @@ export class LiveView {
     this.#live = { ...this.#live, waitingFor, wakeAtMs };
     if (wakeAtMs !== null) this.wakeIn(wakeAtMs - this.#options.now());
     this.#options.onChange(true);
-  }
-
-  /** Removes a wait for what the robot refuses by now. */
-  waitNoMore(): void {
-    if (this.#live.waitingFor !== null) this.wait(null, null);
   }
 
   /** Removes a wait whose time is over. */

@@ -32,7 +32,7 @@ export interface ToldRun {
   } | null;
 }
 
-/** What has become of the robots that a rollout targets. */
+/** Counts of the robots that a rollout targets. */
 export interface ToldRobots {
   readonly targeted: number;
   readonly running: number;

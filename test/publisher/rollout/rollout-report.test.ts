@@ -220,12 +220,7 @@ test('a list says of robots that neither run it nor failed where they are, so th
 });
 
 test('one state has one word: in the list, in the status, in watch and about a robot', () => {
-  const words = {
-    rolling_back: 'rolling back',
-    no_effect: 'no effect',
-    halted: 'halted',
-    paused: 'paused',
-  };
+  const words = { rolling_back: 'rolling back', no_effect: 'no effect', halted: 'halted' };
   const said = (run: object): string[] => {
     const shown = withRun(run);
     const [, row = ''] = listLines([shown]);
