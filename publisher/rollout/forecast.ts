@@ -118,8 +118,7 @@ export function forecast(
   );
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
-  const hasImage = offer.set?.image !== undefined;
-  const imageUnasked = hasImage ? unableOf(SET_IMAGES_CAPABILITY, states, robots) : [];
+  const imageUnasked = offer.set?.image ? unableOf(SET_IMAGES_CAPABILITY, states, robots) : [];
   const budgetUnasked = offer.hasBudget ? unableOf(BUDGET_CAPABILITY, states, robots) : [];
   const startUnasked = offer.hasStart ? unableOf(START_CAPABILITY, states, robots) : [];
   const requires = requiresText(offer.manifest.requires);
