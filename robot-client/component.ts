@@ -263,7 +263,7 @@ export class Component {
     if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
     const isBeside = this.#refusedBeside !== null && this.#refusedBeside === this.#considered;
     if (!isBeside) this.#live.accept();
-    const waits = verdict.kind === 'wait' ? verdict : null;
+    const waits = verdict.kind === 'wait' && verdict.isOver !== true ? verdict : null;
     this.#live.wait(waits?.problem.message ?? null, waits?.untilMs ?? null);
   }
 

@@ -204,6 +204,8 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'led',
       'words',
       'failures',
+      'unmet',
+      'unmet',
     ],
     refusals: ['NOT_FOUND'],
   },

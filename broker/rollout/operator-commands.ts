@@ -9,6 +9,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { countApproval, needsSeveral, type ApproverRules } from '../../shared/rules/approvers.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
 import { approvalOf } from './approval.ts';
 import { soakEndMs } from './gate-times.ts';
 import { stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
@@ -36,7 +37,7 @@ const AUDIT: Readonly<Record<RolloutCommand, AuditKind>> = {
   pause: 'paused',
   resume: 'resumed',
   abort: 'aborted',
-  rollback: 'rolled_back',
+  rollback: 'rolling_back',
   approve: 'approved',
   'force-open': 'forced',
 };
@@ -83,12 +84,13 @@ function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): 
     if (run.recall) return refuse('ROLLOUT_FINAL', 'its robots go back already');
     return stopped(run, true);
   }
-  if (isOver) return refuse('ROLLOUT_FINAL', `it is ${run.status}`);
+  if (isOver) return refuse('ROLLOUT_FINAL', `it is ${stateWord(run)}`);
   switch (command) {
     case 'pause':
       return pause(run, heard.now);
     case 'resume':
-      if (run.status !== 'paused') return refuse('ROLLOUT_COMMAND_INVALID', `it is ${run.status}`);
+      if (run.status !== 'paused')
+        return refuse('ROLLOUT_COMMAND_INVALID', `it is ${stateWord(run)}`);
       return resume(run, heard);
     case 'abort':
       return stopped(run, false);
@@ -198,7 +200,7 @@ function forceOpen(
     const who = `drover rollout history ${run.rollout} says by whom and when`;
     return invalid(`wave ${wave} was forced open already: ${who}`);
   }
-  if (run.status !== 'rolling') return invalid(`it is ${run.status}`);
+  if (run.status !== 'rolling') return invalid(`it is ${stateWord(run)}`);
   if (wave !== run.wave) return invalid(`wave ${run.wave} is open (got ${wave})`);
   return { ...run, forced: [...run.forced, wave].slice(-LIMITS.wavesMax) };
 }

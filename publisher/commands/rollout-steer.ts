@@ -7,8 +7,9 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { oneLine, printable } from '../../shared/base/printable.ts';
+import { brokenLines } from '../rollout/consequences.ts';
 import { parseCommanded, type RolloutAnswer, type RunAnswer } from '../rollout/rollout-answer.ts';
-import { statusWord } from '../../shared/rules/rollout-words.ts';
+import { stateWord, statusWord } from '../../shared/rules/rollout-words.ts';
 import { approverWords } from '../../shared/rules/approvers.ts';
 import { statusLines } from '../rollout/rollout-report.ts';
 import { isUnled, noController } from '../../shared/rules/presence.ts';
@@ -62,15 +63,19 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const before = meantOf(verb, together.rollouts);
   if (isForced) assertForceWhole(args, before.run, process.stdin.isTTY);
   const meant = waveOf(verb, args, before);
+  const broken = verb === 'rollback' ? await brokenBy(api, before.id) : [];
   if (dryRun) {
     await assertLed(api, verb, before);
     if (verb === 'approve') assertDue(before, meant);
     const now = together.rollouts.flatMap((one) => statusLines(one, Date.now()));
-    const lines = [`would ${verb} rollout ${id}${aboutSet(together)}; now:`, ...now];
+    const lines = [
+      `would ${verb} rollout ${id}${aboutSet(together)}; now:`,
+      ...[...now, ...broken.map((one) => `after it  ${one}`)],
+    ];
     return output.result({ dry_run: true, rollout: id, command: verb }, lines);
   }
   if (final !== null) {
-    const counted = `${what}${aboutSet(together)} (${countsOf(together.rollouts)})`;
+    const counted = `${what}${aboutSet(together)} (${countsOf(together.rollouts)})${broken.map((one) => `; ${one}`).join('')}`;
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
@@ -78,7 +83,19 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const answer = await sayUntilLed(api, `${path}/${verb}`, body);
   output.result({ dry_run: false, ...rawObject(answer) }, [
     `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${where}${aboutSet(together)}`,
+    ...(yes ? broken : []),
   ]);
+}
+
+/** Empty also where the broker cannot tell. */
+async function brokenBy(api: ApiClient, id: string): Promise<string[]> {
+  try {
+    return brokenLines(await api.get(`${rolloutPath(id)}/commands`), 'rollback');
+  } catch (error) {
+    // The command itself finds out whether the broker answers.
+    if (error instanceof DroverError) return [];
+    throw error;
+  }
 }
 
 interface Together {
@@ -110,7 +127,7 @@ function outcomeOf(
     meant,
   }: { before: RolloutAnswer; after: RunAnswer | null; meant: number | null },
 ): string {
-  const [was, is] = [statusWord(before), printable(after?.status ?? 'unknown')];
+  const [was, is] = [statusWord(before), after ? stateWord(after) : 'unknown'];
   if (verb !== 'approve' && verb !== 'force-open') return `was ${was}, is ${is}`;
   const wave = meant ?? before.run?.wave;
   const which = wave === undefined ? 'its open wave' : `wave ${wave}`;

@@ -19,7 +19,7 @@ import {
 } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import { isThere } from '../../shared/rules/presence.ts';
-import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
+import { isPastProblem } from '../../shared/rules/worst-component.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 
 export class FleetView implements FleetRows {
@@ -68,12 +68,12 @@ export class FleetView implements FleetRows {
     return [...this.#invalid].sort();
   }
 
-  /** One row for each component of each robot, by robot id, the worst component first. */
+  /** One row for each component of each robot, by robot id and by name. */
   get rows(): FleetRow[] {
     const states = [...this.#states.values()];
     states.sort((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
     return states.flatMap((state) =>
-      worstFirst(state.components).map((component) => ({
+      byName(state.components).map((component) => ({
         robot: state,
         component,
         ...this.#linkOf(state.robot_id),
@@ -97,6 +97,10 @@ export class FleetView implements FleetRows {
     return { online, via, relayProblem: (relay?.online && relay.problem) || null };
   }
 }
+
+/** The same order at each look, whatever trouble each is in: people compare two tables. */
+export const byName = (components: readonly ComponentState[]): ComponentState[] =>
+  components.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 
 /** Ids that two robots use, as these report themselves: each ends the link of the other. */
 export function twinIds(rows: readonly FleetRow[]): string[] {

@@ -27,6 +27,7 @@ import {
   type StandstillCode,
 } from '../../shared/rules/standstill.ts';
 import { archsOf, unableOf } from './fleet-report.ts';
+import { requiresText } from '../../shared/rules/requires.ts';
 import { componentFor, isLedTo, unfitNow, type Offer } from '../../shared/rules/stepping-stones.ts';
 
 /**
@@ -79,6 +80,8 @@ export interface Forecast {
   readonly machineUnasked: readonly string[];
   /** Robots whose agent knows no sets: they take the bundles one by one. */
   readonly setUnasked: readonly string[];
+  /** Requirements of the bundle on other components, for people; empty for none. */
+  readonly requires: string;
   /** Robots whose agent knows no budget: they go out of service whoever else is. */
   readonly budgetUnasked: readonly string[];
   /** Robots whose agent knows no start: they take it as soon as it is announced. */
@@ -98,9 +101,11 @@ export function forecast(
     readonly hasStart?: boolean;
   },
   beside: readonly Offer[],
-  states: readonly RobotState[],
+  reports: readonly RobotState[],
   now: EpochMs,
 ): Forecast {
+  // In the order that people look for a robot in, whatever order the reports came in.
+  const states = reports.toSorted((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
   const robots = Object.fromEntries(
     OUTLOOKS.map((one) => [one, [] as string[]]),
   ) as unknown as Record<Outlook, string[]>;
@@ -115,18 +120,17 @@ export function forecast(
   const ahead = states.filter(({ at }) => at - now > LIMITS.aheadMsMax);
   const clockAhead = ahead.map(({ robot_id: id }) => id);
   const reported: ReadonlySet<string> = new Set(states.map(({ robot_id: id }) => id));
-  const unreported = [...new Set(offer.named ?? offer.target.robots)].filter(
-    (id) => !reported.has(id),
-  );
+  const wanted = [...new Set(offer.named ?? offer.target.robots)];
+  const unreported = wanted.filter((id) => !reported.has(id));
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
-  const hasImage = offer.set?.image !== undefined;
-  const imageUnasked = hasImage ? unableOf(SET_IMAGES_CAPABILITY, states, robots) : [];
+  const imageUnasked = offer.set?.image ? unableOf(SET_IMAGES_CAPABILITY, states, robots) : [];
   const budgetUnasked = offer.hasBudget ? unableOf(BUDGET_CAPABILITY, states, robots) : [];
   const startUnasked = offer.hasStart ? unableOf(START_CAPABILITY, states, robots) : [];
   const isCanaryUnreported = unreported.some((id) => offer.canaries?.includes(id) === true);
   const otherArchs = archsOf(states, robots.ARCH_WRONG);
-  const asked = { unreported, isCanaryUnreported, otherArchs, clockAhead };
+  const requires = requiresText(offer.manifest.requires);
+  const asked = { unreported, isCanaryUnreported, otherArchs, clockAhead, requires };
   const unasked = { machineUnasked, setUnasked, imageUnasked, budgetUnasked, startUnasked };
   return { known: states.length, notTargeted, robots, ...asked, ...unasked };
 }
@@ -246,8 +250,11 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };
 
-function wordsOf(one: Outlook, { otherArchs }: Pick<Forecast, 'otherArchs'>): string {
+function wordsOf(one: Outlook, found: Pick<Forecast, 'otherArchs' | 'requires'>): string {
+  const { otherArchs, requires } = found;
   if (isStandstill(one)) return `take no update until this is mended (${one})`;
+  const isRequired = one === 'REQUIRES_UNMET' && requires !== '';
+  if (isRequired) return `lack what it requires, ${requires} (${one})`;
   if (one !== 'ARCH_WRONG' || otherArchs.length === 0) return WORDS[one];
   return `${WORDS[one]}, which is ${named(otherArchs.map((arch) => printable(arch, 64)))}`;
 }

@@ -62,6 +62,8 @@ export class LiveView {
 
   /** @returns false for what is shown already: the same code about the same version */
   refuse(problem: Problem, version: string | null): boolean {
+    // A robot that refuses a release waits for it no longer.
+    if (version !== null) this.#live = { ...this.#live, waitingFor: null, wakeAtMs: null };
     const known = this.#live.refusal;
     if (known?.problem.code === problem.code && known.version === version) return false;
     this.#live = { ...this.#live, refusal: { version, problem, atMs: this.#options.now() } };

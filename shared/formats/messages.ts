@@ -267,6 +267,12 @@ const ONLINE = kind('online message', onlineSchema);
 const WANT = kind('want message', wantSchema);
 
 export const parseRobotState = (bytes: Uint8Array): RobotState => parseDocument(STATE, bytes);
+/**
+ * A report inside an answer of the HTTP API. What the broker adds to it, such as hints and null
+ * fields, does not count against the limit of one report.
+ */
+export const parseAnsweredState = (bytes: Uint8Array): RobotState =>
+  parseDocument({ ...STATE, bytesMax: LIMITS.apiAnswerBytesMax }, bytes);
 export const parseRobotEvent = (bytes: Uint8Array): RobotEvent => parseDocument(EVENT, bytes);
 export const parseOnline = (bytes: Uint8Array): boolean => parseDocument(ONLINE, bytes).online;
 export const parsePresence = (bytes: Uint8Array): OnlineMessage => parseDocument(ONLINE, bytes);

@@ -4,6 +4,7 @@
  * that is not known never meets a range. Sans-I/O.
  */
 
+import { countOf } from '../base/printable.ts';
 import { isInRange } from '../base/version.ts';
 import type { Manifest, Requires } from '../formats/manifest.ts';
 import type { ComponentState } from '../formats/messages.ts';
@@ -62,6 +63,18 @@ const HAS: Readonly<Record<Extract<Present, string>, string>> = {
 /** `requires system >=2.1 <3 (got 2.0.0)` */
 export const unmetText = ({ component, range, has }: Unmet): string =>
   `requires ${component} ${range} (got ${typeof has === 'object' ? has.version : HAS[has]})`;
+
+/** A release that stays on robots, without a version that it requires of another component. */
+export interface BrokenRelease {
+  readonly component: string;
+  readonly version: string;
+  readonly requires: { readonly component: string; readonly range: string };
+  readonly robots: number;
+}
+
+/** `app 3.0.0 stays on 3 robots without arm ^3.2, which it requires` */
+export const brokenText = ({ component, version, requires, robots }: BrokenRelease): string =>
+  `${component} ${version} stays on ${countOf(robots, 'robot')} without ${requires.component} ${requires.range}, which it requires`;
 
 /** `system >=2.1 <3, arm ^1`: for people. */
 export const requiresText = (requires: Requires): string =>

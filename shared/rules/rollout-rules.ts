@@ -206,13 +206,17 @@ export interface TurnFacts {
   readonly now: EpochMs;
 }
 
-/**
- * Null when the robot's turn has come; else the reason, and until when if that is known. [P-6.3]
- */
-export function decideTurn(
-  rollout: TurnRules,
-  facts: TurnFacts,
-): { problem: Problem; untilMs: EpochMs | null } | null {
+/** Why the turn of a robot has not come. */
+export interface Turn {
+  readonly problem: Problem;
+  /** Null when that is not known. */
+  readonly untilMs: EpochMs | null;
+  /** It was stopped for good: no robot waits for it, whatever it would have brought. */
+  readonly isOver?: boolean;
+}
+
+/** Null when the robot's turn has come. [P-6.3] */
+export function decideTurn(rollout: TurnRules, facts: TurnFacts): Turn | null {
   const later = (code: ErrorCode, why: string, untilMs: EpochMs | null = null) => ({
     problem: toProblem(new DroverError(code, `join rollout ${rollout.id}: ${why}`)),
     untilMs,
@@ -220,7 +224,9 @@ export function decideTurn(
   const { progress: found, now } = facts;
   const progress = found && now < found.expires_at ? found : undefined;
   if (progress && !isOpen(progress)) {
-    return later('ROLLOUT_STOPPED', `it is ${progress.recall ? 'taken back' : progress.status}`);
+    const why = `it is ${progress.recall ? 'taken back' : progress.status}`;
+    const isOver = progress.recall || progress.status !== 'paused';
+    return { ...later('ROLLOUT_STOPPED', why), isOver };
   }
   const start = facts.hasJoined ? null : startWait(rollout, facts);
   if (start) return later('START_AWAITED', start.why, start.untilMs);

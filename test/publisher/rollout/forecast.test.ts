@@ -76,13 +76,13 @@ describe('a forecast', () => {
     assert.ok(found);
     const seen = Object.entries(found.robots).filter(([one]) => !isStandstill(one));
     assert.deepEqual(Object.fromEntries(seen), {
-      takes: ['takes', 'empty'],
+      takes: ['empty', 'takes'],
       steps: [],
       runs: ['runs'],
       NOT_NEWER: ['newer'],
       BELOW_HIGHEST: [],
       TOO_OLD: ['old'],
-      VERSION_REUSED: ['reused', 'built-again'],
+      VERSION_REUSED: ['built-again', 'reused'],
       FAILED_BEFORE: ['blocked'],
       LOG_PROOF_MISSING: [],
       ARCH_WRONG: ['arm'],
@@ -163,11 +163,15 @@ describe('a forecast', () => {
     const alone = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
     assert.ok(alone);
     assert.deepEqual(alone.robots.takes, ['meets']);
-    const unmet = ['lower', 'higher', 'early', 'empty', 'without'];
+    // By name, whatever order the reports came in.
+    const unmet = ['early', 'empty', 'higher', 'lower', 'without'];
     assert.deepEqual(alone.robots.REQUIRES_UNMET, unmet);
     assert.deepEqual(alone.robots.MANIFEST_INVALID, ['old-agent']);
     const lines = forecastLines(alone).join('\n');
-    assert.match(lines, /5 lack what it requires of another component \(REQUIRES_UNMET\): lower/);
+    assert.match(
+      lines,
+      /5 lack what it requires, system >=2.1 <3 \(REQUIRES_UNMET\): early, empty/,
+    );
     assert.match(lines, /REQUIRES_UNMET: .*--together/);
     assert.match(lines, /1 have an agent that does not know its requires/);
     const system = fleet.makeRollout('sys', await bundle('2.2.0', '0.0.0', { name: 'system' }));
@@ -200,7 +204,7 @@ describe('a forecast', () => {
     const found = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
     assert.ok(found);
     assert.deepEqual(found.robots.takes, ['fits', 'old']);
-    assert.deepEqual(found.robots.COMPATIBLE_WRONG, ['other', 'nameless']);
+    assert.deepEqual(found.robots.COMPATIBLE_WRONG, ['nameless', 'other']);
     assert.deepEqual(found.robots.MODULE_MISSING, ['bare']);
     const lines = forecastLines(found).join('\n');
     assert.match(lines, /1 do not have the module that applies it \(MODULE_MISSING\): bare/);
@@ -240,8 +244,8 @@ describe('a forecast', () => {
       one.id === 'two' ? { ...one, target: { robots: ['r9'] } } : one,
     );
     assert.deepEqual(forecastOf({ rollouts: elsewhere }, 'new', states, NOW)?.robots.TOO_OLD, [
-      'r1',
       'r0',
+      'r1',
     ]);
   });
 

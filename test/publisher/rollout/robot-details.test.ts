@@ -8,6 +8,7 @@ import { robotLines } from '../../../publisher/rollout/robot-details.ts';
 import { retainedDetails } from '../../../publisher/rollout/robot-retained.ts';
 import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { encodeMessage, type RobotStateFields } from '../../../shared/formats/messages.ts';
 import { relayTopic, robotTopic } from '../../../shared/formats/topics.ts';
@@ -128,4 +129,17 @@ test('an answer without a report, and one that is none', () => {
   const text = linesOf(answeredDetails(bytes(none), bytes({ rollouts: [] })));
   assert.match(text, /it has not reported what it runs/);
   assertRefused('JSON_INVALID', () => answeredDetails(bytes({}), bytes({ rollouts: [] })));
+});
+
+test('a robot with a long history is shown, and the history is as long as the broker keeps it', () => {
+  const step = { component: 'app', from: 'idle', to: 'checking', event: 'announced' };
+  const problem = { code: 'HEALTH_FAILED', message: 'm'.repeat(400), hint: 'h'.repeat(400) };
+  const events = Array.from({ length: 200 }, () => ({ at: AT, ...step, problem }));
+  const [app] = STATE.components;
+  const components = [{ ...app, last_error: { ...problem, at: AT } }];
+  const answer = { ...STATE, components, online: true, last_seen: AT, reported_at: AT, events };
+  assert.ok(JSON.stringify(answer).length > 10 * LIMITS.reportBytesMax);
+  const details = answeredDetails(utf8(JSON.stringify(answer)), utf8('{"rollouts":[]}'));
+  assert.equal(details.events?.length, 200);
+  assert.equal(details.state?.components[0]?.version, '1.0.0');
 });

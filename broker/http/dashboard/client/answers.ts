@@ -31,6 +31,7 @@ export interface RolloutOnPage extends RolloutView {
   readonly words: {
     readonly status: string;
     readonly waits: string;
+    readonly robots: string;
     readonly wave: string;
     /** The budget and its places; empty without one. */
     readonly budget: readonly string[];

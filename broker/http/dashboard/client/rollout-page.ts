@@ -14,7 +14,7 @@ import { commandBlock, type ConfirmDialog } from './commands.ts';
 import { byId, make, redraw, showHead, spaced, timeMark } from './dom.ts';
 import { EvidenceOverTime, gateBlock } from './evidence.ts';
 import { FILTERS, memberTable } from './members.ts';
-import { countsText, setTag, statusTag, whyLines } from './rollout-card.ts';
+import { setTag, statusTag, whyLines } from './rollout-card.ts';
 import { legend, waveBar } from './wave-bars.ts';
 
 const HISTORY_PAGES_MAX = 20;
@@ -107,7 +107,7 @@ export class RolloutPage {
       const tags = make('p', { class: 'tags' }, statusTag(rollout));
       if (rollout.emergency) tags.append(make('span', { class: 'tag bad', text: 'emergency' }));
       tags.append(...setTag(rollout));
-      tags.append(make('span', { class: 'soft', text: countsText(rollout) }));
+      tags.append(make('span', { class: 'soft', text: rollout.words.robots }));
       const can = run?.approval?.text ?? null;
       return [
         tags,
