@@ -51,8 +51,8 @@ export async function nameRun(): Promise<string> {
 }
 
 /**
- * The processes of a run that live now. The list is read again when the answer may be wrong, because
- * a process has just ended, or was about to start a program.
+ * The processes of a run that live now. The list is read again when the answer may be wrong: a
+ * process has just ended, or was about to start a program.
  */
 export async function processesOf(run: OurRun): Promise<readonly number[]> {
   for (let nth = 1; ; nth += 1) {
