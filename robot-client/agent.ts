@@ -10,7 +10,7 @@ import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
 import { MANIFEST_CAPABILITIES, SLOT_CAPABILITY } from '../shared/formats/apply-strategy.ts';
-import { SETS_CAPABILITY } from '../shared/formats/announcement.ts';
+import { ORDER_CAPABILITIES } from '../shared/formats/announcement.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -346,7 +346,7 @@ export class Agent {
     const caps = [
       ...patchCapabilities(this.#options),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
-      ...[...MANIFEST_CAPABILITIES, SETS_CAPABILITY],
+      ...[...MANIFEST_CAPABILITIES, ...ORDER_CAPABILITIES],
       ...(system ? [SLOT_CAPABILITY] : []),
     ];
     const { version: trustVersion } = this.#trust;

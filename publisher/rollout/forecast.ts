@@ -6,7 +6,11 @@
 
 import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
-import { SETS_CAPABILITY } from '../../shared/formats/announcement.ts';
+import {
+  BUDGET_CAPABILITY,
+  SETS_CAPABILITY,
+  START_CAPABILITY,
+} from '../../shared/formats/announcement.ts';
 import { COMPATIBLE_CAPABILITY } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -14,6 +18,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
+import { startLine } from '../../shared/rules/start-time.ts';
 import {
   STANDSTILL_CODES,
   standstillOf,
@@ -67,13 +72,21 @@ export interface Forecast {
   readonly machineUnasked: readonly string[];
   /** Robots whose agent knows no sets: they take the bundles one by one. */
   readonly setUnasked: readonly string[];
+  /** Robots whose agent knows no budget: they go out of service whoever else is. */
+  readonly budgetUnasked: readonly string[];
+  /** Robots whose agent knows no start: they take it as soon as it is announced. */
+  readonly startUnasked: readonly string[];
 }
 
 /** Robots named as examples in a line or an answer. */
 const EXAMPLES = 5;
 
 export function forecast(
-  offer: Offer & { readonly named?: readonly string[] },
+  offer: Offer & {
+    readonly named?: readonly string[];
+    readonly hasBudget?: boolean;
+    readonly hasStart?: boolean;
+  },
   beside: readonly Offer[],
   states: readonly RobotState[],
   now: EpochMs,
@@ -97,7 +110,10 @@ export function forecast(
   );
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
-  const asked = { unreported, clockAhead, machineUnasked, setUnasked };
+  const budgetUnasked = offer.hasBudget ? unableOf(BUDGET_CAPABILITY, states, robots) : [];
+  const startUnasked = offer.hasStart ? unableOf(START_CAPABILITY, states, robots) : [];
+  const others = { setUnasked, budgetUnasked, startUnasked };
+  const asked = { unreported, clockAhead, machineUnasked, ...others };
   return { known: states.length, notTargeted, robots, ...asked };
 }
 
@@ -184,7 +200,9 @@ export function forecastOf(
   if (!offer) return null;
   const written = rollouts.find((one) => one.id === id);
   const named = [...offer.target.robots, ...(written?.canaries?.robots ?? [])];
-  return forecast({ ...offer, named }, others, states, now);
+  const hasBudget = written?.budget !== undefined;
+  const hasStart = written !== undefined && startLine(written) !== null;
+  return forecast({ ...offer, named, hasBudget, hasStart }, others, states, now);
 }
 
 /** A target as it is written, with its defaults. */
@@ -259,6 +277,7 @@ export function forecastLines(found: Forecast | null): string[] {
     ...[...lines, ...rest, ...unreportedLines(found), ...clockLines(found)],
     ...machineLines(found),
     ...setLines(found),
+    ...orderLines(found),
   ];
 }
 
@@ -300,6 +319,20 @@ function setLines({ setUnasked: robots }: Forecast): string[] {
   ];
 }
 
+function orderLines({ budgetUnasked: free, startUnasked: early }: Forecast): string[] {
+  const line = (robots: readonly string[], what: string, then: string): string[] =>
+    robots.length === 0
+      ? []
+      : [
+          `robots: ${robots.length} have an agent that knows no ${what}: ${named(robots)}`,
+          `  they ${then}: update their agent first, or leave them out (--tags)`,
+        ];
+  return [
+    ...line(free, 'budget (--at-most)', 'go out of service whoever else is'),
+    ...line(early, 'start (--start-at)', 'take it as soon as it is announced'),
+  ];
+}
+
 /** Left out of an answer while no robot has it. */
 const isRare = (one: Outlook): boolean =>
   isStandstill(one) || RARE.some((answer) => answer === one);
@@ -308,7 +341,8 @@ const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET'] as const;
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked, setUnasked } = found;
+  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
+  const { setUnasked, budgetUnasked, startUnasked } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
       one,
@@ -335,5 +369,7 @@ export function forecastFields(found: Forecast | null): object | null {
     ...clocks,
     ...unasked,
     ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
+    ...(budgetUnasked.length > 0 && { budget_unasked: budgetUnasked.slice(0, EXAMPLES) }),
+    ...(startUnasked.length > 0 && { start_unasked: startUnasked.slice(0, EXAMPLES) }),
   };
 }
