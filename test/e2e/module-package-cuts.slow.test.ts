@@ -19,7 +19,7 @@ const FILES = ['one', 'two', 'three', 'four'];
 /** Programs after which something on the disk is another. */
 const PROGRAMS = ['cp', 'dpkg', 'ln', 'mkdir', 'mktemp', 'mv', 'rm', 'sync'];
 /** Of so many points one is cut in each run. */
-const ONE_IN = 3;
+const ONE_IN = 6;
 
 const standIn = (name: string): string => `#!/bin/sh
 real=$(PATH=\${PATH#*:}; command -v ${name})

@@ -1,6 +1,6 @@
 /**
- * A robot with two system slots whose state is lost at a boot in any phase of an update, in each way
- * and with each trace of the release that the slot on trial needs: it never reports a version that
+ * A robot with two system slots whose state is lost at a boot in any phase of an update, in each
+ * way, with the release of the slot on trial there or gone: it never reports a version that
  * does not run, and a version on trial is confirmed only after its health was asked.
  */
 
@@ -160,7 +160,7 @@ async function play(t: TestContext, one: Case): Promise<void> {
 }
 
 /** Of so many cases one is played in each run. */
-const ONE_IN = 16;
+const ONE_IN = 40;
 
 describe('a state that is lost at a boot of a robot with system slots', () => {
   const share = new Share(ONE_IN, seedOfRun());
