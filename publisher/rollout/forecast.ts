@@ -8,6 +8,7 @@ import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import {
   BUDGET_CAPABILITY,
+  SET_IMAGES_CAPABILITY,
   SETS_CAPABILITY,
   START_CAPABILITY,
 } from '../../shared/formats/announcement.ts';
@@ -76,6 +77,8 @@ export interface Forecast {
   readonly budgetUnasked: readonly string[];
   /** Robots whose agent knows no start: they take it as soon as it is announced. */
   readonly startUnasked: readonly string[];
+  /** Robots that do not take a set with a system image now: they refuse it, or know none. */
+  readonly imageUnasked: readonly string[];
 }
 
 /** Robots named as examples in a line or an answer. */
@@ -110,9 +113,11 @@ export function forecast(
   );
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
+  const hasImage = offer.set?.image !== undefined;
+  const imageUnasked = hasImage ? unableOf(SET_IMAGES_CAPABILITY, states, robots) : [];
   const budgetUnasked = offer.hasBudget ? unableOf(BUDGET_CAPABILITY, states, robots) : [];
   const startUnasked = offer.hasStart ? unableOf(START_CAPABILITY, states, robots) : [];
-  const others = { setUnasked, budgetUnasked, startUnasked };
+  const others = { setUnasked, imageUnasked, budgetUnasked, startUnasked };
   const asked = { unreported, clockAhead, machineUnasked, ...others };
   return { known: states.length, notTargeted, robots, ...asked };
 }
@@ -311,12 +316,22 @@ function machineLines({ machineUnasked: robots }: Forecast): string[] {
   ];
 }
 
-function setLines({ setUnasked: robots }: Forecast): string[] {
-  if (robots.length === 0) return [];
-  return [
-    `robots: ${robots.length} have an agent that knows no sets: ${named(robots)}`,
-    '  they take the bundles one by one: update their agent first, or leave them out (--tags)',
-  ];
+function setLines({ setUnasked: robots, imageUnasked }: Forecast): string[] {
+  const lines: string[] = [];
+  if (robots.length > 0) {
+    lines.push(
+      `robots: ${robots.length} have an agent that knows no sets: ${named(robots)}`,
+      '  they take the bundles one by one: update their agent first, or leave them out (--tags)',
+    );
+  }
+  const others = imageUnasked.filter((one) => !robots.includes(one));
+  if (others.length > 0) {
+    lines.push(
+      `robots: ${others.length} take no set with a system image now: ${named(others)}`,
+      `  SET_IMAGE_UNREADY: ${CATALOGUE.SET_IMAGE_UNREADY.hint}`,
+    );
+  }
+  return lines;
 }
 
 function orderLines({ budgetUnasked: free, startUnasked: early }: Forecast): string[] {
@@ -342,7 +357,7 @@ const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET'] as const;
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
   const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
-  const { setUnasked, budgetUnasked, startUnasked } = found;
+  const { setUnasked, imageUnasked, budgetUnasked, startUnasked } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
       one,
@@ -371,5 +386,6 @@ export function forecastFields(found: Forecast | null): object | null {
     ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
     ...(budgetUnasked.length > 0 && { budget_unasked: budgetUnasked.slice(0, EXAMPLES) }),
     ...(startUnasked.length > 0 && { start_unasked: startUnasked.slice(0, EXAMPLES) }),
+    ...(imageUnasked.length > 0 && { set_image_unasked: imageUnasked.slice(0, EXAMPLES) }),
   };
 }

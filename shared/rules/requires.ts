@@ -21,6 +21,8 @@ export interface Together {
     readonly component: string;
     readonly version: string;
   }[];
+  /** Component of the system image among them. */
+  readonly image?: string | undefined;
 }
 
 export interface Unmet {
