@@ -5,11 +5,12 @@
  * whose version no link can name.
  */
 
+import { randomUUID } from 'node:crypto';
 import { nullIfFailed } from '../../shared/base/errors.ts';
 import type { SystemSlot } from '../boot/boot-slots.ts';
 import { readSlotRecord } from '../boot/slot-records.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { releaseFolder, type Layout } from '../install/layout.ts';
+import { releaseFolder, stagingFolder, treeFolder, type Layout } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { writeSeal } from '../install/seal-file.ts';
 import { writeWhole } from '../install/small-file.ts';
@@ -53,8 +54,10 @@ export async function ensureImageRelease(version: string, on: Place): Promise<vo
     const record = await readSlotRecord(disk, layout, slot as SystemSlot);
     if (record?.version !== version) continue;
     await assertAdmissible(disk, layout, version);
-    await disk.mkdir(layout.staging);
-    const tree = `${layout.staging}/${FOLDER}`;
+    // Another start may do the same now. A folder that a cut leaves goes with the next clean-up.
+    const folder = stagingFolder(layout, randomUUID().replaceAll('-', ''));
+    for (const path of [layout.staging, folder]) await disk.mkdir(path);
+    const tree = treeFolder(folder);
     return await admitImage(on, { version, tree, image_sha256: record.sha256 });
   }
 }
@@ -70,6 +73,3 @@ export async function mendImageReleases(disk: Disk, layout: Layout): Promise<voi
     await nullIfFailed(ensureImageRelease(slot.version, { disk, layout }));
   }
 }
-
-/** No name of a job: a clean-up that runs meanwhile must not remove it. */
-const FOLDER = 'image-release';
