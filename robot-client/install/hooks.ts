@@ -55,6 +55,8 @@ export interface ProgramRun extends Pick<HookRun, Passed> {
   readonly args?: readonly string[];
   /** Exit 75 means: ask again later. */
   readonly mayBeBusy: boolean;
+  /** The program is killed, and has failed, as soon as it has written more to stdout. */
+  readonly stdoutBytesMax?: number | undefined;
   /** Told what the program wrote last to stdout alone, before the result. */
   onStdout?(text: string): void;
 }
@@ -76,6 +78,9 @@ const failed = (output: string): HookResult => ({
   signal: null,
   output,
 });
+
+const flooded = (bytesMax: number): HookResult =>
+  failed(`it wrote more than ${bytesMax} bytes to stdout, and was killed`);
 
 /** Rejects with the signal's reason only; whatever the hook does is a result. */
 export async function runHook(run: HookRun): Promise<HookResult> {
@@ -108,14 +113,17 @@ export async function runForeign(run: ProgramRun): Promise<HookResult> {
   });
 }
 
-/** The shell becomes the program, so the number that it notes is that of the program. */
+/**
+ * The shell becomes the program, so the number that it notes is that of the program. The name of
+ * the run stands behind it (modules/processes.ts).
+ */
 const noted = (
   noteFile: string,
   path: string,
   args: readonly string[],
 ): readonly [string, readonly string[]] => [
   '/bin/sh',
-  ['-c', 'echo "$$" >"$0"; exec "$@"', noteFile, path, ...args],
+  ['-c', 'echo "$$ $DROVER_RUN" >"$0"; exec "$@"', noteFile, path, ...args],
 ];
 
 /** Null when the program can be run. */
@@ -150,15 +158,17 @@ function environmentOf(env: Readonly<Record<string, string>>): Record<string, st
 
 function follow(
   child: HookProcess,
-  { label, mayBeBusy, timeoutMs, signal, onStdout, onOutput }: ProgramRun,
+  { label, mayBeBusy, timeoutMs, signal, onStdout, onOutput, ...more }: ProgramRun,
   resolve: (result: HookResult) => void,
   reject: (reason: unknown) => void,
 ): void {
   const words = new LastWords(onOutput ? LIMITS.hookLogBytesMax : LIMITS.hookOutputBytesMax);
   const stdout = new LastWords(LIMITS.hookOutputBytesMax);
+  const { stdoutBytesMax: stdoutMax = Infinity } = more;
   child.stdout.on('data', (bytes: Buffer) => {
     words.add(bytes);
     stdout.add(bytes);
+    if (stdout.total > stdoutMax && child.exitCode === null) kill();
   });
   child.stderr.on('data', (bytes: Buffer) => words.add(bytes));
   let timedOut = false;
@@ -175,6 +185,7 @@ function follow(
     onOutput?.(label, `${words.isCut ? '[its first lines are not kept]\n' : ''}${words.text()}`);
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
+    if (stdout.total > stdoutMax) return end(() => resolve(flooded(stdoutMax)));
     const output = words.text(LIMITS.hookOutputBytesMax);
     const ended = { mayBeBusy, timedOut, exitCode, killedBy, output };
     end(() => resolve(resultOf(ended)));
@@ -246,12 +257,15 @@ class LastWords {
   readonly #bytesMax: number;
   #bytes = Buffer.alloc(0);
   isCut = false;
+  /** Of all that was added. */
+  total = 0;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
   }
 
   add(bytes: Buffer): void {
+    this.total += bytes.byteLength;
     // Copied, so that a small rest does not hold a large read buffer.
     const joined = Buffer.concat([this.#bytes, bytes.subarray(-this.#bytesMax)]);
     this.isCut ||= this.#bytes.byteLength + bytes.byteLength > this.#bytesMax;

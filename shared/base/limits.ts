@@ -371,6 +371,11 @@ export const LIMITS = {
   moduleAskMs: 30 * SECOND, // probe, version: a question to a board that starts
   moduleBootMs: 2 * MINUTE, // one verb while a boot waits for it; the agent goes on after that
   moduleOrphanMs: 10 * SECOND, // a verb that a killed agent left behind is gone by then
+  processBatch: 64, // entries of /proc that are read in one go: some 2 ms
+  processLookMs: 20, // between two readings of the list of processes
+  processPauseMs: 500, // as far as they spread while a verb leaves something for minutes
+  processLooksMax: 3, // where the list of processes changes while it is read
+  moduleVersionBytesMax: 1 * KiB, // output of the verb version: a version has 64 characters
   moduleTriesMax: 3, // of confirm and version: a board may need a moment before it answers
   machineFileBytesMax: 4 * KiB, // names of the machine: a page of a device tree
   bootIdCharsMax: 64, // a UUID of the kernel
