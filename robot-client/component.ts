@@ -12,7 +12,7 @@ import { SerialQueue } from '../shared/base/serial-queue.ts';
 import type { Decision, HeardFacts } from './update/verdict.ts';
 import { accepts, orLoop, step, type Effect, type MachineEvent } from './update/machine.ts';
 import { LiveView } from './fleet/live-view.ts';
-import type { ComponentView } from './fleet/report.ts';
+import { doubtOf, type ComponentView } from './fleet/report.ts';
 import { decideOffered, moveOf, obeyedRecall } from './update/offered.ts';
 import { startEvent } from './recover/recovery.ts';
 import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
@@ -65,7 +65,7 @@ export class Component {
     this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // queued
     this.#claim = options.claim ?? new SwapClaims().of(options.component);
     this.#set = (options.sets ?? new SetBoard()).join(this.name, {
-      view: () => (this.isOpen ? memberViewOf(this.#state, this.#slots) : null),
+      view: () => (this.isOpen ? memberViewOf(this.#state, this.#slots, doubtOf(this.view)) : null),
       goBack: () => this.#enqueue(() => this.#apply(this.#set.backEvent)),
     });
   }
@@ -85,8 +85,8 @@ export class Component {
 
   get view(): ComponentView {
     const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
-    const { unkept } = this.#keeper;
-    return viewOf(this.#options, { slots: this.#slots, state, live, held, leases, unkept });
+    const [slots, { unkept }, { closed }] = [this.#slots, this.#keeper, this.#root];
+    return viewOf(this.#options, { slots, state, live, held, leases, unkept, closed });
   }
 
   /** Reads the state from the disk. No effect runs before all components are read. */
@@ -179,6 +179,8 @@ export class Component {
   async #noteModule(problem: Problem | null): Promise<void> {
     if (!this.#live.module(problem)) return;
     await this.#enqueue(() => this.#warn('module', problem, { version: this.#slots.active }));
+    this.#set.changed();
+    this.#options.onIdle(); // what another bundle requires of it may be known now
   }
 
   /** A recalled rollout comes before every offer. */

@@ -6,6 +6,7 @@
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { ComponentState, RelayProblem, RobotEvent } from '../../shared/formats/messages.ts';
+import { doubtTold } from '../../shared/rules/running-version.ts';
 import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 import { mainComponent, type RobotRecord } from './fleet.ts';
 import type { TwinAlarm } from './twins.ts';
@@ -76,6 +77,7 @@ function showComponent(component: ComponentState) {
   return {
     name: component.name,
     version: component.version,
+    version_doubt: doubtTold(component),
     previous_version: component.previous_version ?? null,
     payload_sha256: component.payload_sha256 ?? null,
     phase: component.phase,
@@ -106,6 +108,7 @@ function showComponent(component: ComponentState) {
 const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
   name: null,
   version: null,
+  version_doubt: null,
   previous_version: null,
   payload_sha256: null,
   phase: 'unknown',

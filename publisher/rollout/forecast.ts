@@ -45,6 +45,7 @@ const ANSWERS = [
   'STRATEGY_CHANGED',
   'MANIFEST_INVALID',
   'REQUIRES_UNMET',
+  'REQUIRES_UNKNOWN',
   'SET_INCOMPLETE',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
@@ -222,6 +223,7 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   BOOT_MISSING: 'have no system slots, or an agent that does not know them (BOOT_MISSING)',
   MANIFEST_INVALID: 'have an agent that does not know its requires (MANIFEST_INVALID)',
   REQUIRES_UNMET: 'lack what it requires of another component (REQUIRES_UNMET)',
+  REQUIRES_UNKNOWN: 'do not know what runs of a component that it requires (REQUIRES_UNKNOWN)',
   SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };
 
@@ -243,6 +245,11 @@ export function outlookText({ robots }: Forecast, one: Outlook): string {
   return `${robots[one].length} ${wordsOf(one)}${which}`;
 }
 
+const HELPED = ['FAILED_BEFORE', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
+
+const isHelped = (one: Outlook): one is StandstillCode | (typeof HELPED)[number] =>
+  isStandstill(one) || HELPED.some((code) => code === one);
+
 /** One line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
@@ -250,8 +257,7 @@ export function forecastLines(found: Forecast | null): string[] {
   const lines = OUTLOOKS.flatMap((one) => {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
-    const isHelped = isStandstill(one) || one === 'FAILED_BEFORE' || one === 'REQUIRES_UNMET';
-    const help = isHelped ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
+    const help = isHelped(one) ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
     return [`robots: ${outlookText(found, one)}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
@@ -303,7 +309,7 @@ function setLines({ setUnasked: robots }: Forecast): string[] {
 /** Left out of an answer while no robot has it. */
 const isRare = (one: Outlook): boolean =>
   isStandstill(one) || RARE.some((answer) => answer === one);
-const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET'] as const;
+const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
 
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {

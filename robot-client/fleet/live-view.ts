@@ -33,8 +33,8 @@ export class LiveView {
 
   /** Another phase begins: a refusal stays until something is taken. */
   rest(): void {
-    const { refusal, stays = null, module = null } = this.#live;
-    this.#live = { ...QUIET, refusal, stays, module };
+    const { refusal, stays = null, module } = this.#live;
+    this.#live = { ...QUIET, refusal, stays, ...(module !== undefined && { module }) };
   }
 
   /**
@@ -51,11 +51,11 @@ export class LiveView {
 
   /**
    * Why what a module looks after is not what `active` names; null when it is.
-   * @returns true when that is news
+   * @returns true when that is news, as the first answer is
    */
   module(problem: Problem | null): boolean {
-    const { module = null } = this.#live;
-    if (problem?.message === module?.problem.message) return false;
+    const { module } = this.#live;
+    if (module !== undefined && problem?.message === module?.problem.message) return false;
     this.#live = { ...this.#live, module: problem && { problem, atMs: this.#options.now() } };
     return true;
   }

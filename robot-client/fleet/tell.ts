@@ -46,7 +46,10 @@ export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
   return problem && { problem: toProblem(problem), atMs: trust.expires };
 }
 
-interface Parts extends Pick<ComponentView, 'state' | 'live' | 'held' | 'leases' | 'unkept'> {
+interface Parts extends Pick<
+  ComponentView,
+  'state' | 'live' | 'held' | 'leases' | 'unkept' | 'closed'
+> {
   readonly slots: SlotWatch;
 }
 

@@ -22,7 +22,11 @@ const ROBOTS = Array.from({ length: 9 }, (_, at) => robotId(`r${at}`));
 function countInFull(fleet: Fleet): ComponentCount[] {
   const rows = fleet.robots().flatMap(({ state, online }) => {
     const silent = [{ name: null, version: null, phase: 'unknown' }];
-    return (state?.components ?? silent).map(({ name, version, phase }) => ({
+    const told = state?.components.map((one) => ({
+      ...one,
+      version: one.phase === 'stuck' || one.version_doubt ? 'unknown' : one.version,
+    }));
+    return (told ?? silent).map(({ name, version, phase }) => ({
       key: `${name ?? ''} ${version ?? ''} ${phase}`,
       ...{ component: name, version, phase, online },
     }));
@@ -46,6 +50,7 @@ function happen(fleet: Fleet, random: Random, now: number): void {
     const component = {
       version: random.pick(['1.0.0', '2.0.0', null]),
       phase: random.pick(PHASES),
+      version_doubt: random.pick([undefined, null, 'MODULE_DIFFERS']),
     };
     const state = makeState(robot, component, { instance: random.pick(['a', 'b']) });
     const progress_refused = random.chance(0.2) ? [...refused] : [];

@@ -140,11 +140,16 @@ describe('a forecast', () => {
     const written = { requires, apply_strategy: 'atomic_swap+requires' };
     const offer = fleet.makeRollout('new', await bundle('2.0.0', '0.0.0', written));
     const caps = ['requires', 'sets'];
-    const of = (id: string, system: string | null, more: object = { caps }): RobotState => {
+    const of = (
+      id: string,
+      system: string | null,
+      more: object = { caps },
+      told: object = {},
+    ): RobotState => {
       const state = makeState(id, { version: '1.0.0' }, more);
       const [app] = state.components;
       assert.ok(app);
-      return { ...state, components: [app, { ...app, name: 'system', version: system }] };
+      return { ...state, components: [app, { ...app, name: 'system', version: system, ...told }] };
     };
     const states = [
       of('meets', '2.5.0'),
@@ -153,6 +158,8 @@ describe('a forecast', () => {
       of('early', '2.2.0-rc.1'),
       of('empty', null),
       of('old-agent', '2.5.0', { caps: ['sets'] }),
+      of('stuck', '2.5.0', { caps }, { phase: 'stuck' }),
+      of('in-doubt', '2.5.0', { caps }, { version_doubt: 'MODULE_DIFFERS' }),
       makeState('without', { version: '1.0.0' }, { caps }),
     ];
     const alone = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
@@ -161,7 +168,9 @@ describe('a forecast', () => {
     const unmet = ['lower', 'higher', 'early', 'empty', 'without'];
     assert.deepEqual(alone.robots.REQUIRES_UNMET, unmet);
     assert.deepEqual(alone.robots.MANIFEST_INVALID, ['old-agent']);
+    assert.deepEqual(alone.robots.REQUIRES_UNKNOWN, ['stuck', 'in-doubt']);
     const lines = forecastLines(alone).join('\n');
+    assert.match(lines, /2 do not know what runs of a component that it requires/);
     assert.match(lines, /5 lack what it requires of another component \(REQUIRES_UNMET\): lower/);
     assert.match(lines, /REQUIRES_UNMET: .*--together/);
     assert.match(lines, /1 have an agent that does not know its requires/);

@@ -3,7 +3,7 @@
 import type { EngineAnswer, RobotAnswer, RolloutOnPage, UpstreamAnswer } from './answers.ts';
 import type { Api } from './api.ts';
 import { ago, byId, make, redraw } from './dom.ts';
-import { robotRow } from './robot-row.ts';
+import { robotRow, runsText } from './robot-row.ts';
 import { rolloutCard } from './rollout-card.ts';
 
 /** More rows help nobody, and slow the page down. */
@@ -54,11 +54,14 @@ function wayUp(upstream: NonNullable<UpstreamAnswer['upstream']>): string {
 
 function showVersions(): void {
   const counts = new Map<string | null, number>();
-  for (const { version } of robots) counts.set(version, (counts.get(version) ?? 0) + 1);
+  for (const { version, version_doubt: doubt } of robots) {
+    const shown = doubt ? 'unknown' : version;
+    counts.set(shown, (counts.get(shown) ?? 0) + 1);
+  }
   const { compare } = new Intl.Collator('en', { numeric: true });
   const sorted = [...counts].sort(([a], [b]) => compare(b ?? '', a ?? ''));
   const colour = (version: string | null, at: number): string =>
-    version ? (COLOURS[at % COLOURS.length] ?? COLOUR_NONE) : COLOUR_NONE;
+    version && version !== 'unknown' ? (COLOURS[at % COLOURS.length] ?? COLOUR_NONE) : COLOUR_NONE;
   redraw(byId('share'), sorted, () =>
     sorted.map(([version, count], at) => {
       const piece = make('i');
@@ -82,7 +85,7 @@ function textOf(robot: RobotAnswer): string {
   const facts = [robot.robot_id, robot.version ?? 'nothing', robot.phase, robot.arch ?? '', link];
   if (robot.twins) facts.push(robot.twins.code);
   for (const part of robot.components) {
-    facts.push(part.name, part.version ?? 'nothing', part.phase, part.last_error?.code ?? '');
+    facts.push(part.name, runsText(part), part.phase, part.last_error?.code ?? '');
   }
   return [...facts, ...robot.tags].join(' ').toLowerCase();
 }
