@@ -6,6 +6,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { toSecond } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ATTACHMENT_KINDS, type AttachmentKind } from '../../shared/formats/attachments.ts';
@@ -183,7 +184,7 @@ function addHistoryRoute(app: FastifyInstance, options: Shared): void {
       const isKnown = async (): Promise<boolean> =>
         controller?.view(id) != null || (await options.rollouts()).some((one) => one.id === id);
       if (entries.length === 0 && !(await isKnown())) throw await notFound(id);
-      return { entries, led };
+      return { entries: entries.map((one) => ({ ...one, at: toSecond(one.at) })), led };
     },
   );
 }

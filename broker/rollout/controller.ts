@@ -4,6 +4,7 @@
  * before the first robot gets it, and is published again after a crash. This file decides nothing.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -328,7 +329,7 @@ export class Controller implements ControllerPort {
     const hasCounted = marks.size > 0 || !sameRun(step.run, tracked.run);
     if (!isDecision && !hasCounted) return;
     const run = step.isNews ? this.#publisher.numbered(step.run) : step.run;
-    const at = new Date(this.#options.now()).toISOString();
+    const at = instantText(this.#options.now());
     const timed = { ...run, watchedAtMs: this.#options.now() };
     const { run: next, entries } = entriesOf(timed, step.audit, at);
     await this.#options.store.save({ run: next, marks, audit: entries, isDecision });

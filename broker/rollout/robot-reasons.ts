@@ -3,6 +3,7 @@
  * the catalogue of errors; the few that are states and no errors are in REASON_CODES. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { problemIn } from '../../shared/rules/worst-component.ts';
@@ -186,4 +187,4 @@ const word = (status: string): string => status.replace('_', ' ');
 const lastSeen = ({ record: { lastSeenMs } }: ReasonFacts): string =>
   lastSeenMs === null
     ? 'and has said nothing since the broker started'
-    : `last heard ${new Date(lastSeenMs).toISOString()}`;
+    : `last heard ${instantText(lastSeenMs)}`;

@@ -4,6 +4,7 @@
  * that the open wave waits for. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { groupFailures, type FailureGroup } from '../../shared/rules/failure-reasons.ts';
@@ -105,7 +106,7 @@ function shown(
     robot_id: robot,
     state: standingOf(member),
     online,
-    last_seen: lastSeenMs === null ? null : new Date(lastSeenMs).toISOString(),
+    last_seen: lastSeenMs === null ? null : instantText(lastSeenMs),
     version: member.component.version,
     phase: member.component.phase,
   };

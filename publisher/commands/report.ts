@@ -1,6 +1,7 @@
 /** `drover report export|import`: the command line of ../airgap/report.ts. */
 
 import type { Argv } from 'yargs';
+import { instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
@@ -86,7 +87,7 @@ async function runImport(argv: Awaited<ReturnType<typeof withImport>['argv']>): 
     dryRun,
     log: commandLog(),
   });
-  const at = new Date(report.atMs).toISOString();
+  const at = instantText(report.atMs);
   const counts = plan && {
     newer: plan.newer.length,
     same: plan.same.length,
@@ -112,7 +113,7 @@ function tableOf({ states }: SiteReport): string[] {
       versionShown(component) ?? '-',
       component.phase,
       printable(component.last_error?.code ?? ''),
-      new Date(state.at).toISOString(),
+      instantText(state.at),
     ]),
   );
   return formatTable([

@@ -6,7 +6,7 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine, printable } from '../../shared/base/printable.ts';
 import { parseCommanded, type RolloutAnswer, type RunAnswer } from '../rollout/rollout-answer.ts';
 import { statusWord } from '../../shared/rules/rollout-words.ts';
 import { approverWords } from '../../shared/rules/approvers.ts';
@@ -185,7 +185,7 @@ function assertDue({ id, run }: RolloutAnswer, wave: number | null): void {
   if (!run || (run.waits_for === 'approval' && wave === run.wave)) return;
   if (run.approval?.state === 'given' && wave === run.approval.wave) return;
   const why = run.approval?.text ?? `wave ${run.wave} waits for ${run.waits_for ?? 'nothing'}`;
-  const said = printable(why, 300);
+  const said = oneLine(why, 300);
   throw new DroverError('APPROVAL_TOO_EARLY', `approve rollout ${id.slice(0, 64)}: ${said}`);
 }
 

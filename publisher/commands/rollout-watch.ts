@@ -3,7 +3,7 @@
  * with --json each change is an object on a line of its own.
  */
 
-import { parseDurationMs } from '../../shared/base/durations.ts';
+import { parseDurationMs, instantText } from '../../shared/base/durations.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
@@ -70,7 +70,7 @@ function makeShow(json: boolean, member: string | null): Show {
     const line = changeLine(rollout);
     if (line === last) return;
     last = line;
-    const at = new Date().toISOString();
+    const at = instantText(Date.now());
     const text = json ? JSON.stringify({ at, ...rawObject(raw) }) : `${at}  ${name}${line}`;
     process.stdout.write(`${text}\n`);
   };

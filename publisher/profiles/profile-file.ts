@@ -8,7 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
-import { shellWord } from '../../shared/base/printable.ts';
+import { printable, shellWord } from '../../shared/base/printable.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import type { ParsedWords } from '../../shared/io/command-line.ts';
 import {
@@ -73,23 +73,51 @@ const WITHOUT: readonly string[] = ['config', 'completion'];
  */
 export function useProfile({ argv, declared, demanded }: ParsedWords): void {
   const [command = ''] = (argv['_'] ?? []) as string[];
-  const named = argv['profile'] ?? process.env['DROVER_PROFILE'];
+  const named = argv['profile'];
   if (WITHOUT.includes(command)) {
     if (argv['profile'] === undefined) return;
     throw new DroverError('USAGE', `${command}: --profile does nothing here`);
   }
   if (!PROFILE_OPTIONS.some((name) => declared.has(name))) return;
   const all = readProfiles();
-  const name = typeof named === 'string' && named !== '' ? named : all.use;
+  const name = typeof named === 'string' && named !== '' ? named : profileInUse(all);
   if (name === null) return;
-  const given = new Set(PROFILE_OPTIONS.filter((option) => argv[option] !== undefined));
-  const filled = fillFrom(profileOf(all, name), {
+  const given = new Map(
+    PROFILE_OPTIONS.flatMap((option) => {
+      const value = argv[option];
+      return value === undefined ? [] : [[option, String(value)] as const];
+    }),
+  );
+  const { options, loginLeftOutFor } = fillFrom(profileOf(all, name), {
     ...{ given, declared, demanded, environment: process.env },
   });
-  for (const [option, value] of Object.entries(filled)) {
+  if (loginLeftOutFor !== null) noteLeftOut(name, loginLeftOutFor);
+  for (const [option, value] of Object.entries(options)) {
     argv[option] = value;
     argv[option.replaceAll(/-([a-z])/g, (_dash, letter: string) => letter.toUpperCase())] = value;
   }
+}
+
+/** Only a command that fails says so: without a login there it may well be right. */
+function noteLeftOut(profile: string, address: string): void {
+  process.once('exit', (code) => {
+    if (code === 0) return;
+    const where = printable(address, 200);
+    process.stderr.write(
+      `drover: note: ${where} is no address of profile ${profile}, so its login was left out\n`,
+    );
+  });
+}
+
+/** The profile that a command uses which names none: of DROVER_PROFILE, else of `config use`. */
+export const profileInUse = ({ use }: Pick<Profiles, 'use'>): string | null =>
+  process.env['DROVER_PROFILE'] || use;
+
+/** The trust.json of the profile in use, for advice only; null where there is none. */
+export function trustInUse(): string | null {
+  const all = nullIfRefused(() => readProfiles());
+  const name = all && profileInUse(all);
+  return (name && all?.profiles[name]?.trust) || null;
 }
 
 /** For completion; none where the file cannot be read. */

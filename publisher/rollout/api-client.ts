@@ -69,7 +69,7 @@ export class ApiClient {
   async #call(path: string, init: Init, bytesMax: number): Promise<Uint8Array> {
     const { status, bytes } = await this.#ask(path, init, bytesMax);
     if (status >= 200 && status < 300) return bytes;
-    throw readApiRefusal(status, bytes);
+    throw asOfCommand(readApiRefusal(status, bytes));
   }
 
   async #ask(path: string, init: Init, bytesMax: number): Promise<DatedAnswer> {
@@ -91,6 +91,14 @@ export class ApiClient {
     }
   }
 }
+
+/** The API's own hint is for people who write requests; here a command wrote it. */
+const asOfCommand = (refusal: DroverError): DroverError =>
+  refusal.code !== 'USAGE'
+    ? refusal
+    : new DroverError('USAGE', refusal.message, {
+        hint: 'run the command with --help; if its options are right, this broker is of another version than drover',
+      });
 
 type Init = Omit<ApiCall, 'signal'>;
 

@@ -4,6 +4,7 @@
  * hide the others. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -167,7 +168,7 @@ export function whenceOf({ last_error: error, ...component }: ComponentState): s
   const of = error?.version ?? null;
   if (!error || of === null || isPastProblem({ ...component, last_error: error })) return '';
   if (of === component.version || of === component.target_version) return '';
-  const at = error.at === undefined ? '' : `, ${new Date(error.at).toISOString().slice(0, 16)}Z`;
+  const at = error.at === undefined ? '' : `, ${instantText(error.at)}`;
   return `of ${of}${at}`;
 }
 
@@ -218,23 +219,50 @@ export function packageRequests(rows: readonly FleetRow[]): FleetRow[] {
   return rows.filter(({ component }) => component.last_error?.code === 'TOO_OLD');
 }
 
+/** How a table gets narrower than its cells. */
+export interface Narrowing {
+  /** Heads of columns that are cut last: a version that is cut says nothing. */
+  readonly whole?: readonly string[];
+  /** Heads of columns that a narrow terminal does without, the first one first. */
+  readonly spare?: readonly string[];
+}
+
 /**
  * Pads columns to the widest cell, two spaces apart; the first row is the head. Texts of robots and
  * brokers are made printable here, so that none of them steers a terminal.
- * @param columns of the terminal: the widest columns are cut until a row fits; Infinity for a pipe
+ * @param columns of the terminal: columns without a cell go, then spare ones, then the widest are
+ *   cut until a row fits; Infinity for a pipe, which gets all
  */
 export function formatTable(
   rows: readonly (readonly string[])[],
   columns = Number.POSITIVE_INFINITY,
+  { whole = [], spare = [] }: Narrowing = {},
 ): string[] {
-  const cells = rows.map((row) => row.map((cell) => printable(cell, cell.length)));
-  const widths = (cells[0] ?? []).map((_, column) =>
-    Math.max(...cells.map((row) => (row[column] ?? '').length)),
-  );
-  cutWidest(widths, columns - GAP.length * (widths.length - 1));
-  return cells.map((row) =>
-    row
-      .map((cell, column) => fitCell(cell, widths[column] ?? 0))
+  const all = rows.map((row) => row.map((cell) => printable(cell, cell.length)));
+  const [heads = []] = all;
+  const widthOf = (at: number): number => Math.max(...all.map((row) => (row[at] ?? '').length));
+  const widths = heads.map((_, at) => widthOf(at));
+  const isWhole = heads.map((head) => whole.includes(head));
+  const least = (at: number): number =>
+    isWhole[at] === true ? (widths[at] ?? 0) : Math.min(widths[at] ?? 0, CELL_CHARS_MIN);
+  const isEmpty = (at: number): boolean => all.slice(1).every((row) => (row[at] ?? '') === '');
+  let shown = heads.map((_, at) => at);
+  const rowOf = (width: (at: number) => number): number =>
+    shown.reduce((sum, at) => sum + width(at), GAP.length * (shown.length - 1));
+  if (rowOf((at) => widths[at] ?? 0) > columns && all.length > 1)
+    shown = shown.filter((at) => !isEmpty(at) || heads[at] === '');
+  for (const head of spare) {
+    if (rowOf(least) <= columns) break;
+    shown = shown.filter((at) => heads[at] !== head);
+  }
+  const kept = shown.map((at) => widths[at] ?? 0);
+  const room = columns - GAP.length * (shown.length - 1);
+  const isCutLast = shown.map((at) => isWhole[at] === true);
+  cutWidest(kept, room, (at) => isCutLast[at] !== true);
+  cutWidest(kept, room, () => true);
+  return all.map((row) =>
+    shown
+      .map((column, at) => fitCell(row[column] ?? '', kept[at] ?? 0))
       .join(GAP)
       .trimEnd(),
   );
@@ -244,12 +272,12 @@ const GAP = '  ';
 /** A narrower cell would not say which robot or version it is about. */
 const CELL_CHARS_MIN = 8;
 
-function cutWidest(widths: number[], room: number): void {
+function cutWidest(widths: number[], room: number, mayCut: (at: number) => boolean): void {
   let left = widths.reduce((sum, width) => sum + width, 0) - room;
   while (left > 0) {
-    const widest = Math.max(...widths);
+    const widest = Math.max(...widths.filter((_, at) => mayCut(at)));
     if (widest <= CELL_CHARS_MIN) return;
-    widths[widths.indexOf(widest)] = widest - 1;
+    widths[widths.findIndex((width, at) => width === widest && mayCut(at))] = widest - 1;
     left -= 1;
   }
 }

@@ -10,6 +10,7 @@ import { SETS_CAPABILITY } from '../../shared/formats/announcement.ts';
 import { COMPATIBLE_CAPABILITY } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { printable } from '../../shared/base/printable.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
@@ -62,6 +63,10 @@ export interface Forecast {
   readonly robots: Readonly<Record<Outlook, readonly string[]>>;
   /** Targeted robots that have never reported: a typing error, or new. */
   readonly unreported: readonly string[];
+  /** True when one of these is a canary. */
+  readonly isCanaryUnreported: boolean;
+  /** CPU architectures of the robots that have another one than the bundle. */
+  readonly otherArchs: readonly string[];
   /** Robots whose clock is more than a day ahead of ours: what is valid today has expired there. */
   readonly clockAhead: readonly string[];
   /** Robots whose agent does not read `compatible`: they accept the bundle on any machine. */
@@ -74,7 +79,7 @@ export interface Forecast {
 const EXAMPLES = 5;
 
 export function forecast(
-  offer: Offer & { readonly named?: readonly string[] },
+  offer: Offer & { readonly named?: readonly string[]; readonly canaries?: readonly string[] },
   beside: readonly Offer[],
   states: readonly RobotState[],
   now: EpochMs,
@@ -98,8 +103,13 @@ export function forecast(
   );
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
-  const asked = { unreported, clockAhead, machineUnasked, setUnasked };
-  return { known: states.length, notTargeted, robots, ...asked };
+  const isCanaryUnreported = unreported.some((id) => offer.canaries?.includes(id) === true);
+  const others = new Set<string>(robots.ARCH_WRONG);
+  const archs = states.filter(({ robot_id: id }) => others.has(id)).map(({ arch }) => arch);
+  const otherArchs = [...new Set(archs)].filter((arch) => arch !== '').sort();
+  const asked = { unreported, isCanaryUnreported, otherArchs, clockAhead };
+  const unasked = { machineUnasked, setUnasked };
+  return { known: states.length, notTargeted, robots, ...asked, ...unasked };
 }
 
 const isWilling = (outlook: Outlook | null): boolean => outlook === 'takes' || outlook === 'steps';
@@ -184,8 +194,9 @@ export function forecastOf(
   const others = offers.filter((one) => one.id !== id);
   if (!offer) return null;
   const written = rollouts.find((one) => one.id === id);
-  const named = [...offer.target.robots, ...(written?.canaries?.robots ?? [])];
-  return forecast({ ...offer, named }, others, states, now);
+  const canaries = written?.canaries?.robots ?? [];
+  const named = [...offer.target.robots, ...canaries];
+  return forecast({ ...offer, named, canaries }, others, states, now);
 }
 
 /** A target as it is written, with its defaults. */
@@ -227,22 +238,26 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };
 
-const wordsOf = (one: Outlook): string =>
-  isStandstill(one) ? `take no update until this is mended (${one})` : WORDS[one];
+function wordsOf(one: Outlook, { otherArchs }: Pick<Forecast, 'otherArchs'>): string {
+  if (isStandstill(one)) return `take no update until this is mended (${one})`;
+  if (one !== 'ARCH_WRONG' || otherArchs.length === 0) return WORDS[one];
+  return `${WORDS[one]}, which is ${named(otherArchs.map((arch) => printable(arch, 64)))}`;
+}
 
 /** One sentence of counts, without a full stop: for messages. */
 export function forecastText(found: Forecast): string {
   const parts = OUTLOOKS.filter((one) => found.robots[one].length > 0).map(
-    (one) => `${found.robots[one].length} ${wordsOf(one)}`,
+    (one) => `${found.robots[one].length} ${wordsOf(one, found)}`,
   );
   if (found.notTargeted > 0) parts.push(`${found.notTargeted} not targeted`);
   return `of ${found.known} robots: ${parts.join('; ')}`;
 }
 
 /** The robots of one outlook: their number, and examples of those that do not just take it. */
-export function outlookText({ robots }: Forecast, one: Outlook): string {
+export function outlookText(found: Forecast, one: Outlook): string {
+  const { robots } = found;
   const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots[one])}`;
-  return `${robots[one].length} ${wordsOf(one)}${which}`;
+  return `${robots[one].length} ${wordsOf(one, found)}${which}`;
 }
 
 const HELPED = ['FAILED_BEFORE', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
@@ -269,12 +284,12 @@ export function forecastLines(found: Forecast | null): string[] {
 }
 
 /** A canary wave of robots that do not exist would silently wait for ever. */
-function unreportedLines({ unreported: robots }: Forecast): string[] {
+function unreportedLines({ unreported: robots, isCanaryUnreported }: Forecast): string[] {
   if (robots.length === 0) return [];
   const are = robots.length === 1 ? 'has' : 'have';
   return [
     `robots: ${robots.length} named here ${are} never reported: ${named(robots)}`,
-    '  canaries are waited for: compare the names with drover fleet robots',
+    `  compare the names with drover fleet robots${isCanaryUnreported ? ': canaries are waited for' : ''}`,
   ];
 }
 

@@ -4,10 +4,12 @@
  */
 
 import { z } from 'zod';
+import { toSecond } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { parseRobotState, type RobotState } from '../../shared/formats/messages.ts';
 import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
+import { eventText } from '../../shared/rules/event-words.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
 import {
   doing,
@@ -28,6 +30,7 @@ const eventSchema = z.object({
   from: z.string(),
   to: z.string(),
   event: z.string(),
+  version: z.string().nullish(),
   target_version: z.string().nullish(),
   problem: z.object({ code: z.string() }).nullish(),
 });
@@ -122,13 +125,7 @@ function rolloutFor(
   return [{ id, component: component.name, version: version ?? 'unknown', says }];
 }
 
-/** An agent reports each of its starts like the return of the power, also its very first one. */
-const eventWord = (name: string, from: string): string =>
-  name !== 'power_returned' ? name : from === 'idle' ? 'started' : 'started again';
-
-function eventLine(event: z.output<typeof eventSchema>): RobotEventLine {
-  const { at, component, from, to, event: name, target_version: target, problem } = event;
-  const version = target == null ? '' : ` ${target}`;
-  const why = problem ? ` (${problem.code})` : '';
-  return { at, text: `${component}${version}: ${from} -> ${to}, ${eventWord(name, from)}${why}` };
-}
+const eventLine = (event: z.output<typeof eventSchema>): RobotEventLine => ({
+  at: toSecond(event.at),
+  text: eventText(event),
+});

@@ -4,8 +4,8 @@
  */
 
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
-import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
-import { countOf, printable } from '../../shared/base/printable.ts';
+import { formatDurationMs, timeLeft, toSecond } from '../../shared/base/durations.ts';
+import { countOf, oneLine } from '../../shared/base/printable.ts';
 import { sameReason } from '../../shared/rules/failure-reasons.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
@@ -33,7 +33,7 @@ import { opensByItself, unledEnd } from '../../shared/rules/unled.ts';
 /** Longest sentence of a gate or an operator that is shown. */
 const SENTENCE_CHARS_MAX = 500;
 
-const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
+const sentence = (text: string): string => oneLine(text, SENTENCE_CHARS_MAX);
 const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
 
 /** Everything about one rollout. `now` is the reader's clock. */
@@ -235,15 +235,18 @@ export function listLines(
     waitWord(one),
   ]);
   const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
-  return formatTable([head, ...rows], columns);
+  return formatTable([head, ...rows], columns, NARROW);
 }
+
+/** A version that is cut names another one. */
+const NARROW = { whole: ['BUNDLE'], spare: ['OPEN', 'WAVE'] };
 
 /** When things expire, and what to do about it. */
 export function expiryLines(found: ExpiryAnswer | undefined): string[] {
   if (!found) return [];
   const { trust, announcement, problems } = found;
   const until = ({ expires_at, days_left, seconds_left }: ExpiryLeft): string =>
-    `until ${word(expires_at)}, ${daysLeft(days_left, seconds_left)}`;
+    `until ${word(toSecond(expires_at))}, ${daysLeft(days_left, seconds_left)}`;
   const isOver = announcement !== null && announcement.days_left < 0;
   // An older broker says that it renews expired announcements as well.
   const renews =
@@ -266,7 +269,7 @@ function daysLeft(days: number, seconds: number | undefined): string {
 /** Each decision, and below it its evidence. */
 export function historyLines(entries: readonly HistoryEntry[]): string[] {
   return entries.flatMap(({ seq, at, kind, by, text, evidence }) => [
-    `${seq}  ${word(at)}  ${word(kind)}  ${sentence(text)}  [${sentence(by)}]`,
+    `${seq}  ${word(toSecond(at))}  ${word(kind)}  ${sentence(text)}  [${sentence(by)}]`,
     ...evidenceLines(evidence).map((line) => `    ${line}`),
   ]);
 }

@@ -8,7 +8,7 @@ import { backoffMs } from '../../shared/base/backoff.ts';
 import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine, printable } from '../../shared/base/printable.ts';
 import { parseRollout, type RolloutAnswer } from './rollout-answer.ts';
 import { waitsFor } from '../../shared/rules/rollout-words.ts';
 import { endOf } from './rollout-report.ts';
@@ -90,7 +90,7 @@ function endings(rollout: RolloutAnswer): Record<End, () => Ending> {
       ...{ code, why: `it goes back no further: ${waits()}`, hint: NO_WAY_BACK },
     }),
     no_effect: () => {
-      const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));
+      const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => oneLine(one, 500));
       const because = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
       return { code: 'ROLLOUT_NO_EFFECT', why: `it is over and no robot runs it${because}` };
     },

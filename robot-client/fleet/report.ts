@@ -2,6 +2,7 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import { failureHint, failureText } from '../../shared/base/redact.ts';
 import {
   toldPhase,
   type RobotPhase,
@@ -116,7 +117,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
       chunks_fetched: transfer.chunksFetched,
     },
     delta: reportDelta(state.job),
-    waiting_for: live.waitingFor,
+    waiting_for: live.waitingFor === null ? null : failureText(live.waitingFor),
     wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
     last_error: lastError(view),
     blocked: blockedForAll(state.blocked).map((one) => one.version),
@@ -197,8 +198,8 @@ function reportFailure(failure: Failure) {
   const { code, message, hint } = 'problem' in failure ? failure.problem : failure;
   return {
     code,
-    message: message.slice(0, 1_000),
-    hint: hint.slice(0, 1_000),
+    message: failureText(message),
+    hint: failureHint(hint),
     version: failure.version,
     at: iso(failure.atMs),
   };
@@ -303,8 +304,8 @@ export function reportTransition(input: {
     rollout: rolloutOf(job),
     problem: input.problem && {
       code: input.problem.code,
-      message: input.problem.message.slice(0, 1_000),
-      hint: input.problem.hint.slice(0, 1_000),
+      message: failureText(input.problem.message),
+      hint: failureHint(input.problem.hint),
     },
   };
 }

@@ -14,6 +14,8 @@ import { constants } from 'node:fs';
 import { access, lstat, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { foldLines } from '../../shared/base/printable.ts';
+import { redact } from '../../shared/base/redact.ts';
 
 export type HookName = 'ready' | 'stop' | 'start' | 'health' | 'rolled-back';
 
@@ -59,6 +61,8 @@ export interface ProgramRun extends Pick<HookRun, Passed> {
 
 type HookProcess = ChildProcessByStdio<null, Readable, Readable>;
 
+/** Of a hook's output in a report; the log of the update has more. */
+const QUOTED_CHARS_MAX = 300;
 /** EX_TEMPFAIL of sysexits.h: ask again later. */
 const BUSY_EXIT = 75;
 const MAY_BE_BUSY: readonly HookName[] = ['ready', 'health'];
@@ -167,7 +171,7 @@ function follow(
     settle();
   };
   const settled = (exitCode: number | null, killedBy: string | null) => {
-    onOutput?.(label, words.text());
+    onOutput?.(label, `${words.isCut ? '[its first lines are not kept]\n' : ''}${words.text()}`);
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
     const output = words.text(LIMITS.hookOutputBytesMax);
@@ -236,10 +240,11 @@ function letGo(child: HookProcess): void {
   child.unref();
 }
 
-/** The last `bytesMax` bytes of all that was added. */
+/** The last `bytesMax` bytes of all that was added, from the begin of a line where there is one. */
 class LastWords {
   readonly #bytesMax: number;
   #bytes = Buffer.alloc(0);
+  isCut = false;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -248,17 +253,26 @@ class LastWords {
   add(bytes: Buffer): void {
     // Copied, so that a small rest does not hold a large read buffer.
     const joined = Buffer.concat([this.#bytes, bytes.subarray(-this.#bytesMax)]);
+    this.isCut ||= this.#bytes.byteLength + bytes.byteLength > this.#bytesMax;
     this.#bytes = Buffer.from(joined.subarray(-this.#bytesMax));
   }
 
   text(bytesMax = this.#bytesMax): string {
-    return this.#bytes.subarray(-bytesMax).toString('utf8');
+    const text = this.#bytes.subarray(-bytesMax).toString('utf8');
+    if (!this.isCut && this.#bytes.byteLength <= bytesMax) return text;
+    // Without the name before it, the rest of a line may be a secret that nothing marks as one.
+    const rest = text.slice(text.indexOf('\n') + 1);
+    return rest.trim() === '' ? text : rest;
   }
 }
 
+const endOf = (text: string): string =>
+  text.length > QUOTED_CHARS_MAX ? `…${text.slice(-QUOTED_CHARS_MAX)}` : text;
+
 /** One line for reports, with the end of the hook's output. */
 export function describeHook(result: HookResult): string {
-  const said = 'output' in result ? result.output.trim().slice(-300) : '';
+  // Without secrets before it is cut: the name of a secret may stand before the cut.
+  const said = 'output' in result ? endOf(foldLines(redact(result.output))) : '';
   const words = said === '' ? '' : ` (${said})`;
   switch (result.kind) {
     case 'absent':

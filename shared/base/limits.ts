@@ -336,6 +336,7 @@ export const LIMITS = {
   failureMessageCharsMax: 300, // of a reason that several robots share
   failureNamedMax: 5, // robots of one reason that a line names
   failureGroupsMax: 10, // reasons that a list of failures shows
+  failureTextChars: 1_000, // message or hint of a failure in a report: a screen of text
   logLineCharsMax: 4_096, // of one line in such a log: the rest of it goes
   moduleTimeoutMsDefault: 10 * MINUTE, // stage, switch, revert: a board at 115200 baud
   moduleTimeoutMsMax: 12 * 60 * MINUTE, // a whole night over a slow bus

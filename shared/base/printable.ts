@@ -16,6 +16,13 @@ export function printable(text: string, charsMax: number = QUOTED_CHARS_MAX): st
   return cut.replace(UNPRINTABLE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
+/** Words of several lines as one line: ` / ` stands where a line ended. */
+export const foldLines = (text: string): string => text.trim().replaceAll(/\s*[\r\n]\s*/g, ' / ');
+
+/** The same, printable. */
+export const oneLine = (text: string, charsMax?: number): string =>
+  printable(foldLines(text), charsMax);
+
 /** Quotes one word of a command for a shell. */
 export const shellWord = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

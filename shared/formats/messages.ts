@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { tagsSchema } from './announcement.ts';
 import { CATALOGUE, type ErrorCode } from '../base/error-catalogue.ts';
 import { LIMITS } from '../base/limits.ts';
+import { failureHint, failureText } from '../base/redact.ts';
 import {
   idSchema,
   instantSchema,
@@ -50,7 +51,9 @@ export function toldPhase(phase: RobotPhase): Phase {
   return phase === 'reverting' ? 'rolling_back' : phase;
 }
 
-const textSchema = z.string().max(1_000);
+/** An older agent repeats what a hook printed, with the secrets in it. */
+const textSchema = z.string().max(LIMITS.failureTextChars).transform(failureText);
+const hintSchema = z.string().max(LIMITS.failureTextChars).transform(failureHint).default('');
 const phaseSchema = z.enum(PHASES);
 /**
  * A newer robot may send a code this program does not know: kept as text, never dropped. [P-8.6]
@@ -60,16 +63,16 @@ const codeSchema = z.string().regex(/^[A-Z][A-Z0-9_]{1,63}$/, 'want an error cod
 const problemSchema = z.object({
   code: codeSchema,
   message: textSchema,
-  hint: textSchema.default(''),
+  hint: hintSchema,
   version: versionSchema.nullish(),
   at: instantSchema.optional(),
 });
 
-const relayTextSchema = z.string().max(LIMITS.relayProblemCharsMax);
+const relayTextSchema = z.string().max(LIMITS.relayProblemCharsMax).transform(failureText);
 const relayProblemSchema = z.object({
   code: codeSchema,
   message: relayTextSchema,
-  hint: relayTextSchema.default(''),
+  hint: z.string().max(LIMITS.relayProblemCharsMax).transform(failureHint).default(''),
 });
 
 const transferSchema = z.object({

@@ -4,6 +4,7 @@
  * controller counts by them, the publisher warns by them. Sans-I/O.
  */
 
+import { instantText } from '../base/durations.ts';
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../base/errors.ts';
 import type { EpochMs, RobotId } from '../base/ids.ts';
@@ -224,7 +225,7 @@ export function decideTurn(
   if (canary || progress.status !== 'complete' || facts.hasJoined) return null;
   const untilMs = lateStart(rollout, facts);
   if (now >= untilMs) return null;
-  const when = new Date(untilMs).toISOString();
+  const when = instantText(untilMs);
   return later(
     'COHORT_CLOSED',
     `robots that come late start one by one, this one at ${when}`,
@@ -273,6 +274,20 @@ export const ARCH_ANY = 'any';
 /** [P-3.7] */
 export function canonicalArch(name: string): string {
   return CANONICAL.get(name) ?? name;
+}
+
+/** Names that agents report: `uname -m` of Linux on the CPUs that Node runs on. */
+const REPORTED: readonly string[] = [
+  ...['aarch64', 'x86_64', 'armv7l', 'armv6l', 'i686'],
+  ...['riscv64', 'ppc64le', 's390x', 'loongarch64'],
+];
+
+/** A sentence about the name of a CPU that its author may not expect; null for a usual one. */
+export function archNote(name: string): string | null {
+  const canonical = canonicalArch(name);
+  if (canonical !== name) return `robots call ${name} ${canonical}, and take either name`;
+  if (name === ARCH_ANY || REPORTED.includes(name)) return null;
+  return `no robot is known that calls its CPU ${name} (they say ${REPORTED.slice(0, 3).join(', ')})`;
 }
 
 export function archFits(target: string, robot: string): boolean {

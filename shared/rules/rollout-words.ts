@@ -3,7 +3,7 @@
  * waits for and until when. Texts that came over the network are made printable. Sans-I/O.
  */
 
-import { formatDurationMs } from '../base/durations.ts';
+import { formatDurationMs, instantText } from '../base/durations.ts';
 import { printable } from '../base/printable.ts';
 import {
   firstWaveWait,
@@ -141,7 +141,7 @@ const WAITS: Readonly<Record<string, string>> = {
 export function clock(text: string, now: number): string {
   const at = Date.parse(text);
   if (Number.isNaN(at)) return word(text);
-  const iso = new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const iso = instantText(at);
   const leftS = Math.ceil((at - now) / 1000);
   if (leftS <= 0) return iso;
   const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;

@@ -23,19 +23,18 @@ const PROD: Profile = {
 };
 
 interface Asking {
-  readonly given?: readonly string[];
+  readonly given?: Readonly<Record<string, string>>;
   readonly has: readonly string[];
   readonly demands?: readonly string[];
   readonly environment?: Record<string, string>;
 }
 
-const fill = ({ given = [], has, demands = [], environment = {} }: Asking): string[] =>
-  Object.keys(
-    fillFrom(PROD, {
-      ...{ given: new Set(given), declared: new Set(has), demanded: new Set(demands) },
-      environment,
-    }),
-  ).toSorted();
+const filled = ({ given = {}, has, demands = [], environment = {} }: Asking) =>
+  fillFrom(PROD, {
+    ...{ given: new Map(Object.entries(given)), declared: new Set(has) },
+    ...{ demanded: new Set(demands), environment },
+  });
+const fill = (asking: Asking): string[] => Object.keys(filled(asking).options).toSorted();
 
 const MQTT = ['broker', 'username', 'password-file', 'ca', 'trust'];
 const HTTP = ['api', 'token-file', 'ca'];
@@ -51,15 +50,39 @@ test('a profile fills in what a command demands, and only what it has', () => {
 });
 
 test('a login goes to the address of its own profile and to no other', () => {
-  assert.deepEqual(fill({ has: MQTT, demands: ['broker'], given: ['broker'] }), []);
-  assert.deepEqual(fill({ has: HTTP, given: ['api'] }), []);
+  assert.deepEqual(
+    fill({ has: MQTT, demands: ['broker'], given: { broker: 'mqtts://other' } }),
+    [],
+  );
+  assert.deepEqual(fill({ has: HTTP, given: { api: 'https://other:8443' } }), []);
   assert.deepEqual(fill({ has: HTTP, environment: { DROVER_API: 'http://other' } }), []);
+});
+
+test('it is used as well when the address of the profile is given, however it is written', () => {
+  const broker = { has: MQTT, demands: ['broker', 'trust'] };
+  const login = ['ca', 'password-file', 'trust', 'username'];
+  for (const own of ['mqtts://b', 'mqtts://B:8883', 'mqtts://b/']) {
+    assert.deepEqual(fill({ ...broker, given: { broker: own } }), login, own);
+  }
+  assert.deepEqual(fill({ has: HTTP, given: { api: 'https://b:8443/' } }), ['ca', 'token-file']);
+  const environment = { DROVER_API: 'https://b:8443' };
+  assert.deepEqual(fill({ has: HTTP, environment }), ['ca', 'token-file']);
+  for (const other of ['mqtt://b', 'mqtts://b:8884', 'mqtts://b,mqtts://c', 'b']) {
+    assert.deepEqual(fill({ ...broker, given: { broker: other } }), [], other);
+    const left = filled({ ...broker, given: { broker: other } }).loginLeftOutFor;
+    assert.equal(left, other, 'a command that fails says so');
+  }
+  assert.equal(filled(broker).loginLeftOutFor, null);
 });
 
 test('an option counts before a variable, and a variable before the profile', () => {
   const publish = { has: MQTT, demands: ['broker', 'trust'] };
   const user = ['broker', 'ca', 'trust'];
-  assert.deepEqual(fill({ ...publish, given: ['username'] }), user, 'nor the password of another');
+  assert.deepEqual(
+    fill({ ...publish, given: { username: 'ben' } }),
+    user,
+    'nor the password of another',
+  );
   assert.deepEqual(fill({ ...publish, environment: { DROVER_USERNAME: 'ben' } }), user);
   const secret = { DROVER_PASSWORD: 'x', DROVER_TOKEN: 'y' };
   assert.ok(!fill({ ...publish, environment: secret }).includes('password-file'));
@@ -86,6 +109,9 @@ test('drover keeps profiles in a file of its owner, uses one, and says how to me
   const path = profilesPath({ XDG_CONFIG_HOME: folder });
   const set = await run('config', 'set', 'prod', '--api', 'http://127.0.0.1:9', '--trust', 't');
   assert.equal(set.code, 0, set.stderr);
+  assert.match(set.stderr, /warning: --trust: there is no file \S+\/t yet/);
+  const bad = await run('config', 'set', 'prod', '--broker', 'foo');
+  assert.match(bad.stderr, /read --broker: not the URL of a broker/);
   assert.equal((await stat(path)).mode & 0o777, 0o600);
   assert.equal(
     parseProfiles(await readFile(path)).profiles['prod']?.trust,

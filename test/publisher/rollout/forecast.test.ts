@@ -100,6 +100,7 @@ describe('a forecast', () => {
     assert.match(lines, /1 run something newer \(NOT_NEWER\): newer/);
     assert.match(lines, /it failed there, or was called back \(FAILED_BEFORE\): blocked/);
     assert.match(lines, /FAILED_BEFORE: .*higher version.*drover-robot unblock/);
+    assert.match(lines, /1 have another CPU architecture \(ARCH_WRONG\), which is aarch64: arm/);
   });
 
   it('names the robots that were named and have never reported', async () => {
@@ -116,7 +117,11 @@ describe('a forecast', () => {
       return { lines: forecastLines(found).join('\n'), told: fields.unreported ?? [] };
     };
     const slipped = of([robot('r1', '1.5.0')]);
-    assert.match(slipped.lines, /2 named here have never reported: r2, rr1\n.*fleet robots/);
+    assert.match(slipped.lines, /2 named here have never reported: r2, rr1\n.*robots: canaries/);
+    const { canaries: _none, ...plain } = named;
+    const told = forecastOf({ rollouts: [plain] }, 'new', [robot('r1', '1.5.0')], NOW);
+    assert.ok(told);
+    assert.match(forecastLines(told).join('\n'), /never reported: r2\n.*drover fleet robots$/m);
     assert.deepEqual(slipped.told, ['r2', 'rr1']);
     assert.match(of([]).lines, /none has reported yet\n.*3 named here/);
     const all = of(['r1', 'r2', 'rr1'].map((id) => robot(id, '1.5.0')));

@@ -209,7 +209,7 @@ test('the history is decisions in order, with the evidence below each', () => {
   const more = { text: 'wave 1 waits', threshold: 0.1, status: 'rolling', evidence: EVIDENCE };
   const page = utf8(JSON.stringify({ entries: [{ ...entry, ...more }] }));
   assert.deepEqual(historyLines(parseHistory(page).entries), [
-    '1  2026-11-23T17:40:00.000Z  held  wave 1 waits  [gate]',
+    '1  2026-11-23T17:40:00Z  held  wave 1 waits  [gate]',
     '     apply  bound    pass  2 of 2 robots run it',
     '     crash  control  hold  3 robot-hours more',
   ]);

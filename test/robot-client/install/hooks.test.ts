@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, test } from 'node:test';
-import { runHook, type HookName, type HookResult } from '../../../robot-client/install/hooks.ts';
+import {
+  describeHook,
+  runHook,
+  type HookName,
+  type HookResult,
+} from '../../../robot-client/install/hooks.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'drover-hooks-'));
@@ -116,7 +121,25 @@ test('only the last words of a hook that shouts are kept', async () => {
   assert.equal(result.kind, 'failed');
   const output = result.kind === 'failed' ? result.output : '';
   assert.ok(Buffer.byteLength(output) <= LIMITS.hookOutputBytesMax);
-  assert.ok(output.endsWith('x\nlast words\n'));
+  assert.equal(output, 'last words\n', 'of a line that is cut nothing is left');
+});
+
+test('what is quoted of a hook has no secret, also where the output is longer than what is kept', async () => {
+  const many = `printf 'PASSWORD=%05000d\\nlast\\n' 7; exit 1`;
+  const { result } = await runScript(many);
+  assert.equal(describeHook(result), 'exit 1 (last)');
+  const output = 'arm is hot\r\n\n  token: abcdef\nat joint 3\n';
+  const failed = { kind: 'failed', exitCode: 70, signal: null } as const;
+  assert.equal(
+    describeHook({ ...failed, output }),
+    'exit 70 (arm is hot / token: [redacted] / at joint 3)',
+  );
+  const long = describeHook({
+    ...failed,
+    output: `api_key=${'k'.repeat(250)}\n${'x'.repeat(299)}`,
+  });
+  assert.match(long, /^exit 70 \(….*x{290}\)$/);
+  assert.doesNotMatch(long, /kk/);
 });
 
 test('a hook that hangs is killed with all its children', async () => {

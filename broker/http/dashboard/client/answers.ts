@@ -109,11 +109,9 @@ export interface RobotAnswer extends Omit<ComponentAnswer, 'name'> {
 
 export interface EventAnswer {
   readonly at: string;
-  readonly kind?: string;
-  readonly component?: string;
-  readonly phase?: string;
+  /** The step in words: component, version, phases, and the code of its problem. */
+  readonly text: string;
   readonly problem: ProblemAnswer | null;
-  readonly [field: string]: unknown;
 }
 
 export interface EngineAnswer {

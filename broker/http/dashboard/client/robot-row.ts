@@ -40,13 +40,13 @@ export function runsText(part: Pick<ComponentAnswer, 'version' | 'version_doubt'
 }
 
 function versionCell(robot: RobotAnswer): HTMLElement {
-  const cell = make('td', { text: runsText(robot) + applied(robot) });
+  const name = robot.name === null ? '' : `${robot.name} `;
+  const cell = make('td', { text: `${name}${runsText(robot)}${applied(robot)}` });
   for (const part of robot.components) {
     if (part.name === robot.name) continue;
     const text = `${part.name} ${runsText(part)}${applied(part)}`;
     cell.append(make('div', { class: 'soft', text }));
   }
-  if (robot.components.length > 1) cell.prepend(make('span', { text: `${robot.name ?? ''} ` }));
   return cell;
 }
 

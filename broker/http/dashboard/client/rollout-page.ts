@@ -11,7 +11,7 @@ import type {
 } from './answers.ts';
 import type { Api } from './api.ts';
 import { commandBlock, type ConfirmDialog } from './commands.ts';
-import { byId, clockTime, make, redraw, spaced } from './dom.ts';
+import { byId, make, redraw, showHead, spaced, timeMark } from './dom.ts';
 import { EvidenceOverTime, gateBlock } from './evidence.ts';
 import { FILTERS, memberTable } from './members.ts';
 import { countsText, setTag, statusTag, whyLines } from './rollout-card.ts';
@@ -102,7 +102,7 @@ export class RolloutPage {
     const { run } = rollout;
     const name = `${rollout.component ?? '?'} ${rollout.version ?? '?'}`;
     byId('rollout-title').textContent = `${name} (${rollout.id})`;
-    byId('link').textContent = `${rollout.id} \u00b7 ${clockTime(Date.now())}`;
+    showHead([rollout.id]);
     redraw(byId('summary'), rollout, () => {
       const tags = make('p', { class: 'tags' }, statusTag(rollout));
       if (rollout.emergency) tags.append(make('span', { class: 'tag bad', text: 'emergency' }));
@@ -179,7 +179,7 @@ const entryLine = ({ at, kind, by, text }: AuditEntry): HTMLElement =>
   make(
     'li',
     {},
-    make('time', { datetime: at, text: new Date(at).toLocaleString() }),
+    timeMark(at),
     make('b', { text: spaced(kind) }),
     make('span', { text }),
     make('span', { class: 'soft', text: `by ${by}` }),

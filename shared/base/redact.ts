@@ -1,11 +1,13 @@
 /**
- * Takes secrets and terminal escapes out of a log before it leaves the robot. It removes more than
+ * Takes secrets and terminal escapes out of logs and out of texts about failures before they leave
+ * the robot, and again where others read such a text: an older agent left them in. It removes more than
  * is needed: a reader can miss a word, and a password that got out cannot be taken back. Lines of
  * an environment, of passwords and tokens lose their value, URLs lose their credentials, and
  * private keys in PEM form go as a whole. Sans-I/O.
  */
 
-import { LIMITS } from '../base/limits.ts';
+import { CATALOGUE } from './error-catalogue.ts';
+import { LIMITS } from './limits.ts';
 
 export const REDACTED = '[redacted]';
 
@@ -26,12 +28,21 @@ const SECRET_WORD =
 
 type Rule = readonly [pattern: RegExp, replacement: string];
 
+/** A value that is gone already, so that the words behind it stay. */
+const NOT_YET = '(?!"?\\[redacted\\])';
+
 /** In this order; each leaves its own output as it is. */
 const RULES: readonly Rule[] = [
   // user:password@host, of any scheme
   [/([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@"'<>]{1,512}@/giu, `$1${REDACTED}@`],
   // `FOO_BAR=value` at the begin of a line, or behind the prefix of a log
-  [/((?:^|[\]:>]\s*|\s)(?:export\s+|declare\s+-x\s+)?[A-Z_][A-Z0-9_]{1,80}=).+$/u, `$1${REDACTED}`],
+  [
+    new RegExp(
+      `((?:^|[\\]:>]\\s*|\\s)(?:export\\s+|declare\\s+-x\\s+)?[A-Z_][A-Z0-9_]{1,80}=)${NOT_YET}.+$`,
+      'u',
+    ),
+    `$1${REDACTED}`,
+  ],
   // "token": "value" in JSON keeps what follows
   [
     new RegExp(
@@ -43,15 +54,21 @@ const RULES: readonly Rule[] = [
   // token=value and token: value, with or without quotes around the name
   [
     new RegExp(
-      `((?<![A-Za-z])[\\w.-]{0,60}${SECRET_WORD}[\\w.-]{0,60}["']?\\s{0,9}(?:=>|[:=])\\s{0,9})(?!"\\[redacted\\]").+$`,
+      `((?<![A-Za-z])[\\w.-]{0,60}${SECRET_WORD}[\\w.-]{0,60}["']?\\s{0,9}(?:=>|[:=])\\s{0,9})${NOT_YET}.+$`,
       'iu',
     ),
     `$1${REDACTED}`,
   ],
   // `Password for admin: value`
-  [/(\bpass(?:word|phrase|code)\b[^:=\n]{0,40}[:=]\s{0,9}).+$/iu, `$1${REDACTED}`],
+  [
+    new RegExp(`(\\bpass(?:word|phrase|code)\\b[^:=\\n]{0,40}[:=]\\s{0,9})${NOT_YET}.+$`, 'iu'),
+    `$1${REDACTED}`,
+  ],
   // --password value
-  [new RegExp(`(--?[\\w-]{0,40}${SECRET_WORD}[\\w-]{0,40}\\s{1,9}).+$`, 'iu'), `$1${REDACTED}`],
+  [
+    new RegExp(`(--?[\\w-]{0,40}${SECRET_WORD}[\\w-]{0,40}\\s{1,9})${NOT_YET}.+$`, 'iu'),
+    `$1${REDACTED}`,
+  ],
   [/\b(bearer|basic|digest|negotiate)\s+[A-Za-z0-9+/=_.~-]{6,}/giu, `$1 ${REDACTED}`],
   // a JSON Web Token, and keys that show their maker
   [/\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*/gu, REDACTED],
@@ -79,6 +96,15 @@ export function redact(text: string): string {
   }
   return lines.join('\n');
 }
+
+/** Text about a failure as it is told and as it is read: without secrets, of a bounded length. */
+export const failureText = (text: string): string => redact(text).slice(0, LIMITS.failureTextChars);
+
+const OWN_HINTS: ReadonlySet<string> = new Set(Object.values(CATALOGUE).map(({ hint }) => hint));
+
+/** The same of a hint: those of the catalogue name options for secrets, and hold none. */
+export const failureHint = (text: string): string =>
+  OWN_HINTS.has(text) ? text : failureText(text);
 
 /** The lines before an END whose BEGIN was cut off. */
 function dropBody(lines: string[]): void {

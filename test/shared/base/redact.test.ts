@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { plainText, redact, REDACTED } from '../../../shared/rules/redact.ts';
+import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
+import {
+  failureHint,
+  failureText,
+  plainText,
+  redact,
+  REDACTED,
+} from '../../../shared/base/redact.ts';
 
 const SECRET = 'Zx9vQ7-kT2_wPm4';
 
@@ -89,6 +96,26 @@ describe('what a log says about secrets', () => {
         },
       ),
     );
+  });
+
+  it('keeps the words behind a value that was taken out before, and takes out the next one', () => {
+    const once = `check 1.2.0: exit 70 (API_KEY=${REDACTED} / arm is hot); last probe 3`;
+    assert.equal(redact(once), once);
+    assert.equal(
+      redact(`token=${REDACTED} password=${SECRET}`),
+      `token=${REDACTED} password=${REDACTED}`,
+    );
+  });
+
+  it('keeps every hint of the catalogue: a report has these words as well', () => {
+    for (const { hint } of Object.values(CATALOGUE)) assert.equal(failureHint(hint), hint);
+    assert.equal(failureHint(`password: ${SECRET}`), `password: ${REDACTED}`);
+  });
+
+  it('bounds a text about a failure after its secrets are out', () => {
+    const text = failureText(`${'x'.repeat(990)}\npassword=${SECRET}`);
+    assert.equal(text.length, 1_000);
+    assert.ok(!text.includes(SECRET.slice(0, 4)));
   });
 
   it('changes nothing more when it is done twice', () => {
