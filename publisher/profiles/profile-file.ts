@@ -10,6 +10,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
 import { printable, shellWord } from '../../shared/base/printable.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { writeNote } from '../../shared/io/cli.ts';
 import type { ParsedWords } from '../../shared/io/command-line.ts';
 import {
   encodeProfiles,
@@ -103,8 +104,8 @@ function noteLeftOut(profile: string, address: string): void {
   process.once('exit', (code) => {
     if (code === 0) return;
     const where = printable(address, 200);
-    process.stderr.write(
-      `drover: note: ${where} is no address of profile ${profile}, so its login was left out\n`,
+    writeNote(
+      `drover: note: ${where} is no address of profile ${profile}, so its login was left out`,
     );
   });
 }
