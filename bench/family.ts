@@ -64,7 +64,7 @@ export async function measureFamily(
   const watch = new FamilyWatch(child.pid ?? 0);
   const words: Buffer[] = [];
   child.stderr?.on('data', (piece: Buffer) => words.push(piece));
-  const code = await ended(child).finally(() => watch.stop()); // a program that is missing never ran
+  const code = await ended(child).finally(() => watch.stop()); // also when it is not installed
   if (code !== 0) throw new Error(`${program} ${args[0]}: exit ${code}: ${Buffer.concat(words)}`);
   const { peakMiB, childPeakMiB } = watch;
   return { seconds: (performance.now() - startedAt) / 1000, peakMiB, childPeakMiB };

@@ -8,10 +8,14 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inBackground } from '../shared/base/in-background.ts';
 import { encodeAsk } from '../shared/formats/failure-log.ts';
 import { robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
 import { Closers } from '../shared/io/closers.ts';
+import { AUDIT_DATABASE, AuditLog } from './audit/audit-log.ts';
+import { AuditSources } from './audit/audit-sources.ts';
+import { auditedSettings, listed } from './audit/audited-settings.ts';
 import { Certificates } from './access/certificates.ts';
 import { LiveCredentials } from './access/live-credentials.ts';
 import { makeAttached } from './attached/attach.ts';
@@ -43,6 +47,7 @@ import { RolloutClasses } from './rollout/rollout-classes.ts';
 import { AttachmentReader } from './rollout/attachment-reader.ts';
 import { openController, type OpenedController } from './rollout/lead.ts';
 import type { RolloutView } from './rollout/views.ts';
+import { Webhooks } from './webhooks/webhooks.ts';
 import type { BrokerSettings } from './settings.ts';
 
 /** The ports that it listens on; those of MQTT are null on an external engine. */
@@ -69,17 +74,23 @@ async function compose(
   const { credentials, events } = parts;
   const engine = await makeEngine(parts);
   events.on('announced', () => engine.garbage.announced());
-  const lead = await openLead(parts, engine);
+  const sources = openAuditSources(parts);
+  const webhooks = closers.with(openWebhooks(parts));
+  const lead = await openLead(parts, engine, { sources, webhooks });
   closers.add(await openBackups(parts, engine, lead));
   const enrolment = parts.enrolment ?? noEnrolment(whyNoEnrolment(settings));
   closers.add(await openEnrolSocket({ ...settings, enrolment }));
   await engine.start();
+  await sources.started(auditedSettings(settings));
+  await sources.compare();
   const views = viewsOf(parts, engine, lead);
   closers.add(watchExpiry(views.expiry, settings.log));
   const folder = join(settings.dataFolder, FAILURE_LOGS);
   const logs = closers.with(await LogShelf.open({ folder, log: settings.log, now: Date.now }));
   events.on('failureLog', (robot, message) => logs.take(robot, message));
-  const http = closers.with(await openHttp(parts, { engine, lead, views, enrolment, logs }));
+  const http = closers.with(
+    await openHttp(parts, { engine, lead, views, enrolment, logs, webhooks }),
+  );
   events.on('robotEvent', (event) => http.publishEvent(event));
   credentials?.onChange(() => {
     engine.endOutdated();
@@ -103,18 +114,35 @@ async function openParts(settings: BrokerSettings, closers: Closers): Promise<Pa
   // The database with the lock comes first: a second broker must not touch the chunks of the first,
   // or end its session on an engine.
   const control = closers.with(await ControlStore.open(join(dataFolder, 'control')));
-  const enrolment = await openEnrolment(settings, credentials, closers);
+  const audit = closers.with(await AuditLog.open({ dataFolder, log, now: Date.now }));
+  const enrolment = await openEnrolment(settings, { credentials, closers, audit });
   const trust = settings.trust && new LiveTrust(settings.trust);
   if (trust) walkTrust(trust, control, log);
   const made = { fleet: new Fleet(), counters: new EventCounters(), events: new BrokerEvents() };
-  return { settings, closers, credentials, certificates, enrolment, control, trust, ...made };
+  const opened = { closers, credentials, certificates, enrolment, control, audit, trust };
+  return { settings, ...opened, ...made };
 }
+
+/** Connects the audit chain to what the parts read: each change is compared with the last record. */
+function openAuditSources({ audit, control, trust, credentials, events, settings }: Parts) {
+  const users = listed(() => credentials?.inFile ?? null);
+  const retained = (topic: string): Uint8Array | null => control.get(topic)?.payload ?? null;
+  const sources = new AuditSources({ audit, retained, trust, users, log: settings.log });
+  credentials?.onChange(() => sources.look());
+  events.on('announced', () => sources.look());
+  events.on('control', ({ kind }) => {
+    if (kind === 'trust' || kind === 'lease') sources.look();
+  });
+  return sources;
+}
+
+const openWebhooks = ({ settings: { webhooks: targets, log }, counters }: Parts): Webhooks =>
+  new Webhooks({ targets, log, onOutcome: (outcome) => counters.countWebhook(outcome) });
 
 /** Null without credentials, and on an external engine, which knows its robots itself. */
 async function openEnrolment(
   { dataFolder, engine, log }: BrokerSettings,
-  credentials: LiveCredentials | null,
-  closers: Closers,
+  { credentials, closers, audit }: Pick<Parts, 'credentials' | 'closers' | 'audit'>,
 ): Promise<Enrolment | null> {
   if (!credentials || engine.kind !== 'embedded') return null;
   const opened = await Enrolment.open({
@@ -123,6 +151,7 @@ async function openEnrolment(
     hasUser: (name) => credentials.hasInFile(name),
     hasToken: (hash) => credentials.hasTokenInFile(hash),
     onEnded: () => credentials.changed(),
+    audit,
     log,
   });
   return closers.with(opened);
@@ -142,17 +171,26 @@ async function makeEngine(parts: Parts): Promise<BrokerEngine> {
 }
 
 /** Null when this broker leads no rollouts. */
-async function openLead(parts: Parts, engine: BrokerEngine): Promise<OpenedController | null> {
+async function openLead(
+  parts: Parts,
+  engine: BrokerEngine,
+  { sources, webhooks }: { readonly sources: AuditSources; readonly webhooks: Webhooks },
+): Promise<OpenedController | null> {
   const { settings, closers, control, trust, fleet, counters, events } = parts;
   const { dataFolder, log } = settings;
   if (!settings.lead) return null;
   const lead = await openController(settings.lead, {
     ...{ dataFolder, log, control, trust, fleet, isAlone: engine.isAlone },
     hasUsers: parts.credentials !== null,
-    onDecision: (kind) => counters.countDecision(kind),
+    onDecision: (entry) => {
+      counters.countDecision(entry.kind);
+      inBackground(log, 'record a decision', sources.decided(entry));
+    },
+    onCall: (entry) => webhooks.send(entry),
     publish: async (topic, payload) => await engine.port.publishOwn(topic, payload),
   });
   events.on('control', (topic, payload) => lead.controller.hear(topic, payload));
+  await sources.catchUp(lead.store);
   return closers.with(lead);
 }
 
@@ -161,12 +199,12 @@ async function openLead(parts: Parts, engine: BrokerEngine): Promise<OpenedContr
  * again.
  */
 async function openBackups(
-  { settings, control, enrolment }: Parts,
+  { settings, control, audit, enrolment }: Parts,
   { databases, disk: chunks }: BrokerEngine,
   lead: OpenedController | null,
 ): Promise<() => Promise<void>> {
   const named = {
-    ...{ control, ...databases },
+    ...{ control, [AUDIT_DATABASE]: audit, ...databases },
     ...(enrolment && { [ENROLMENT_DATABASE]: enrolment }),
     ...(lead && { rollouts: lead.store }),
   };
@@ -204,11 +242,12 @@ interface Shown {
   readonly views: Views;
   readonly enrolment: EnrolmentPort;
   readonly logs: LogShelf;
+  readonly webhooks: Webhooks;
 }
 
 async function openHttp(
   parts: Parts,
-  { engine, lead, views, enrolment, logs }: Shown,
+  { engine, lead, views, enrolment, logs, webhooks }: Shown,
 ): Promise<HttpApi> {
   const { settings, control, fleet, credentials, certificates } = parts;
   const { dataFolder, host, httpPort: port, log } = settings;
@@ -226,7 +265,7 @@ async function openHttp(
   });
   return await startHttpApi({
     ...{ host, port, log, fleet, versions, controller, metrics },
-    ...{ credentials, certificates, garbage, enrolment, logs },
+    ...{ credentials, certificates, garbage, enrolment, logs, webhooks },
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,
@@ -235,6 +274,7 @@ async function openHttp(
       announcement: () => readAnnouncement(control),
       read: engine.garbage.read,
     }),
+    audit: parts.audit,
     retire: async (robot) => {
       // The state is removed last: while it exists, the command can be repeated.
       for (const leaf of ['online', 'state'] as const)
@@ -248,6 +288,7 @@ async function openHttp(
       await access(dataFolder, constants.W_OK);
       await control.assertWritable();
       await parts.enrolment?.assertWritable();
+      await parts.audit.assertWritable();
       return await engine.isHealthy();
     },
   });

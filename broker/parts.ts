@@ -7,6 +7,7 @@ import type { Problem } from '../shared/base/errors.ts';
 import type { Closers } from '../shared/io/closers.ts';
 import type { Announcement } from '../shared/formats/announcement.ts';
 import type { LiveTrust } from '../shared/formats/trust-chain.ts';
+import type { AuditLog } from './audit/audit-log.ts';
 import type { Certificates } from './access/certificates.ts';
 import type { LiveCredentials } from './access/live-credentials.ts';
 import type { StoreState } from './attached/store-state.ts';
@@ -35,6 +36,8 @@ export interface Parts {
   /** Null without credentials, and where robots are known to an external engine. */
   readonly enrolment: Enrolment | null;
   readonly control: ControlStore;
+  /** Records what persons and keys decide. */
+  readonly audit: AuditLog;
   readonly trust: LiveTrust | null;
   readonly fleet: Fleet;
   readonly counters: EventCounters;

@@ -12,6 +12,7 @@ import type { EngineProfile } from './mqtt/engine-profile.ts';
 import type { Doors } from './mqtt/listeners.ts';
 import type { UpstreamOptions } from './relay/relay.ts';
 import type { LeadOptions } from './rollout/lead.ts';
+import type { WebhookTarget } from './webhooks/post-message.ts';
 
 export interface BrokerSettings {
   readonly dataFolder: string;
@@ -33,6 +34,8 @@ export interface BrokerSettings {
   readonly keepUnannouncedMs: number | null;
   /** Null when this broker leads no rollouts. */
   readonly lead: LeadOptions | null;
+  /** Receivers of decisions that are for a person; empty where it leads none. */
+  readonly webhooks: readonly WebhookTarget[];
   readonly engine: EmbeddedSettings | AttachedSettings;
   readonly log: Log;
 }

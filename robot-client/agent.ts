@@ -10,7 +10,7 @@ import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
 import { MANIFEST_CAPABILITIES, SLOT_CAPABILITY } from '../shared/formats/apply-strategy.ts';
-import { SETS_CAPABILITY } from '../shared/formats/announcement.ts';
+import { ORDER_CAPABILITIES } from '../shared/formats/announcement.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -26,7 +26,7 @@ import { ChunkLink } from './fleet/chunk-link.ts';
 import type { HealthWatch } from './fleet/health-watch.ts';
 import { Inbox } from './fleet/inbox.ts';
 import { Memory } from './fleet/memory.ts';
-import { Outbox } from './fleet/outbox.ts';
+import { Outbox, OUTBOX } from './fleet/outbox.ts';
 import { ProgressTopics } from './fleet/progress-topics.ts';
 import { iso, type ComponentView } from './fleet/report.ts';
 import { Reporter, isWatched, Telemetry } from './fleet/reporter.ts';
@@ -83,7 +83,7 @@ export class Agent {
     const copies = new StateCopies(options);
     this.#trustFile = new TrustFile(options.disk, `${state}/trust.json`, this.#trust, copies);
     this.#inbox = new Inbox(options.disk, `${state}/seen.json`, this.#trust, copies);
-    this.#outbox = new Outbox(options.disk, `${state}/outbox.json`, options.log);
+    this.#outbox = new Outbox(options.disk, `${state}/${OUTBOX}`, options.log);
     this.#reporter = new Reporter({
       disk: options.disk,
       usagePath: `${state}/usage.json`,
@@ -346,7 +346,7 @@ export class Agent {
     const caps = [
       ...patchCapabilities(this.#options),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
-      ...[...MANIFEST_CAPABILITIES, SETS_CAPABILITY],
+      ...[...MANIFEST_CAPABILITIES, ...ORDER_CAPABILITIES],
       ...(system ? [SLOT_CAPABILITY] : []),
     ];
     const { version: trustVersion } = this.#trust;

@@ -33,6 +33,7 @@ import { SlotWatch } from './update/slot-watch.ts';
 import { RunningEffects } from './update/running-effects.ts';
 import { SetBoard, type SetSeat } from './update/set-board.ts';
 import { memberViewOf } from './update/set-verdict.ts';
+import { PlaceSeat } from './update/place-seat.ts';
 import { SwapClaims, type SwapClaim } from './update/swap-claims.ts';
 import { logTransition, tellTransition, viewOf, type Told } from './fleet/tell.ts';
 
@@ -46,6 +47,7 @@ export class Component {
   readonly #claim: SwapClaim;
   readonly #set: SetSeat;
   readonly #word: ReadyWord;
+  readonly #place: PlaceSeat;
   readonly #keeper: StateKeeper;
   readonly #effects = new RunningEffects((error) => this.#failed(error, { hasEffectEnded: true }));
   /** Considered last; after a refusal of another document it stays until a newer one. */
@@ -59,7 +61,7 @@ export class Component {
     this.#options = options;
     this.#slots = new SlotWatch(options);
     this.#root = new RootOpener(options);
-    this.#word = new ReadyWord(options);
+    [this.#word, this.#place] = [new ReadyWord(options), new PlaceSeat(options)];
     this.#live = new LiveView(options);
     const again = (): Promise<void> => this.#enqueue(() => this.#keepAgain());
     this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // queued
@@ -86,7 +88,8 @@ export class Component {
   get view(): ComponentView {
     const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
     const [slots, { unkept }, { closed }] = [this.#slots, this.#keeper, this.#root];
-    return viewOf(this.#options, { slots, state, live, held, leases, unkept, closed });
+    const why = { held, leases, unkept, closed, placeAskedAtMs: this.#place.askedAtMs };
+    return viewOf(this.#options, { slots, state, live, ...why });
   }
 
   /** Reads the state from the disk. No effect runs before all components are read. */
@@ -131,6 +134,7 @@ export class Component {
 
   /** Judges an announcement (or the absence of a valid one) and acts on it. */
   consider(announcement: Announcement | null, heard: HeardFacts): Promise<void> {
+    this.#place.hear(heard.progress);
     return this.#enqueue(async () => {
       if (this.#state.phase === 'idle') this.#live.passed();
       const isOurs = this.isOpen && !(await this.#root.stray());
@@ -337,7 +341,7 @@ export class Component {
     this.#effects.abort(`left phase ${before.phase}`);
     await this.#slots.read(after); // before the state: no report shows a phase with older slots
     this.#state = after;
-    this.#claim.follow(after.phase);
+    for (const one of [this.#claim, this.#place]) one.follow(after.phase);
     await this.#word.follow(before.phase, after.phase);
     this.#live.rest();
     const problem = 'problem' in taken ? taken.problem : (unkept ?? lossOf(after));
@@ -377,8 +381,7 @@ export class Component {
     });
     return {
       ...this.#options,
-      claim: this.#claim,
-      set: this.#set,
+      ...{ claim: this.#claim, set: this.#set, place: this.#place },
       signal,
       now: () => this.#now(),
       confirmed,

@@ -24,6 +24,10 @@ export type Identity =
       readonly robot: RobotId | null;
     };
 
+/** Name of a user; `local` where the broker knows none. */
+export const nameOf = (identity: Identity): string =>
+  identity.kind === 'user' ? identity.username : 'local';
+
 export type AccessDecision =
   { readonly kind: 'allow' } | { readonly kind: 'deny'; readonly reason: string };
 

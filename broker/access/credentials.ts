@@ -183,6 +183,11 @@ export class CredentialSet {
     return JSON.stringify({ role, robot_id, token_sha256, password_scrypt });
   }
 
+  /** Names and roles of all users. */
+  names(): { readonly username: string; readonly role: CredentialUser['role'] }[] {
+    return [...this.#byName.values()].map(({ username, role }) => ({ username, role }));
+  }
+
   /** @param hash of a token */
   hasToken(hash: string): boolean {
     return this.#byToken.has(hash);

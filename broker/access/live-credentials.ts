@@ -121,6 +121,11 @@ export class LiveCredentials implements Credentials {
     return this.#set.describe(username) !== null;
   }
 
+  /** Users of the file; the same set until it was read again. */
+  get inFile(): Pick<CredentialSet, 'names' | 'describe'> {
+    return this.#set;
+  }
+
   /** @param hash of a token */
   hasTokenInFile(hash: Sha256Hex): boolean {
     return this.#set.hasToken(hash);

@@ -24,6 +24,8 @@ import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { EventJournal } from '../attached/event-journal.ts';
+import { AUDIT_DATABASE, AuditLog } from '../audit/audit-log.ts';
+import { gap } from '../audit/decision.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, namesIn, openDataFolder, RESTORING } from '../control/data-folder.ts';
 import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
@@ -142,6 +144,7 @@ async function unpack(below: string, input: Readable, file: string): Promise<Res
   }
   const names = [...databases.keys()];
   const paused = await becomeAnother(below, names, counts.created_at);
+  if (names.includes(AUDIT_DATABASE)) await recordRestore(below, counts.created_at);
   return { ...counts, paused, ...(await revokeClaims(below, names)) };
 }
 
@@ -159,6 +162,18 @@ async function putRecords(
     return { type: 'put', key, value, valueEncoding: 'view' };
   });
   await database?.batch(operations, { sync: true });
+}
+
+/** The chain names its gap: decisions after the backup are not in it. */
+async function recordRestore(below: string, backupAt: string): Promise<void> {
+  const log = makeCommandLog('drover-broker');
+  const audit = await AuditLog.open({ dataFolder: below, log, now: Date.now });
+  try {
+    const text = `restored from a backup of ${backupAt}: decisions since then are not in this chain`;
+    await audit.note(gap(text, { backup: backupAt }));
+  } finally {
+    await audit.close();
+  }
 }
 
 /** @returns how many, and how many robots are enrolled */

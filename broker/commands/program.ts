@@ -28,6 +28,8 @@ export const BROKER_PROGRAM: CommandLine = {
     'rollout-key',
     'rollout-key-command',
     'rollout-sign-command',
+    'webhook',
+    'webhook-secret-file',
     'ws-origin',
   ],
 };

@@ -66,6 +66,23 @@ const withBroker = <T>(args: Argv<T>) =>
       ...TEXT,
       describe: 'program that calls a person; gets a decision as JSON on standard input',
     })
+    .option('webhook', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      implies: 'webhook-secret-file',
+      describe: 'send the same decisions to this URL, signed; may be given again',
+    })
+    .option('webhook-secret-file', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'file with whsec_ and base64; one for all of --webhook, or one for each',
+    })
+    .option('webhook-ca', {
+      ...TEXT,
+      describe: 'PEM file of the authority that signed the certificates of --webhook',
+    })
     .option('controller-start', {
       ...TEXT,
       default: formatDurationMs(LIMITS.controllerStartMs),

@@ -18,6 +18,7 @@ import type { UpstreamOptions } from '../relay/relay.ts';
 import type { LeadOptions } from '../rollout/lead.ts';
 import type { AttachedSettings, BrokerSettings, EmbeddedSettings } from '../settings.ts';
 import { ROLLOUT_KEY, type ServeArgs } from './serve-options.ts';
+import { readWebhooks } from './webhook-settings.ts';
 
 const MQTT_PORT = 1883;
 
@@ -33,6 +34,7 @@ export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSet
     throw new DroverError('USAGE', `attach: --engine needs --trust: ${why}`);
   }
   const engine = args.engine === undefined ? readEmbedded(args) : readAttached(args, args.engine);
+  const lead = await readLead(args, trust);
   return {
     dataFolder: args.data,
     host: args.host,
@@ -43,7 +45,8 @@ export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSet
     logPolicy: args['log-policy'] === undefined ? null : readLogPolicy(args['log-policy']),
     storeBytesMax: parseByteSize(args['max-store']),
     keepUnannouncedMs: readKeep(args),
-    lead: await readLead(args, trust),
+    lead,
+    webhooks: readWebhooks(args, lead !== null, log),
     engine,
     log,
   };

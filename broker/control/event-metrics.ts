@@ -15,6 +15,7 @@ export class EventCounters {
   readonly #messages: Counter<'kind'>;
   readonly #refusals: Counter<'code'>;
   readonly #decisions: Counter<'kind'>;
+  readonly #webhooks: Counter<'outcome'>;
 
   constructor() {
     const counter = <L extends string>(name: string, help: string, ...labels: L[]): Counter<L> =>
@@ -44,6 +45,11 @@ export class EventCounters {
       'Decisions on rollouts since this process started, by kind',
       'kind',
     );
+    this.#webhooks = counter(
+      'drover_webhook_deliveries_total',
+      'Deliveries to webhooks that ended, by outcome: delivered, given_up, dropped',
+      'outcome',
+    );
   }
 
   countChunkReceived(bytes: number): void {
@@ -66,5 +72,9 @@ export class EventCounters {
 
   countDecision(kind: string): void {
     this.#decisions.inc({ kind });
+  }
+
+  countWebhook(outcome: string): void {
+    this.#webhooks.inc({ outcome });
   }
 }

@@ -13,6 +13,8 @@ import { collectBytes } from '../../shared/crypto/bytes.ts';
 import { readApiRefusal } from '../../shared/formats/http-api.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
+import { AuditLog } from '../audit/audit-log.ts';
+import type { AuditSink } from '../audit/decision.ts';
 import { asOwnerOf, openDataFolder } from '../control/data-folder.ts';
 import { isNotListening, listenInFolder, notCalled } from '../control/data-socket.ts';
 import { Enrolment, ENROLMENT_DATABASE, type EnrolmentPort } from './enrolment.ts';
@@ -130,11 +132,24 @@ export async function atData(dataFolder: string, call: EnrolCall): Promise<Enrol
     const online = await callEnrolSocket(dataFolder, bytes);
     if (online) return online;
     const log = makeCommandLog('drover-broker');
-    const enrolment = await Enrolment.open({ folder: join(dataFolder, ENROLMENT_DATABASE), log });
+    const audit = await AuditLog.open({ dataFolder, log, now: Date.now });
     try {
-      return await callEnrolment(enrolment, bytes);
+      return await callAtRest(dataFolder, { bytes, audit, log });
     } finally {
-      await enrolment.close();
+      await audit.close();
     }
   });
+}
+
+async function callAtRest(
+  dataFolder: string,
+  { bytes, audit, log }: { bytes: Uint8Array; audit: AuditSink; log: Log },
+): Promise<EnrolResult> {
+  const folder = join(dataFolder, ENROLMENT_DATABASE);
+  const enrolment = await Enrolment.open({ folder, audit, log });
+  try {
+    return await callEnrolment(enrolment, bytes);
+  } finally {
+    await enrolment.close();
+  }
 }

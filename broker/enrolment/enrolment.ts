@@ -14,6 +14,12 @@ import { utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { keyNameOf, type EnrolAnswer, type EnrolRequest } from '../../shared/formats/http-api.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
+import {
+  claimsDecision,
+  enrolmentDecision,
+  type AuditSink,
+  type AuditedDecision,
+} from '../audit/decision.ts';
 import type { EnrolledUsers } from '../access/live-credentials.ts';
 import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.ts';
 import {
@@ -46,6 +52,8 @@ export interface EnrolmentOptions {
   hasToken?(hash: Sha256Hex): boolean;
   /** A credential was replaced or has ended: connections may be outdated. */
   onEnded?(): void;
+  /** Records each change, before it is made. */
+  readonly audit?: AuditSink;
   readonly log: Log;
 }
 
@@ -100,7 +108,10 @@ export class Enrolment {
       try {
         const after = decideClaim(record, { tokenSha256, now: Date.now(), from });
         if (after !== record) this.#assertOwnKey(robot, tokenSha256);
-        await this.#change(record, after, { from, key: keyNameOf(tokenSha256) });
+        const facts = { from, key: keyNameOf(tokenSha256) };
+        const became = after.claim.state === 'used' ? 'enrolled' : 'asked';
+        const decision = enrolmentDecision(became, robot, { by: `claim of ${robot}`, ...facts });
+        await this.#change(record, after, { facts, decision });
         return { robot_id: robot, status: after.claim.state === 'used' ? 'enrolled' : 'pending' };
       } catch (error) {
         const { code } = toProblem(error);
@@ -127,7 +138,9 @@ export class Enrolment {
       const records = orders.map((order) =>
         withClaim(this.#records.get(order.robot_id), order, { replace, now }),
       );
-      const dropped = this.#roomFor(records.map((one) => one.robot_id));
+      const robots = records.map((one) => one.robot_id);
+      const dropped = this.#roomFor(robots);
+      await this.#options.audit?.note(claimsDecision(robots, replace));
       await this.#write(records, dropped);
       for (const robot of dropped) this.#forget(robot);
       for (const record of records) this.#show(record);
@@ -144,17 +157,18 @@ export class Enrolment {
 
   /** @throws DroverError NOT_FOUND, DISK_FULL, DISK_WRITE_FAILED */
   async accept(robot: string, by: string): Promise<void> {
-    await this.#alter(robot, (record) => accepted(record, { by, now: Date.now() }), { by });
+    const accept = (record: EnrolmentRecord) => accepted(record, { by, now: Date.now() });
+    await this.#alter(robot, accept, { by, became: 'accepted' });
   }
 
   /** @throws DroverError as `accept` */
   async refuse(robot: string, by: string): Promise<void> {
-    await this.#alter(robot, turnedAway, { by });
+    await this.#alter(robot, turnedAway, { by, became: 'refused' });
   }
 
   /** Ends a claim and a credential. Idempotent. @throws DroverError as `accept` */
   async revoke(robot: string, by: string): Promise<void> {
-    await this.#alter(robot, revoked, { by });
+    await this.#alter(robot, revoked, { by, became: 'revoked' });
   }
 
   /** Changes every record, as after a restore. @returns how many are other ones now */
@@ -200,7 +214,7 @@ export class Enrolment {
   async #alter(
     robot: string,
     change: (record: EnrolmentRecord) => EnrolmentRecord,
-    facts: object,
+    { by, became }: { readonly by: string; readonly became: 'accepted' | 'refused' | 'revoked' },
   ): Promise<void> {
     await this.#queue.run(async () => {
       const record = this.#records.get(robot as RobotId);
@@ -209,12 +223,18 @@ export class Enrolment {
           hint: 'drover-broker enrol list --data DIR, or drover fleet enrolments, lists them',
         });
       }
-      await this.#change(record, change(record), facts);
+      const decision = enrolmentDecision(became, record.robot_id, { by });
+      await this.#change(record, change(record), { facts: { by }, decision });
     });
   }
 
-  async #change(before: EnrolmentRecord, after: EnrolmentRecord, facts: object): Promise<void> {
+  async #change(
+    before: EnrolmentRecord,
+    after: EnrolmentRecord,
+    { facts, decision }: { readonly facts: object; readonly decision: AuditedDecision },
+  ): Promise<void> {
     if (after === before) return;
+    await this.#options.audit?.note(decision);
     await this.#write([after], []);
     this.#show(after);
     const { robot_id: robot, claim, credential } = after;

@@ -19,7 +19,17 @@ export const CSRF_HEADER = 'x-drover-csrf';
 
 /** A robot that enrols has no credential yet: enrolment-routes.ts asks for its claim. */
 const OPEN_ROUTES: readonly string[] = [
-  ...['/', '/page.js', '/page.css', '/page.svg', '/healthz', '/user', '/sign-in', '/sign-out'],
+  ...[
+    '/',
+    '/page.js',
+    '/page.css',
+    '/page.svg',
+    '/healthz',
+    '/openapi.json',
+    '/user',
+    '/sign-in',
+    '/sign-out',
+  ],
   ENROL_PATH,
 ];
 const READERS: readonly string[] = ['technician', 'publisher'];

@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { ENROL_PATH, parseEnrolRequest } from '../../shared/formats/http-api.ts';
-import type { Identity } from '../access/access.ts';
+import { nameOf, type Identity } from '../access/access.ts';
 import type { EnrolmentPort } from '../enrolment/enrolment.ts';
 import { assertNotFromAPage, assertPublisher } from './rollout-routes.ts';
 
@@ -48,7 +48,7 @@ export function addEnrolmentRoutes(
       const identity = identify(request);
       assertPublisher(identity, `${command} an enrolment`);
       const { id } = request.params;
-      await enrolment[command](id, identity.kind === 'user' ? identity.username : 'local');
+      await enrolment[command](id, nameOf(identity));
       return { enrolment: enrolment.list().find((one) => one.robot_id === id) ?? null };
     });
   }

@@ -13,6 +13,7 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
+import { PRODUCT_VERSION } from '../../shared/io/cli.ts';
 import { isLoopback, type Identity } from '../access/access.ts';
 import type { Certificates } from '../access/certificates.ts';
 import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
@@ -27,6 +28,7 @@ import { listenFailure } from '../mqtt/listeners.ts';
 import { showUpstream, type UpstreamStatus, type UpstreamView } from '../relay/relay-view.ts';
 import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import type { RolloutView } from '../rollout/views.ts';
+import { addAuditRoutes, type AuditPort, type WebhooksPort } from './audit-routes.ts';
 import { addEnrolmentRoutes } from './enrolment-routes.ts';
 import { Callers } from './callers.ts';
 import { addLogRoutes, type LogRoutesOptions } from './log-routes.ts';
@@ -34,6 +36,7 @@ import { addPageRoutes } from './dashboard/page-routes.ts';
 import { EventStream } from './event-stream.ts';
 import { refuseBroken, REQUEST_HINT, SECURITY_HEADERS, sendProblem } from './http-refusals.ts';
 import type { Metrics } from './metrics.ts';
+import { assertQuery, describeApi, routesAt, unversioned } from './openapi.ts';
 import {
   addRobotRoutes,
   type RobotRoutesOptions,
@@ -69,6 +72,8 @@ export interface HttpApiOptions
   /** The upstream link of a relay. */
   upstream?(): UpstreamStatus;
   readonly enrolment: EnrolmentPort;
+  readonly audit: AuditPort;
+  readonly webhooks: WebhooksPort;
   /** One for each place where chunks are removed. */
   garbage(): readonly GarbageView[];
   /** Null when the broker was given none and listens on loopback. */
@@ -92,6 +97,7 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
   const app = Fastify({
     bodyLimit: LIMITS.localRequestBytesMax,
     forceCloseConnections: true,
+    rewriteUrl: ({ url = '/' }) => unversioned(url),
     frameworkErrors: (error, _request, reply) => sendProblem(reply, error, options.log),
     clientErrorHandler: refuseBroken,
     serverFactory: (handler) => openServer(options, handler),
@@ -102,13 +108,11 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
     void reply.headers(SECURITY_HEADERS);
     callers.assertAllowed(request);
   });
-  app.setErrorHandler((error, _request, reply) => sendProblem(reply, error, options.log));
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.slice(0, 80);
-    const more = { hint: REQUEST_HINT };
-    const absent = new DroverError('NOT_FOUND', `find ${path}: no such route`, more);
-    sendProblem(reply, absent, options.log);
+  app.addHook('preValidation', async ({ method, routeOptions: { url: path }, query }) => {
+    if (path !== undefined && method === 'GET') assertQuery({ method, path }, query);
   });
+  app.setErrorHandler((error, _request, reply) => sendProblem(reply, error, options.log));
+  refuseUnknown(app, options.log);
   addRoutes(app, options, { events, callers });
   try {
     await app.listen({ host: options.host, port: options.port });
@@ -129,6 +133,28 @@ export async function startHttpApi(options: HttpApiOptions): Promise<HttpApi> {
       await app.close();
     },
   };
+}
+
+/** A path with other methods gets those; any other path does not exist. */
+function refuseUnknown(app: FastifyInstance, log: Log): void {
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.originalUrl.slice(0, 80);
+    const more = { hint: REQUEST_HINT };
+    const served = routesAt(request.url.split('?', 1)[0] ?? '')
+      .filter(({ method, path: url }) => app.hasRoute({ method, url }))
+      .flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+    if (served.length === 0) {
+      return sendProblem(
+        reply,
+        new DroverError('NOT_FOUND', `find ${path}: no such route`, more),
+        log,
+      );
+    }
+    const allow = served.join(', ');
+    void reply.header('allow', allow);
+    const what = `${request.method} ${path}: this path has other methods (want ${allow})`;
+    sendProblem(reply, new DroverError('METHOD_NOT_ALLOWED', what), log);
+  });
 }
 
 /** The parts that know who reads. */
@@ -166,7 +192,9 @@ export function addRoutes(
     ...{ isPrivate, identify },
     isReported: (robot) => fleet.get(robot) !== undefined,
   });
-  if (options.sessions) addSessionRoutes(app, options.sessions, identify);
+  const { audit } = options;
+  if (options.sessions) addSessionRoutes(app, options.sessions, { identify, audit });
+  addAuditRoutes(app, { audit, webhooks: options.webhooks }, identify);
   addSignInRoutes(app, callers, {
     log: options.log,
     onSignOut: () => events.endOutdated(),
@@ -198,6 +226,8 @@ function addServiceRoutes(
     const reader = callers.identify(request);
     events.add(reply.raw, () => callers.isStill(request, reader));
   });
+  const description = describeApi(PRODUCT_VERSION);
+  app.get('/openapi.json', async () => description);
   app.get('/engine', async () => ({ engine: showEngine(options.engine()) }));
   const upstream = () => (options.upstream ? showUpstream(options.upstream()) : null);
   app.get('/upstream', async () => ({ upstream: upstream() }));

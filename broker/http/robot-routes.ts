@@ -8,7 +8,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
-import type { Identity } from '../access/access.ts';
+import { nameOf, type Identity } from '../access/access.ts';
+import { retired, sessionRemoved, type AuditSink } from '../audit/decision.ts';
 import { showEvent, showRobot } from '../control/fleet-view.ts';
 import { pageOf, type PageQuery } from '../control/fleet-page.ts';
 import type { Fleet, RobotRecord } from '../control/fleet.ts';
@@ -21,6 +22,8 @@ export interface RobotRoutesOptions {
   readonly versions: { show(query: PageQuery): Promise<string> };
   /** Deletes the reports of a robot, here and for every subscriber. */
   retire(robot: RobotId): Promise<void>;
+  /** Records who retired it. */
+  readonly audit: AuditSink;
   /** True for a robot with an enrolled credential; null where this broker enrols none. */
   isEnrolled(robot: RobotId): boolean | null;
   /** The identity of a request; `anyone` where there are no credentials. */
@@ -28,7 +31,7 @@ export interface RobotRoutesOptions {
 }
 
 export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions): void {
-  const { fleet, retire, isEnrolled, identify } = options;
+  const { fleet, retire, isEnrolled, identify, audit } = options;
   app.get<{ Querystring: PageQuery }>('/robots/versions', async ({ query }, reply) => {
     void reply.type('application/json; charset=utf-8');
     return await options.versions.show(query);
@@ -59,9 +62,11 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
   });
   app.post<{ Params: { id: string } }>('/robots/:id/retire', async (request) => {
     assertNotFromAPage(request);
-    assertPublisher(identify(request), 'retire a robot');
+    const identity = identify(request);
+    assertPublisher(identity, 'retire a robot');
     const record = find(request.params.id);
     assertGone(record, fleet);
+    await audit.note(retired(record.robot, nameOf(identity)));
     await retire(record.robot);
     return { retired: record.robot, enrolled: isEnrolled(record.robot) };
   });
@@ -96,14 +101,18 @@ export interface SessionsPort {
 export function addSessionRoutes(
   app: FastifyInstance,
   sessions: SessionsPort,
-  identify: (request: FastifyRequest) => Identity,
+  { identify, audit }: Pick<RobotRoutesOptions, 'identify' | 'audit'>,
 ): void {
   app.get('/sessions', async () => ({ sessions: sessions.list().map(showSession) }));
   app.post<{ Params: { id: string } }>('/sessions/:id/remove', async (request) => {
     assertNotFromAPage(request);
-    assertPublisher(identify(request), 'remove a session');
+    const identity = identify(request);
+    assertPublisher(identity, 'remove a session');
     const { id } = request.params;
-    if (await sessions.remove(id)) return { removed: id };
+    if (await sessions.remove(id)) {
+      await audit.note(sessionRemoved(id, nameOf(identity)));
+      return { removed: id };
+    }
     throw new DroverError('NOT_FOUND', `remove session ${id.slice(0, 80)}: there is none`);
   });
 }

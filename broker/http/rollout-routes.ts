@@ -5,7 +5,7 @@
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { toSecond } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -26,11 +26,13 @@ import type { ControllerPort, RolloutFacts } from '../rollout/rollout-facts.ts';
 import { previewCommands, type CommandPreview } from '../rollout/command-preview.ts';
 import type { RolloutClasses } from '../rollout/rollout-classes.ts';
 import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
+import { budgetLines } from '../../shared/rules/budget.ts';
 import { endedWave, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
 import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
 import { rolloutsOfSet, unknownRollout } from '../rollout/set-names.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
+import { saidSchema } from './route-schemas.ts';
 
 /** Documents that were published with a rollout. */
 export interface AttachmentsPort {
@@ -53,12 +55,6 @@ export interface RolloutRoutesOptions {
   identify(request: FastifyRequest): Identity;
 }
 
-const saidSchema = z.strictObject({
-  reason: z.string().max(300).default(''),
-  by: z.string().max(LIMITS.speakerCharsMax).default(''),
-  /** The wave of `approve` and `force-open`. */
-  wave: z.number().int().min(0).max(LIMITS.wavesMax).optional(),
-});
 const SAID = {
   what: 'body of the command',
   schema: saidSchema,
@@ -78,6 +74,8 @@ interface ShownRollout extends RolloutView {
     readonly waits: string;
     /** State of its last wave: `open`, or how that ended. */
     readonly wave: string;
+    /** Its budget, and a line for each place in which something happens. */
+    readonly budget: readonly string[];
   };
 }
 
@@ -165,7 +163,8 @@ function showSet(name: string, announced: readonly ShownRollout[]): ShownSet | n
 
 function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
   const [status, waits] = [statusWord(view), waitsFor(view, Date.now())];
-  const words = { status, waits, wave: endedWave(view) ?? 'open' };
+  const budget = budgetLines(view.budget, view.run?.places ?? null);
+  const words = { status, waits, wave: endedWave(view) ?? 'open', budget };
   return { ...view, words };
 }
 
@@ -174,11 +173,8 @@ function addHistoryRoute(app: FastifyInstance, options: Shared): void {
   app.get<ById & { Querystring: { after?: string; limit?: string } }>(
     '/rollouts/:id/history',
     async ({ params, query }) => {
-      const after = readCount('after', query.after, 0);
-      const limit = Math.min(
-        readCount('limit', query.limit, LIMITS.historyPageMax),
-        LIMITS.historyPageMax,
-      );
+      const after = Number(query.after ?? 0);
+      const limit = Math.min(Number(query.limit ?? Infinity), LIMITS.historyPageMax);
       const { id } = params;
       const entries = (await controller?.history(id, after, limit)) ?? [];
       const isKnown = async (): Promise<boolean> =>
@@ -224,12 +220,6 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
       return { ...first, command, ...(runs.length > 0 && { set: id, rollouts: runs }) };
     });
   }
-}
-
-function readCount(name: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise;
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new DroverError('USAGE', `read ${name}: want a whole number (got ${text.slice(0, 20)})`);
 }
 
 function speakerOf(identity: Identity, request: FastifyRequest, command: RolloutCommand): Speaker {

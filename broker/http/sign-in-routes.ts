@@ -5,7 +5,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { randomBytes } from 'node:crypto';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -16,16 +16,13 @@ import type { Credentials } from '../access/credentials.ts';
 import type { Callers } from './callers.ts';
 import type { PageSession, UserIdentity } from './page-sessions.ts';
 import { assertNotFromAPage } from './rollout-routes.ts';
+import { signInSchema } from './route-schemas.ts';
 import { SignInLimiter } from './sign-in-limiter.ts';
 import { REQUEST_HINT } from './http-refusals.ts';
 
 const BODY = {
   what: 'body of sign-in',
-  schema: z.strictObject({
-    /** Absent or empty: the secret is a token, which names its user. */
-    username: z.string().max(LIMITS.idLengthMax).default(''),
-    secret: z.string().min(1).max(LIMITS.signInSecretCharsMax),
-  }),
+  schema: signInSchema,
   bytesMax: LIMITS.localRequestBytesMax,
   code: 'USAGE',
 } as const;

@@ -4,15 +4,15 @@
  * before the first robot gets it, and is published again after a crash. This file decides nothing.
  */
 
-import { instantText } from '../../shared/base/durations.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { SerialQueue } from '../../shared/base/serial-queue.ts';
+import { eachAlone, SerialQueue } from '../../shared/base/serial-queue.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { startTicking } from '../../shared/io/within.ts';
 import type { Topic } from '../../shared/formats/topics.ts';
 import { termAt } from '../../shared/rules/freshness.ts';
+import { msToFirstStart } from '../../shared/rules/start-time.ts';
 import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { beginAnew, pauseOlderCopy } from './takeover.ts';
 import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
@@ -44,6 +44,7 @@ import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
 import { announceEntry } from './notify.ts';
 import { Leadership } from './election.ts';
 import { OutrunWatch } from './outrun.ts';
+import { PlaceKeeper, type PlaceWorld } from './place-keeper.ts';
 import { ProgressPublisher } from './progress-publisher.ts';
 
 export class Controller implements ControllerPort {
@@ -52,6 +53,7 @@ export class Controller implements ControllerPort {
   readonly #keeper: AnnouncementKeeper;
   readonly #tracked = new Map<string, Tracked>();
   readonly #index: FleetIndex;
+  readonly #places: PlaceKeeper;
   readonly #heard: HeardOrders;
   readonly #publisher: ProgressPublisher;
   readonly #keys: KeyWatch;
@@ -71,6 +73,7 @@ export class Controller implements ControllerPort {
     this.#watchedSinceMs = options.now();
     this.#leadership = new Leadership({ ...options, predecessor });
     this.#index = new FleetIndex(options);
+    this.#places = new PlaceKeeper(options.fleet);
     this.#keeper = new AnnouncementKeeper(options);
     this.#keys = new KeyWatch(options.trust);
     this.#heard = new HeardOrders({
@@ -106,6 +109,7 @@ export class Controller implements ControllerPort {
     this.#stop();
     await this.#queue.idle();
     this.#index.close();
+    this.#places.close();
   }
 
   /** Takes a control message that the carrier retains or has just received. */
@@ -174,15 +178,12 @@ export class Controller implements ControllerPort {
       await this.#keeper.renew();
       for (const plan of this.#heard.plans.values()) await this.#meet(plan);
       // Each by itself: a failure of one rollout must not keep another from halting.
-      let failure: unknown = null;
-      for (const tracked of [...this.#tracked.values()]) {
-        try {
-          await this.#attend(tracked);
-        } catch (error) {
-          failure = error;
-        }
-      }
-      if (failure !== null) throw failure;
+      await eachAlone([...this.#tracked.values()], (tracked) => this.#attend(tracked));
+      // After the gates, and one after another: each sees the places that the one before granted.
+      await eachAlone(this.#places.owners(this.#heard), async (id) => {
+        const [tracked, step] = [this.#tracked.get(id), this.#places.step(id, this.#world())];
+        if (tracked && step) await this.#keep(tracked, step);
+      });
       for (const { id, said } of ordersOfSets(this.#heard.plans, this.#tracked))
         await this.#obey(id, said);
       for (const id of endedTooLong([...this.#tracked.values()].map(({ run }) => run))) {
@@ -237,7 +238,7 @@ export class Controller implements ControllerPort {
     const back = { by, successor: null, seq: this.#heard.seq };
     if (known) await this.#keep(known, withdraw(known.run, false, back));
     const isUnbegun = known && isUnopened(known.run) && known.run.status === 'rolling';
-    const mayOpen = this.#startsInMs() <= 0 && !this.#outrun.isWaiting;
+    const mayOpen = this.#startsInMs(plan) <= 0 && !this.#outrun.isWaiting;
     if ((known && !isUnbegun) || !mayOpen) return;
     const marks = known?.marks ?? new Map<RobotId, CounterMark>();
     const read = () => this.#factsOf(null, plan);
@@ -256,9 +257,16 @@ export class Controller implements ControllerPort {
   }
 
   /** Before that no first wave opens: robots must report first. */
-  #startsInMs(): number {
-    const { mono, times } = this.#options;
-    return Math.max(0, this.#startedMs + times.startMs - mono());
+  #startsInMs(plan: RolloutPlan | null = null): number {
+    const { mono, times, now } = this.#options;
+    const startMs = this.#startedMs + times.startMs - mono();
+    return Math.max(startMs, msToFirstStart(plan?.rollout ?? {}, now()));
+  }
+
+  #world(): PlaceWorld {
+    const mayGrant = this.#startsInMs() <= 0 && !this.#outrun.isWaiting;
+    const [{ plans }, tracked, now] = [this.#heard, this.#tracked, this.#options.now()];
+    return { plans, tracked, watchedSinceMs: this.#watchedSinceMs, now, mayGrant };
   }
 
   #track(id: string, run: RolloutRun, marks = this.#tracked.get(id)?.marks): Tracked {
@@ -329,7 +337,7 @@ export class Controller implements ControllerPort {
     const hasCounted = marks.size > 0 || !sameRun(step.run, tracked.run);
     if (!isDecision && !hasCounted) return;
     const run = step.isNews ? this.#publisher.numbered(step.run) : step.run;
-    const at = instantText(this.#options.now());
+    const at = new Date(this.#options.now()).toISOString();
     const timed = { ...run, watchedAtMs: this.#options.now() };
     const { run: next, entries } = entriesOf(timed, step.audit, at);
     await this.#options.store.save({ run: next, marks, audit: entries, isDecision });
@@ -363,7 +371,7 @@ export class Controller implements ControllerPort {
     const [now, known] = [this.#options.now(), this.#tracked.get(id)];
     if (known) return this.#keep(known, traced('command', obey, [known.run, said, { plan, now }]));
     if (!plan) return;
-    const early = { leftMs: this.#startsInMs(), by: this.#heard.announcedBy, now };
+    const early = { leftMs: this.#startsInMs(plan), by: this.#heard.announcedBy, now };
     const { run, step } = obeyEarly(plan, said, early);
     await this.#keep(this.#track(id, run), step);
   }
@@ -382,17 +390,11 @@ export class Controller implements ControllerPort {
   }
 
   facts(id: string): LedFacts | null {
-    const [tracked, plan = null] = [this.#tracked.get(id), this.#heard.plans.get(id)];
-    const { self: controller, fleet, now } = this.#options;
-    const leading = this.isLeading;
-    // A follower shows the leader's progress when that is newer than its own record.
-    const isFollower = plan !== null && !leading;
-    const newer = isFollower ? this.#heard.newerThan(tracked?.run ?? null, plan, now()) : null;
-    const marks = tracked?.marks;
-    const shown = newer ? { run: newer.run, reconciled: null, marks } : (tracked ?? null);
-    const [plans, watchedSinceMs] = [this.#heard.plans, this.#watchedSinceMs];
-    const sources = { heard: this.#heard, index: this.#index, fleet };
-    const more = { controller, leading, plans, watchedSinceMs, startsInMs: this.#startsInMs() };
-    return ledFacts({ id, plan, shown, ...sources }, { ...more, now: now() });
+    const [world, leading] = [this.#world(), this.isLeading];
+    const [{ watchedSinceMs, now }, { self: controller, fleet }] = [world, this.#options];
+    const [heard, index, tracked] = [this.#heard, this.#index, this.#tracked.get(id)];
+    const places = leading ? this.#places.view(id, world) : null;
+    const more = { controller, leading, places, startsInMs: this.#startsInMs(heard.plans.get(id)) };
+    return ledFacts({ id, tracked, heard, index, fleet }, { ...more, watchedSinceMs, now });
   }
 }

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Signer } from '../../shared/crypto/ed25519.ts';
+import { BUDGET_CAPABILITY } from '../../shared/formats/announcement.ts';
 import { assertKeysSatisfy } from '../../shared/rules/check-keys.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
@@ -25,7 +26,7 @@ import type { ControlStore } from '../control/control-store.ts';
 import { KeyFiles } from './key-files.ts';
 import { makeNotifier } from './notify.ts';
 import { LevelRolloutStore } from './store.ts';
-import type { Snapshotted } from '../control/durable-level.ts';
+import type { AuditEntry } from './rollout-view.ts';
 
 export interface LeadOptions {
   readonly signers: readonly Signer[];
@@ -46,14 +47,16 @@ export interface LeadParts {
   /** True when the HTTP API knows the user of a command. */
   readonly hasUsers: boolean;
   readonly log: Log;
-  /** Called with the kind of each decision. */
-  onDecision(kind: string): void;
+  /** Called with each entry of the history after it was written. */
+  onDecision(entry: AuditEntry): void;
+  /** Called with those that are for a person. */
+  onCall(entry: AuditEntry): void;
   publish(topic: string, payload: Uint8Array): Promise<void>;
 }
 
 export interface OpenedController {
   readonly controller: Controller;
-  readonly store: Snapshotted;
+  readonly store: Pick<LevelRolloutStore, 'snapshot' | 'lastEntries' | 'history'>;
   /** Why it can lead nothing: its key files hold no keys of the current root. Null when they do. */
   problem(): Problem | null;
   close(): Promise<void>;
@@ -82,7 +85,7 @@ export async function openController(
     store,
     termFloor: await store.termFloor(),
     isAlone: parts.isAlone,
-    caps: [APPROVERS_CAPABILITY, ...(parts.hasUsers ? [USERS_CAPABILITY] : [])],
+    caps: [APPROVERS_CAPABILITY, BUDGET_CAPABILITY, ...(parts.hasUsers ? [USERS_CAPABILITY] : [])],
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),
     onNewKeys: async () => {
@@ -90,7 +93,8 @@ export async function openController(
       await keys.renew();
     },
     keysProblem: () => keys.problem,
-    onDecision: ({ kind }) => parts.onDecision(kind),
+    onDecision: (entry) => parts.onDecision(entry),
+    onCall: (entry) => parts.onCall(entry),
     log,
     now: Date.now,
     mono: () => performance.now(),

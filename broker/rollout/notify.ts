@@ -62,6 +62,8 @@ export interface Announcing {
   readonly notify: Notify | null;
   /** Called with each entry of the audit log after it was written. */
   readonly onDecision?: (entry: AuditEntry) => void;
+  /** Called with those that are for a person: the same ones that `notify` gets. */
+  readonly onCall?: (entry: AuditEntry) => void;
   readonly log: Log;
 }
 
@@ -71,12 +73,14 @@ export interface Announcing {
  */
 export function announceEntry(
   entry: AuditEntry,
-  { notify, onDecision, log }: Announcing,
+  { notify, onDecision, onCall, log }: Announcing,
   onFailed: (draft: AuditDraft) => Promise<void>,
 ): void {
   onDecision?.(entry);
   log.info({ rollout: entry.rollout, kind: entry.kind, by: entry.by }, entry.text);
-  if (!notify || !callsPerson(entry)) return;
+  if (!callsPerson(entry)) return;
+  onCall?.(entry);
+  if (!notify) return;
   notify(entry).catch((error: unknown) => {
     const { message: text } = toProblem(error);
     const draft = { kind: 'notify_failed', by: 'controller', text, evidence: [] } as const;

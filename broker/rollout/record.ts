@@ -16,6 +16,7 @@ import type { Offer } from '../../shared/rules/stepping-stones.ts';
 import {
   idSchema,
   parseDocument,
+  robotIdSchema,
   sha256Schema,
   sizeSchema,
   versionSchema,
@@ -94,6 +95,11 @@ const runSchema = z.object({
   watchedAtMs: sizeSchema.default(0),
   /** `seq` of the newest announcement that contained it, or ended it: an older one is ignored. */
   announcedSeq: sizeSchema.default(0),
+  /** Places of its budget that were granted, and are not known to be used. */
+  places: z
+    .array(z.object({ robot: robotIdSchema, askedAtMs: sizeSchema, untilMs: sizeSchema }))
+    .max(LIMITS.placesMax)
+    .default([]),
 });
 
 export type RolloutRun = z.output<typeof runSchema>;
@@ -229,6 +235,7 @@ export function beginRun(plan: RolloutPlan, now: EpochMs): RolloutRun {
     pausedFrom: 'rolling',
     watchedAtMs: now,
     announcedSeq: 0,
+    places: [],
   };
 }
 
@@ -257,5 +264,12 @@ export function progressOf(run: RolloutRun, fleet: string, now: EpochMs): Progre
     ...(approvedBy.length > 0 && { approved_by: [...approvedBy] }),
     ...(run.noEffect && { no_effect: true }),
     ...(run.settled && { settled: true }),
+    ...(run.places.length > 0 && { places: run.places.map(toldPlace) }),
   };
 }
+
+const toldPlace = ({ robot, askedAtMs, untilMs }: RolloutRun['places'][number]) => ({
+  robot,
+  asked_at: new Date(askedAtMs).toISOString(),
+  until: new Date(untilMs).toISOString(),
+});

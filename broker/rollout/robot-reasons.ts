@@ -9,6 +9,7 @@ import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { problemIn } from '../../shared/rules/worst-component.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import type { Member } from './classify.ts';
+import type { RobotPlace } from './place-view.ts';
 import type { RolloutRun } from './record.ts';
 
 export interface RobotReason {
@@ -23,6 +24,8 @@ export const REASON_CODES = [
   'WENT_ON',
   'WENT_BACK',
   'UPDATING',
+  'PLACE_AWAITED',
+  'PLACE_HELD',
   'VANISHED',
   'OFFLINE',
   'NOT_BEGUN',
@@ -40,6 +43,8 @@ export interface ReasonFacts {
   readonly isOpen: boolean;
   readonly relay: Pick<RelayProblem, 'code' | 'message'> | null;
   readonly run: Pick<RolloutRun, 'rollout' | 'status'> | null;
+  /** Of a budget: it has a place, or waits for one. */
+  readonly place?: RobotPlace | null;
 }
 
 type Reasoned = Pick<Member, 'kind' | 'why' | 'component'> & Partial<Pick<Member, 'isComing'>>;
@@ -99,7 +104,10 @@ function progress(member: Reasoned, facts: ReasonFacts): RobotReason {
   if (facts.relay) return { code: facts.relay.code, reason: `its relay: ${facts.relay.message}` };
   const doing = `is ${phase(member)}${wait ? `: ${wait}` : ''}`;
   if (error) return { code: error.code, reason: `${doing}; ${error.message}` };
-  return { code: 'UPDATING', reason: doing };
+  const { place = null } = facts;
+  if (place === null) return { code: 'UPDATING', reason: doing };
+  const isWaiting = place.code === 'PLACE_AWAITED';
+  return { code: place.code, reason: isWaiting ? place.words : `${doing}; ${place.words}` };
 }
 
 /** `downloading, 43 %`. */

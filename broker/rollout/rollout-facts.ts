@@ -11,6 +11,7 @@ import type { Progress } from '../../shared/formats/progress.ts';
 import { needsController } from '../../shared/rules/rollout-rules.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import type { CounterMark } from './counters.ts';
+import type { PlacesView } from './place-view.ts';
 import { OBEYED, type Recall } from './recall.ts';
 import type { Reconciled } from './reconcile.ts';
 import type { RolloutPlan, RolloutRun } from './record.ts';
@@ -30,6 +31,8 @@ export interface RolloutFacts {
   readonly watchedSinceMs: EpochMs;
   readonly plans?: ReadonlyMap<string, RolloutPlan>;
   readonly marks?: ReadonlyMap<RobotId, CounterMark> | undefined;
+  /** Places of its budget; null or absent without one, or where another controller leads. */
+  readonly places?: PlacesView | null;
 }
 
 /** As the controller of this broker knows it. */
@@ -66,33 +69,53 @@ export interface ControllerPort {
 export function ledFacts(
   known: {
     readonly id: string;
-    readonly plan: RolloutPlan | null;
-    readonly shown: (Pick<LedFacts, 'reconciled' | 'marks'> & { readonly run: RolloutRun }) | null;
-    readonly heard: { endOf(run: RolloutRun): Parameters<typeof withdraw>[2] };
+    readonly tracked: Shown | undefined;
+    readonly heard: Heard;
     readonly index: { recallOf(run: RolloutRun): Recall };
     /** Asked only where robots are listed: it copies the whole fleet. */
     readonly fleet: { robots(): readonly RobotRecord[] };
   },
-  more: Omit<
+  more: Pick<
     LedFacts,
-    'id' | 'plan' | 'run' | 'open' | 'reconciled' | 'marks' | 'robots' | 'recall'
+    'controller' | 'leading' | 'startsInMs' | 'places' | 'watchedSinceMs' | 'now'
   >,
 ): LedFacts | null {
-  const { id, plan, shown } = known;
+  const { id, heard } = known;
+  const { plans } = heard;
+  const plan = plans.get(id) ?? null;
+  const shown = shownOf(plan, known, more);
   if (!shown && !plan) return null;
   // Shown at once, though the next pass writes it.
   const isGone = shown !== null && plan === null;
-  const run = isGone
-    ? withdraw(shown.run, true, known.heard.endOf(shown.run)).run
-    : (shown?.run ?? null);
+  const run = isGone ? withdraw(shown.run, true, heard.endOf(shown.run)).run : (shown?.run ?? null);
   const { reconciled = null, marks = new Map() } = shown ?? {};
   const recall = run ? known.index.recallOf(run) : OBEYED;
   return {
-    ...{ ...more, id, plan, run, open: run, reconciled, marks, recall },
+    ...{ ...more, id, plan, plans, run, open: run, reconciled, marks, recall },
     get robots() {
       return known.fleet.robots();
     },
   };
+}
+
+type Shown = Pick<LedFacts, 'reconciled' | 'marks'> & { readonly run: RolloutRun };
+
+interface Heard {
+  readonly plans: ReadonlyMap<string, RolloutPlan>;
+  endOf(run: RolloutRun): Parameters<typeof withdraw>[2];
+  newerThan(run: RolloutRun | null, plan: RolloutPlan, now: EpochMs): { run: RolloutRun } | null;
+}
+
+/** A follower shows the leader's progress when that is newer than its own record. */
+function shownOf(
+  plan: RolloutPlan | null,
+  { tracked, heard }: { readonly tracked: Shown | undefined; readonly heard: Heard },
+  { leading, now }: Pick<LedFacts, 'leading' | 'now'>,
+): Shown | null {
+  const isFollower = plan !== null && !leading;
+  const newer = isFollower ? heard.newerThan(tracked?.run ?? null, plan, now) : null;
+  if (!newer) return tracked ?? null;
+  return { run: newer.run, reconciled: null, marks: tracked?.marks };
 }
 
 /** Null when it is not announced, or its manifest cannot be parsed. */

@@ -12,6 +12,7 @@ import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import { classify, isUnable, membersOf, type Member, type MemberKind } from './classify.ts';
 import { countAll, countAttempts } from './counters.ts';
+import { placeOfRobot } from './place-view.ts';
 import { hasToGoBack } from './recall.ts';
 import { stagesOf, type RolloutRun } from './record.ts';
 import { reasonOf, type RobotReason } from './robot-reasons.ts';
@@ -77,7 +78,8 @@ export function listRobots(facts: RolloutFacts, options: ListOptions = {}): Roll
     const isOpen = open !== null && hasTurn(member, open.threshold);
     const awaited = isAwaited(member, facts, { isOpen, isAway });
     const relay = options.relayProblem?.(record) ?? null;
-    const told = { rollout: facts.id, version, record, wave, isOpen, relay, run };
+    const place = facts.places ? placeOfRobot(facts.places, member.robot) : null;
+    const told = { rollout: facts.id, version, record, wave, isOpen, relay, run, place };
     const reason = reasonOf(member, told);
     return [{ ...shown(record, member), wave, awaited, ...reason }];
   });

@@ -3,6 +3,7 @@
  * rollout`. Types only; instants are ISO text. Sans-I/O.
  */
 
+import type { ToldPlace } from '../../shared/rules/budget.ts';
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Approval } from './approval.ts';
 import type { RolloutRun, ShownStatus } from './record.ts';
@@ -76,6 +77,11 @@ export interface RunView {
   readonly approved: readonly number[];
   /** Waves that an operator ended without a verdict. */
   readonly forced: readonly number[];
+  /**
+   * Places of its budget in which a robot is out of service, has one or waits for one. Null without
+   * a budget, and where another controller leads.
+   */
+  readonly places: readonly ToldPlace[] | null;
   /**
    * State of the approval of the open wave, and when it can be given. Null where another controller
    * leads: only that one runs the gate.

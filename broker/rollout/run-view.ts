@@ -47,6 +47,7 @@ export function showRun(facts: LedFacts): RunView | null {
     leading,
     approved: run.approved,
     forced: run.forced,
+    places: facts.places?.places ?? null,
     approval: leading ? approvalOf(run, plan, null) : null,
   };
 }

@@ -107,6 +107,16 @@ export class LevelRolloutStore implements RolloutStore {
     return entries;
   }
 
+  /** Number of the last entry in the history of each rollout. */
+  async lastEntries(): Promise<Map<string, number>> {
+    const last = new Map<string, number>();
+    for await (const [key, text] of this.#database.entries(rangeOf('run/'))) {
+      const run = this.#read(key, () => parseRun(new TextEncoder().encode(text as string)));
+      if (run) last.set(run.rollout, run.auditSeq);
+    }
+    return last;
+  }
+
   /** Terms of the lease that may have been used by the broker that this one was restored from. */
   async termFloor(): Promise<number> {
     const text = await this.#database.get(TERM_FLOOR_KEY);

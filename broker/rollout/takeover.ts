@@ -47,6 +47,9 @@ export function takeOver(
     evidence: emptyEvidence(),
     history: own.history,
     waitsFor: progress.status === 'rolling' ? 'robots' : null,
+    places: progress.places.map(({ robot, asked_at, until }) => ({
+      ...{ robot, askedAtMs: asked_at, untilMs: until },
+    })),
     seq: progress.seq,
     expiresAtMs: progress.expires_at,
   };

@@ -3,6 +3,7 @@
  * that are not announced any more. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { Announcement, Rollout, RolloutSet } from '../../shared/formats/announcement.ts';
 import type { Attachment } from '../../shared/formats/attachments.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -28,6 +29,11 @@ export interface RolloutView {
   /** Different users that have to approve each of them; above 1 the publisher is none of them. */
   readonly approvers: number;
   readonly emergency: boolean;
+  /** How many robots of one place may be out of service at once; null for any number. */
+  readonly budget: NonNullable<Rollout['budget']> | null;
+  /** No robot starts before that: an instant, or a time of its own wall clock; null for at once. */
+  readonly start_at: string | null;
+  readonly start_local: string | null;
   /** The rollouts that robots take together with it, or not at all; null for one by itself. */
   readonly set: RolloutSet | null;
   /** From the controller's progress; `announced` while there is none. */
@@ -110,6 +116,9 @@ export function describeRollouts(input: {
       approve_after: rollout.approve_after,
       approvers: rollout.approvers,
       emergency: rollout.emergency,
+      budget: rollout.budget ?? null,
+      start_at: rollout.start_at === undefined ? null : instantText(rollout.start_at),
+      start_local: rollout.start_local ?? null,
       set: rollout.set ?? null,
       attachments: (manifest?.attachments ?? []).filter(({ sha256 }) =>
         rollout.attachments.some((one) => one.sha256 === sha256),
@@ -141,6 +150,9 @@ export function describeEnded(id: string, run: RunView, classes: ClassCounts): R
     approve_after: [],
     approvers: 1,
     emergency: false,
+    budget: null,
+    start_at: null,
+    start_local: null,
     set: null,
     attachments: [],
     status: run.status,

@@ -37,8 +37,8 @@ const isOn = ({ status, withdrawn }: RolloutRun): boolean =>
   (status === 'rolling' || status === 'paused') && !withdrawn;
 
 /**
- * A record whose soak, pause and batches continue from where they were. The moment at which the
- * wave opened stays, as in the history: nothing is counted from it.
+ * A record whose soak, pause, places and batches continue from where they were. The moment at which
+ * the wave opened stays, as in the history: nothing is counted from it.
  */
 export function moveTimes(run: RolloutRun, byMs: number): RolloutStep {
   const move = (at: EpochMs): EpochMs => Math.max(0, at + byMs);
@@ -50,6 +50,7 @@ export function moveTimes(run: RolloutRun, byMs: number): RolloutStep {
     ...run,
     soakSinceMs: moveSome(run.soakSinceMs),
     pausedAtMs: moveSome(run.pausedAtMs),
+    places: run.places.map((place) => ({ ...place, untilMs: move(place.untilMs) })),
     evidence: { ...run.evidence, pending: { ...pending, sinceMs, tasksSinceMs } },
   };
   const isTold = isOn(run) && Math.abs(byMs) >= LIMITS.clockStepToldMs;

@@ -4,8 +4,10 @@ import type { Argv } from 'yargs';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { PER_FLEET } from '../../shared/rules/budget.ts';
 import { GATE_NAMES, parseGates } from '../rollout/gate-words.ts';
 import { parseWaveNumbers, parseWaves, type Audience } from '../rollout/plan-rollout.ts';
+import { parseStartAt, parseStartLocal } from '../../shared/rules/start-time.ts';
 import { LIST, TEXT, wholeNumber } from '../../shared/io/cli-options.ts';
 import { commaList } from './options.ts';
 
@@ -51,6 +53,28 @@ export function withSteps<T>(argv: Argv<T>) {
       ...LIST,
       describe: `what a wave has to prove, NAME=VALUE; may be given again: ${GATE_NAMES.join(' ')}`,
     })
+    .option('start-at', {
+      ...TEXT,
+      describe: 'no robot starts before this time: 2026-12-01T22:00+01:00',
+    })
+    .option('start-local', {
+      ...TEXT,
+      describe: 'the same by the wall clock of each robot (its --window-zone): 2026-12-01T22:00',
+    })
+    .option('at-most', {
+      ...wholeNumber('at-most', { least: 1, most: LIMITS.placesAtOnceMax }),
+      describe: 'budget: so many robots of one place are out of service at once; see --per',
+    })
+    .option('per', {
+      ...TEXT,
+      defaultDescription: 'fleet',
+      describe: 'places of the budget: tag:hall for each value of that tag, fleet for all together',
+    })
+    .option('place-lease', {
+      ...TEXT,
+      defaultDescription: '15m',
+      describe: 'a place that is not used, or whose robot is away for so long, is free again',
+    })
     .option('late-spread', { ...TEXT, describe: 'robots that come later start within this' });
 }
 
@@ -85,6 +109,8 @@ export function readAudience(
     lateSpreadMs: argv.lateSpread === undefined ? null : parseDurationMs(argv.lateSpread),
     healthTimeoutMs: argv.healthTimeout === undefined ? null : parseDurationMs(argv.healthTimeout),
     minCanaries: argv.minCanaries,
+    budget: readBudget(argv),
+    start: readStart(argv),
   };
 }
 
@@ -99,4 +125,33 @@ function assertAtOnce(said: { waves?: readonly number[]; soaksMs?: readonly numb
     `plan rollout: an emergency goes to everybody at once, so ${option} would do nothing`,
     { hint: `leave ${option} out; or leave --emergency out, for a rollout in waves` },
   );
+}
+
+type BudgetArgs = Pick<AudienceArgs, 'atMost' | 'per' | 'placeLease'>;
+
+function readBudget({ atMost, per, placeLease }: BudgetArgs): Audience['budget'] {
+  if (atMost !== undefined) {
+    const leaseMs = placeLease === undefined ? null : parseDurationMs(placeLease);
+    return { atMost, per: per ?? PER_FLEET, leaseMs };
+  }
+  if (per === undefined && placeLease === undefined) return null;
+  const option = per === undefined ? '--place-lease' : '--per';
+  throw new DroverError('USAGE', `plan rollout: ${option} without --at-most would do nothing`, {
+    hint: 'say how many robots of one place may be out of service at once: --at-most 2',
+  });
+}
+
+type StartArgs = Pick<AudienceArgs, 'startAt' | 'startLocal' | 'emergency'>;
+
+function readStart({ startAt, startLocal, emergency }: StartArgs): Audience['start'] {
+  if (startAt === undefined && startLocal === undefined) return {};
+  const usage = (why: string) => new DroverError('USAGE', `plan rollout: ${why}`);
+  if (emergency) throw usage('an emergency starts at once, so it has no time to start at');
+  if (startAt !== undefined && startLocal !== undefined) {
+    throw usage('--start-at and --start-local are two starts of one rollout: leave one out');
+  }
+  const now = Date.now();
+  return startAt === undefined
+    ? { start_local: parseStartLocal(startLocal ?? '', now) }
+    : { start_at: parseStartAt(startAt, now) };
 }

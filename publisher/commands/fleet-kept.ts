@@ -5,7 +5,7 @@
 
 import type { Argv } from 'yargs';
 import { z } from 'zod';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { makeOutput, terminalColumns } from '../../shared/io/cli.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
@@ -101,11 +101,12 @@ async function retireRobot(args: ApiArgs & { robot: string; revoke: boolean }): 
   const output = makeOutput(json);
   const bytes = await api.post(`/robots/${path}/retire`, {}).catch(async (thrown: unknown) => {
     if (!isNotFound(thrown)) throw thrown;
-    if (!revoke) throw retiredBefore(robot, thrown);
+    // It may have been retired without --revoke before.
+    const isRevoked = revoke && (await nullIfFailed(api.post(`/enrolments/${path}/revoke`, {})));
+    if (!isRevoked) throw retiredBefore(robot, thrown);
     return null;
   });
   if (bytes === null) {
-    await api.post(`/enrolments/${path}/revoke`, {});
     return output.result({ retired: null, revoked: true }, [
       `${robot} was retired before, or never reported`,
       REVOKED,

@@ -53,13 +53,19 @@ export const thresholdOption = (role: RoleName) => ({
   describe: `${role} signatures needed`,
 });
 
+/** A profile may fill it in where it is required, too (profiles/profile-file.ts). */
+const BROKER = {
+  ...BROKER_URL,
+  describe: `${BROKER_URL.describe}; or that of --profile or DROVER_PROFILE (drover config)`,
+} as const;
+
 export function withBroker<T>(argv: Argv<T>) {
-  return withLogin(argv.option('broker', { ...BROKER_URL, demandOption: true }));
+  return withLogin(argv.option('broker', { ...BROKER, demandOption: true }));
 }
 
 /** For verbs that also work without a broker. */
 export function withOptionalBroker<T>(argv: Argv<T>) {
-  return withLogin(argv.option('broker', BROKER_URL));
+  return withLogin(argv.option('broker', BROKER));
 }
 
 export interface KeyWords {

@@ -4,6 +4,7 @@ import { TEXT } from '../../shared/io/cli-options.ts';
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { profileNames, useProfile } from '../profiles/profile-file.ts';
 import { announceCommand } from './announce.ts';
+import { AUDIT_VERBS, auditCommand } from './audit.ts';
 import { buildCommand } from './build.ts';
 import { CONFIG_VERBS, configCommand } from './config.ts';
 import { doctorCommand } from './doctor.ts';
@@ -38,6 +39,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     announce: announceCommand,
     rollout: rolloutCommand,
     fleet: fleetCommand,
+    audit: auditCommand,
     export: exportCommand,
     import: importCommand,
     report: reportCommand,
@@ -46,6 +48,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
   },
   groups: {
     config: CONFIG_VERBS,
+    audit: AUDIT_VERBS,
     trust: ['init', 'rotate', 'sign', 'publish'],
     log: ['add', 'verify', 'witness', 'key'],
     rollout: [
@@ -75,6 +78,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
         hidden: names.length === 0,
         describe: 'profile of `drover config`, or DROVER_PROFILE',
       }),
+    note: '--profile NAME, or DROVER_PROFILE, fills in --broker, --api, --trust and the login: drover config.',
     fill: useProfile,
     names: profileNames,
   },

@@ -51,7 +51,9 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const path = rolloutPath(id);
   const api = openApi(args);
   const final = FINAL[verb];
-  const what = `Rollout ${id} ${final ?? ''}`;
+  // A profile or a variable may say which fleet that is.
+  const where = final === null ? '' : ` at ${api.address}`;
+  const what = `Rollout ${id}${where} ${final ?? ''}`;
   const isForced = verb === 'force-open';
   if (final !== null && !dryRun && !isForced)
     assertTerminal({ verb: `rollout ${verb}`, what }, yes);
@@ -75,7 +77,7 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const body = { reason, by, ...(meant !== null && { wave: meant }) };
   const answer = await sayUntilLed(api, `${path}/${verb}`, body);
   output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${aboutSet(together)}`,
+    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${where}${aboutSet(together)}`,
   ]);
 }
 

@@ -86,7 +86,8 @@ export function useProfile({ argv, declared, demanded }: ParsedWords): void {
   const given = new Map(
     PROFILE_OPTIONS.flatMap((option) => {
       const value = argv[option];
-      return value === undefined ? [] : [[option, String(value)] as const];
+      // Given twice it is no text, and is refused later.
+      return value === undefined ? [] : [[option, typeof value === 'string' ? value : ''] as const];
     }),
   );
   const { options, loginLeftOutFor } = fillFrom(profileOf(all, name), {

@@ -6,6 +6,7 @@
 
 import { instantText } from '../../shared/base/durations.ts';
 import {
+  BUDGET_CAPABILITY,
   openAnnouncement,
   openAnnouncementPayload,
   parsePlanned,
@@ -135,4 +136,19 @@ function lackOf(leader: LeaseHolder): string | null {
   }
   if (leader.caps.includes(USERS_CAPABILITY)) return null;
   return `the broker of ${who}, which leads, has no --credentials, so that it knows no users`;
+}
+
+/**
+ * Checks, before a rollout with a budget is announced, that the controller which leads grants
+ * places: under one of an earlier version robots would wait for ever.
+ * @throws DroverError BUDGET_UNKNOWN
+ */
+export function assertGrantsPlaces(leader: LeaseHolder, { budget }: RolloutFields): void {
+  if (!budget || leader.kind !== 'leads' || leader.caps?.includes(BUDGET_CAPABILITY)) return;
+  const who = printable(leader.controller, 64);
+  throw new DroverError(
+    'BUDGET_UNKNOWN',
+    `announce with --at-most ${budget.at_most}: ${who}, which leads, is too old to grant places`,
+    { hint: 'update drover-broker first: robots would wait for a place for ever' },
+  );
 }

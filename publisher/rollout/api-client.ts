@@ -43,6 +43,11 @@ export class ApiClient {
     this.#headers = token === null ? {} : { authorization: `Bearer ${readToken(token)}` };
   }
 
+  /** For messages: the fleet that a command is about. */
+  get address(): string {
+    return this.#base;
+  }
+
   /**
    * @param bytesMax of the answer
    * @throws DroverError BROKER_UNREACHABLE, BROKER_REFUSED, DOCUMENT_TOO_LARGE, or the API's

@@ -244,7 +244,7 @@ export function formatTable(
   const widths = heads.map((_, at) => widthOf(at));
   const isWhole = heads.map((head) => whole.includes(head));
   const least = (at: number): number =>
-    isWhole[at] === true ? (widths[at] ?? 0) : Math.min(widths[at] ?? 0, CELL_CHARS_MIN);
+    isWhole[at] === true ? (widths[at] ?? 0) : Math.min(widths[at] ?? 0, READABLE_CHARS);
   const isEmpty = (at: number): boolean => all.slice(1).every((row) => (row[at] ?? '') === '');
   let shown = heads.map((_, at) => at);
   const rowOf = (width: (at: number) => number): number =>
@@ -271,6 +271,8 @@ export function formatTable(
 const GAP = '  ';
 /** A narrower cell would not say which robot or version it is about. */
 const CELL_CHARS_MIN = 8;
+/** Spare columns go before another one is cut to less: `HEALTH_FAILED` fits. */
+const READABLE_CHARS = 16;
 
 function cutWidest(widths: number[], room: number, mayCut: (at: number) => boolean): void {
   let left = widths.reduce((sum, width) => sum + width, 0) - room;

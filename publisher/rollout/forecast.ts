@@ -6,7 +6,11 @@
 
 import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
-import { SETS_CAPABILITY } from '../../shared/formats/announcement.ts';
+import {
+  BUDGET_CAPABILITY,
+  SETS_CAPABILITY,
+  START_CAPABILITY,
+} from '../../shared/formats/announcement.ts';
 import { COMPATIBLE_CAPABILITY } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -15,6 +19,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
+import { startLine } from '../../shared/rules/start-time.ts';
 import {
   STANDSTILL_CODES,
   standstillOf,
@@ -73,13 +78,22 @@ export interface Forecast {
   readonly machineUnasked: readonly string[];
   /** Robots whose agent knows no sets: they take the bundles one by one. */
   readonly setUnasked: readonly string[];
+  /** Robots whose agent knows no budget: they go out of service whoever else is. */
+  readonly budgetUnasked: readonly string[];
+  /** Robots whose agent knows no start: they take it as soon as it is announced. */
+  readonly startUnasked: readonly string[];
 }
 
 /** Robots named as examples in a line or an answer. */
 const EXAMPLES = 5;
 
 export function forecast(
-  offer: Offer & { readonly named?: readonly string[]; readonly canaries?: readonly string[] },
+  offer: Offer & {
+    readonly named?: readonly string[];
+    readonly canaries?: readonly string[];
+    readonly hasBudget?: boolean;
+    readonly hasStart?: boolean;
+  },
   beside: readonly Offer[],
   states: readonly RobotState[],
   now: EpochMs,
@@ -103,13 +117,19 @@ export function forecast(
   );
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
+  const budgetUnasked = offer.hasBudget ? unableOf(BUDGET_CAPABILITY, states, robots) : [];
+  const startUnasked = offer.hasStart ? unableOf(START_CAPABILITY, states, robots) : [];
   const isCanaryUnreported = unreported.some((id) => offer.canaries?.includes(id) === true);
-  const others = new Set<string>(robots.ARCH_WRONG);
-  const archs = states.filter(({ robot_id: id }) => others.has(id)).map(({ arch }) => arch);
-  const otherArchs = [...new Set(archs)].filter((arch) => arch !== '').sort();
+  const otherArchs = archsOf(states, robots.ARCH_WRONG);
   const asked = { unreported, isCanaryUnreported, otherArchs, clockAhead };
-  const unasked = { machineUnasked, setUnasked };
+  const unasked = { machineUnasked, setUnasked, budgetUnasked, startUnasked };
   return { known: states.length, notTargeted, robots, ...asked, ...unasked };
+}
+
+/** Each architecture of these robots once. */
+function archsOf(states: readonly RobotState[], ids: readonly string[]): string[] {
+  const found = states.filter(({ robot_id: id, arch }) => arch !== '' && ids.includes(id));
+  return [...new Set(found.map(({ arch }) => arch))].sort();
 }
 
 const isWilling = (outlook: Outlook | null): boolean => outlook === 'takes' || outlook === 'steps';
@@ -196,7 +216,9 @@ export function forecastOf(
   const written = rollouts.find((one) => one.id === id);
   const canaries = written?.canaries?.robots ?? [];
   const named = [...offer.target.robots, ...canaries];
-  return forecast({ ...offer, named, canaries }, others, states, now);
+  const hasBudget = written?.budget !== undefined;
+  const hasStart = written !== undefined && startLine(written) !== null;
+  return forecast({ ...offer, named, canaries, hasBudget, hasStart }, others, states, now);
 }
 
 /** A target as it is written, with its defaults. */
@@ -280,6 +302,7 @@ export function forecastLines(found: Forecast | null): string[] {
     ...[...lines, ...rest, ...unreportedLines(found), ...clockLines(found)],
     ...machineLines(found),
     ...setLines(found),
+    ...orderLines(found),
   ];
 }
 
@@ -321,6 +344,20 @@ function setLines({ setUnasked: robots }: Forecast): string[] {
   ];
 }
 
+function orderLines({ budgetUnasked: free, startUnasked: early }: Forecast): string[] {
+  const line = (robots: readonly string[], what: string, then: string): string[] =>
+    robots.length === 0
+      ? []
+      : [
+          `robots: ${robots.length} have an agent that knows no ${what}: ${named(robots)}`,
+          `  they ${then}: update their agent first, or leave them out (--tags)`,
+        ];
+  return [
+    ...line(free, 'budget (--at-most)', 'go out of service whoever else is'),
+    ...line(early, 'start (--start-at)', 'take it as soon as it is announced'),
+  ];
+}
+
 /** Left out of an answer while no robot has it. */
 const isRare = (one: Outlook): boolean =>
   isStandstill(one) || RARE.some((answer) => answer === one);
@@ -329,7 +366,8 @@ const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET', 'REQUIRES_
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked, setUnasked } = found;
+  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
+  const { setUnasked, budgetUnasked, startUnasked } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
       one,
@@ -356,5 +394,7 @@ export function forecastFields(found: Forecast | null): object | null {
     ...clocks,
     ...unasked,
     ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
+    ...(budgetUnasked.length > 0 && { budget_unasked: budgetUnasked.slice(0, EXAMPLES) }),
+    ...(startUnasked.length > 0 && { start_unasked: startUnasked.slice(0, EXAMPLES) }),
   };
 }

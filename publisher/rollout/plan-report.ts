@@ -1,8 +1,10 @@
 /** Describes the waves of a rollout, for a person who is asked to confirm it. Sans-I/O. */
 
-import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { formatDurationMs, instantText } from '../../shared/base/durations.ts';
+import { budgetSchema, type RolloutFields } from '../../shared/formats/announcement.ts';
 import { gatesSchema } from '../../shared/formats/gates.ts';
+import { budgetLine } from '../../shared/rules/budget.ts';
+import { startLine } from '../../shared/rules/start-time.ts';
 import { canarySoakS, needsController } from '../../shared/rules/rollout-rules.ts';
 import type { LeaseHolder } from './active-rollouts.ts';
 
@@ -43,6 +45,9 @@ export function stepLines(rollout: RolloutFields): string[] {
   }
   const changed = changedGates(rollout);
   if (changed.length > 0) lines.push(`gates: ${changed.join(', ')}`);
+  const start = startLine(rollout);
+  if (start !== null) lines.push(start);
+  if (rollout.budget) lines.push(`budget: ${budgetLine(budgetSchema.parse(rollout.budget))}`);
   if (spread !== undefined) {
     lines.push(`later robots start within ${formatDurationMs(spread * 1000)}`);
   }
@@ -62,7 +67,7 @@ export function leaderLines(leader: LeaseHolder, rollout: RolloutFields): string
       ? 'no rollout controller has been seen'
       : `no rollout controller leads; the last one was heard at ${instantText(leader.sinceMs)}`;
   return [
-    `note: ${seen}; without one, robots take part only in --waves 100 without canaries and approvals, or an --emergency`,
+    `note: ${seen}; without one, robots take part only in --waves 100 without canaries, approvals and budget, or an --emergency without one`,
   ];
 }
 
@@ -89,6 +94,9 @@ export function stepFields(rollout: RolloutFields): object {
     approvers: rollout.approvers ?? 1,
     published_by: rollout.published_by ?? null,
     gates: gatesSchema.parse(rollout.gates ?? {}),
+    ...(rollout.start_at !== undefined && { start_at: rollout.start_at }),
+    ...(rollout.start_local !== undefined && { start_local: rollout.start_local }),
+    ...(rollout.budget && { budget: budgetSchema.parse(rollout.budget) }),
     ...(rollout.late_spread_s !== undefined && { late_spread_s: rollout.late_spread_s }),
   };
 }

@@ -3,7 +3,7 @@
  * parameter. Sans-I/O.
  */
 
-import { tagsSchema, type RolloutFields } from '../../shared/formats/announcement.ts';
+import { budgetSchema, tagsSchema, type RolloutFields } from '../../shared/formats/announcement.ts';
 import { bytesToBase64 } from '../../shared/crypto/bytes.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -12,6 +12,7 @@ import { assertBounds } from '../../shared/rules/release-word.ts';
 import { needsSeveral } from '../../shared/rules/approvers.ts';
 import { parseRobotId, parseRolloutId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
 
 export interface Audience {
   readonly tags: readonly string[];
@@ -37,6 +38,16 @@ export interface Audience {
   readonly lateSpreadMs: number | null;
   readonly healthTimeoutMs: number | null;
   readonly minCanaries: number;
+  /** How many robots of one place may be out of service at once; null for any number. */
+  readonly budget: {
+    readonly atMost: number;
+    /** `fleet` or `tag:NAME`. */
+    readonly per: string;
+    /** Null leaves it to the format's default. */
+    readonly leaseMs: number | null;
+  } | null;
+  /** When it starts, as the format has it; empty for at once. */
+  readonly start: Pick<RolloutFields, 'start_at' | 'start_local'>;
 }
 
 export interface StoredPayload {
@@ -86,6 +97,8 @@ export function planRollout(
       ? {}
       : { health_timeout_s: healthTimeoutS(audience.healthTimeoutMs) }),
     min_canaries: audience.minCanaries,
+    ...audience.start,
+    ...(audience.budget && { budget: planBudget(audience.budget) }),
   };
   assertBounds(bundle.manifest, rollout);
   return rollout;
@@ -189,6 +202,20 @@ function planApprovers({
       hint: 'sign in at the broker: --username NAME --password-file FILE, for a broker with --credentials; without users a broker cannot tell two persons apart',
     },
   );
+}
+
+/** @throws DroverError USAGE */
+function planBudget({ atMost, per, leaseMs }: NonNullable<Audience['budget']>) {
+  const leaseS = leaseMs === null ? {} : { lease_s: Math.round(leaseMs / 1000) };
+  const result = budgetSchema.safeParse({ at_most: atMost, per, ...leaseS });
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const { placeLeaseSecondsMin: least, placeLeaseSecondsMax: most } = LIMITS;
+  if (issue?.path[0] === 'lease_s') {
+    const got = `got ${leaseS.lease_s} s, want ${least} to ${most} s`;
+    throw new DroverError('USAGE', `read --place-lease: out of range (${got})`);
+  }
+  throw new DroverError('USAGE', `read --per: ${issue?.message ?? 'bad'} (got ${printable(per)})`);
 }
 
 function lateSpreadS(ms: number): number {

@@ -13,6 +13,7 @@ import {
 } from '../../shared/formats/announcement.ts';
 import { verifyBundle, type VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
+import { countOf } from '../../shared/base/printable.ts';
 import type { Bundle } from '../../shared/io/bundle-folder.ts';
 import type { Output } from '../../shared/io/cli.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
@@ -20,6 +21,7 @@ import type { RobotState } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import {
   assertCountsUsers,
+  assertGrantsPlaces,
   openActiveRollouts,
   openLeader,
   openStatuses,
@@ -264,6 +266,7 @@ export function planNext(
   const statuses = openStatuses(board.progress, job.trust, onInvalid);
   const leader = openLeader(board.lease, job.trust, { now: Date.now(), onInvalid });
   assertCountsUsers(leader, rollout);
+  assertGrantsPlaces(leader, rollout);
   const now = Date.now();
   const previous = job.after ? plannedRollouts(job.after) : openPrevious(board.current, job);
   const reported = reportedSeq(robots ?? [], job.trust, now);
@@ -293,8 +296,9 @@ export function planNext(
 }
 
 /**
- * A rollout that no robot would take is usually a mistake.
- * @throws DroverError NO_ROBOT_TAKES_IT, VERSION_REUSED
+ * A rollout that no robot would take is usually a mistake, and a budget that robots do not keep is
+ * none.
+ * @throws DroverError NO_ROBOT_TAKES_IT, VERSION_REUSED, BUDGET_UNKNOWN, START_UNKNOWN
  */
 export function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifest): void {
   if (found === null || job.anyway === true) return;
@@ -302,6 +306,7 @@ export function assertWanted(found: Forecast | null, job: PublishJob, manifest: 
   if (found.robots.VERSION_REUSED.length > 0) {
     throw new DroverError('VERSION_REUSED', `${what}: ${forecastText(found)}`);
   }
+  assertAsked(found, what);
   if (!isUseless(found)) return;
   const isBlocked = found.robots.FAILED_BEFORE.length > 0;
   throw new DroverError('NO_ROBOT_TAKES_IT', `${what}: ${forecastText(found)}`, {
@@ -309,6 +314,19 @@ export function assertWanted(found: Forecast | null, job: PublishJob, manifest: 
       hint: `build it under a higher version, or on each of these robots: drover-robot unblock ${manifest.version}; to announce it all the same: --anyway`,
     }),
   });
+}
+
+/** @throws DroverError BUDGET_UNKNOWN, START_UNKNOWN */
+function assertAsked({ budgetUnasked, startUnasked }: Forecast, what: string): void {
+  const unknown = (robots: readonly string[], why: string): string =>
+    `${what}: ${countOf(robots.length, 'robot')} ${why} (${robots.slice(0, 3).join(', ')})`;
+  if (budgetUnasked.length > 0) {
+    const why = 'would go out of service whoever else is, the agent there knows no budget';
+    throw new DroverError('BUDGET_UNKNOWN', unknown(budgetUnasked, why));
+  }
+  if (startUnasked.length === 0) return;
+  const why = 'would take it at once, the agent there knows no start';
+  throw new DroverError('START_UNKNOWN', unknown(startUnasked, why));
 }
 
 /** @throws DroverError when it does not verify, unless `replaceInvalid` */

@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import { budgetSchema } from '../../shared/formats/announcement.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 
@@ -54,6 +55,19 @@ const runSchema = z.object({
   leading: z.boolean(),
   approved: z.array(countSchema).default([]),
   forced: z.array(countSchema).default([]),
+  /** Null without a budget, and from a broker that does not send it. */
+  places: z
+    .array(
+      z.object({
+        place: textSchema,
+        at_most: countSchema,
+        held: z.array(z.object({ robot_id: textSchema, until: textSchema.nullable() })),
+        waiting: z.array(textSchema),
+        away: z.array(textSchema),
+      }),
+    )
+    .nullable()
+    .default(null),
   /** Null from a broker that does not send it. */
   approval: z
     .object({
@@ -106,6 +120,9 @@ const rolloutSchema = z.object({
   approve_after: z.array(countSchema).default([]),
   approvers: countSchema.default(1),
   emergency: z.boolean(),
+  start_at: textSchema.nullish().transform((at) => at ?? undefined),
+  start_local: textSchema.nullish().transform((at) => at ?? undefined),
+  budget: budgetSchema.nullish().transform((budget) => budget ?? undefined),
   announced: z.boolean().default(true),
   status: textSchema,
   wave: countSchema.nullable(),

@@ -6,7 +6,9 @@
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, timeLeft, toSecond } from '../../shared/base/durations.ts';
 import { countOf, oneLine } from '../../shared/base/printable.ts';
+import { budgetLines } from '../../shared/rules/budget.ts';
 import { sameReason } from '../../shared/rules/failure-reasons.ts';
+import { startLine } from '../../shared/rules/start-time.ts';
 import { canarySoakS } from '../../shared/rules/rollout-rules.ts';
 import { formatTable } from './fleet-report.ts';
 import type {
@@ -49,6 +51,7 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     ...(same === null ? [] : [`failed    ${sentence(same)}`]),
     ...waveCounts(run),
     ...setLines(rollout),
+    ...placeLines(rollout),
     ...storeLines(rollout),
     ...rollout.attachments.map(attachmentLine),
     ...(error ? [`error     ${sentence(error.message)} (${word(error.code)})`] : []),
@@ -78,6 +81,13 @@ function setLines({ set }: RolloutAnswer): string[] {
   if (!set) return [];
   const all = set.members.map((one) => `${word(one.component)} ${word(one.version)}`);
   return [`set       ${word(set.id)}, all or none on each robot, in this order: ${all.join(', ')}`];
+}
+
+function placeLines({ budget, run, ...start }: RolloutAnswer): string[] {
+  const at = startLine(start);
+  const starts = at === null ? [] : [`start     ${sentence(at)}`];
+  const [first, ...places] = budgetLines(budget, run?.places ?? null);
+  return [...starts, ...(first === undefined ? [] : [`budget    ${first}`, ...places])];
 }
 
 /** Chunks on an external engine. */

@@ -149,7 +149,8 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     })
     .option('window-zone', {
       ...TEXT,
-      describe: 'time zone of --window, such as Europe/Berlin (default: of this machine)',
+      describe:
+        'time zone of --window and of publish --start-local, such as Europe/Berlin (default: of this machine)',
     })
     .option('ready-deadline', {
       ...TEXT,

@@ -13,7 +13,7 @@ import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import type { AfterSwitch } from '../local/ready-lease.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { ComponentRoot } from './given-roots.ts';
-import { parseWindow, wallClockOf } from '../local/windows.ts';
+import { parseWindow, localTimeOf, wallClockOf } from '../local/windows.ts';
 
 /** `DIR` is the component `app`; `NAME=DIR` names another. */
 export function parseRoots(roots: readonly string[]): ComponentRoot[] {
@@ -65,9 +65,6 @@ export function parseInterlock(given: {
     const counts = `(got ${windows.length}, want at most ${LIMITS.windowsMax})`;
     throw new DroverError('USAGE', `read --window: too many ${counts}`);
   }
-  if (windows.length === 0 && zone !== undefined) {
-    throw new DroverError('USAGE', 'read --window-zone: there is no --window that it is for');
-  }
   const readyDeadlineMs = readyDeadline === undefined ? null : parseDurationMs(readyDeadline);
   if (readyDeadlineMs === 0) {
     throw new DroverError('USAGE', 'read --ready-deadline: want more than 0, or leave it out');
@@ -76,6 +73,7 @@ export function parseInterlock(given: {
     ...ALWAYS_OPEN,
     readyDeadlineMs,
     leaseLostAfterSwitch,
+    localTime: localTimeOf(zone),
     ...(windows.length > 0 && { windows: windows.map(parseWindow), wallClock: wallClockOf(zone) }),
   };
 }

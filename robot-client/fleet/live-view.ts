@@ -125,7 +125,8 @@ export class LiveView {
   wakeIn(waitMs: number): void {
     if (this.#closed) return;
     if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#options.onIdle(), waitMs);
+    const lookMs = Math.min(waitMs, LIMITS.wakeMsMax);
+    this.#timer = setTimeout(() => this.#options.onIdle(), lookMs);
   }
 
   close(): void {

@@ -63,6 +63,8 @@ export interface ComponentView {
   readonly held?: Held | null;
   /** The ready leases of its applications that run; null or absent without one. */
   readonly leases?: string | null;
+  /** Names its question for a place of a budget; null or absent while it asks none. */
+  readonly placeAskedAtMs?: EpochMs | null;
   /** Why the disk does not have the state of the machine; null when it has. */
   readonly unkept?: Held | null;
   /** The expired trust root, with which nothing new is taken; null while it is valid. */
@@ -119,6 +121,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     delta: reportDelta(state.job),
     waiting_for: live.waitingFor === null ? null : failureText(live.waitingFor),
     wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
+    ...(typeof view.placeAskedAtMs === 'number' && { place_asked_at: iso(view.placeAskedAtMs) }),
     last_error: lastError(view),
     blocked: blockedForAll(state.blocked).map((one) => one.version),
     highest_version: state.highest,

@@ -62,7 +62,8 @@ export interface ProgramRun extends Pick<HookRun, Passed> {
 type HookProcess = ChildProcessByStdio<null, Readable, Readable>;
 
 /** Of a hook's output in a report; the log of the update has more. */
-const QUOTED_CHARS_MAX = 300;
+const QUOTED_CHARS_MAX = 140;
+const QUOTED_LINES_MAX = 3;
 /** EX_TEMPFAIL of sysexits.h: ask again later. */
 const BUSY_EXIT = 75;
 const MAY_BE_BUSY: readonly HookName[] = ['ready', 'health'];
@@ -284,13 +285,18 @@ function fromLine(text: string): string {
   return rest.trim() === '' ? text : rest;
 }
 
-const endOf = (text: string): string =>
-  text.length > QUOTED_CHARS_MAX ? `…${text.slice(-QUOTED_CHARS_MAX)}` : text;
+/** The end says why: the last lines as one, and of these the last characters. */
+function endOf(output: string): string {
+  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  const text = foldLines(lines.slice(-QUOTED_LINES_MAX).join('\n'));
+  const isCut = lines.length > QUOTED_LINES_MAX || text.length > QUOTED_CHARS_MAX;
+  return `${isCut ? '…' : ''}${text.slice(-QUOTED_CHARS_MAX)}`;
+}
 
 /** One line for reports, with the end of the hook's output. */
 export function describeHook(result: HookResult): string {
   // Without secrets before it is cut: the name of a secret may stand before the cut.
-  const said = 'output' in result ? endOf(foldLines(redact(result.output))) : '';
+  const said = 'output' in result ? endOf(redact(result.output)) : '';
   const words = said === '' ? '' : ` (${said})`;
   switch (result.kind) {
     case 'absent':

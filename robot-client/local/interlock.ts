@@ -10,6 +10,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { formatDurationMs } from '../../shared/base/durations.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { LocalTime } from '../../shared/rules/start-time.ts';
 import type { AfterSwitch } from './ready-lease.ts';
 import { windowState, type MaintenanceWindow, type WallClock } from './windows.ts';
 
@@ -18,6 +19,8 @@ export interface InterlockRules {
   /** Empty for any time. */
   readonly windows: readonly MaintenanceWindow[];
   readonly wallClock: WallClock;
+  /** Of the same zone, with the date; UTC when it is left out. */
+  readonly localTime?: LocalTime | undefined;
   /** How long a robot may stay busy before the update is given up for now; null for no deadline. */
   readonly readyDeadlineMs: number | null;
   /** A busy robot is asked again after this. */

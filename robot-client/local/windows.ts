@@ -6,6 +6,7 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import type { LocalTime } from '../../shared/rules/start-time.ts';
 
 /** A window that opens on each of `days` and may reach into the day after. */
 export interface MaintenanceWindow {
@@ -111,20 +112,40 @@ function minutesUntilOpen(window: MaintenanceWindow, weekMinute: number): number
  * @throws DroverError USAGE
  */
 export function wallClockOf(zone: string | undefined): WallClock {
+  const read = partsIn(zone, { weekday: 'short' });
+  return (now) => {
+    const parts = read(now);
+    const day = DAYS.indexOf(parts.get('weekday')?.toLowerCase() ?? '');
+    return { day, minute: Number(parts.get('hour')) * 60 + Number(parts.get('minute')) };
+  };
+}
+
+/** As `wallClockOf`, with the date: `2026-12-01T22:00`. @throws DroverError USAGE */
+export function localTimeOf(zone: string | undefined): LocalTime {
+  const read = partsIn(zone, { year: 'numeric', month: '2-digit', day: '2-digit' });
+  return (now) => {
+    const parts = read(now);
+    const [year, month, day, hour, minute] = ['year', 'month', 'day', 'hour', 'minute'].map(
+      (one) => parts.get(one) ?? '',
+    );
+    return `${year}-${month}-${day}T${hour}:${minute}`;
+  };
+}
+
+function partsIn(
+  zone: string | undefined,
+  more: Intl.DateTimeFormatOptions,
+): (now: EpochMs) => Map<string, string> {
   let format: Intl.DateTimeFormat;
   try {
     format = new Intl.DateTimeFormat('en-US', {
       ...(zone === undefined ? {} : { timeZone: zone }),
-      ...{ weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
+      ...{ ...more, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
     });
   } catch {
     const got = JSON.stringify(zone?.slice(0, 60));
     const want = 'want a name such as Europe/Berlin or UTC';
     throw new DroverError('USAGE', `read --window-zone: no such time zone (got ${got}, ${want})`);
   }
-  return (now) => {
-    const parts = new Map(format.formatToParts(now).map(({ type, value }) => [type, value]));
-    const day = DAYS.indexOf(parts.get('weekday')?.toLowerCase() ?? '');
-    return { day, minute: Number(parts.get('hour')) * 60 + Number(parts.get('minute')) };
-  };
+  return (now) => new Map(format.formatToParts(now).map(({ type, value }) => [type, value]));
 }

@@ -178,6 +178,7 @@ const turnFactsOf = ({ id, manifest }: Rollout, facts: RobotFacts): TurnFacts =>
   completeSinceMs: facts.completeSince.get(id),
   hasJoined: facts.joined === id,
   isAnswered: facts.unanswered?.has(id) !== true,
+  localTime: facts.localTime,
   now: facts.now,
 });
 

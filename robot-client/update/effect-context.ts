@@ -9,6 +9,7 @@ import type { Cleaned } from './clean-up.ts';
 import type { Leases } from '../local/ready-lease.ts';
 import type { DownloadInput, PullLink } from './download.ts';
 import type { ModuleContext } from './module-strategy.ts';
+import type { PlaceSeat } from './place-seat.ts';
 import type { MachineState } from './state.ts';
 import type { SetSeat } from './set-board.ts';
 import type { SwapClaim } from './swap-claims.ts';
@@ -28,6 +29,8 @@ export interface EffectContext extends ModuleContext {
   readonly claim?: SwapClaim | undefined;
   /** The components of this robot; left out where there is one. */
   readonly set?: SetSeat | undefined;
+  /** The places of budgets; left out where no rollout has one. */
+  readonly place?: PlaceSeat | undefined;
   readonly signal: AbortSignal;
   now(): EpochMs;
   /** The machine's state as it is now. */

@@ -242,11 +242,27 @@ async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
   for (;;) {
     if (job.set) await on.set?.untilMayGo(on);
     const event = await askReadyNow(job, on);
+    if (event.kind !== 'ready') return event;
     // The robot may have been busy for long, and the others of the set have changed meanwhile.
-    if (event.kind !== 'ready' || !job.set || on.set?.mayGo !== false) return event;
+    const isHeldUp = job.set !== null && on.set?.mayGo === false;
+    if (!isHeldUp && hasPlace(job, on)) return event;
     on.claim?.release();
+    // The robot is asked again when it has a place: it goes on working until then.
+    if (!isHeldUp) await on.place?.untilGranted(job, on);
   }
 }
+
+/** One place is enough for all of a set: the robot is out of service until its end. */
+const hasPlace = (job: Job, on: EffectContext): boolean =>
+  on.set?.isHeld === true || on.place?.mayGo(job) !== false;
+
+/** A robot that has to wait for something else has no use for a place. */
+const givingBack =
+  (on: EffectContext): EffectContext['onWaiting'] =>
+  (reason, wakeAtMs) => {
+    if (reason !== null && !on.signal.aborted) on.place?.takeBack();
+    on.onWaiting(reason, wakeAtMs);
+  };
 
 async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
@@ -259,7 +275,9 @@ async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
   const strategy = strategyNamed(job.strategy, on);
   await strategy.prepare(job, version);
   for (let isHashed = false; ; isHashed = true) {
-    const problem = await ready(job, on, { what: `swap to ${version}`, isUrgent, kind: 'swap' });
+    const asking = { ...on, onWaiting: givingBack(on) };
+    const what = `swap to ${version}`;
+    const problem = await ready(job, asking, { what, isUrgent, kind: 'swap' });
     if (problem) return { kind: 'refused', problem };
     const sinceMs = performance.now();
     const lookedMs = (): number => performance.now() - sinceMs;

@@ -175,6 +175,7 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     cause: null,
     set: null,
     health: 'unasked',
+    budget: null,
   };
 }
 

@@ -8,6 +8,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { InterlockRules } from '../local/interlock.ts';
 import { decideOffer, decideRecall } from './decide.ts';
 import { patchFacts } from './delta.ts';
 import { payloadOf } from './state.ts';
@@ -28,6 +29,7 @@ export interface Offered {
   readonly takesDeltas?: boolean | undefined;
   /** Null on a robot without zstd. */
   readonly patchProgram?: PatchProgram | null | undefined;
+  readonly interlock?: Pick<InterlockRules, 'localTime'> | undefined;
   readonly state: MachineState;
   readonly slots: Slots;
   readonly views: MemberViews;
@@ -58,6 +60,7 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
         : null,
     ...heard,
     joined: state.job?.rollout ?? null,
+    localTime: on.interlock?.localTime,
     others: factsOfAll(on),
     now,
   });

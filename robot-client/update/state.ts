@@ -12,11 +12,13 @@ import {
   strategySchema,
 } from '../../shared/formats/apply-strategy.ts';
 import {
+  budgetSchema,
   rolloutSetSchema,
   type Artifact,
   type Rollout,
 } from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import { placeOwner } from '../../shared/rules/budget.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -121,6 +123,8 @@ const jobSchema = z.object({
    * all of the set were switched. A start asks again.
    */
   health: z.enum(['unasked', 'well', 'sure']).default('unasked'),
+  /** The budget of its rollout, with the rollout that grants the places; null without one. */
+  budget: budgetSchema.extend({ owner: idSchema }).nullable().default(null),
 });
 
 /** The end of the last update: in every report, for people and for the gate. */
@@ -341,6 +345,7 @@ export function makeJob(input: {
     cause: null,
     set: rollout.set ?? null,
     health: 'unasked',
+    budget: rollout.budget ? { ...rollout.budget, owner: placeOwner(rollout) } : null,
   };
 }
 

@@ -7,6 +7,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { LocalTime } from '../../shared/rules/start-time.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { PatchFacts } from './delta.ts';
 import type { Neighbour } from './requires-check.ts';
@@ -38,6 +39,8 @@ export interface RobotFacts {
   readonly unanswered?: ReadonlySet<string>;
   /** Rollout of the update in progress; null when there is none. */
   readonly joined: string | null;
+  /** Wall clock of its site; UTC when it is left out. */
+  readonly localTime?: LocalTime | undefined;
   /** The robot takes only bundles that this policy accepts as logged; null or absent for any. */
   readonly logPolicy?: LogPolicy | null;
   /** Bases that it can patch from; null when it takes no deltas. */

@@ -237,6 +237,15 @@ export const CATALOGUE = {
     'operator',
     'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, one by one there: --anyway',
   ),
+  START_AWAITED: refused('operator', 'wait: the rollout starts at the time that it names', 'later'),
+  START_UNKNOWN: refused(
+    'operator',
+    'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, at once there: --anyway',
+  ),
+  BUDGET_UNKNOWN: refused(
+    'operator',
+    'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, without a bound for them: --anyway',
+  ),
   RECALL_IMPOSSIBLE: refused(
     'operator',
     'publish a fixed version: this robot has no release to go back to',
@@ -370,6 +379,14 @@ export const CATALOGUE = {
   ),
   WATCH_TIMEOUT: unreachable('watch again, or see what it waits for: drover rollout status ID'),
   NOTIFY_FAILED: refused('operator', 'run the program of --notify by hand with an entry as input'),
+  AUDIT_BROKEN: refused(
+    'operator',
+    'entries were changed, removed or moved: compare with an older export and with the log of the broker, and find out who may write that file or --data of the broker',
+  ),
+  AUDIT_CUT: refused(
+    'operator',
+    'the export does not reach what you kept: export it again (drover audit export), and when it stays so, entries were removed at the broker, or it was restored from an older backup',
+  ),
   LEASE_INVALID: refused(
     'peer',
     'only a controller writes fleet/controller: see who else may, in the credentials file or the ACL of the engine (drover-broker acl)',
@@ -593,6 +610,7 @@ export const CATALOGUE = {
     'operator',
     'give a token of the credentials file: --token-file FILE or DROVER_TOKEN (drover rollout), Authorization: Bearer TOKEN (curl); drover-broker passwd --file FILE --user NAME --role ROLE makes one',
   ),
+  METHOD_NOT_ALLOWED: usage('use a method that the header Allow of the answer names'),
   SIGN_IN_REFUSED: refused(
     'operator',
     'type user name and password again, or leave the name empty and give a token; drover-broker passwd --file FILE --user NAME --role ROLE gives new ones',

@@ -55,6 +55,15 @@ export const LIMITS = {
   profilesMax: 64, // profiles of one person on the publisher's machine
   profileValueCharsMax: 1_024, // of one option in a profile: a path, or URLs of a cluster
   approversMax: 5, // users who have to approve a wave; more than a team has at hand
+  placesAtOnceMax: 10_000, // at_most of a budget: more than robots of one hall
+  placesMax: 48, // granted and not used yet, of one rollout: with ids of 64 they fill half a report
+  placeLeaseSecondsDefault: 900, // a robot begins, or is back from a reboot, within it
+  placeLeaseSecondsMin: 4, // two passes of a controller: below it no robot could use a place
+  placeLeaseSecondsMax: 86_400, // a robot that is away for a day is counted apart
+  placeLookMs: SECOND, // a robot that waits for a place checks its clock so often
+  placeAgainMs: MINUTE, // a robot whose place ended before it came asks again after this
+  startAheadMsMax: 90 * DAY, // start of a rollout from now: a season; more is a slip in the year
+  wakeMsMax: 10 * MINUTE, // a robot checks so often a time that it waits for: clocks change
   attributedMax: 1_000, // entries with extended attributes in the report of one payload
   deltasMax: 16, // base versions of one bundle
   inputBytesMax: MiB, // a key, a trust.json, a policy or an identity: a page of text
@@ -252,8 +261,27 @@ export const LIMITS = {
   expirySeekMs: 15 * MINUTE, // between two checks for it: robots report after the start
   expiryTellMs: DAY, // between two lines in the log on it
   auditEntriesMax: 10_000, // entries of one rollout: steps and commands, not passes
+  auditRecordsMax: 100_000, // of the audit chain: years of a busy fleet, some 50 MB
+  auditRecordBytesMax: 8 * KiB, // one line of it: a page of them fits into an answer of the API
+  auditTextCharsMax: 1_000, // characters of its sentence: as the message of a problem
+  auditFactsBytesMax: 2 * KiB, // facts of one record as JSON
+  auditNamesMax: 20, // users or robots that one record names; the others are counted
+  auditWaitingMax: 1_000, // records that wait for a disk that takes no writes
+  auditRetryMs: 5 * SECOND, // between two tries to write them
+  auditCheckedMax: 2_000, // newest records that a start checks: some ms; verify checks all
+  auditPageMax: 500, // records in one answer
+  auditVerifyBytesMax: 1 * GiB, // of an exported file: auditRecordsMax of the largest records
   endedRunsMax: 256, // ended rollouts whose history is kept
   notifyMsMax: MINUTE, // a program that calls a person
+  webhooksMax: 8, // receivers of one broker
+  webhookMsMax: 10 * SECOND, // until a receiver has answered with a status
+  webhookRetryMsMin: 2 * SECOND, // before the second attempt
+  webhookRetryMsMax: 30 * MINUTE, // between two attempts at one delivery
+  webhookAttemptsMax: 12, // of one delivery: two hours, as long as a site is repaired
+  webhookWaitingMax: 200, // deliveries of one receiver that wait; the oldest makes room
+  webhookDeliveriesShown: 100, // newest deliveries of one receiver that the API lists
+  webhookSecretBytesMin: 24, // of the key that signs them: as Standard Webhooks has it
+  webhookSecretBytesMax: 64,
   countedCrashesMax: 10, // crashes that one report of one robot can add: one alone proves little
   countedTasksMax: 100_000, // tasks that one report of one robot can add
   countedPastMax: 1e9, // hours, crashes or tasks that one robot's past can add
@@ -554,6 +582,11 @@ assertRelation(
 assertRelation(
   LIMITS.leaseTermMax * LIMITS.seqsPerTerm <= Number.MAX_SAFE_INTEGER,
   'the seq of the last term must be an exact integer',
+);
+assertRelation(
+  LIMITS.auditPageMax * LIMITS.auditRecordBytesMax <= LIMITS.apiAnswerBytesMax &&
+    LIMITS.auditRecordsMax * LIMITS.auditRecordBytesMax <= LIMITS.auditVerifyBytesMax,
+  'a page of the audit chain must fit into an answer, and all of it into an export',
 );
 assertRelation(
   LIMITS.leaseSettleMs * 2 < LIMITS.leaseMsMin,

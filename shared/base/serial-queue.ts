@@ -61,3 +61,22 @@ export class TopicLanes {
     }
   }
 }
+
+/**
+ * Runs one after another: a failure of one keeps no other from its turn.
+ * @throws the last failure, after all had their turn
+ */
+export async function eachAlone<T>(
+  items: Iterable<T>,
+  run: (item: T) => Promise<void>,
+): Promise<void> {
+  let failure: { readonly error: unknown } | null = null;
+  for (const item of items) {
+    try {
+      await run(item);
+    } catch (error) {
+      failure = { error };
+    }
+  }
+  if (failure) throw failure.error;
+}

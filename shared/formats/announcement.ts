@@ -80,6 +80,32 @@ export const rolloutSetSchema = z.object({
 /** Capability of a robot that takes sets. One without it takes the bundles one by one. */
 export const SETS_CAPABILITY = 'sets';
 
+/** [P-6.11] At most so many robots of one place are out of service at once. */
+export const budgetSchema = z.object({
+  at_most: z.number().int().min(1).max(LIMITS.placesAtOnceMax),
+  /** `fleet` for all that the rollout is for, or `tag:NAME` for each value of that tag. */
+  per: z
+    .string()
+    .regex(/^(?:fleet|tag:[A-Za-z0-9_.-]{1,32})$/, 'want fleet, or tag:NAME such as tag:hall')
+    .default('fleet'),
+  /** A place that is not used for so long is free again. */
+  lease_s: z
+    .number()
+    .int()
+    .min(LIMITS.placeLeaseSecondsMin)
+    .max(LIMITS.placeLeaseSecondsMax)
+    .default(LIMITS.placeLeaseSecondsDefault),
+});
+
+/** Capability of a robot that asks for a place before it goes out of service. */
+export const BUDGET_CAPABILITY = 'budget';
+
+/** Capability of a robot that does not start a rollout before its time. */
+export const START_CAPABILITY = 'start-at';
+
+/** Capabilities of every robot of this version, for what an announcement may ask. */
+export const ORDER_CAPABILITIES = [SETS_CAPABILITY, BUDGET_CAPABILITY, START_CAPABILITY] as const;
+
 /** [P-5.2] */
 const rolloutSchema = z.object({
   id: rolloutIdSchema,
@@ -123,6 +149,13 @@ const rolloutSchema = z.object({
     .optional(),
   min_canaries: z.number().int().min(1).max(LIMITS.minCanariesMax).default(1),
   set: rolloutSetSchema.optional(),
+  budget: budgetSchema.optional(),
+  /** [P-6.12] No robot starts before that: an instant, or a time of the robot's own wall clock. */
+  start_at: instantSchema.optional(),
+  start_local: z
+    .string()
+    .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/, 'want a local time such as 2026-12-01T22:00')
+    .optional(),
 });
 
 /** [P-5.1] */

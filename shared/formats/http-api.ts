@@ -24,27 +24,27 @@ export const isClaim = (text: string): boolean => CLAIM.test(text);
 /** @param bytes 32 random bytes in base64url */
 export const claimText = (bytes: string): string => `${CLAIM_PREFIX}${bytes}`;
 
-const requestSchema = z.strictObject({
+export const enrolRequestSchema = z.strictObject({
   claim: z.string().regex(CLAIM, 'want claim_ and 43 characters'),
   /** SHA-256 of the secret that the robot has made for itself. */
   token_sha256: sha256Schema,
 });
 
 /** `pending`: a person has to accept it. */
-const answerSchema = z.object({
+export const enrolAnswerSchema = z.object({
   robot_id: robotIdSchema,
   status: z.enum(['enrolled', 'pending']),
 });
 
-export type EnrolRequest = z.output<typeof requestSchema>;
-export type EnrolAnswer = z.output<typeof answerSchema>;
+export type EnrolRequest = z.output<typeof enrolRequestSchema>;
+export type EnrolAnswer = z.output<typeof enrolAnswerSchema>;
 
 /** @throws DroverError USAGE, JSON_INVALID, DOCUMENT_TOO_LARGE */
 export const parseEnrolRequest = (bytes: Uint8Array): EnrolRequest =>
   parseDocument(
     {
       what: 'request to enrol',
-      schema: requestSchema,
+      schema: enrolRequestSchema,
       bytesMax: LIMITS.localRequestBytesMax,
       code: 'USAGE',
     },
@@ -56,7 +56,7 @@ export const parseEnrolAnswer = (bytes: Uint8Array): EnrolAnswer =>
   parseDocument(
     {
       what: 'answer to an enrolment',
-      schema: answerSchema,
+      schema: enrolAnswerSchema,
       bytesMax: LIMITS.localRequestBytesMax,
       code: 'BROKER_REFUSED',
     },

@@ -143,6 +143,8 @@ const componentSchema = z.object({
   delta: z.object({ from: versionSchema.nullish(), failed: codeSchema.nullish() }).nullish(),
   waiting_for: textSchema.nullish(),
   wake_at: instantSchema.nullish(),
+  /** While it waits for a place of a budget: names this question. [P-6.11] */
+  place_asked_at: instantSchema.nullish(),
   last_error: problemSchema.nullish(),
   blocked: z.array(versionSchema).max(LIMITS.blockedBundlesMax).default([]),
   /** The highest that was confirmed: lower ones are refused that never ran there. */

@@ -12,11 +12,21 @@ import {
   idSchema,
   instantSchema,
   parseDocument,
+  robotIdSchema,
   rolloutIdSchema,
   seqSchema,
   sha256Schema,
 } from './schema.ts';
 import type { TrustRoot } from './trust.ts';
+
+/** [P-6.11] Robots that may go out of service, and have not reported that they did. */
+const placeSchema = z.object({
+  robot: robotIdSchema,
+  /** Names the question of the robot that this answers. */
+  asked_at: instantSchema,
+  /** It may not begin from then on. */
+  until: instantSchema,
+});
 
 /** [P-6.1] */
 const progressSchema = z.object({
@@ -42,6 +52,7 @@ const progressSchema = z.object({
   approved: z.array(z.number().int().min(0).max(LIMITS.wavesMax)).max(LIMITS.wavesMax).default([]),
   /** Users that have approved the open wave; with `approvers` above 1 only. */
   approved_by: z.array(z.string().max(LIMITS.idLengthMax)).max(LIMITS.approversMax).default([]),
+  places: z.array(placeSchema).max(LIMITS.placesMax).default([]),
 });
 
 export type Progress = z.output<typeof progressSchema>;

@@ -25,6 +25,8 @@ export interface CommandLine {
   /** Options of every command, hidden in `--help`, and values for what was not given. */
   readonly everywhere?: {
     readonly options: (argv: Argv, names: readonly string[]) => Argv;
+    /** Says in `--help` of the program where values come from that were not given. */
+    readonly note: string;
     /** @throws DroverError when a value cannot be found */
     fill(parsed: ParsedWords): void;
     /** Values that a shell may complete. */
@@ -69,7 +71,7 @@ export function parserOf(
     .exitProcess(false)
     .recommendCommands()
     .wrap(columns)
-    .epilogue('Exit codes: 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable, 5 robots left.')
+    .epilogue(epilogueOf(line))
     .fail((message, error) => {
       throw asUsage(message, error);
     });
@@ -79,6 +81,10 @@ export function parserOf(
   for (const command of Object.values(commandsOf(line))) command(parser);
   return parser;
 }
+
+const epilogueOf = ({ everywhere }: CommandLine): string =>
+  [...(everywhere ? [everywhere.note] : []), EXIT_CODES].join('\n');
+const EXIT_CODES = 'Exit codes: 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable, 5 robots left.';
 
 /** yargs gives a middleware the parser of the command as well, which its types leave out. */
 interface CommandParser {

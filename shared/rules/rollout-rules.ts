@@ -23,6 +23,7 @@ import type { Manifest } from '../formats/manifest.ts';
 import type { RobotState } from '../formats/messages.ts';
 import type { Progress } from '../formats/progress.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
+import { startWait, type LocalTime, type StartRules } from './start-time.ts';
 import { lackByReport, type Together } from './requires.ts';
 import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
 import { versionMeets } from '../base/version.ts';
@@ -42,7 +43,13 @@ export function isTargeted({ target }: Pick<Rollout, 'target'>, asked: Asked): b
 }
 
 /** A rollout as it was written, with what its defaults leave out, or as it was parsed. */
-export type StepRules = Pick<RolloutFields, 'waves' | 'emergency' | 'canaries' | 'approve_after'>;
+export type StepRules = Pick<
+  RolloutFields,
+  'waves' | 'emergency' | 'canaries' | 'approve_after'
+> & {
+  /** Null as the API tells none. */
+  readonly budget?: RolloutFields['budget'] | null;
+};
 
 export const hasCanaries = ({ canaries = {} }: Pick<RolloutFields, 'canaries'>): boolean =>
   (canaries.robots ?? []).length > 0 || (canaries.tags ?? []).length > 0;
@@ -67,10 +74,12 @@ export function isCanary(
 
 /**
  * False for an emergency, and for one wave that includes every robot without canaries: robots take
- * those from the announcement alone. For all others a controller has to open the waves.
+ * those from the announcement alone. For all others a controller has to open the waves, or to grant
+ * the places of a budget.
  */
 export function needsController(rollout: StepRules): boolean {
   const { waves, emergency = false, approve_after: approvals = [] } = rollout;
+  if (rollout.budget) return true;
   if (emergency) return false;
   const isWhole = waves.length === 1 && waves[0]?.percent === 100;
   return !isWhole || hasCanaries(rollout) || approvals.length > 0;
@@ -178,8 +187,9 @@ function unfitAlone(
 /** The fields of a rollout that decide whether a robot's turn has come. */
 export type TurnRules = Pick<
   Rollout,
-  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s'
->;
+  'id' | 'salt' | 'waves' | 'emergency' | 'canaries' | 'approve_after' | 'late_spread_s' | 'budget'
+> &
+  StartRules;
 
 export interface TurnFacts {
   readonly robot: RobotId;
@@ -192,6 +202,8 @@ export interface TurnFacts {
   readonly hasJoined: boolean;
   /** True when the engine had time to send the progress, if there is any. */
   readonly isAnswered: boolean;
+  /** Wall clock of the robot's site; UTC when it is left out. */
+  readonly localTime?: LocalTime | undefined;
   readonly now: EpochMs;
 }
 
@@ -211,6 +223,8 @@ export function decideTurn(
   if (progress && !isOpen(progress)) {
     return later('ROLLOUT_STOPPED', `it is ${progress.recall ? 'taken back' : progress.status}`);
   }
+  const start = facts.hasJoined ? null : startWait(rollout, facts);
+  if (start) return later('START_AWAITED', start.why, start.untilMs);
   if (!needsController(rollout)) {
     if (progress || facts.isAnswered || facts.hasJoined) return null;
     return later('COHORT_CLOSED', 'the broker was just asked whether it was stopped');

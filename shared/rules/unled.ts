@@ -5,7 +5,7 @@
 
 import { formatDurationMs } from '../base/durations.ts';
 import { isUnled } from './presence.ts';
-import { needsController } from './rollout-rules.ts';
+import { needsController, type StepRules } from './rollout-rules.ts';
 import { isUnableCode } from './standstill.ts';
 
 /** The fields of a run that these sentences need, as the API sends them. */
@@ -38,6 +38,8 @@ export interface ToldRollout {
   readonly status: string;
   readonly announced: boolean;
   readonly emergency: boolean;
+  /** Absent from an older broker. */
+  readonly budget?: StepRules['budget'];
   readonly waves: { percent: number; soak_s: number }[];
   readonly canaries: { tags: string[]; robots: string[] };
   readonly approve_after: number[];

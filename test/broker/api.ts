@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeToken, type CredentialUserFields } from '../../broker/access/credentials.ts';
 import { LiveCredentials } from '../../broker/access/live-credentials.ts';
+import { AuditLog } from '../../broker/audit/audit-log.ts';
 import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
@@ -25,6 +26,7 @@ import {
 import { FleetVersions } from '../../broker/control/fleet-versions.ts';
 import { RolloutClasses } from '../../broker/rollout/rollout-classes.ts';
 import { describeRollouts, type RolloutView } from '../../broker/rollout/views.ts';
+import { Webhooks } from '../../broker/webhooks/webhooks.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
@@ -33,6 +35,7 @@ import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import type { Scope } from '../helpers/scope.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
+import { assertDescribed } from './described-answers.ts';
 import { classesInFull } from './classes-in-full.ts';
 
 const ROLES = ['technician', 'publisher', 'robot', 'relay', 'metrics'] as const;
@@ -82,6 +85,7 @@ export interface TestApi {
   readonly counters: EventCounters;
   readonly tokens: Tokens;
   readonly enrolment: Enrolment;
+  readonly audit: AuditLog;
   get(path: string, init?: RequestInit): Promise<Response>;
   /** Connected to /events when it resolves. */
   follow(): Promise<Follower>;
@@ -114,6 +118,8 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
   const credentials = input.protected === true ? await LiveCredentials.open(file, log) : null;
   const folder = join(dirname(file), 'enrolment');
   const enrolment = await Enrolment.open({ folder, log });
+  const audit = await AuditLog.open({ dataFolder: dirname(file), log, now: Date.now });
+  const webhooks = new Webhooks({ targets: [], log, onOutcome: () => undefined });
   const api = await startHttpApi({
     sessions: null,
     attachments: new AttachmentReader(input.attachments ?? NO_ATTACHMENTS),
@@ -126,22 +132,21 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     controller: input.controller ?? null,
     ...{ metrics, certificates: null, credentials },
     engine: () => EMBEDDED,
-    ...{ ...(upstream && { upstream }), garbage, enrolment, isHealthy, log },
+    ...{ ...(upstream && { upstream }), garbage, enrolment, audit, webhooks, isHealthy, log },
   });
   credentials?.onChange(() => api.endOutdated());
   let closing: Promise<void> | null = null;
   const end = async (): Promise<void> => {
-    for (const part of [api, enrolment, credentials]) await part?.close();
+    for (const part of [api, enrolment, audit, credentials]) await part?.close();
   };
   const close = (): Promise<void> => (closing ??= end());
   scope.after(close);
   const url = `http://127.0.0.1:${api.port}`;
-  const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(url + path, init);
   return {
     ...{ url, port: api.port },
     counters,
-    ...{ tokens, enrolment, get },
-    follow: async () => await follow(await get('/events')),
+    ...{ tokens, enrolment, audit, get: callerOf(url) },
+    follow: async () => await follow(await fetch(`${url}/events`)),
     publishEvent: (event) => api.publishEvent(event),
     changeUsers: async (all) => {
       await write(all);
@@ -150,6 +155,15 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     close,
   };
 }
+
+/** Calls the API, and holds each answer against its description. */
+const callerOf =
+  (url: string): TestApi['get'] =>
+  async (path, init = {}) => {
+    const response = await fetch(url + path, init);
+    await assertDescribed(path, init.method ?? 'GET', response);
+    return response;
+  };
 
 interface CredentialsFile {
   readonly file: string;

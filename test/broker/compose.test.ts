@@ -27,6 +27,7 @@ function settingsOf(dataFolder: string, engine: Partial<EmbeddedSettings> = {}):
       logPolicy: null,
     },
     ...{ trust: null, storeBytesMax: 1e9, keepUnannouncedMs: null, lead: null },
+    webhooks: [],
     engine: { ...ENGINE, ...engine },
     log: makeLog('test', 'silent'),
   };

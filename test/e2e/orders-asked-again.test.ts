@@ -118,7 +118,7 @@ it('a relay whose subscriptions were lost by its upstream hands on a recall when
   const relay = await startBroker({
     ...{ dataFolder: folder, host: '127.0.0.1', httpPort: 0, certificateFiles: null },
     ...{ credentialsFile: null, trust: fleet.trust, storeBytesMax: 1e9, keepUnannouncedMs: null },
-    ...{ lead: null, log: LOG, logPolicy: null },
+    ...{ lead: null, webhooks: [], log: LOG, logPolicy: null },
     engine: {
       ...{ kind: 'embedded', connectionsMax: 10, wsOrigins: [], bytesPerSecondMax: null },
       doors: { mqttPort: 0, mqttsPort: null, wsPort: 0 },

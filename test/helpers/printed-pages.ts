@@ -24,6 +24,7 @@ const SETS = 'wants a robot of three components; test/e2e/sets.slow.test.ts has 
 const FAILED =
   'wants a robot whose update failed; test/e2e/failure-logs.test.ts asks one in both ways';
 
+const AUDIT = 'wants a head that was kept; test/e2e/audit.test.ts exports and verifies';
 const LEASE = 'test/e2e/interlock.test.ts holds a robot ready';
 const MODULES =
   'is about a module that the reader writes; test/robot-client/update/module-page.test.ts runs the one that is printed';
@@ -53,6 +54,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
     'wants an application; test/e2e/sets.slow.test.ts builds one with --requires',
     SETS,
   ],
+  'docs/audit.md': [AUDIT],
   'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
   'docs/enrolment.md': [null, null, null, null, null, null, null, null],

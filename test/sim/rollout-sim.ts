@@ -16,6 +16,7 @@ import { openProgress, type Progress } from '../../shared/formats/progress.ts';
 import { parseTopic, progressTopic } from '../../shared/formats/topics.ts';
 import type { RolloutId } from '../../shared/base/ids.ts';
 import { makeFleet, type TestFleet, type SignedBundle } from '../helpers/fleet.ts';
+import { SimBudget } from './sim-place.ts';
 import { SimPeople } from './sim-people.ts';
 import { Judge } from './judge.ts';
 import { MemoryStore, PowerCut } from './memory-store.ts';
@@ -26,6 +27,8 @@ import { seedSigner } from '../../shared/crypto/ed25519.ts';
 const STEP_MS = 10_000;
 const FAULT_STEPS = 500;
 const QUIET_STEPS = 900;
+/** With a budget: a report that is not acknowledged is sent again, so that it is only late. */
+const AGAIN_STEPS = 2;
 const ID = 'sim' as RolloutId;
 const WAVES = [1, 10, 50, 100];
 const VERSION = '1.1.0';
@@ -96,6 +99,9 @@ class World {
   readonly #isImpatient: boolean;
   #forced = 0;
   readonly #people: SimPeople;
+  readonly #budget: SimBudget;
+  /** Steps since each robot was heard: a report that is lost is sent again. */
+  readonly #unheard = new Map<string, number>();
 
   constructor(seed: number, ground: SimGround) {
     this.#seed = seed;
@@ -118,6 +124,8 @@ class World {
     const min_canaries = random.between(1, 3);
     const approve_after = random.chance(0.2) ? [1] : [];
     this.#people = new SimPeople(seed, { approve_after });
+    this.#budget = new SimBudget(seed);
+    for (const robot of this.#robots) robot.place = this.#budget.placeOf(robot.id);
     this.#fields = ground.fleet.makeRollout(ID, ground.bundle, {
       salt,
       late_spread_s: 120,
@@ -125,6 +133,7 @@ class World {
       min_canaries,
       canaries: { robots: canaries },
       gates,
+      ...(this.#budget.budget && { budget: this.#budget.budget }),
       ...this.#people.rules,
     });
     const rules = {
@@ -184,6 +193,8 @@ class World {
       robot.step(this.#rollout, this.#traits, { nowMs: this.#nowMs, stepMs: STEP_MS });
       if (robot.took.length > before) this.#judge.onTake(robot);
     }
+    const many = this.#budget.judge(this.#robots, this.#nowMs);
+    if (many !== null) this.#judge.broken.push(many);
     this.#report(withFaults);
     for (const [at, seat] of this.#seats.entries()) await this.#turn(at, seat);
     if (this.#random.chance(0.3)) await this.#approve();
@@ -210,9 +221,14 @@ class World {
   #report(withFaults: boolean): void {
     const random = this.#random;
     for (const robot of this.#robots) {
-      if (!robot.isOnline || robot.isDead || !random.chance(0.5)) continue;
+      if (!robot.isOnline || robot.isDead) continue;
+      const unheard = (this.#unheard.get(robot.id) ?? 0) + 1;
+      this.#unheard.set(robot.id, unheard);
+      const isAgain = this.#budget.budget !== null && unheard > AGAIN_STEPS;
+      if (!random.chance(0.5) && !isAgain) continue;
       const state = robot.report(this.#nowMs);
-      if (withFaults && random.chance(0.2)) continue; // lost
+      if (withFaults && random.chance(0.2) && !isAgain) continue; // lost
+      this.#unheard.delete(robot.id);
       this.#deliver(state);
       if (withFaults && random.chance(0.1)) this.#doubled.push(state);
     }

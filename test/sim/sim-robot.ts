@@ -9,6 +9,7 @@ import type { ReportedUpdate, RobotState, UsageReport } from '../../shared/forma
 import type { Progress } from '../../shared/formats/progress.ts';
 import { cohortFraction, decideTurn, type TurnRules } from '../../shared/rules/rollout-rules.ts';
 import type { Random } from './random.ts';
+import type { SimPlace } from './sim-place.ts';
 
 export interface VersionTraits {
   /** Chance that an update to it fails on a robot. */
@@ -35,6 +36,8 @@ export class SimRobot {
   /** It lost its power in the middle of an update and never comes back. */
   isDead = false;
   heard: Progress | null = null;
+  /** Of a rollout with a budget. */
+  place: SimPlace | null = null;
   blocked: string[] = [];
   #stints: UsageReport[] = [{ ...PAST }];
   #last: ReportedUpdate | null = null;
@@ -85,10 +88,16 @@ export class SimRobot {
       isAnswered: true,
       now: nowMs,
     });
-    if (turn?.problem.code === 'ROLLOUT_STOPPED') this.#updating = null;
+    // What has left its service goes on to an end.
+    if (turn?.problem.code === 'ROLLOUT_STOPPED' && this.place?.isOut !== true) this.#stop();
     if (turn || hasIt || this.#updating || this.blocked.includes(rollout.version)) return;
     this.took.push({ threshold: progress.threshold, status: progress.status });
     this.#updating = { rollout, stepsLeft: this.#random.between(1, 4), sinceMs: nowMs };
+  }
+
+  #stop(): void {
+    this.#updating = null;
+    this.place?.end();
   }
 
   #goOn(traits: VersionTraits, nowMs: number): void {
@@ -98,7 +107,8 @@ export class SimRobot {
     if (job.stepsLeft > 1 && !this.isOnline) return;
     job.stepsLeft -= 1;
     if (job.stepsLeft > 0) return;
-    this.#updating = null;
+    if (this.place?.step(this.heard, nowMs) === false) return void (job.stepsLeft = 1);
+    this.#stop();
     const isGood = !this.#random.chance(traits.applyFailure);
     const { rollout, sinceMs } = job;
     if (isGood) this.#begin(rollout.version, rollout.id);
@@ -108,7 +118,7 @@ export class SimRobot {
 
   #goBack(rollout: SimRollout, nowMs: number): void {
     const hadIt = this.version === rollout.version;
-    this.#updating = null;
+    this.#stop();
     if (!hadIt) return;
     this.#begin(OLD, null);
     this.blocked.push(rollout.version);
@@ -152,13 +162,20 @@ export class SimRobot {
     }
   }
 
+  #phase(): 'idle' | 'downloading' | 'waiting' | 'swapping' {
+    if (!this.#updating) return 'idle';
+    if (this.place?.isOut === true) return 'swapping';
+    return this.place?.askedAtMs ? 'waiting' : 'downloading';
+  }
+
   /** As the broker has parsed it. */
   report(nowMs: number): RobotState {
     const job = this.#updating;
     const component = {
       name: 'app',
       version: this.version,
-      phase: job ? ('downloading' as const) : ('idle' as const),
+      phase: this.#phase(),
+      ...(this.place?.askedAtMs && { place_asked_at: this.place.askedAtMs }),
       rollout: job?.rollout.id ?? null,
       target_version: job?.rollout.version ?? null,
       blocked: [...this.blocked],
@@ -171,7 +188,7 @@ export class SimRobot {
       agent: '',
       arch: 'x86_64',
       model: '',
-      tags: [],
+      tags: [...(this.place?.tags ?? [])],
       caps: [],
       metrics: {},
       counter_epoch: 'e1',

@@ -177,7 +177,7 @@ test('every database of a broker whose CURRENT was overwritten is repaired, and 
     await (await SteadyDatabase.open(join(first.data, name), 'utf8')).close();
   }
   const names = await leveldbsIn(first.data);
-  assert.deepEqual(names, ['control', 'garbage', 'rollouts', 'sessions']);
+  assert.deepEqual(names, ['audit', 'control', 'garbage', 'rollouts', 'sessions']);
   for (const name of names) await writeFile(join(first.data, name, 'CURRENT'), 'garbage\n');
   const refused = startDrover(t, 'broker', ['--data', first.data]);
   assert.notEqual((await refused.exit).code, 0, refused.describe());

@@ -209,7 +209,8 @@ describe('the fleet over HTTP', () => {
     const api = await startApi(t, { fleet: smallFleet() });
     for (const method of ['POST', 'PUT', 'DELETE', 'PATCH']) {
       const response = await api.get('/robots/r1', { method });
-      assert.equal(response.status, 404, method);
+      assert.equal(response.status, 405, method);
+      assert.equal(response.headers.get('allow'), 'GET, HEAD', method);
     }
     const { error } = await getJson<Failure>(api, '/robots/%zz', 400);
     assert.doesNotMatch(JSON.stringify(error), /\bat .+:\d+/, 'no stack trace');

@@ -3,12 +3,16 @@
 import assert from 'node:assert/strict';
 import Fastify from 'fastify';
 import { describe, it } from 'node:test';
+import { z } from 'zod';
 import { Callers } from '../../../broker/http/callers.ts';
 import { EventStream } from '../../../broker/http/event-stream.ts';
 import { addRoutes, type HttpApiOptions } from '../../../broker/http/http-api.ts';
 import { Fleet } from '../../../broker/control/fleet.ts';
-import { HTTP_ROUTES, type HttpRoute } from '../../../docs/http-routes.ts';
+import { isPagePath } from '../../../broker/http/openapi.ts';
+import { ROUTE_SCHEMAS } from '../../../broker/http/route-schemas.ts';
+import { HTTP_ROUTES, type HttpRoute } from '../../../broker/http/route-table.ts';
 import { startApi } from '../api.ts';
+import { assertDescribed, type ApiDocument } from '../described-answers.ts';
 import { AT_MS, makeState } from '../reports.ts';
 
 /** Methods and paths that a broker with all parts registers. */
@@ -62,6 +66,83 @@ describe('the description of the HTTP API', () => {
         path,
       );
     }
+  });
+
+  it('is served as OpenAPI 3.1 with the same routes, queries, bodies and fields of answers', async (t) => {
+    const api = await startApi(t, { protected: true });
+    const document = (await (await api.get('/v1/openapi.json')).json()) as ApiDocument;
+    assert.equal(document.openapi, '3.1.0');
+    const described = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((one) => `${one.toUpperCase()} ${path}`),
+    );
+    const routes = HTTP_ROUTES.filter(({ path }) => !isPagePath(path));
+    const wanted = routes.map((one) => keyOf(one).replaceAll(/:([a-z]+)/g, '{$1}'));
+    assert.deepEqual(described.sort(), wanted.sort());
+    assert.deepEqual(
+      Object.keys(ROUTE_SCHEMAS).filter((key) => !routes.some((one) => keyOf(one) === key)),
+      [],
+    );
+    for (const route of routes) {
+      const { query, body, answer } = ROUTE_SCHEMAS[keyOf(route)] ?? {};
+      const taken = { ...query?.shape, ...(body instanceof z.ZodObject ? body.shape : {}) };
+      assert.deepEqual(Object.keys(taken).sort(), [...(route.given ?? [])].sort(), keyOf(route));
+      assert.equal(answer === undefined, typeof route.answer === 'string', keyOf(route));
+      const isShort = route.path.endsWith('/:id'); // the page names the most important ones
+      if (!(answer instanceof z.ZodObject) || isShort || typeof route.answer === 'string') continue;
+      const named = route.answer.map((one) => one.replace('?', ''));
+      const unknown = Object.keys(answer.shape).filter((one) => !named.includes(one));
+      assert.deepEqual(unknown, [], keyOf(route));
+    }
+  });
+
+  it('the check of answers that all these tests make finds one that is not as described', async () => {
+    const wrong = [
+      ['/robots', { robots: [{ robot_id: 'r1' }] }, 200],
+      ['/v1/audit/head', { head: { seq: 1.5, hash: 'a' }, waiting: 0, problem: null }, 200],
+      ['/rollouts/x-1/history', { entries: [], led: 'somewhere' }, 200],
+      ['/nowhere', {}, 200],
+      ['/robots', { code: 'NOT_FOUND' }, 404],
+    ] as const;
+    for (const [path, answer, status] of wrong) {
+      await assert.rejects(assertDescribed(path, 'GET', Response.json(answer, { status })), path);
+    }
+    const right = Response.json({ head: null, waiting: 0, problem: null });
+    await assertDescribed('/audit/head', 'GET', right);
+  });
+
+  it('serves each path below /v1 too, with the same rights, and no page there', async (t) => {
+    const api = await startApi(t, { protected: true, rollouts: ['x-1'] });
+    const { technician } = api.tokens;
+    const ask = async (path: string, token = ''): Promise<number> =>
+      (await api.get(path, { headers: token === '' ? {} : { authorization: `Bearer ${token}` } }))
+        .status;
+    assert.deepEqual(
+      [await ask('/v1/rollouts'), await ask('/v1/rollouts', technician)],
+      [401, 200],
+    );
+    assert.deepEqual([await ask('/v1/healthz'), await ask('/v1/audit', technician)], [200, 403]);
+    for (const path of ['/v1', '/v1/', '/v1/page.js', '/v1/v1/rollouts', '/v2/rollouts']) {
+      assert.equal(await ask(path, technician), 404, path);
+    }
+  });
+
+  it('refuses a query by its schema, and a method that a path does not have', async (t) => {
+    const api = await startApi(t, { rollouts: ['x-1'] });
+    for (const path of [
+      ...['/robots?limit=0', '/robots?online=maybe', '/robots/versions?limit=x', '/audit?after=-1'],
+      ...['/rollouts/x-1/history?limit=1e3', '/rollouts/x-1/robots?state=done,gone'],
+      '/rollouts/x-1/robots?state=done&state=failed',
+    ]) {
+      const response = await api.get(path);
+      const { error } = (await response.json()) as { error: { code: string; message: string } };
+      assert.deepEqual([response.status, error.code], [400, 'USAGE'], path);
+      assert.match(error.message, /^read (?:limit|online|after|state) of the query: /, path);
+    }
+    assert.equal((await api.get('/robots?unknown=1')).status, 200);
+    const wrong = await api.get('/v1/rollouts/x-1/pause');
+    assert.deepEqual([wrong.status, wrong.headers.get('allow')], [405, 'POST']);
+    const both = await api.get('/robots/r1/logs', { method: 'DELETE' });
+    assert.deepEqual([both.status, both.headers.get('allow')], [405, 'GET, HEAD, POST']);
   });
 
   it('says who may: without a token the door is open for what it calls anybody alone', async (t) => {

@@ -36,6 +36,7 @@ async function brokerWith(t: TestContext, count: number): Promise<[number, Sha25
     storeBytesMax: 1e9,
     keepUnannouncedMs: null,
     lead: null,
+    webhooks: [],
     engine: {
       kind: 'embedded',
       doors: { mqttPort: 0, mqttsPort: null, wsPort: null },

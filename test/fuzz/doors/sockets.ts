@@ -69,7 +69,7 @@ async function openBroker(scope: Scope, log: Log): Promise<RunningBroker> {
       logPolicy: null,
       storeBytesMax: 64 * 2 ** 20,
     },
-    ...{ keepUnannouncedMs: null, lead: null },
+    ...{ keepUnannouncedMs: null, lead: null, webhooks: [] },
     engine: {
       kind: 'embedded',
       doors: { mqttPort: 0, mqttsPort: null, wsPort: 0 },

@@ -44,6 +44,8 @@ const AUDIENCE: Audience = {
   lateSpreadMs: null,
   healthTimeoutMs: null,
   minCanaries: 1,
+  budget: null,
+  start: {},
 };
 
 function plan(more: Partial<Audience>): RolloutFields {

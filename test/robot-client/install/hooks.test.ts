@@ -136,11 +136,16 @@ test('what is quoted of a hook has no secret, also where the output is longer th
     describeHook({ ...failed, output }),
     'exit 70 (arm is hot / token: [redacted] / at joint 3)',
   );
+  const noisy = `${'all is fine\n'.repeat(90)}camera is gone\n`;
+  assert.equal(
+    describeHook({ ...failed, output: noisy }),
+    'exit 70 (…all is fine / all is fine / camera is gone)',
+  );
   const long = describeHook({
     ...failed,
     output: `api_key=${'k'.repeat(250)}\n${'x'.repeat(299)}`,
   });
-  assert.match(long, /^exit 70 \(….*x{290}\)$/);
+  assert.match(long, /^exit 70 \(…x{140}\)$/);
   assert.doesNotMatch(long, /kk/);
 });
 

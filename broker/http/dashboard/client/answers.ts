@@ -28,7 +28,13 @@ export interface ProblemAnswer {
 export interface RolloutOnPage extends RolloutView {
   readonly run: RunView | null;
   readonly led: string;
-  readonly words: { readonly status: string; readonly waits: string; readonly wave: string };
+  readonly words: {
+    readonly status: string;
+    readonly waits: string;
+    readonly wave: string;
+    /** The budget and its places; empty without one. */
+    readonly budget: readonly string[];
+  };
 }
 
 /** The answer about an id, which may be the name of a set. */

@@ -113,6 +113,7 @@ export class RolloutPage {
         tags,
         make('p', { id: 'waits', text: `waits ${rollout.words.waits}` }),
         ...(can ? [make('p', { class: 'soft', text: `approval: ${can}` })] : []),
+        ...rollout.words.budget.map((text) => make('p', { class: 'soft', text })),
         ...whyLines(rollout),
         ...attachmentLinks(rollout),
       ];

@@ -1,11 +1,11 @@
 /**
- * Routes of the HTTP API. docs/http.md is generated from this table; a test compares it with the
+ * Routes of the HTTP API. docs/http.md and `/openapi.json` are made from this table; a test compares it with the
  * routes that a broker registers and with the fields of its answers.
  */
 
-import { ATTACHMENT_KINDS } from '../shared/formats/attachments.ts';
-import { ROLLOUT_COMMANDS } from '../broker/rollout/rollout-view.ts';
-import type { ErrorCode } from '../shared/base/error-catalogue.ts';
+import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
+import { ROLLOUT_COMMANDS } from '../rollout/rollout-view.ts';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 
 export interface HttpRoute {
   readonly method: 'GET' | 'POST';
@@ -16,7 +16,7 @@ export interface HttpRoute {
   readonly purpose: string;
   /** Fields of the answer, those that are not always there with a `?`; else its media type. */
   readonly answer: readonly string[] | string;
-  /** What the request may say: fields of a JSON body, or of the query for GET. */
+  /** Fields that a request may have: of a JSON body, or of the query for GET. */
   readonly given?: readonly string[];
   readonly refusals?: readonly ErrorCode[];
 }
@@ -83,6 +83,11 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     ...{ method: 'GET', path: '/healthz', who: 'anybody' },
     purpose: '200 while the broker can keep what it takes, else 503 and why; what expires soon',
     answer: ['healthy', 'problems', 'expires?', 'upstream?'],
+  },
+  {
+    ...{ method: 'GET', path: '/openapi.json', who: 'anybody' },
+    purpose: 'this API as OpenAPI 3.1',
+    answer: ['openapi', 'info', 'servers', 'paths', 'components'],
   },
   {
     ...{ method: 'GET', path: '/metrics', who: `metrics, ${READERS}` },
@@ -237,6 +242,26 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     given: SAID,
     refusals: COMMAND_REFUSALS,
   })),
+  {
+    ...{ method: 'GET', path: '/audit', who: 'publisher' },
+    purpose:
+      'records of the audit chain, from the one after number `after`, one line each, as they were hashed: [audit.md](audit.md)',
+    answer: 'application/jsonl',
+    given: ['after', 'limit'],
+    refusals: ['USAGE', 'ACCESS_DENIED'],
+  },
+  {
+    ...{ method: 'GET', path: '/audit/head', who: READERS },
+    purpose: 'number and hash of its newest record, and what waits for the disk',
+    answer: ['head', 'waiting', 'problem'],
+  },
+  {
+    ...{ method: 'GET', path: '/webhooks', who: 'publisher' },
+    purpose:
+      'receivers of `--webhook` with their newest deliveries: [webhooks](operations.md#webhooks)',
+    answer: ['webhooks'],
+    refusals: ['ACCESS_DENIED'],
+  },
   {
     ...{ method: 'GET', path: '/sessions', who: READERS },
     purpose: 'MQTT sessions that outlive their connections; not on an external engine',
