@@ -86,8 +86,8 @@ export class Component {
   }
 
   get view(): ComponentView {
-    const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
-    const [slots, { unkept }, { closed }] = [this.#slots, this.#keeper, this.#root];
+    const [state, slots, live] = [this.#state, this.#slots, this.#live.value];
+    const [{ held, leases }, { unkept }, { closed }] = [this.#word, this.#keeper, this.#root];
     const why = { held, leases, unkept, closed, placeAskedAtMs: this.#place.askedAtMs };
     return viewOf(this.#options, { slots, state, live, ...why });
   }
@@ -96,8 +96,7 @@ export class Component {
   async load(): Promise<void> {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
     // Before the state: reports never mix old and new, nor show the root of another component.
-    const isOther = this.#root.problem?.code === 'ROOT_OTHER_COMPONENT';
-    if (!isOther) await this.#slots.read(opened.state);
+    if (this.#root.problem?.code !== 'ROOT_OTHER_COMPONENT') await this.#slots.read(opened.state);
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
     this.#claim.recover(this.#state.phase, this.#state.job?.set?.id); // before any starts
     if (this.#root.isOpen) await this.#word.load();
@@ -184,7 +183,6 @@ export class Component {
     if (!this.#live.module(problem)) return;
     await this.#enqueue(() => this.#warn('module', problem, { version: this.#slots.active }));
     this.#set.changed();
-    this.#options.onIdle(); // what another bundle requires of it may be known now
   }
 
   /** A recalled rollout comes before every offer. */

@@ -5,6 +5,7 @@
  */
 
 import { closeSync, openSync, readSync } from 'node:fs';
+import { unsafeLine } from './owned-file.ts';
 import pino, { type Logger } from 'pino';
 import { DroverError, refusalOf, toProblem } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -182,6 +183,8 @@ const INPUT_PIECE_BYTES = 65_536;
  * @throws DroverError FILE_UNREADABLE
  */
 export function readSecret(path: string, what: string): string {
+  const line = unsafeLine(path, what);
+  if (line !== null) writeNote(`warning: ${line}`);
   return new TextDecoder().decode(readInput(path, `${what} ${path}`)).replace(/\r?\n$/, '');
 }
 
