@@ -9,12 +9,9 @@ import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
 import { encodeMessage } from '../shared/formats/messages.ts';
-import { MANIFEST_CAPABILITIES, SLOT_CAPABILITY } from '../shared/formats/apply-strategy.ts';
-import { ORDER_CAPABILITIES } from '../shared/formats/announcement.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
-import { LOG_CAPABILITY } from '../shared/tlog/logged.ts';
 import { isTrustEnding } from '../shared/rules/trust-life.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
@@ -25,6 +22,7 @@ import { Component } from './component.ts';
 import { ChunkLink } from './fleet/chunk-link.ts';
 import type { HealthWatch } from './fleet/health-watch.ts';
 import { Inbox } from './fleet/inbox.ts';
+import { MachineReport } from './fleet/machine-report.ts';
 import { Memory } from './fleet/memory.ts';
 import { Outbox, OUTBOX } from './fleet/outbox.ts';
 import { ProgressTopics } from './fleet/progress-topics.ts';
@@ -41,7 +39,6 @@ import { explainRobot, showTrust } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
 import { LogDesk, LOG_RULES } from './logs/log-desk.ts';
 import { NO_MODULES } from './modules/module-folder.ts';
-import { patchCapabilities } from './update/delta.ts';
 import { Unheard } from './fleet/unheard.ts';
 import { Orders } from './orders.ts';
 import { SetBoard } from './update/set-board.ts';
@@ -53,6 +50,7 @@ export class Agent {
   readonly #components: ComponentSet;
   readonly #swapClaims = new SwapClaims();
   readonly #sets = new SetBoard();
+  readonly #machine: MachineReport;
   readonly #chunks: ChunkLink;
   readonly #trust: LiveTrust;
   readonly #trustFile: TrustFile;
@@ -75,6 +73,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#machine = new MachineReport(options);
     this.#twins = new TwinWatch(options.log, () => this.#wire?.endings ?? 0);
     const [first] = options.roots;
     if (!first) throw new TypeError('Agent: no component');
@@ -149,6 +148,7 @@ export class Agent {
   /** Continues from the state on the disk, then connects. Resolves before the link is up. */
   async open(): Promise<void> {
     const unknown = await this.#memory.open();
+    await this.#machine.open();
     await this.#components.open();
     if (unknown) await this.#components.refuse(unknown, { stays: true });
     await this.#orders.tellDamages();
@@ -287,6 +287,7 @@ export class Agent {
       ...{ disk, claims, link: this.#chunks, trust: this.#trust, takesDeltas },
       ...{ patchProgram, hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs },
       system: system?.component === component ? system.side : undefined,
+      image: this.#machine.image,
       bytesPerSecondMax,
       interlock,
       ...{ claim: this.#swapClaims.of(component), sets: this.#sets },
@@ -341,14 +342,7 @@ export class Agent {
   }
 
   #facts() {
-    const { robot, arch, model, tags, logPolicy, system } = this.#options;
-    const { compatible = [], modules = NO_MODULES } = this.#options;
-    const caps = [
-      ...patchCapabilities(this.#options),
-      ...(logPolicy ? [LOG_CAPABILITY] : []),
-      ...[...MANIFEST_CAPABILITIES, ...ORDER_CAPABILITIES],
-      ...(system ? [SLOT_CAPABILITY] : []),
-    ];
+    const { robot } = this.#options;
     const { version: trustVersion } = this.#trust;
     const { epoch: instance } = this.#outbox;
     const { seq: announcementSeq } = this.#inbox;
@@ -359,8 +353,7 @@ export class Agent {
     const progressRefused = this.#unheard.fieldsOf(this.#inbox.announcement);
     const seqs = { announcementSeq, progressRefused };
     const told = { trustVersion, trustEndsMs, ...seqs, instance, endings, metrics };
-    const machine = { arch, model, tags, caps, compatible, modules: modules.names };
-    return { robot, agent: PRODUCT_VERSION, ...machine, ...told };
+    return { robot, agent: PRODUCT_VERSION, ...this.#machine.value, ...told };
   }
 
   /** `online` is repeated now and then: another client of an engine may have cleared it. */

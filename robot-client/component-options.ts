@@ -37,6 +37,7 @@ export interface ComponentOptions extends Pick<
   | 'modules'
   | 'moduleTimeoutMs'
   | 'system'
+  | 'image'
   | 'onOutput'
 > {
   /** Default true. */

@@ -196,14 +196,25 @@ function requiresRefusalOf(
   return code === 'REQUIRES_UNKNOWN' || code === 'REQUIRES_BROKEN' ? code : null;
 }
 
-/** The robot lacks another component of the set, or that one refuses its bundle. */
+/** Answers of a robot that takes no part in a set as things stand. */
+const SET_REFUSALS: readonly string[] = [
+  'SET_INCOMPLETE',
+  'SET_FAILED',
+  'SET_MIXED',
+  'SET_IMAGE_UNREADY',
+];
+
+/**
+ * The robot lacks another component of the set, or that one refuses its bundle, or the robot cannot
+ * follow the system image of the set.
+ */
 function setRefusalOf(
   { set }: Pick<RolloutPlan['rollout'], 'set'>,
   { last_error: told }: ComponentState,
   version: string,
 ): 'SET_INCOMPLETE' | null {
-  const isOfSet = told?.code === 'SET_INCOMPLETE' || told?.code === 'SET_FAILED';
-  return set && isOfSet && told.version === version ? 'SET_INCOMPLETE' : null;
+  if (!set || !told || told.version !== version) return null;
+  return SET_REFUSALS.includes(told.code) ? 'SET_INCOMPLETE' : null;
 }
 
 const excluded = (why: Exclusion): Class => ({ kind: 'excluded', why });
@@ -240,6 +251,8 @@ const NO_FAILURE: readonly string[] = [
   'STRATEGY_CHANGED',
   'MODULE_MISSING',
   'BOOT_MISSING',
+  'SET_MIXED',
+  'SET_IMAGE_UNREADY',
   'MODULE_UNFIT',
   'MODULE_BUSY',
   'FAILED_BEFORE',

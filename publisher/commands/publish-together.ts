@@ -141,6 +141,7 @@ function announcedLines({ set, parts, plan, leader }: PublishedSet, job: SetJob)
       (one, at) => `  ${at + 1}. ${one.component} ${one.version} as rollout ${one.rollout}`,
     ),
     '  a robot takes all of them or none',
+    ...(set.image === undefined ? [] : [`  one restart into ${set.image} switches all of them`]),
     ...stepLines(rollout),
     ...(plan.superseded.length > 0 ? [`${end} ${plan.superseded.join(', ')}${when}`] : []),
     ...(others.length > 0 ? [`${keep} ${[...new Set(others)].join(', ')}`] : []),

@@ -8,6 +8,7 @@ import type { AnnouncementFields } from '../../shared/formats/announcement.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import {
   BUDGET_CAPABILITY,
+  SET_IMAGES_CAPABILITY,
   SETS_CAPABILITY,
   START_CAPABILITY,
 } from '../../shared/formats/announcement.ts';
@@ -82,6 +83,8 @@ export interface Forecast {
   readonly budgetUnasked: readonly string[];
   /** Robots whose agent knows no start: they take it as soon as it is announced. */
   readonly startUnasked: readonly string[];
+  /** Robots that do not take a set with a system image now: they refuse it, or know none. */
+  readonly imageUnasked: readonly string[];
 }
 
 /** Robots named as examples in a line or an answer. */
@@ -117,12 +120,14 @@ export function forecast(
   );
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
+  const hasImage = offer.set?.image !== undefined;
+  const imageUnasked = hasImage ? unableOf(SET_IMAGES_CAPABILITY, states, robots) : [];
   const budgetUnasked = offer.hasBudget ? unableOf(BUDGET_CAPABILITY, states, robots) : [];
   const startUnasked = offer.hasStart ? unableOf(START_CAPABILITY, states, robots) : [];
   const isCanaryUnreported = unreported.some((id) => offer.canaries?.includes(id) === true);
   const otherArchs = archsOf(states, robots.ARCH_WRONG);
   const asked = { unreported, isCanaryUnreported, otherArchs, clockAhead };
-  const unasked = { machineUnasked, setUnasked, budgetUnasked, startUnasked };
+  const unasked = { machineUnasked, setUnasked, imageUnasked, budgetUnasked, startUnasked };
   return { known: states.length, notTargeted, robots, ...asked, ...unasked };
 }
 
@@ -286,7 +291,6 @@ const HELPED = ['FAILED_BEFORE', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
 
 const isHelped = (one: Outlook): one is StandstillCode | (typeof HELPED)[number] =>
   isStandstill(one) || HELPED.some((code) => code === one);
-
 /** One line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
@@ -336,12 +340,22 @@ function machineLines({ machineUnasked: robots }: Forecast): string[] {
   ];
 }
 
-function setLines({ setUnasked: robots }: Forecast): string[] {
-  if (robots.length === 0) return [];
-  return [
-    `robots: ${robots.length} have an agent that knows no sets: ${named(robots)}`,
-    '  they take the bundles one by one: update their agent first, or leave them out (--tags)',
-  ];
+function setLines({ setUnasked: robots, imageUnasked }: Forecast): string[] {
+  const lines: string[] = [];
+  if (robots.length > 0) {
+    lines.push(
+      `robots: ${robots.length} have an agent that knows no sets: ${named(robots)}`,
+      '  they take the bundles one by one: update their agent first, or leave them out (--tags)',
+    );
+  }
+  const others = imageUnasked.filter((one) => !robots.includes(one));
+  if (others.length > 0) {
+    lines.push(
+      `robots: ${others.length} take no set with a system image now: ${named(others)}`,
+      `  SET_IMAGE_UNREADY: ${CATALOGUE.SET_IMAGE_UNREADY.hint}`,
+    );
+  }
+  return lines;
 }
 
 function orderLines({ budgetUnasked: free, startUnasked: early }: Forecast): string[] {
@@ -367,7 +381,7 @@ const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET', 'REQUIRES_
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
   const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
-  const { setUnasked, budgetUnasked, startUnasked } = found;
+  const { setUnasked, imageUnasked, budgetUnasked, startUnasked } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
       one,
@@ -396,5 +410,6 @@ export function forecastFields(found: Forecast | null): object | null {
     ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
     ...(budgetUnasked.length > 0 && { budget_unasked: budgetUnasked.slice(0, EXAMPLES) }),
     ...(startUnasked.length > 0 && { start_unasked: startUnasked.slice(0, EXAMPLES) }),
+    ...(imageUnasked.length > 0 && { set_image_unasked: imageUnasked.slice(0, EXAMPLES) }),
   };
 }

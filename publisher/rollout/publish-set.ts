@@ -65,7 +65,8 @@ export interface PublishedSet {
 
 /**
  * [P-5.12]
- * @throws DroverError SETS_UNKNOWN, and as `publishBundle`; nothing is announced then
+ * @throws DroverError SETS_UNKNOWN, SET_IMAGES_UNKNOWN, SET_MIXED, and as `publishBundle`; nothing
+ *   is announced then
  */
 export async function publishSet(job: SetJob): Promise<PublishedSet> {
   assertChunkBytes(job.chunkBytes);
@@ -177,17 +178,32 @@ class SetPublisher {
     return { plan, forecasts, leader: first.leader };
   }
 
-  /** @throws DroverError SETS_UNKNOWN, NO_ROBOT_TAKES_IT, VERSION_REUSED */
+  /** @throws DroverError SETS_UNKNOWN, SET_IMAGES_UNKNOWN, NO_ROBOT_TAKES_IT, VERSION_REUSED */
   #assertWanted({ forecasts }: PlannedSet): void {
     for (const [at, part] of this.#job.parts.entries()) {
       assertWanted(forecasts[at] ?? null, { ...this.#job, ...part }, part.bundle.manifest);
     }
+    if (this.#job.anyway === true) return;
     const unasked = new Set(forecasts.flatMap((one) => one?.setUnasked ?? []));
-    if (unasked.size === 0 || this.#job.anyway === true) return;
-    const names = [...unasked].slice(0, 3).join(', ');
-    throw new DroverError(
+    this.#refuse(
       'SETS_UNKNOWN',
-      `announce set ${this.#set.id}: ${unasked.size} robots would take its bundles one by one, their agent knows no sets (${names})`,
+      unasked,
+      'would take its bundles one by one, their agent knows no sets',
+    );
+    const others = new Set(forecasts.flatMap((one) => one?.imageUnasked ?? []));
+    this.#refuse('SET_IMAGES_UNKNOWN', others, 'take no set with a system image');
+  }
+
+  #refuse(
+    code: 'SETS_UNKNOWN' | 'SET_IMAGES_UNKNOWN',
+    robots: ReadonlySet<string>,
+    why: string,
+  ): void {
+    if (robots.size === 0) return;
+    const names = [...robots].slice(0, 3).join(', ');
+    throw new DroverError(
+      code,
+      `announce set ${this.#set.id}: ${robots.size} robots ${why} (${names})`,
     );
   }
 

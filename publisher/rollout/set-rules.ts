@@ -9,7 +9,7 @@ import type {
   RolloutFields,
   RolloutSet,
 } from '../../shared/formats/announcement.ts';
-import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import { moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseRolloutId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -40,7 +40,10 @@ export interface SetPart {
   readonly strategy: string;
 }
 
-/** @throws DroverError USAGE for one bundle, too many, two of one component, or a system image */
+/**
+ * @throws DroverError USAGE for one bundle, too many, or two of one component; SET_MIXED for two
+ *   system images, or a module beside one
+ */
 export function planSet(id: string, parts: readonly SetPart[]): RolloutSet {
   if (parts.length < 2 || parts.length > LIMITS.setMembersMax) {
     const want = `want 2 to ${LIMITS.setMembersMax}`;
@@ -52,13 +55,10 @@ export function planSet(id: string, parts: readonly SetPart[]): RolloutSet {
     const why = `two bundles of component ${twice}: a set has one of each`;
     throw new DroverError('USAGE', `publish --together: ${why}`);
   }
-  const image = parts.find(({ strategy }) => strategy === SLOT_IMAGE);
-  if (image) {
-    const why = `${image.component} is a system image, which restarts the robot: publish it alone`;
-    throw new DroverError('USAGE', `publish --together: ${why}`);
-  }
+  const image = imageIn(parts);
   return {
     id: parseRolloutId(id),
+    ...(image !== undefined && { image }),
     members: parts.map(({ rolloutId, component, version, payloadSha256 }) => ({
       ...{ rollout: parseRolloutId(rolloutId), component, version },
       payload_sha256: payloadSha256,
@@ -66,9 +66,21 @@ export function planSet(id: string, parts: readonly SetPart[]): RolloutSet {
   };
 }
 
+/** Component of the one system image; undefined for none. */
+function imageIn(parts: readonly SetPart[]): string | undefined {
+  const [image, second] = parts.filter(({ strategy }) => strategy === SLOT_IMAGE);
+  if (!image) return undefined;
+  const module = parts.find(({ strategy }) => moduleOf(strategy) !== null);
+  const why =
+    (second && `${image.component} and ${second.component} are system images`) ??
+    (module && `${module.component} is applied by ${module.strategy}, beside a system image`);
+  if (why !== undefined) throw new DroverError('SET_MIXED', `publish --together: ${why}`);
+  return image.component;
+}
+
 export const inSet = (rollout: RolloutFields, set: RolloutSet): RolloutFields => ({
   ...rollout,
-  set: { id: set.id, members: set.members.map((one) => ({ ...one })) },
+  set: { ...set, members: set.members.map((one) => ({ ...one })) },
 });
 
 /**

@@ -29,6 +29,16 @@ export interface BootView {
   readonly spoiled: readonly SystemSlot[];
 }
 
+/** The two slots as the boot loader and the records of this agent name them. */
+export interface SlotsNow {
+  /** Name of this boot, as the kernel gives it. */
+  readonly bootId: string;
+  readonly running: string;
+  readonly other: string;
+  /** Version that each slot holds; null when no record names one. */
+  readonly versions: ReadonlyMap<string, string | null>;
+}
+
 export interface BootSlots {
   /**
    * The slot of this boot, as the kernel or the boot loader reports it; never read from our files.

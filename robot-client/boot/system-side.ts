@@ -38,6 +38,8 @@ export interface SystemSettings {
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
+export const kernelBootId = async (): Promise<string> => (await readFile(BOOT_ID, 'utf8')).trim();
+
 export class MachineSide implements SystemSide {
   readonly #settings: Omit<SystemSettings, 'component'>;
 
@@ -55,8 +57,8 @@ export class MachineSide implements SystemSide {
     throw new DroverError('BOOT_MISSING', `find slot ${slot}: no --slot-device names it`);
   }
 
-  async bootId(): Promise<string> {
-    return (await readFile(BOOT_ID, 'utf8')).trim();
+  bootId(): Promise<string> {
+    return kernelBootId();
   }
 
   async reboot(signal: AbortSignal): Promise<never> {

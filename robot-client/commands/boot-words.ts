@@ -4,8 +4,8 @@
  * options that say where things are, and with defaults for all others. Sans-I/O.
  */
 
-/** Options that are kept: they name places, and every text is a place. */
-const PLACES: readonly string[] = ['--root', '--hooks', '--modules', '--socket'];
+/** Options that are kept: they name places. `recover` reads any text in them. */
+const PLACES: readonly string[] = ['--root', '--hooks', '--modules', '--socket', '--boot'];
 /** May be given several times. */
 const LISTS: readonly string[] = ['--root'];
 /** A person runs it with these, and reads the refusal. */

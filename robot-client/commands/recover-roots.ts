@@ -10,7 +10,7 @@ import { notMounted } from '../install/mount-memory.ts';
 import type { OwnFolders } from '../install/outside-root.ts';
 import type { ComponentRoot } from './given-roots.ts';
 import { rootAbsent } from './options.ts';
-import type { Recovery } from '../recover/recover.ts';
+import type { Recovery } from '../recover/recover-input.ts';
 import { assertNoAgentRuns } from './serve-agent.ts';
 
 export interface RecoverFailure {

@@ -6,7 +6,8 @@ import { makeOutput } from '../../shared/io/cli.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
-import { recoverComponent, type RecoverInput, type Recovery } from '../recover/recover.ts';
+import { recoverComponent } from '../recover/recover.ts';
+import type { RecoverInput, Recovery } from '../recover/recover-input.ts';
 import { DEFAULT_ROOT, withAgentOptions } from './declare-options.ts';
 import { withGivenRoots } from './given-roots.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
@@ -18,6 +19,7 @@ import {
   parseRoots,
   socketPathOf,
 } from './options.ts';
+import { imageOfBoot } from './system-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { recoverRoots } from './recover-roots.ts';
@@ -83,6 +85,7 @@ async function recover(args: RecoverArgs): Promise<void> {
     bootsMax: args.maxBoots,
     adoptVersion: parseAdoptVersion(args.adoptVersion),
     isBoot: args.boot !== false && args.boot !== 'false',
+    image: args.boot === false ? undefined : imageOfBoot(args.boot, roots),
     ...(args.release !== undefined && { release: parseRelease(args.release) }),
     siblings: roots.map(({ root }) => root),
   };

@@ -1,9 +1,11 @@
 /** Options about the two system slots of the machine. */
 
-import { DroverError } from '../../shared/base/errors.ts';
-import { isSystemSlot } from '../boot/boot-slots.ts';
-import { parseBootPlace } from '../boot/open-boot.ts';
-import type { SystemSettings } from '../boot/system-side.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { isSystemSlot, type BootSlots } from '../boot/boot-slots.ts';
+import { openBootSlots, parseBootPlace } from '../boot/open-boot.ts';
+import { SystemImage } from '../boot/system-image.ts';
+import { kernelBootId, type SystemSettings } from '../boot/system-side.ts';
+import { realDisk } from '../install/disk.ts';
 import type { ComponentRoot } from './given-roots.ts';
 
 export const REBOOT_COMMAND = 'systemctl reboot';
@@ -43,6 +45,37 @@ function componentOf(roots: readonly ComponentRoot[]): string {
   if (roots.some(({ component }) => component === SYSTEM_COMPONENT)) return SYSTEM_COMPONENT;
   const why = `name one root of several --root ${SYSTEM_COMPONENT}=DIR`;
   throw new DroverError('USAGE', `read --boot: ${why}: its bundles are images for the slots`);
+}
+
+/**
+ * The slots as `recover` asks for them: it needs no devices. Nothing is known with a word that it
+ * does not know, since a wrong option must not end a boot.
+ */
+export function imageOfBoot(
+  text: string | undefined,
+  roots: readonly ComponentRoot[],
+): SystemImage | undefined {
+  if (text === undefined) return undefined;
+  const found = nullIfRefused(() => ({
+    boot: parseBootPlace(text),
+    component: componentOf(roots),
+  }));
+  const root = roots.find(({ component }) => component === found?.component)?.root;
+  if (!found || root === undefined) return undefined;
+  const { boot, component } = found;
+  // One answer for all roots: the slot of a boot does not change, and its tool may take long.
+  let answer: Promise<BootSlots> | null = null;
+  const open = async (): Promise<BootSlots> => {
+    answer ??= openBootSlots(boot);
+    try {
+      return await answer;
+    } catch (thrown) {
+      answer = null;
+      throw thrown;
+    }
+  };
+  const side = { open, bootId: kernelBootId };
+  return new SystemImage({ component, root, disk: realDisk, side });
 }
 
 /** Paths of the devices by slot. @throws DroverError USAGE */

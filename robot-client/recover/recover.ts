@@ -24,8 +24,9 @@ import {
   unreadWayBack,
   withDamage,
   type BootDecision,
-  type Boots,
 } from './recovery.ts';
+import { followImage } from './follow-image.ts';
+import type { RecoverInput, Recovery } from './recover-input.ts';
 import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
 import { undoUnheld } from '../update/lease-guard.ts';
@@ -53,36 +54,8 @@ import {
 } from '../update/state-file.ts';
 import { goBack, swapBack, swapTo } from '../update/swap.ts';
 import { prepareLayout } from '../install/make-root.ts';
-import type { ModuleContext } from '../update/module-strategy.ts';
 import { strategyOf } from '../update/slot-strategy.ts';
 import { returnFrom } from '../update/way-back.ts';
-
-export interface Recovery extends Boots {
-  readonly component: string;
-  readonly phase: MachineState['phase'];
-  /** Actions that were done, as sentences; empty for none. */
-  readonly actions: readonly string[];
-  /** Actions that failed; the exit code is 3 when there is any. */
-  readonly problems: readonly Problem[];
-}
-
-/** One run of a module takes at most `moduleBootMs` while a boot waits. */
-export interface RecoverInput extends Pick<ModuleContext, 'modules' | 'moduleTimeoutMs' | 'facts'> {
-  readonly component: string;
-  readonly root: string;
-  readonly disk: Disk;
-  readonly hooksFolder: string;
-  /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
-  readonly hookTimeoutMs?: number | undefined;
-  readonly bootsMax: number;
-  /** False when a person runs it and nothing boots: no boot is counted. */
-  readonly isBoot?: boolean;
-  readonly adoptVersion: string;
-  /** Release that a technician chose for `active`. */
-  readonly release?: string | undefined;
-  /** Roots of the robot. */
-  readonly siblings?: readonly string[];
-}
 
 export async function recoverComponent(input: RecoverInput): Promise<Recovery> {
   return await new Recoverer(input).run();
@@ -128,11 +101,12 @@ class Recoverer {
     const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#words.tried(() => takeCleanMark(disk, layout))) ?? false;
     await this.#relink();
+    const followed = await this.#follow();
     await this.#lookAtReleases({ ...DEEP, isDeep: !wasClean && !isRead });
-    await this.#begin();
+    if (followed !== 'swapped') await this.#begin(followed !== null);
     const wasSwapUnderWay = isSwapUnderWay(this.#state);
-    await this.#finishSwap();
-    await this.#finishRollback();
+    if (followed === null) await this.#finishSwap();
+    if (followed === null) await this.#finishRollback();
     // A swap or a rollback may have led to a release that lost files.
     if (wasSwapUnderWay && this.#state.phase === 'idle') await this.#lookAtReleases(ONLY_LOST);
     await this.#remember();
@@ -199,6 +173,16 @@ class Recoverer {
     await relinkAtBoot(disk, layout, { ...on, words, keep });
   }
 
+  /** The links of a set with a system image follow the slot that runs; null for any other. */
+  async #follow(): ReturnType<typeof followImage> {
+    const { component, image, isBoot = true } = this.#input;
+    return await followImage({
+      ...{ component, image, isBoot, words: this.#words },
+      ...{ disk: this.#disk, layout: this.#layout, state: this.#state },
+      keep: (event) => this.#keep(event),
+    });
+  }
+
   /** Goes back when the release that boots is not whole and a better one exists. */
   async #lookAtReleases(depth: CheckDepth): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
@@ -259,7 +243,7 @@ class Recoverer {
   }
 
   /** Counts the boot. A version on probation whose boot cannot be counted is left. */
-  async #begin(): Promise<void> {
+  async #begin(isFollowing: boolean): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
     if (this.#state.phase !== 'rolling_back') {
       const facts = { state: this.#state, slots, bootsMax: this.#input.bootsMax };
@@ -272,7 +256,9 @@ class Recoverer {
       if (isKept) {
         this.#words.actions.push(`boot ${job.boots} of ${job.version} without a confirmation`);
       } else if (job.previousVersion !== null) {
-        if ((await this.#staysUncounted(job)) || (await this.#isForAgent(job))) return;
+        // The boot loader counts the boots of the image, and the link follows it.
+        if (isFollowing || (await this.#staysUncounted(job)) || (await this.#isForAgent(job)))
+          return;
         this.#words.note(notCounted(job.version));
         const back = await this.#swapBack(job);
         if (back) this.#words.actions.push(`went back from ${job.version} to ${back.to}`);

@@ -12,7 +12,8 @@ import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
-import type { DeltaOffer, Job, MachineState } from './state.ts';
+import type { DeltaOffer } from './job-parts.ts';
+import type { Job, MachineState } from './state.ts';
 import { indexFile, patchFile, patchIndexFile, payloadFile } from '../install/layout.ts';
 
 /** Values of `caps` in the state of a robot: the deltas that it can take. [P-12.5] */

@@ -4,6 +4,7 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import type { ImageSide } from '../boot/system-image.ts';
 import type { InterlockRules } from '../local/interlock.ts';
 import type { Cleaned } from './clean-up.ts';
 import type { Leases } from '../local/ready-lease.ts';
@@ -31,6 +32,8 @@ export interface EffectContext extends ModuleContext {
   readonly set?: SetSeat | undefined;
   /** The places of budgets; left out where no rollout has one. */
   readonly place?: PlaceSeat | undefined;
+  /** The boot loader, which components of a set with a system image follow; left out without one. */
+  readonly image?: ImageSide | undefined;
   readonly signal: AbortSignal;
   now(): EpochMs;
   /** The machine's state as it is now. */

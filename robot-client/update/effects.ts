@@ -5,7 +5,7 @@
 
 import { countOf } from '../../shared/base/printable.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { verifyBundle } from '../../shared/formats/bundle-signature.ts';
 import {
@@ -16,6 +16,7 @@ import {
   tarFile,
   treeFolder,
 } from '../install/layout.ts';
+import { ALWAYS_OPEN } from '../local/interlock.ts';
 import { payloadFailure, type Effect, type MachineEvent } from './machine.ts';
 import { failedOf, jobBytes, type Job } from './state.ts';
 import { assertStaged, assertSwappable, assertOneFilesystem } from './assert-swappable.ts';
@@ -41,7 +42,8 @@ import type { EffectContext } from './effect-context.ts';
 import { bootBack, bootOther } from './slot-effects.ts';
 import { settle } from './settle.ts';
 import { startIfStopped } from './hook-calls.ts';
-import { awaitSet, probe, ready, rollBack, swap } from './swap-effects.ts';
+import { assertSetImage, followBoot, followsOf, isFollowing } from './follow-effects.ts';
+import { awaitSet, endWayBack, probe, ready, rollBack, swap } from './swap-effects.ts';
 
 /** @returns the event the effect ended in; null for `cleanUp` and mostly `settle` */
 export async function runEffect(effect: Effect, on: EffectContext): Promise<MachineEvent | null> {
@@ -61,9 +63,11 @@ export async function runEffect(effect: Effect, on: EffectContext): Promise<Mach
     case 'swap':
       return swap(effect.job, effect.isAgain, on);
     case 'bootOther':
-      return bootOther(effect.job, on);
+      return isFollowing(effect.job) ? followBoot(effect.job, on) : bootOther(effect.job, on);
     case 'bootBack':
-      return bootBack(effect.job, effect.inMs, on);
+      return isFollowing(effect.job)
+        ? endWayBack(effect.job, effect.inMs, on)
+        : bootBack(effect.job, effect.inMs, on);
     case 'probe':
       return probe(effect.job, on);
     case 'awaitSet':
@@ -115,6 +119,7 @@ async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
   await assertOneFilesystem(disk, layout);
   await assertSwappable(disk, layout);
   await assertSameStrategy(disk, layout, job);
+  await assertSetImage(job, on);
   await strategyNamed(job.strategy, on).check(job);
   const choice = await chooseRoute({ disk, layout, job, signal });
   if (choice.kind === 'route') return { kind: 'fits', delta: choice.delta };
@@ -240,6 +245,10 @@ async function stageImage(job: Job, tree: string, on: EffectContext): Promise<Ma
 
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
   for (;;) {
+    if (job.set?.image !== undefined) {
+      const problem = await allReady(job, on);
+      if (problem) return { kind: 'refused', problem };
+    }
     if (job.set) await on.set?.untilMayGo(on);
     const event = await askReadyNow(job, on);
     if (event.kind !== 'ready') return event;
@@ -263,6 +272,20 @@ const givingBack =
     if (reason !== null && !on.signal.aborted) on.place?.takeBack();
     on.onWaiting(reason, wakeAtMs);
   };
+
+/** The components of a set with a system image stop together: first all of them are ready. */
+async function allReady(job: Job, on: EffectContext): Promise<Problem | null> {
+  const what = `swap to ${job.version}`;
+  const ask = async (): Promise<Problem | null> => {
+    const isUrgent = job.emergency || on.set?.isHeld === true;
+    const asking = { ...on, onWaiting: givingBack(on) };
+    const problem = await ready(job, asking, { what, isUrgent, kind: 'swap' });
+    on.claim?.release(); // others need not wait for a set that waits for its last component
+    return problem;
+  };
+  const { readyIntervalMs: everyMs } = on.interlock ?? ALWAYS_OPEN;
+  return (await on.set?.untilAllReady(on, { ask, everyMs })) ?? null;
+}
 
 async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout, signal } = on;
@@ -291,5 +314,6 @@ async function askReadyNow(job: Job, on: EffectContext): Promise<MachineEvent> {
   if (lacks) return { kind: 'refused', problem: lacks };
   const slots = await assertSwappable(on.disk, on.layout);
   const holders = on.leases?.holders ?? [];
-  return { kind: 'ready', holders, ...(await wayBackFrom(on.disk, on.layout, slots)) };
+  const follows = await followsOf(job, on);
+  return { kind: 'ready', holders, follows, ...(await wayBackFrom(on.disk, on.layout, slots)) };
 }

@@ -163,6 +163,7 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     previousVersion,
     leftVersion: null,
     slotTrial: null,
+    follows: null,
     leaseHolders: [],
     leaseLosses: 0,
     startedAtMs: now,

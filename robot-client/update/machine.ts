@@ -17,7 +17,8 @@ import { stuckWaitMs, reliedOn, withLoss, type LeaseLost } from './retry.ts';
 import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } from './endings.ts';
 import { afterSlotEvent, withTold, type SlotEvent } from './slot-state.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
-import { withConfirmed, type DeltaOffer, type Job, type MachineState } from './state.ts';
+import type { DeltaOffer, Follows } from './job-parts.ts';
+import { withConfirmed, type Job, type MachineState } from './state.ts';
 
 // prettier-ignore
 export const TABLE = {
@@ -54,7 +55,12 @@ export type MachineEvent =
   | { readonly kind: 'recalled'; readonly problem: Problem; readonly by?: readonly string[] }
   /** With the delta that is to be taken; without one it is the full payload. */
   | { readonly kind: 'fits'; readonly delta?: DeltaOffer | null }
-  | ({ readonly kind: 'ready'; readonly holders?: readonly string[] } & WayBack)
+  | ({
+      readonly kind: 'ready';
+      readonly holders?: readonly string[];
+      /** The slots that its links follow; absent or null for none. */
+      readonly follows?: Follows | null;
+    } & WayBack)
   | LeaseLost
   | SlotEvent
   /** With the version that runs again, when it is not the one of the job. */
@@ -182,7 +188,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'delta_failed':
       return withoutDelta(state, event.problem);
     case 'ready':
-      return job ? { ...state, job: { ...job, ...wayBackIn(event), ...reliedOn(event) } } : state;
+      return job ? { ...state, job: { ...job, ...begun(event) } } : state;
     case 'lease_lost':
       return noted(withLoss(state, event), event.problem, now);
     case 'corrupt':
@@ -227,6 +233,13 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return state;
   }
 }
+
+/** Facts of the moment in which an application may be stopped. */
+const begun = (event: Extract<MachineEvent, { kind: 'ready' }>) => ({
+  ...wayBackIn(event),
+  ...reliedOn(event),
+  follows: event.follows ?? null,
+});
 
 function looped(state: MachineState, problem: Problem, now: EpochMs): MachineState {
   switch (state.phase) {

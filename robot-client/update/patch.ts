@@ -10,7 +10,7 @@ import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { applyPatch, type PatchInput } from '../../shared/transfer/patch-apply.ts';
 import { dictionaryFile, patchFile, tarFile } from '../install/layout.ts';
 import type { Disk, DiskFile } from '../install/disk-port.ts';
-import type { DeltaOffer } from './state.ts';
+import type { DeltaOffer } from './job-parts.ts';
 
 const READ_BYTES = 256 * 1024;
 

@@ -15,7 +15,8 @@ import {
   type Layout,
 } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
-import type { DeltaOffer, Job } from './state.ts';
+import type { DeltaOffer } from './job-parts.ts';
+import type { Job } from './state.ts';
 import { BaseTar } from '../install/base-tar.ts';
 import { assertRoom } from './room.ts';
 

@@ -12,6 +12,8 @@ import type {
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { compareReleases } from '../../shared/rules/release-identity.ts';
+import { moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import type { Job } from './state.ts';
 import { FOR_OTHERS, type OtherFacts, type RobotFacts, type Verdict } from './verdict.ts';
 
 type Taken = Extract<Verdict, { kind: 'take' }>;
@@ -45,6 +47,8 @@ export function judgeSet(taken: Taken, set: RolloutSet, offer: SetOffer): Verdic
   if (!isOwn || names.size < set.members.length) {
     return no('SET_INCOMPLETE', 'the set does not name this bundle, or a component twice');
   }
+  const unfit = unfitBeside(job, component, set);
+  if (unfit) return no(unfit.code, unfit.why);
   for (const member of set.members) {
     if (member === own) continue;
     const verdict = judgeMember(member, offer, no);
@@ -54,10 +58,31 @@ export function judgeSet(taken: Taken, set: RolloutSet, offer: SetOffer): Verdic
   return taken;
 }
 
+/**
+ * A set names its one system image, since the boot of an image switches all of it. A module
+ * switches outside of the links that follow a boot. [P-10.7]
+ */
+function unfitBeside(
+  { strategy }: Pick<Job, 'strategy'>,
+  component: string,
+  { image }: RolloutSet,
+) {
+  const isImage = strategy === SLOT_IMAGE;
+  if (isImage && image !== undefined && image !== component) {
+    return { code: 'SET_MIXED', why: `${component} is a second system image` } as const;
+  }
+  if (isImage !== (image === component)) {
+    const why = `it names ${image ?? 'no component'} as its system image, and not ${component}`;
+    return { code: 'SET_INCOMPLETE', why: isImage ? why : `${component} is no image` } as const;
+  }
+  if (image === undefined || moduleOf(strategy) === null) return null;
+  return { code: 'SET_MIXED', why: `${component} is applied by ${strategy}` } as const;
+}
+
 /** @returns null for a bundle that is taken, or runs here */
 function judgeMember(
   member: SetMember,
-  { announcement, facts, judgeFor }: SetOffer,
+  { announcement, rollout, facts, judgeFor }: SetOffer,
   no: (code: ErrorCode, why: string) => Verdict,
 ): Verdict | null {
   const { component, version, payload_sha256: payload } = member;
@@ -71,10 +96,14 @@ function judgeMember(
   if (!other) return no('SET_INCOMPLETE', `rollout ${member.rollout} is not announced`);
   const verdict = judgeFor(other, about);
   switch (verdict.kind) {
-    case 'take':
+    case 'take': {
+      const { set } = rollout;
+      const unfit = set && unfitBeside(verdict.job, component, set);
+      if (unfit) return no(unfit.code, unfit.why);
       return verdict.job.payloadSha256 === payload
         ? null
         : no('SET_INCOMPLETE', `rollout ${member.rollout} has another payload than the set names`);
+    }
     case 'runs':
       return null;
     case 'wait':

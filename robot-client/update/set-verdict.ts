@@ -7,38 +7,13 @@
 import type { RolloutSet, SetMember } from '../../shared/formats/announcement.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { compareReleases } from '../../shared/rules/release-identity.ts';
+import { decideImageSet, isImageAtWork, isStillUp } from './image-set-verdict.ts';
 import { blockAgainst, blockedOf } from './blocks.ts';
 import type { MachineEvent } from './machine.ts';
+import { STEP_WORDS, type MemberStep, type SetVerdict, type Steps } from './member-steps.ts';
 import { isMidSwap } from './swap-order.ts';
 import { isLostJob, payloadOf, type Job, type MachineState } from './state.ts';
 
-/**
- * How far a component of a set is:
- * - `missing`: this robot has no such component
- * - `unknown`: its root cannot be read now
- * - `pending`: it is not staged, and may be later
- * - `failed`: its bundle is blocked here, and it was not switched
- * - `undone`: it was switched and went back, and may be tried again
- * - `undone_for_good`: it was switched and went back, and is blocked
- * - `staged`: it may be switched
- * - `switching`
- * - `trial`: it is switched, and `health` was not good yet
- * - `well`: `health` was good
- * - `sure`: `health` was good again after all were switched
- * - `done`: it is confirmed
- * - `had`: it ran this release before the set
- * - `undoing`: it goes back
- * - `stuck`: it could not go back
- */
-export const MEMBER_STEPS = [
-  ...(['missing', 'unknown', 'pending', 'failed', 'undone', 'undone_for_good'] as const),
-  ...(['staged', 'switching', 'trial', 'well', 'sure', 'done', 'had', 'undoing', 'stuck'] as const),
-] as const;
-export type MemberStep = (typeof MEMBER_STEPS)[number];
-
-export type SetVerdict = 'wait' | 'go' | 'back';
-
-type Steps = readonly MemberStep[];
 const SURE: Steps = ['sure', 'done', 'had'];
 const SOUND: Steps = ['well', ...SURE];
 const STAGED: Steps = ['staged', 'switching', 'trial', ...SOUND];
@@ -111,9 +86,15 @@ export function stepOf(member: SetMember, view: MemberView | null | undefined): 
   const { version, payload_sha256: payloadSha256, rollout } = member;
   const isBlocked = blockAgainst(blockedOf(state), { version, payloadSha256, rollout });
   const { lastUpdate } = state;
+  // A boot loader that leaves a confirmed image tells no update: the block is what is left of it.
+  const hasFallen =
+    lastUpdate?.outcome === 'installed' &&
+    state.blocked.some(
+      (one) => one.code === 'BOOT_FELL_BACK' && one.payloadSha256 === payloadSha256,
+    );
   const isUndone =
     lastUpdate?.rollout === rollout &&
-    (lastUpdate.outcome === 'rolled_back' || lastUpdate.outcome === 'recalled');
+    (hasFallen || lastUpdate.outcome === 'rolled_back' || lastUpdate.outcome === 'recalled');
   if (job === null && isUndone) return isBlocked ? 'undone_for_good' : 'undone';
   return isBlocked ? 'failed' : 'pending';
 }
@@ -127,8 +108,9 @@ function stepOfJob(phase: MachineState['phase'], job: Job): MemberStep {
     case 'waiting':
       return 'staged';
     case 'swapping':
-    case 'rebooting':
       return 'switching';
+    case 'rebooting':
+      return job.follows === null ? 'switching' : 'parked';
     case 'probation':
       return job.health === 'unasked' ? 'trial' : job.health;
     case 'rolling_back':
@@ -151,6 +133,12 @@ function runsMember(member: SetMember, { state, active }: MemberView): boolean {
 export type MemberViews = ReadonlyMap<string, MemberView | null>;
 
 export interface SetState {
+  /** Of all members, in the order of the set. */
+  readonly steps: readonly MemberStep[];
+  /** The member that asks. */
+  readonly at: number;
+  /** The member that is a system image, and a part of this update; null for none. */
+  readonly image: number | null;
   readonly verdict: SetVerdict;
   /** Why it waits, for people. */
   readonly waitingFor: string;
@@ -160,6 +148,33 @@ export interface SetState {
 /** The set that a component works on, or that brought what it runs; null for none. */
 export function setOf({ job, installed, phase }: MachineState): RolloutSet | null {
   return (job ?? (phase === 'idle' ? installed : null))?.set ?? null;
+}
+
+const BEHIND: Steps = ['staged', 'switching', 'parked', 'trial'];
+
+/** Null also for an image that ran before the set: nothing boots then. */
+function imageAt({ image, members }: RolloutSet, steps: Steps): number | null {
+  const found = members.findIndex(({ component }) => component === image);
+  return found < 0 || steps[found] === 'had' ? null : found;
+}
+
+function decideMember(set: RolloutSet, steps: Steps, at: number): SetVerdict {
+  const image = imageAt(set, steps);
+  return image === null ? decideSet(steps, at) : decideImageSet(steps, at, image);
+}
+
+/**
+ * The steps as the image sees them: a component that goes back because the image does not run is no
+ * reason for the image, which finds out itself why it does not, and is blocked for it.
+ */
+function seenByImage(set: RolloutSet, steps: Steps, views: MemberViews): Steps {
+  const own = steps[imageAt(set, steps) ?? -1];
+  if (own !== 'switching' && own !== 'trial' && own !== 'done') return steps;
+  return steps.map((step, nth) => {
+    const job = views.get(set.members[nth]?.component ?? '')?.state.job;
+    const isFollower = step === 'undoing' && job?.follows && job.cause?.code === 'SET_FAILED';
+    return isFollower ? 'switching' : step;
+  });
 }
 
 /** Reads the verdict for a component from the states of all; null when it is in no set. */
@@ -176,33 +191,20 @@ export function stateOfSet(component: string, views: MemberViews): SetState | nu
       .filter(({ nth }) => of.includes(steps[nth] ?? 'missing'))
       .map(({ member }) => describe(member, steps[members.indexOf(member)], views))
       .join(', ');
-  const behind = told(['unknown', 'pending', 'undone', 'staged', 'switching', 'trial']);
+  const behind = told(['unknown', 'pending', 'undone', ...BEHIND]);
   const why = told(FALLEN) || 'another component failed';
   const message = `take ${members[at]?.version ?? component} in set ${set.id}: ${why}`;
   return {
-    verdict: decideSet(steps, at),
+    ...{ steps, at, image: imageAt(set, steps) },
+    verdict: decideMember(
+      set,
+      component === set.image ? seenByImage(set, steps, views) : steps,
+      at,
+    ),
     waitingFor: `set ${set.id}: ${behind || told(['well', 'sure', 'done', 'had'])}`,
     problem: toProblem(new DroverError('SET_FAILED', message)),
   };
 }
-
-const WORDS: Readonly<Record<MemberStep, string>> = {
-  missing: 'is not on this robot',
-  unknown: 'cannot be read now',
-  pending: 'is not staged',
-  failed: 'is blocked here',
-  undone: 'went back',
-  undone_for_good: 'went back',
-  staged: 'is staged',
-  switching: 'is being switched',
-  trial: 'is not healthy yet',
-  well: 'is healthy',
-  sure: 'is healthy',
-  done: 'is confirmed',
-  had: 'ran before',
-  undoing: 'goes back',
-  stuck: 'could not go back',
-};
 
 function describe(
   { component, version }: SetMember,
@@ -212,7 +214,7 @@ function describe(
   const state = views.get(component)?.state;
   const code = state?.job?.cause?.code ?? state?.lastUpdate?.code ?? null;
   const because = FALLEN.includes(step) && code !== null ? ` (${code})` : '';
-  return `${component} ${version} ${WORDS[step]}${because}`;
+  return `${component} ${version} ${STEP_WORDS[step]}${because}`;
 }
 
 /**
@@ -231,6 +233,9 @@ export function setBackEvent(component: string, views: MemberViews): MachineEven
     case 'staging':
     case 'waiting':
       return { kind: 'refused', problem };
+    case 'swapping':
+    case 'rebooting':
+      return { kind: 'swap_failed', problem };
     case 'probation':
       return { kind: 'unhealthy', problem };
     case 'idle':
@@ -284,12 +289,41 @@ export function isHeldBySet(component: string, views: MemberViews): boolean {
   });
 }
 
-/** Members that are switched after this one go back before it. */
+/**
+ * True while the image of a set may still be booted or left: a component that follows it does not
+ * end its way back before. An image that cannot go back is waited for by nobody.
+ */
+export function isImageOpen({ image, members }: RolloutSet, views: MemberViews): boolean {
+  const member = members.find(({ component }) => component === image);
+  const view = member && views.get(member.component);
+  if (!member || view === undefined) return false;
+  const step = stepOf(member, view);
+  return isImageAtWork(step) && !(step === 'done' && view !== null && !canGoBack(view));
+}
+
+/** The component that a set with an image still has to stop before the image is left. */
+function upBeside({ image, members }: RolloutSet, views: MemberViews): string | null {
+  const found = members.find((member) => {
+    const view = views.get(member.component);
+    if (member.component === image || !view) return false;
+    const step = stepOf(member, view);
+    const isOnItsWay = step === 'done' && canGoBack(view);
+    return isStillUp(step) || isOnItsWay || view.state.phase === 'rolling_back';
+  });
+  return found?.component ?? null;
+}
+
+/**
+ * Members that are switched after this one go back before it. Of a set with a system image the
+ * image goes back first, and the others are stopped before that.
+ */
 export function laterToGoBack(
   component: string,
   set: RolloutSet,
   views: MemberViews,
 ): string | null {
+  if (component === set.image) return upBeside(set, views);
+  if (views.get(component)?.state.job?.follows) return null;
   const at = set.members.findIndex((one) => one.component === component);
   const later = set.members.slice(at + 1).find((member) => {
     const step = stepOf(member, views.get(member.component));

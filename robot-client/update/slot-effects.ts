@@ -5,6 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import type { BootSlots, BootView, SystemSlot } from '../boot/boot-slots.ts';
 import { holdsImage } from '../boot/slot-check.ts';
 import { readSlotRecord, removeSlotRecord, type SlotRecord } from '../boot/slot-records.ts';
@@ -26,7 +27,8 @@ import {
   type BootBackFacts,
 } from './slot-plan.ts';
 import { assertHolds, strategyOf, systemOf } from './slot-strategy.ts';
-import type { Job, SlotTrial } from './state.ts';
+import type { SlotTrial } from './job-parts.ts';
+import type { Job } from './state.ts';
 import { goBack, swapBack, swapTo } from './swap.ts';
 
 /** The end of `swapping`: what remains is done by a reboot. */
@@ -51,8 +53,10 @@ export async function bootOther(job: Job, on: EffectContext): Promise<MachineEve
         await swapTo(on.disk, on.layout, job);
         return { kind: 'swapped' };
       case 'tell':
+        await untilOthersAreStopped(job, on);
         return (await lostBefore(job, on)) ?? (await tell(job, slots, on));
       case 'reboot':
+        await untilOthersAreStopped(job, on);
         return await restart(on, `slot ${to}`);
       case 'fellBack':
         throw new DroverError('BOOT_FELL_BACK', `boot ${job.version} in slot ${to}: ${step.why}`);
@@ -64,6 +68,21 @@ export async function bootOther(job: Job, on: EffectContext): Promise<MachineEve
 }
 
 /**
+ * The components of its set follow the image at the boot: none of them runs, or goes back, then.
+ * @throws DroverError SET_FAILED when one goes back
+ */
+async function untilOthersAreStopped({ set, version }: Job, on: EffectContext): Promise<void> {
+  while (set?.image !== undefined && on.set && on.set.mayBootImage !== 'may') {
+    if (on.set.mayBootImage === 'never') {
+      const why = 'another component of the set went back';
+      throw new DroverError('SET_FAILED', `boot ${version} in set ${set.id}: ${why}`);
+    }
+    on.onWaiting(`set ${set.id}: the other components to stop`, null);
+    await on.set.next(on.signal, LIMITS.setRollbackWaitMs);
+  }
+}
+
+/**
  * The last question to the leases: the order to the boot loader is the first step of the switch. A
  * restart of the agent may have come between that order and its note, so it is taken back.
  */
@@ -71,6 +90,7 @@ async function lostBefore(job: Job, on: EffectContext): Promise<MachineEvent | n
   const what = `swap to ${job.version}`;
   const problem = leaseLossOf(on, { holders: job.leaseHolders, what });
   if (problem === null) return null;
+  if (job.set?.image !== undefined) return { kind: 'swap_failed', problem };
   const strategy = await strategyOf(job, on);
   return await standDown(job, { problem, wasStopped: true, isAgain: true, strategy }, on);
 }

@@ -7,7 +7,8 @@ import { compareVersions } from '../../shared/base/version.ts';
 import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { blockOf } from './blocks.ts';
 import { onProbation } from './lost-state.ts';
-import type { MachineState, SlotTrial } from './state.ts';
+import type { SlotTrial } from './job-parts.ts';
+import type { MachineState } from './state.ts';
 
 export type SlotEvent =
   /** `slots`: from the swap the slot that runs and the one with the image; null on the way back. */

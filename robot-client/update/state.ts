@@ -25,6 +25,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ROBOT_PHASES, type RobotPhase } from '../../shared/formats/messages.ts';
+import { deltaOfferSchema, followsSchema, slotTrialSchema, type DeltaOffer } from './job-parts.ts';
 import {
   idSchema,
   parseDocument,
@@ -34,30 +35,6 @@ import {
 } from '../../shared/formats/schema.ts';
 
 const problemSchema = z.object({ code: z.string(), message: z.string(), hint: z.string() });
-
-/** A way to the payload from a release that is installed; every hash of it was signed. */
-const deltaOfferSchema = z.object({
-  /** Jobs of 0.1 have none. */
-  coding: z.enum(['zstd', 'add']).default('zstd'),
-  fromVersion: versionSchema,
-  fromTarSha256: sha256Schema,
-  tarSha256: sha256Schema,
-  tarBytes: sizeSchema,
-  sha256: sha256Schema,
-  bytes: sizeSchema,
-  chunkBytes: sizeSchema,
-  chunkIndex: sha256Schema,
-});
-
-/** A boot into the other system slot, or back out of it. */
-const slotTrialSchema = z.object({
-  /** Slot that ran before the update. */
-  from: idSchema,
-  /** Slot with the image of the update. */
-  to: idSchema,
-  /** Boot in which the boot loader got the order what to boot next; null before that. */
-  toldIn: z.string().max(LIMITS.bootIdCharsMax).nullable(),
-});
 
 const jobSchema = z.object({
   /** Rollout id: distinguishes results of an older job. */
@@ -99,6 +76,11 @@ const jobSchema = z.object({
   leftVersion: versionSchema.nullable().default(null),
   /** Of an image for a system slot, from the reboot on; null for another, or unknown. */
   slotTrial: slotTrialSchema.nullable().default(null),
+  /**
+   * Of a set with a system image, from `ready` on: `active` leads to this version when the image
+   * runs, and else to the one before. Null when only this job decides.
+   */
+  follows: followsSchema.nullable().default(null),
   /** Callers whose ready lease the swap relies on; empty for none. */
   leaseHolders: z.array(z.string()).max(LIMITS.readyHoldersMax).default([]),
   /** Stops of this update that lost their ready lease. */
@@ -142,8 +124,11 @@ const lastUpdateSchema = z.object({
 });
 
 const stateSchema = z.object({
-  /** 2 while a module, a set or a system slot is at work: an older agent must not touch it. */
-  schema: z.union([z.literal(1), z.literal(2)]),
+  /**
+   * An older agent must not touch the file: 2 while a module, a set or a system slot is at work, 3
+   * while a set with a system image is.
+   */
+  schema: z.union([z.literal(1), z.literal(2), z.literal(3)]),
   phase: z.enum(ROBOT_PHASES),
   job: jobSchema.nullable(),
   /** The job that brought the active version: a recall undoes it. */
@@ -188,8 +173,6 @@ const stateSchema = z.object({
     .nullable(),
 });
 
-export type DeltaOffer = z.output<typeof deltaOfferSchema>;
-export type SlotTrial = z.output<typeof slotTrialSchema>;
 export type Job = z.output<typeof jobSchema>;
 export type LastUpdate = z.output<typeof lastUpdateSchema>;
 export type MachineState = z.output<typeof stateSchema>;
@@ -212,7 +195,7 @@ export function parseMachineState(bytes: Uint8Array): MachineState {
   return parseDocument(KIND, bytes);
 }
 
-const SCHEMA = 2;
+const SCHEMA = 3;
 
 /** A state of a later version is not damaged: it may hold facts that this version cannot read. */
 function assertNotNewer(bytes: Uint8Array): void {
@@ -232,12 +215,18 @@ function schemaOf(bytes: Uint8Array): unknown {
   }
 }
 
+const schemaFor = (job: Job | null): MachineState['schema'] => {
+  if (job === null) return 1;
+  if (job.follows !== null || job.set?.image !== undefined) return 3;
+  return needsNewAgent(job) ? 2 : 1;
+};
+
 /** A job without a strategy of its own in the state (its state was lost) may still have a trial. */
 const needsNewAgent = ({ strategy, slotTrial, set }: Job): boolean =>
   set !== null || moduleOf(strategy) !== null || strategy === SLOT_IMAGE || slotTrial !== null;
 
 export function encodeMachineState(state: MachineState): Uint8Array {
-  const schema = state.job && needsNewAgent(state.job) ? 2 : 1;
+  const schema = schemaFor(state.job);
   return new TextEncoder().encode(`${JSON.stringify({ ...state, schema })}\n`);
 }
 
@@ -333,6 +322,7 @@ export function makeJob(input: {
     previousVersion: null,
     leftVersion: null,
     slotTrial: null,
+    follows: null,
     leaseHolders: [],
     leaseLosses: 0,
     startedAtMs: input.now,

@@ -31,6 +31,8 @@ import {
   type LeaseLoss,
 } from './lease-guard.ts';
 import { rollbackProblem } from './retry.ts';
+import { assertImageRuns, isFollowing, isParkedBack, untilImageIsBack } from './follow-effects.ts';
+import type { Follows } from './job-parts.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';
@@ -72,7 +74,12 @@ export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promi
     // Asked in `waiting` too; after a power cut the disk may be in another machine.
     await strategy.prepare(job, strategy.byReboot ? job.version : null);
     const lost = isDone ? null : await stopForSwap(job, { isAgain, strategy }, on);
+    // The others of a set with an image are down already: all of them start again, and try later.
+    if (lost && job.set?.image !== undefined) {
+      return { kind: 'swap_failed', problem: lost.problem };
+    }
     if (lost) return await standDown(job, { ...lost, isAgain, strategy }, on);
+    if (isFollowing(job)) return { kind: 'reboot_due', slots: null };
     if (strategy.byReboot) return await endSwapByReboot(job, on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
@@ -149,6 +156,7 @@ async function probeFrom(
   let isProven = false;
   const unsettled = await stepProblem(on, async () => {
     strategy = await strategyOf(job, on);
+    await assertImageRuns(job, on);
     await strategy.resume(job);
     isProven = (await strategy.isProven?.(job)) ?? false;
   });
@@ -219,7 +227,7 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
     const wasConfirmed = on.state().installed?.rollout === job.rollout;
     const isRecall = job.cause?.code === 'ROLLOUT_RECALLED' || (wasConfirmed && job.set !== null);
     const isTakenBack = isRecall && active === job.version;
-    await on.set?.untilLaterAreBack(job, on);
+    await on.set?.untilLaterAreBack(job, { ...on, isPatient: isRecall });
     if (isTakenBack) {
       to = await stopForRecall(job, wayBack, on);
     } else {
@@ -233,6 +241,36 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
       return { kind: 'reboot_due', slots: await slotsOfReturn(job, on) };
     }
     await strategy.revert(job, to);
+    const startFormer = async (): Promise<void> => {
+      await swapBack(on.disk, on.layout, { ...job, previous: to });
+      if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
+    };
+    if (await isParkedBack(job, on, startFormer)) return { kind: 'reboot_due', slots: null };
+    await startFormer();
+    await hookOf(job, on, 'rolled-back', to ?? '');
+    return { kind: 'rolled_back', to };
+  } catch (thrown) {
+    on.signal.throwIfAborted();
+    return rollbackFailure(on.state(), rollbackProblem(toProblem(thrown)));
+  }
+}
+
+/**
+ * Phase `reverting` of a component that follows a system image: it ends its way back when the image
+ * is back. An image that stays is left alone then, and reports why.
+ */
+export async function endWayBack(
+  job: Job & { readonly follows: Follows },
+  inMs: number,
+  on: EffectContext,
+): Promise<MachineEvent> {
+  if (inMs > 0) await sleep(inMs, undefined, { signal: on.signal });
+  try {
+    await untilImageIsBack(job, on);
+    const active = versionOf((await readSlots(on.disk, on.layout)).active);
+    const failed = failedOf(on.state());
+    const to = await returnFrom(on.disk, on.layout, { job, active, failed });
+    if (active === job.version) await hookOf(job, on, 'stop', job.version);
     await swapBack(on.disk, on.layout, { ...job, previous: to });
     if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
     await hookOf(job, on, 'rolled-back', to ?? '');

@@ -249,6 +249,20 @@ export const CATALOGUE = {
     'operator',
     'update the agent of these robots first, or leave them out (--tags, --robots); to announce it all the same, without a bound for them: --anyway',
   ),
+  SET_MIXED: refused(
+    'operator',
+    'a set has at most one system image, and beside an image only bundles without a module: publish the others alone, and say in them what they need: drover build --requires system=RANGE',
+    'later',
+  ),
+  SET_IMAGE_UNREADY: refused(
+    'operator',
+    'run drover-robot recover at each boot with the same --boot as the agent (the packaged units read both from /etc/default/drover-robot), restart the robot, and look at its output: journalctl -u drover-recover',
+    'later',
+  ),
+  SET_IMAGES_UNKNOWN: refused(
+    'operator',
+    'update the agent of these robots and give drover-robot recover the same --boot as the agent, or leave them out (--tags, --robots); to announce it all the same: --anyway',
+  ),
   RECALL_IMPOSSIBLE: refused(
     'operator',
     'publish a fixed version: this robot has no release to go back to',

@@ -401,6 +401,10 @@ export const LIMITS = {
   stuckRetryMsMax: 6 * 60 * MINUTE, // and this often, until a person comes
   retryDelayMsMin: 5 * SECOND, // first wait after a failed attempt
   retryDelayMsMax: 30 * MINUTE, // longest wait between attempts
+  setReadyHoldsMs: 30 * SECOND, // a component was ready so lately: none stops for a busy one
+  slotWordBytesMax: 4 * KiB, // id of a boot and name of a slot, as recover noted them
+  slotAskTriesMax: 3, // questions of recover to the boot loader: its tool may come up late
+  slotAskWaitMs: 300, // between two of them: a boot waits for it
   setRollbackWaitMs: 60_000, // a member of a set that goes back lets later ones go first, so long
   rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
   verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked

@@ -1,8 +1,8 @@
 /**
  * Takes secrets and terminal escapes out of logs and out of texts about failures before they leave
  * the robot, and again where others read such a text: an older agent left them in. It removes more
- * than is needed: a reader can miss a word, and a password that got out cannot be taken back. Lines of
- * an environment, of passwords and tokens lose their value, URLs lose their credentials, and
+ * than is needed: a reader can miss a word, and a password that got out cannot be taken back. Lines
+ * of an environment, of passwords and tokens lose their value, URLs lose their credentials, and
  * private keys in PEM form go as a whole. Sans-I/O.
  */
 

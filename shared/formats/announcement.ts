@@ -72,13 +72,24 @@ const setMemberSchema = z.object({
  * whole of it, in the order in which a robot switches: a component then knows the others without
  * the announcement. Robots of 0.1 read past it.
  */
-export const rolloutSetSchema = z.object({
-  id: rolloutIdSchema,
-  members: z.array(setMemberSchema).min(2).max(LIMITS.setMembersMax),
-});
+export const rolloutSetSchema = z
+  .object({
+    id: rolloutIdSchema,
+    members: z.array(setMemberSchema).min(2).max(LIMITS.setMembersMax),
+    /** Component of the member that is a system image; absent when none is. */
+    image: idSchema.optional(),
+  })
+  .refine(
+    ({ image, members }) =>
+      image === undefined || members.some(({ component }) => component === image),
+    'an image that is no member',
+  );
 
 /** Capability of a robot that takes sets. One without it takes the bundles one by one. */
 export const SETS_CAPABILITY = 'sets';
+
+/** Of a robot that takes a set with a system image now: its `recover` asked the boot loader. */
+export const SET_IMAGES_CAPABILITY = 'set_images';
 
 /** [P-6.11] At most so many robots of one place are out of service at once. */
 export const budgetSchema = z.object({

@@ -7,7 +7,7 @@
 import { isInRange } from '../base/version.ts';
 import type { Manifest, Requires } from '../formats/manifest.ts';
 import type { ComponentState } from '../formats/messages.ts';
-import { runningIn, type Running } from './running-version.ts';
+import { runningIn, type RunningFact } from './running-version.ts';
 
 /**
  * Another component as far as it is known. `absent`: the robot has none of that name; `empty`:
@@ -22,6 +22,8 @@ export interface Together {
     readonly component: string;
     readonly version: string;
   }[];
+  /** Component of the system image among them. */
+  readonly image?: string | undefined;
 }
 
 export interface Unmet {
@@ -72,7 +74,7 @@ type Told = Pick<ComponentState, 'name' | 'version' | 'phase'> &
   Partial<Pick<ComponentState, 'last_error' | 'version_doubt'>>;
 
 /** A component of the robot as a requirement sees it. */
-export function presentOf(running: Running | undefined): Present {
+export function presentOf(running: RunningFact | undefined): Present {
   switch (running?.kind) {
     case undefined:
       return 'absent';

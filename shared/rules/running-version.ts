@@ -9,7 +9,7 @@ import type { ErrorCode } from '../base/error-catalogue.ts';
 import { SLOT_CODES } from '../base/error-catalogue-slots.ts';
 import type { ComponentState, RobotPhase } from '../formats/messages.ts';
 
-export type Running =
+export type RunningFact =
   | { readonly kind: 'runs'; readonly version: string }
   /** Nothing is installed. */
   | { readonly kind: 'nothing' }
@@ -33,7 +33,7 @@ const CHANGING: readonly RobotPhase[] = [
 
 export const isChanging = (phase: RobotPhase): boolean => CHANGING.includes(phase);
 
-export function runningOf({ version, phase, doubt }: RunningFacts): Running {
+export function runningOf({ version, phase, doubt }: RunningFacts): RunningFact {
   // It could not go back: part of the new version may run, or of the old one, or neither.
   if (phase === 'stuck') return { kind: 'unknown', code: 'ROLLBACK_FAILED' };
   if (isChanging(phase)) return { kind: 'changing', version };
@@ -66,7 +66,7 @@ type Told = Pick<ComponentState, 'version' | 'phase'> &
   Partial<Pick<ComponentState, 'last_error' | 'version_doubt'>>;
 
 /** What a report says about the version that it names. */
-export function runningIn(told: Told): Running {
+export function runningIn(told: Told): RunningFact {
   const { version, phase } = told;
   return runningOf({ version, phase, doubt: told.version_doubt ?? doubtOfError(told) });
 }

@@ -8,7 +8,8 @@ import { ALWAYS_OPEN, type InterlockRules } from '../../robot-client/local/inter
 import { layoutOf } from '../../robot-client/install/layout.ts';
 import type { Disk } from '../../robot-client/install/disk-port.ts';
 import type { PullLink, PullListener } from '../../robot-client/update/download.ts';
-import { recoverComponent, type Recovery } from '../../robot-client/recover/recover.ts';
+import { recoverComponent } from '../../robot-client/recover/recover.ts';
+import type { Recovery } from '../../robot-client/recover/recover-input.ts';
 import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { SegmentBounds } from '../../publisher/bundle/deltas/plan-patch.ts';
 import { makePatch } from '../../publisher/bundle/deltas/make-patch.ts';
-import type { DeltaOffer } from '../../robot-client/update/state.ts';
+import type { DeltaOffer } from '../../robot-client/update/job-parts.ts';
 import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';

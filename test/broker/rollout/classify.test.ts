@@ -180,6 +180,13 @@ describe('a component that went back with its set', () => {
     assert.equal(kindBeside('HEALTH_FAILED', onItsWay), 'recalled');
   });
 
+  it('did not fail where the robot cannot follow the system image of its set', () => {
+    for (const code of ['SET_IMAGE_UNREADY', 'SET_MIXED']) {
+      assert.notEqual(kindOf(ended('refused', code)), 'failed', code);
+    }
+    assert.equal(kindOf(ended('refused', 'HEALTH_FAILED')), 'failed');
+  });
+
   it('was called back by the word of its robot, whatever the code', () => {
     assert.equal(kindOf(ended('recalled', 'SET_FAILED')), 'recalled');
     assert.equal(kindOf(ended('refused', 'ROLLOUT_RECALLED')), 'recalled');

@@ -395,6 +395,9 @@ describe('drover rollout', { concurrency: 2 }, () => {
     assert.match(gone.stderr, /x-3: it was superseded by x-4/);
     await site.refused(3, 'NOT_FOUND', 'rollout', 'history', 'never');
     const back = await site.ok('rollout', 'rollback', 'x-3', '--yes');
-    assert.match(back, /^rollback: rollout x-3 was superseded by x-4, is rolling_back at http:\/\/\S+$/m);
+    assert.match(
+      back,
+      /^rollback: rollout x-3 was superseded by x-4, is rolling_back at http:\/\/\S+$/m,
+    );
   });
 });

@@ -143,6 +143,20 @@ describe('the forecast of a set', () => {
   });
 });
 
+describe('the forecast of a set with a system image', () => {
+  it('names robots that do not take one now', async () => {
+    const rollouts = (await setOf('s1', '1.1.0')).map((one) => ({
+      ...one,
+      ...(one.set && { set: { ...one.set, image: 'system' } }),
+    }));
+    const both = ['system', 'app'];
+    const unaskedWith = (caps: readonly string[]): readonly string[] | undefined =>
+      forecastOf({ rollouts }, 's1-app', [robot(both, caps)], NOW)?.imageUnasked;
+    assert.deepEqual(unaskedWith(['sets']), ['r1']);
+    assert.deepEqual(unaskedWith(['sets', 'set_images']), []);
+  });
+});
+
 describe('the plan of a set', () => {
   const part = (component: string) => ({
     ...{ rolloutId: `s-${component}`, component, version: '1.0.0' },
@@ -158,11 +172,20 @@ describe('the plan of a set', () => {
     );
   });
 
-  it('refuses one bundle, two of a component, a system image, and ids that are too long', () => {
+  it('names its one system image, and refuses a second one, or a module beside it', () => {
+    const image = { ...part('system'), strategy: 'slot_image' };
+    const board = { ...part('arm'), strategy: 'module/firmware' };
+    assert.equal(planSet('s', [image, part('app')]).image, 'system');
+    assert.equal(planSet('s', [part('nav'), part('app')]).image, undefined);
+    assert.equal(planSet('s', [board, part('app')]).image, undefined);
+    const second = { ...part('app'), strategy: 'slot_image' };
+    assert.throws(() => planSet('s', [image, second]), refusedWith('SET_MIXED'));
+    assert.throws(() => planSet('s', [image, part('app'), board]), refusedWith('SET_MIXED'));
+  });
+
+  it('refuses one bundle, two of a component, and ids that are too long', () => {
     assert.throws(() => planSet('s', [part('app')]), refusedWith('USAGE'));
     assert.throws(() => planSet('s', [part('app'), part('app')]), refusedWith('USAGE'));
-    const image = { ...part('system'), strategy: 'slot_image' };
-    assert.throws(() => planSet('s', [image, part('app')]), refusedWith('USAGE'));
     assert.throws(() => memberIdFor('s'.repeat(60), 'system'), refusedWith('USAGE'));
     assert.equal(memberIdFor('s', 'system'), 's-system');
   });

@@ -8,11 +8,8 @@ import {
   withoutDelta,
 } from '../../../robot-client/update/delta.ts';
 import { powerEvent, step } from '../../../robot-client/update/machine.ts';
-import {
-  freshState,
-  type DeltaOffer,
-  type MachineState,
-} from '../../../robot-client/update/state.ts';
+import type { DeltaOffer } from '../../../robot-client/update/job-parts.ts';
+import { freshState, type MachineState } from '../../../robot-client/update/state.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { encodeManifest, parseManifest } from '../../../shared/formats/manifest.ts';

@@ -21,6 +21,13 @@ function setOf(...parts: (Partial<ManifestFields> & { version: string; name: str
   return rollouts.map((one): RolloutFields => ({ ...one, set: { id: 's', members } }));
 }
 
+/** The same with that component as its system image. */
+const withImage = (set: readonly RolloutFields[], image: string): RolloutFields[] =>
+  set.map((one): RolloutFields => ({ ...one, ...(one.set && { set: { ...one.set, image } }) }));
+
+const image = { size: 1000, sha256: 'a'.repeat(64) };
+const IMAGE = { name: 'system', version: '1.1.0', apply_strategy: 'slot_image', image } as const;
+
 const SET = setOf({ name: 'system', version: '1.1.0' }, { name: 'app', version: '1.2.0' });
 
 const other = (component: string, more: Partial<OtherFacts> = {}): OtherFacts => ({
@@ -88,6 +95,29 @@ describe('a component refuses its bundle of a set', () => {
       { name: 'app', version: '1.2.0' },
     );
     assert.equal(codeOf(judge([['system', other('system')]], set)), 'ARCH_WRONG');
+  });
+
+  it('when the set does not name its system image, or names another component for it', () => {
+    const set = setOf(IMAGE, { name: 'app', version: '1.2.0' });
+    const others: [string, OtherFacts][] = [['system', other('system')]];
+    assert.equal(codeOf(judge(others, set)), 'SET_INCOMPLETE');
+    assert.equal(codeOf(judge(others, withImage(set, 'app'))), 'SET_INCOMPLETE');
+    assert.equal(codeOf(judge(others, withImage(set, 'system'))), 'take');
+    const own: [string, OtherFacts][] = [['app', other('app')]];
+    assert.equal(codeOf(judge(own, set, 'system')), 'SET_INCOMPLETE');
+  });
+
+  it('when two are system images, or a module is beside one [P-10.7]', () => {
+    const second = setOf(IMAGE, { ...IMAGE, name: 'app' });
+    const others: [string, OtherFacts][] = [['system', other('system')]];
+    assert.equal(codeOf(judge(others, withImage(second, 'system'))), 'SET_MIXED');
+    const board = { name: 'arm', version: '1.2.0', apply_strategy: 'module/firmware' } as const;
+    const three = withImage(setOf(IMAGE, { name: 'app', version: '1.2.0' }, board), 'system');
+    const all: [string, OtherFacts][] = [
+      ['system', other('system')],
+      ['arm', other('arm')],
+    ];
+    assert.equal(codeOf(judge(all, three)), 'SET_MIXED');
   });
 
   it('when the set does not name it, or gives another payload to its rollout', () => {

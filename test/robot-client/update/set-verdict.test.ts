@@ -14,14 +14,13 @@ import { blockAgainst, blockedOf } from '../../../robot-client/update/blocks.ts'
 import {
   decideSet,
   isHeldBySet,
-  MEMBER_STEPS,
   memberViewOf,
   setBackEvent,
   stateOfSet,
   stepOf,
-  type MemberStep,
   type MemberViews,
 } from '../../../robot-client/update/set-verdict.ts';
+import { MEMBER_STEPS, type MemberStep } from '../../../robot-client/update/member-steps.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
 import type { RolloutSet } from '../../../shared/formats/announcement.ts';

@@ -48,7 +48,7 @@ describe('a version that a component names', () => {
 });
 
 describe('a report of a component', () => {
-  it('says by itself what is in doubt', () => {
+  it('says by itself what is in doubt [P-8.14]', () => {
     assert.equal(doubtTold({ ...NAMED, version_doubt: 'A_LATER_CODE' }), 'A_LATER_CODE');
     assert.equal(doubtTold({ ...NAMED, version_doubt: null }), null);
     assert.equal(doubtTold({ ...NAMED, phase: 'stuck' }), 'ROLLBACK_FAILED');

@@ -1,0 +1,75 @@
+/** Reads which slot runs and which versions the slots hold, for components that follow an image. */
+
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { layoutOf, type Layout } from '../install/layout.ts';
+import type { SlotsNow } from './boot-slots.ts';
+import { readSlotRecord } from './slot-records.ts';
+import { readSlotWord } from './slot-word.ts';
+import type { SystemSide } from './system-side.ts';
+
+export interface SystemImageOptions {
+  /** Component of the images. */
+  readonly component: string;
+  /** Root of that component. */
+  readonly root: string;
+  readonly disk: Disk;
+  readonly side: Pick<SystemSide, 'open' | 'bootId'>;
+}
+
+/** The boot loader of a robot, for the components that follow an image. */
+export interface ImageSide {
+  /** Component of the images. */
+  readonly component: string;
+  /** @throws DroverError BOOT_SLOT_UNKNOWN, BOOT_TOOL_FAILED, BOOT_STATE_DAMAGED, or of the disk */
+  look(): Promise<SlotsNow>;
+  /**
+   * Why the links of that root would not follow the slot that runs at the next boot; null when
+   * `recover` asked the boot loader in this boot and got the right answer.
+   */
+  unready(layout: Layout): Promise<Problem | null>;
+}
+
+export class SystemImage implements ImageSide {
+  readonly component: string;
+  readonly #on: SystemImageOptions;
+  readonly #layout: Layout;
+
+  constructor(on: SystemImageOptions) {
+    this.#on = on;
+    this.component = on.component;
+    this.#layout = layoutOf(on.root);
+  }
+
+  async look(): Promise<SlotsNow> {
+    const { side, disk } = this.#on;
+    const [{ running, other }, bootId] = [await side.open(), await side.bootId()];
+    const versions = new Map<string, string | null>();
+    for (const slot of [running, other]) {
+      versions.set(slot, (await readSlotRecord(disk, this.#layout, slot))?.version ?? null);
+    }
+    return { bootId, running, other, versions };
+  }
+
+  async unready(layout: Layout): Promise<Problem | null> {
+    const { side, disk } = this.#on;
+    const why = async (): Promise<string | null> => {
+      const word = await readSlotWord(disk, layout);
+      if (word?.bootId !== (await side.bootId())) {
+        return 'drover-robot recover did not ask the boot loader in this boot';
+      }
+      const { running } = await side.open();
+      if (word.slot === running) return null;
+      return `drover-robot recover found another slot (got ${word.slot}, want ${running})`;
+    };
+    try {
+      const found = await why();
+      if (found === null) return null;
+      return toProblem(new DroverError('SET_IMAGE_UNREADY', `follow a system image: ${found}`));
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+      const message = `follow a system image: ${toProblem(thrown).message} (${thrown.code})`;
+      return toProblem(new DroverError('SET_IMAGE_UNREADY', message));
+    }
+  }
+}
