@@ -4,7 +4,8 @@ import { writeNote } from '../../shared/io/cli.ts';
 import { countOf } from '../../shared/base/printable.ts';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
-import { forecastFields, forecastLines } from '../rollout/forecast.ts';
+import { forecastFields } from '../rollout/forecast-fields.ts';
+import { forecastLines } from '../rollout/forecast.ts';
 import { leaderLines, stepFields, stepLines, wavesLine } from '../rollout/plan-report.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
 import {

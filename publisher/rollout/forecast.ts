@@ -58,7 +58,7 @@ const ANSWERS = [
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
 export const OUTLOOKS: readonly Outlook[] = [...ANSWERS, ...STANDSTILL_CODES];
 
-const isStandstill = (one: Outlook): one is StandstillCode =>
+export const isStandstill = (one: Outlook): one is StandstillCode =>
   STANDSTILL_CODES.some((code) => code === one);
 
 export interface Forecast {
@@ -88,7 +88,7 @@ export interface Forecast {
 }
 
 /** Robots named as examples in a line or an answer. */
-const EXAMPLES = 5;
+export const EXAMPLES = 5;
 
 export function forecast(
   offer: Offer & {
@@ -370,46 +370,4 @@ function orderLines({ budgetUnasked: free, startUnasked: early }: Forecast): str
     ...line(free, 'budget (--at-most)', 'go out of service whoever else is'),
     ...line(early, 'start (--start-at)', 'take it as soon as it is announced'),
   ];
-}
-
-/** Left out of an answer while no robot has it. */
-const isRare = (one: Outlook): boolean =>
-  isStandstill(one) || RARE.some((answer) => answer === one);
-const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
-
-/** The same for `--json`. */
-export function forecastFields(found: Forecast | null): object | null {
-  if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
-  const { setUnasked, imageUnasked, budgetUnasked, startUnasked } = found;
-  const counts = Object.fromEntries(
-    OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
-      one,
-      robots[one].length,
-    ]),
-  );
-  const examples = Object.fromEntries(
-    OUTLOOKS.filter((one) => robots[one].length > 0).map((one) => [
-      one,
-      robots[one].slice(0, EXAMPLES),
-    ]),
-  );
-  const missing = unreported.length > 0 && { unreported: unreported.slice(0, EXAMPLES) };
-  const clocks = clockAhead.length > 0 && { clock_ahead: clockAhead.slice(0, EXAMPLES) };
-  const unasked = machineUnasked.length > 0 && {
-    machine_unasked: machineUnasked.slice(0, EXAMPLES),
-  };
-  return {
-    known,
-    not_targeted: notTargeted,
-    ...counts,
-    examples,
-    ...missing,
-    ...clocks,
-    ...unasked,
-    ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
-    ...(budgetUnasked.length > 0 && { budget_unasked: budgetUnasked.slice(0, EXAMPLES) }),
-    ...(startUnasked.length > 0 && { start_unasked: startUnasked.slice(0, EXAMPLES) }),
-    ...(imageUnasked.length > 0 && { set_image_unasked: imageUnasked.slice(0, EXAMPLES) }),
-  };
 }

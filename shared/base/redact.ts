@@ -218,8 +218,8 @@ export function redactTail(text: string): string {
   const first = lines.findIndex((line) => !PEM_BODY.test(line) && !PEM_LAST.test(line));
   const isKey = lines.length > 0 && PEM_BODY.test(lines[0] ?? '');
   const rest = isKey ? lines.slice(first < 0 ? lines.length : first) : lines;
-  const told = redact(rest.join('\n'));
-  return told.trim() === '' ? PARTIAL_LINE : told;
+  const kept = redact(rest.join('\n'));
+  return kept.trim() === '' ? PARTIAL_LINE : kept;
 }
 
 /** Text about a failure as it is told and as it is read: without secrets, of a bounded length. */

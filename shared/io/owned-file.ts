@@ -11,7 +11,7 @@ import { shellWord } from '../base/printable.ts';
 export interface Unsafe {
   /** Without a full stop: `FOLDER may be written by others (mode 777)`. */
   readonly why: string;
-  /** The command that mends it. */
+  /** The command that repairs it. */
   readonly mend: string;
 }
 
@@ -20,7 +20,7 @@ const OTHERS_MAY_WRITE = 0o022;
 const STICKY = 0o1000;
 
 /**
- * @param path may be a link: the place of the link and that of the file are both looked at
+ * @param path may be a link: the place of the link and that of the file are both checked
  * @returns null when nobody else may change it; also when it is not there
  */
 export function whyUnsafe(path: string): Unsafe | null {

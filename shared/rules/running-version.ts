@@ -65,7 +65,7 @@ const DOUBT_CODES: readonly string[] = [
 type Told = Pick<ComponentState, 'version' | 'phase'> &
   Partial<Pick<ComponentState, 'last_error' | 'version_doubt'>>;
 
-/** What a report says about the version that it names. */
+/** Reads from a report whether the version that it names runs. */
 export function runningIn(told: Told): RunningFact {
   const { version, phase } = told;
   return runningOf({ version, phase, doubt: told.version_doubt ?? doubtOfError(told) });

@@ -4,12 +4,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, it } from 'node:test';
 import { openActiveRollouts } from '../../../publisher/rollout/active-rollouts.ts';
-import {
-  forecastFields,
-  forecastLines,
-  forecastOf,
-  isUseless,
-} from '../../../publisher/rollout/forecast.ts';
+import { forecastFields } from '../../../publisher/rollout/forecast-fields.ts';
+import { forecastLines, forecastOf, isUseless } from '../../../publisher/rollout/forecast.ts';
 import {
   planAnnouncement,
   type AnnouncementPlanInput,
