@@ -88,6 +88,7 @@ describe('a forecast', () => {
       STRATEGY_CHANGED: [],
       MANIFEST_INVALID: [],
       REQUIRES_UNMET: [],
+      REQUIRES_UNKNOWN: [],
       SET_INCOMPLETE: [],
     });
     assert.equal(found.notTargeted, 1);
