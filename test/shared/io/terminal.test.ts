@@ -61,8 +61,9 @@ describe('a line on a terminal', () => {
   });
 });
 
-/** These write what is theirs alone: a view that moves the cursor, and a file byte for byte. */
+/** These write what is theirs alone: a view that moves the cursor, and files byte for byte. */
 const OWN_WRITERS = [
+  'publisher/commands/audit.ts',
   'publisher/commands/rollout-attachment.ts',
   'publisher/commands/rollout-watch.ts',
   'shared/io/cli.ts',
