@@ -7,6 +7,7 @@ import { instantText } from '../../shared/base/durations.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { ComponentState, RelayProblem, RobotEvent } from '../../shared/formats/messages.ts';
+import { doubtTold } from '../../shared/rules/running-version.ts';
 import { eventText } from '../../shared/rules/event-words.ts';
 import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 import { mainComponent, type RobotRecord } from './fleet.ts';
@@ -78,6 +79,7 @@ function showComponent(component: ComponentState) {
   return {
     name: component.name,
     version: component.version,
+    version_doubt: doubtTold(component),
     previous_version: component.previous_version ?? null,
     payload_sha256: component.payload_sha256 ?? null,
     phase: component.phase,
@@ -108,6 +110,7 @@ function showComponent(component: ComponentState) {
 const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
   name: null,
   version: null,
+  version_doubt: null,
   previous_version: null,
   payload_sha256: null,
   phase: 'unknown',

@@ -184,6 +184,8 @@ function sentenceOf(
       return 'is another kind of machine';
     case 'REQUIRES_UNMET':
       return 'has not what it requires of another component';
+    case 'REQUIRES_UNKNOWN':
+      return 'does not know what runs of another component that it requires';
     case 'MANIFEST_INVALID':
       return 'has an agent that does not know requires, and refuses the manifest';
     case 'MODULE_MISSING':

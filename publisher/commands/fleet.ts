@@ -11,6 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { makeOutput, type Output, terminalColumns } from '../../shared/io/cli.ts';
 import { countOf, oneLine } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
+import { doubtTold, versionShown } from '../../shared/rules/running-version.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
 import {
   clockProblemOf,
@@ -159,7 +160,7 @@ function showVersions(fleet: Fleet, output: Output): void {
   const versions = rows.map(({ robot, component, online }) => ({
     robot_id: robot.robot_id,
     component: component.name,
-    version: component.version,
+    version: versionShown(component),
     online,
   }));
   const table = counts.map(({ component, version, count, online }) => [
@@ -192,6 +193,7 @@ function describe(row: FleetRow) {
     modules: robot.modules ?? [],
     component: component.name,
     version: component.version,
+    version_doubt: doubtTold(component),
     strategy: component.strategy ?? null,
     phase: component.phase,
     target_version: component.target_version ?? null,
@@ -209,9 +211,10 @@ function describe(row: FleetRow) {
 }
 
 /** With the strategy that applies it, where it is not the link alone. */
-function versionText({ component: { version, strategy } }: FleetRow): string {
-  const known = strategySchema.safeParse(strategy).data ?? ATOMIC_SWAP;
-  return known === ATOMIC_SWAP ? (version ?? '-') : `${version ?? '-'} (${known})`;
+function versionText({ component }: FleetRow): string {
+  const version = versionShown(component) ?? '-';
+  const known = strategySchema.safeParse(component.strategy).data ?? ATOMIC_SWAP;
+  return known === ATOMIC_SWAP ? version : `${version} (${known})`;
 }
 
 function showRobots(fleet: Fleet, output: Output): void {
@@ -252,7 +255,7 @@ function showRequests(fleet: Fleet, output: Output): void {
   const table = rows.map((row) => [
     row.robot.robot_id,
     row.component.name,
-    row.component.version ?? '-',
+    versionShown(row.component) ?? '-',
     wanted(row) ?? '-',
     row.robot.arch,
   ]);

@@ -17,7 +17,7 @@ import type { BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RoleName } from '../../shared/formats/trust.ts';
 import type { PublicKeyHex, Signer } from '../../shared/crypto/ed25519.ts';
-import { readInput } from '../../shared/io/cli.ts';
+import { readInput, writeNote } from '../../shared/io/cli.ts';
 import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
 import { readSigners } from '../../shared/io/signers.ts';
 import { parsePublicKey } from '../trust/public-key.ts';
@@ -128,7 +128,7 @@ export function brokerOptions(argv: {
 
 /** A warning about something that the operator should change; never on stdout. */
 export function warn(line: string): void {
-  process.stderr.write(`drover: warning: ${line}\n`);
+  writeNote(`drover: warning: ${line}`);
 }
 
 /** A command prints results and warnings; the log of its progress needs DROVER_LOG=debug. */

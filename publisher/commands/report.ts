@@ -9,6 +9,7 @@ import { isId } from '../../shared/base/ids.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
 import type { SiteReport } from '../airgap/site-report.ts';
+import { versionShown } from '../../shared/rules/running-version.ts';
 import { readTrust } from '../../shared/io/trust-file.ts';
 import { exportReport, importReport } from '../airgap/report.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
@@ -109,7 +110,7 @@ function tableOf({ states }: SiteReport): string[] {
     state.components.map((component) => [
       state.robot_id,
       component.name,
-      component.version ?? '-',
+      versionShown(component) ?? '-',
       component.phase,
       printable(component.last_error?.code ?? ''),
       instantText(state.at),

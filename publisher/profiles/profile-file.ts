@@ -9,7 +9,9 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
 import { printable, shellWord } from '../../shared/base/printable.ts';
+import { whyUnsafe } from '../../shared/io/owned-file.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { writeNote } from '../../shared/io/cli.ts';
 import type { ParsedWords } from '../../shared/io/command-line.ts';
 import {
   encodeProfiles,
@@ -30,8 +32,12 @@ export function profilesPath(environment: NodeJS.ProcessEnv = process.env): stri
   return join(isAbsolute(folder) ? folder : join(homedir(), '.config'), 'drover', 'profiles.json');
 }
 
-/** Without a file there are none. @throws DroverError PROFILES_INVALID, FILE_UNREADABLE */
+/**
+ * Without a file there are none.
+ * @throws DroverError PROFILES_INVALID, PROFILES_UNSAFE, FILE_UNREADABLE
+ */
 export function readProfiles(path = profilesPath()): Profiles {
+  assertOwn(path);
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(path);
@@ -49,6 +55,15 @@ export function readProfiles(path = profilesPath()): Profiles {
       hint: `mend it, or move it away and set your profiles again: mv ${shellWord(path)} ${shellWord(`${path}.old`)}; drover config set NAME --broker URL`,
     });
   }
+}
+
+/** @throws DroverError PROFILES_UNSAFE */
+function assertOwn(path: string): void {
+  const found = whyUnsafe(path);
+  if (!found) return;
+  throw new DroverError('PROFILES_UNSAFE', `read profiles: ${found.why}`, {
+    hint: `look at what it says, then: ${found.mend}`,
+  });
 }
 
 /** @throws DroverError PROFILES_INVALID, FILE_REFUSED */
@@ -104,8 +119,8 @@ function noteLeftOut(profile: string, address: string): void {
   process.once('exit', (code) => {
     if (code === 0) return;
     const where = printable(address, 200);
-    process.stderr.write(
-      `drover: note: ${where} is no address of profile ${profile}, so its login was left out\n`,
+    writeNote(
+      `drover: note: ${where} is no address of profile ${profile}, so its login was left out`,
     );
   });
 }

@@ -4,6 +4,7 @@
  * for the named broker.
  */
 
+import { writeNote } from '../../shared/io/cli.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -170,7 +171,7 @@ export async function sayUntilLed(
   api: Pick<ApiClient, 'post'>,
   path: string,
   body: object,
-  say: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
+  say: (line: string) => void = writeNote,
 ): Promise<Uint8Array> {
   const untilMs = performance.now() + LIMITS.commandWaitMs;
   for (let hasSaid = false; ; hasSaid = true) {

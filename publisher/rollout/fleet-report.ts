@@ -18,6 +18,7 @@ import {
   type RobotState,
 } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
+import { UNKNOWN, versionShown } from '../../shared/rules/running-version.ts';
 import { isThere } from '../../shared/rules/presence.ts';
 import { isPastProblem } from '../../shared/rules/worst-component.ts';
 import { compareVersions } from '../../shared/base/version.ts';
@@ -186,7 +187,7 @@ function ownState(robot: string, payload: Uint8Array): RobotState {
 
 export interface VersionCount {
   readonly component: string;
-  /** Null for robots that have no release of the component yet. */
+  /** Null for robots that have no release of the component yet; `unknown` where nobody knows. */
   readonly version: string | null;
   readonly count: number;
   readonly online: number;
@@ -196,7 +197,8 @@ export interface VersionCount {
 export function countVersions(rows: readonly FleetRow[]): VersionCount[] {
   const counts = new Map<string, { -readonly [K in keyof VersionCount]: VersionCount[K] }>();
   for (const { component, online } of rows) {
-    const { name, version } = component;
+    const { name } = component;
+    const version = versionShown(component);
     const key = JSON.stringify([name, version]);
     const entry = counts.get(key) ?? { component: name, version, count: 0, online: 0 };
     entry.count += 1;
@@ -209,6 +211,7 @@ export function countVersions(rows: readonly FleetRow[]): VersionCount[] {
 function byComponentThenNewest(a: VersionCount, b: VersionCount): number {
   if (a.component !== b.component) return a.component < b.component ? -1 : 1;
   if (a.version === null || b.version === null) return a.version === null ? 1 : -1;
+  if (a.version === UNKNOWN || b.version === UNKNOWN) return a.version === UNKNOWN ? 1 : -1;
   // Versions that differ only in build metadata are equal by precedence: the order stays stable.
   return compareVersions(b.version, a.version) || (a.version < b.version ? -1 : 1);
 }

@@ -54,12 +54,13 @@ const ANSWERS = [
   'STRATEGY_CHANGED',
   'MANIFEST_INVALID',
   'REQUIRES_UNMET',
+  'REQUIRES_UNKNOWN',
   'SET_INCOMPLETE',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
 export const OUTLOOKS: readonly Outlook[] = [...ANSWERS, ...STANDSTILL_CODES];
 
-const isStandstill = (one: Outlook): one is StandstillCode =>
+export const isStandstill = (one: Outlook): one is StandstillCode =>
   STANDSTILL_CODES.some((code) => code === one);
 
 export interface Forecast {
@@ -91,7 +92,7 @@ export interface Forecast {
 }
 
 /** Robots named as examples in a line or an answer. */
-const EXAMPLES = 5;
+export const EXAMPLES = 5;
 
 export function forecast(
   offer: Offer & {
@@ -247,6 +248,7 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   BOOT_MISSING: 'have no system slots, or an agent that does not know them (BOOT_MISSING)',
   MANIFEST_INVALID: 'have an agent that does not know its requires (MANIFEST_INVALID)',
   REQUIRES_UNMET: 'lack what it requires of another component (REQUIRES_UNMET)',
+  REQUIRES_UNKNOWN: 'do not know what runs of a component that it requires (REQUIRES_UNKNOWN)',
   SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };
 
@@ -275,6 +277,10 @@ export function outlookText(found: Forecast, one: Outlook): string {
   return `${robots[one].length} ${wordsOf(one, found)}${which}`;
 }
 
+const HELPED = ['FAILED_BEFORE', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
+
+const isHelped = (one: Outlook): one is StandstillCode | (typeof HELPED)[number] =>
+  isStandstill(one) || HELPED.some((code) => code === one);
 /** One line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
@@ -282,8 +288,7 @@ export function forecastLines(found: Forecast | null): string[] {
   const lines = OUTLOOKS.flatMap((one) => {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
-    const isHelped = isStandstill(one) || one === 'FAILED_BEFORE' || one === 'REQUIRES_UNMET';
-    const help = isHelped ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
+    const help = isHelped(one) ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
     return [`robots: ${outlookText(found, one)}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
@@ -355,46 +360,4 @@ function orderLines({ budgetUnasked: free, startUnasked: early }: Forecast): str
     ...line(free, 'budget (--at-most)', 'go out of service whoever else is'),
     ...line(early, 'start (--start-at)', 'take it as soon as it is announced'),
   ];
-}
-
-/** Left out of an answer while no robot has it. */
-const isRare = (one: Outlook): boolean =>
-  isStandstill(one) || RARE.some((answer) => answer === one);
-const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET'] as const;
-
-/** The same for `--json`. */
-export function forecastFields(found: Forecast | null): object | null {
-  if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
-  const { setUnasked, imageUnasked, budgetUnasked, startUnasked } = found;
-  const counts = Object.fromEntries(
-    OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
-      one,
-      robots[one].length,
-    ]),
-  );
-  const examples = Object.fromEntries(
-    OUTLOOKS.filter((one) => robots[one].length > 0).map((one) => [
-      one,
-      robots[one].slice(0, EXAMPLES),
-    ]),
-  );
-  const missing = unreported.length > 0 && { unreported: unreported.slice(0, EXAMPLES) };
-  const clocks = clockAhead.length > 0 && { clock_ahead: clockAhead.slice(0, EXAMPLES) };
-  const unasked = machineUnasked.length > 0 && {
-    machine_unasked: machineUnasked.slice(0, EXAMPLES),
-  };
-  return {
-    known,
-    not_targeted: notTargeted,
-    ...counts,
-    examples,
-    ...missing,
-    ...clocks,
-    ...unasked,
-    ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
-    ...(budgetUnasked.length > 0 && { budget_unasked: budgetUnasked.slice(0, EXAMPLES) }),
-    ...(startUnasked.length > 0 && { start_unasked: startUnasked.slice(0, EXAMPLES) }),
-    ...(imageUnasked.length > 0 && { set_image_unasked: imageUnasked.slice(0, EXAMPLES) }),
-  };
 }

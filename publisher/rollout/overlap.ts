@@ -178,8 +178,11 @@ function notAbove(
   const { version: theirs, payload_sha256: bytes } = manifest;
   const { version, payload_sha256 } = next.manifest;
   if (compareVersions(version, theirs) === 0 && bytes === payload_sha256) {
+    const isAlone = next.rollout.set !== undefined && old.set?.id !== next.rollout.set.id;
     const isWider = !isWithin(aimOfNext(next), aimOf(old, manifest));
-    const { why, hint } = sameAgain(old.id, theirs, { led, isWider });
+    const { why, hint } = isAlone
+      ? aloneBefore(old.id, theirs, next.rollout.set?.id ?? '')
+      : sameAgain(old.id, theirs, { led, isWider });
     return overlap(old, next, why, hint);
   }
   const isSame = compareVersions(version, theirs) === 0;
@@ -192,6 +195,12 @@ function notAbove(
   const isStopped = led?.status === 'halted' || led?.status === 'rolling_back';
   return overlap(old, next, why, isStopped ? back : down);
 }
+
+/** The same release, alone or in another set: robots may wait there for what this set brings. */
+const aloneBefore = (id: string, version: string, set: string): { why: string; hint: string } => ({
+  why: `it has announced ${version} already, and not in set ${set}`,
+  hint: `to give it out in this set, which brings what each bundle requires: add --supersede ${id}, and one for each other bundle of the set that is announced alone`,
+});
 
 /**
  * The same release once more: the result depends on how the rollout before it ended.

@@ -11,6 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { oneLine } from '../../shared/base/printable.ts';
 import type { ComponentState, RelayProblem, RobotState } from '../../shared/formats/messages.ts';
 import { shortly, instantText, withInstants } from '../../shared/base/durations.ts';
+import { doubtTold } from '../../shared/rules/running-version.ts';
 import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 
 /** A problem as somebody named it: this program may not know its code. */
@@ -109,11 +110,15 @@ function problemLines(label: string, { code, message, hint }: Told, words: HintW
 
 function componentLines(component: ComponentState, now: EpochMs): string[] {
   const { name, version, previous_version: before, last_error: failure } = component;
+  const runs =
+    doubtTold(component) === null
+      ? (version ?? 'not installed')
+      : `unknown (active names ${version ?? 'nothing'})`;
   const was = before == null ? '' : `, before it ${before}`;
   const words = { ...(failure?.version != null && { VERSION: failure.version }) };
   const isPast = isPastProblem(component);
   return [
-    line('component', `${name} ${version ?? 'not installed'}${was}: ${doing(component)}`),
+    line('component', `${name} ${runs}${was}: ${doing(component)}`),
     ...waitLines(component, now),
     ...(failure ? problemLines(isPast ? '  earlier' : '  problem', failure, words) : []),
     ...(failure?.at === undefined

@@ -15,7 +15,7 @@ import { access, lstat, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { foldLines } from '../../shared/base/printable.ts';
-import { redact } from '../../shared/base/redact.ts';
+import { redact, redactTail } from '../../shared/base/redact.ts';
 
 export type HookName = 'ready' | 'stop' | 'start' | 'health' | 'rolled-back';
 
@@ -182,11 +182,11 @@ function follow(
     settle();
   };
   const settled = (exitCode: number | null, killedBy: string | null) => {
-    onOutput?.(label, `${words.isCut ? '[its first lines are not kept]\n' : ''}${words.text()}`);
+    onOutput?.(label, `${words.isCut ? '[its first lines are not kept]\n' : ''}${words.safe()}`);
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
     if (stdout.total > stdoutMax) return end(() => resolve(flooded(stdoutMax)));
-    const output = words.text(LIMITS.hookOutputBytesMax);
+    const output = words.safe(LIMITS.hookOutputBytesMax);
     const ended = { mayBeBusy, timedOut, exitCode, killedBy, output };
     end(() => resolve(resultOf(ended)));
   };
@@ -252,9 +252,13 @@ function letGo(child: HookProcess): void {
   child.unref();
 }
 
-/** The last `bytesMax` bytes of all that was added, from the begin of a line where there is one. */
+/**
+ * The last `bytesMax` bytes of all that was added, and some before them: secrets are taken out
+ * before the text is cut, and what marks one as a secret may stand before the cut.
+ */
 class LastWords {
   readonly #bytesMax: number;
+  readonly #keptMax: number;
   #bytes = Buffer.alloc(0);
   isCut = false;
   /** Of all that was added. */
@@ -262,23 +266,37 @@ class LastWords {
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
+    this.#keptMax = bytesMax + LIMITS.hookOverlapBytes;
   }
 
   add(bytes: Buffer): void {
     this.total += bytes.byteLength;
     // Copied, so that a small rest does not hold a large read buffer.
-    const joined = Buffer.concat([this.#bytes, bytes.subarray(-this.#bytesMax)]);
-    this.isCut ||= this.#bytes.byteLength + bytes.byteLength > this.#bytesMax;
-    this.#bytes = Buffer.from(joined.subarray(-this.#bytesMax));
+    const joined = Buffer.concat([this.#bytes, bytes.subarray(-this.#keptMax)]);
+    this.isCut ||= this.#bytes.byteLength + bytes.byteLength > this.#keptMax;
+    this.#bytes = Buffer.from(joined.subarray(-this.#keptMax));
   }
 
-  text(bytesMax = this.#bytesMax): string {
-    const text = this.#bytes.subarray(-bytesMax).toString('utf8');
-    if (!this.isCut && this.#bytes.byteLength <= bytesMax) return text;
-    // Without the name before it, the rest of a line may be a secret that nothing marks as one.
-    const rest = text.slice(text.indexOf('\n') + 1);
-    return rest.trim() === '' ? text : rest;
+  /** As it was printed. */
+  text(): string {
+    const end = this.#bytes.subarray(-this.#bytesMax).toString('utf8');
+    const isCut = this.isCut || this.#bytes.byteLength > this.#bytesMax;
+    return isCut ? fromLine(end) : end;
   }
+
+  /** Without secrets, from the begin of a line where there is one. */
+  safe(bytesMax = this.#bytesMax): string {
+    const all = this.#bytes.toString('utf8');
+    const text = this.isCut ? redactTail(all) : redact(all);
+    if (text.length <= bytesMax) return text;
+    return fromLine(text.slice(-bytesMax));
+  }
+}
+
+/** From the begin of the next line, unless there is none. */
+function fromLine(text: string): string {
+  const rest = text.slice(text.indexOf('\n') + 1);
+  return rest.trim() === '' ? text : rest;
 }
 
 /** The end says why: the last lines as one, and of these the last characters. */

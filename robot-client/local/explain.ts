@@ -13,6 +13,8 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { ComponentView } from '../fleet/report.ts';
+import { doubtOf } from '../fleet/report.ts';
+import { runningOf } from '../../shared/rules/running-version.ts';
 import { outsideProblems } from '../install/slots.ts';
 
 const MiB = 1024 * 1024;
@@ -157,7 +159,12 @@ function appliedBy({ state, version: active, module }: ComponentView): string[] 
   return ['', ATOMIC_SWAP].includes(strategy) ? [] : [`  ${version} is applied by ${strategy}`];
 }
 
-function runsOf({ version, slots: { active } }: ComponentView): string {
+function runsOf(view: ComponentView): string {
+  const { version } = view;
+  const { phase } = view.state;
+  const { active } = view.slots;
+  const isUnknown = runningOf({ version, phase, doubt: doubtOf(view) }).kind === 'unknown';
+  if (version !== null && isUnknown) return `it is not known what runs (active names ${version})`;
   if (version !== null) return `runs ${version}`;
   if (active.kind === 'foreign') return 'runs what Drover did not install';
   if (active.kind !== 'lost') return 'has nothing installed';

@@ -41,6 +41,9 @@ export const CATALOGUE = {
   PROFILES_INVALID: usage(
     'mend the file that the message names, or move it away and set your profiles again',
   ),
+  PROFILES_UNSAFE: usage(
+    'the file names the broker, the trust and the login of your commands: let nobody else write it or its folder, as the message says',
+  ),
   KEY_MISSING: usage(
     'give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command or --sign-command',
   ),

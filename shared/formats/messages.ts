@@ -130,6 +130,8 @@ const usageSchema = z.object({
 const componentSchema = z.object({
   name: idSchema,
   version: versionSchema.nullable(),
+  /** Code of why it is not known that `version` runs; absent or null when it is. [P-8.14] */
+  version_doubt: codeSchema.nullish(),
   previous_version: versionSchema.nullish(),
   /** Of the active release; absent when unknown (an older agent, an adopted release). */
   payload_sha256: sha256Schema.nullish(),

@@ -5,7 +5,7 @@
 
 import yargs, { type Argv } from 'yargs';
 import { DroverError, nullIfFailed } from '../base/errors.ts';
-import { runProgram } from './cli.ts';
+import { runProgram, writeAnswer } from './cli.ts';
 import { completionCommand, isCompletion, suggestionsOf, suggestMain } from './completion.ts';
 
 /** Adds one command, with its options and its handler. */
@@ -133,7 +133,7 @@ export async function runCommandLine(line: CommandLine): Promise<void> {
   await runProgram(line.program, async () => {
     const words = process.argv.slice(2);
     if (isCompletion(words)) {
-      for (const one of await suggestions(line, words)) process.stdout.write(`${one}\n`);
+      for (const one of await suggestions(line, words)) writeAnswer(one);
       return;
     }
     assertKnownCommand(words, line);

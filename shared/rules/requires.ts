@@ -8,6 +8,7 @@ import { countOf } from '../base/printable.ts';
 import { isInRange } from '../base/version.ts';
 import type { Manifest, Requires } from '../formats/manifest.ts';
 import type { ComponentState } from '../formats/messages.ts';
+import { runningIn, type RunningFact } from './running-version.ts';
 
 /**
  * Another component as far as it is known. `absent`: the robot has none of that name; `empty`:
@@ -82,21 +83,41 @@ export const requiresText = (requires: Requires): string =>
     .map(([component, range]) => `${component} ${range}`)
     .join(', ');
 
+type Told = Pick<ComponentState, 'name' | 'version' | 'phase'> &
+  Partial<Pick<ComponentState, 'last_error' | 'version_doubt'>>;
+
+/** A component of the robot as a requirement sees it. */
+export function presentOf(running: RunningFact | undefined): Present {
+  switch (running?.kind) {
+    case undefined:
+      return 'absent';
+    case 'runs':
+      return { version: running.version };
+    case 'nothing':
+      return 'empty';
+    case 'changing':
+    case 'unknown':
+      return 'unknown';
+  }
+}
+
 /**
- * True when the components that a robot reports do not meet what a bundle requires. A component
- * that is in an update counts with what it reports to run: only a forecast depends on it.
+ * Why the components that a robot reports do not meet what a bundle requires; null when they do. A
+ * component that is in an update counts with what it reports to run: only a forecast depends on it.
  */
-export function isUnmetByReport(
+export function lackByReport(
   { requires = {} }: Partial<Pick<Manifest, 'requires'>>,
-  components: readonly Pick<ComponentState, 'name' | 'version'>[],
+  components: readonly Told[],
   set: Together | null,
-): boolean {
+): 'REQUIRES_UNMET' | 'REQUIRES_UNKNOWN' | null {
   const unmet = unmetOf(requires, (name): Present => {
     const brought = broughtBy(set, name);
     if (brought !== undefined) return { version: brought };
     const found = components.find((one) => one.name === name);
-    if (!found) return 'absent';
-    return found.version === null ? 'empty' : { version: found.version };
+    const running = found && runningIn(found);
+    if (running?.kind !== 'changing') return presentOf(running);
+    return running.version === null ? 'empty' : { version: running.version };
   });
-  return unmet !== null;
+  if (unmet === null) return null;
+  return unmet.has === 'unknown' ? 'REQUIRES_UNKNOWN' : 'REQUIRES_UNMET';
 }

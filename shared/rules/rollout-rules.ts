@@ -24,7 +24,7 @@ import type { RobotState } from '../formats/messages.ts';
 import type { Progress } from '../formats/progress.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
 import { startWait, type LocalTime, type StartRules } from './start-time.ts';
-import { isUnmetByReport, type Together } from './requires.ts';
+import { lackByReport, type Together } from './requires.ts';
 import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
 import { versionMeets } from '../base/version.ts';
 
@@ -101,8 +101,8 @@ export interface Machine {
   readonly strategy?: string | null | undefined;
   /** Its agent reads `requires`; undefined when that is not asked. */
   readonly readsRequires?: boolean | undefined;
-  /** False when a bundle requires something else than it has; undefined when it checks that later. */
-  readonly meets?: ((bundle: Partial<Pick<Manifest, 'requires'>>) => boolean) | undefined;
+  /** Why it has not what a bundle requires; undefined when it checks that later. */
+  readonly lackFor?: ((bundle: Partial<Pick<Manifest, 'requires'>>) => Lack | null) | undefined;
 }
 
 /**
@@ -117,12 +117,14 @@ export const machineOf = (
   modules: state.modules ?? [],
   hasSlots: state.caps.includes(SLOT_CAPABILITY),
   readsRequires: state.caps.includes(REQUIRES_CAPABILITY),
-  meets: (bundle) => !isUnmetByReport(bundle, state.components, set),
+  lackFor: (bundle) => lackByReport(bundle, state.components, set),
 });
 
 /** A release that a module applied stays with it: another strategy would not stop the release. */
 const changesStrategy = (next: string | undefined, runs: string | null | undefined): boolean =>
   next !== undefined && moduleOf(runs ?? '') !== null && runs !== next;
+
+type Lack = 'REQUIRES_UNMET' | 'REQUIRES_UNKNOWN';
 
 export type Unfit =
   | 'ARCH_WRONG'
@@ -131,7 +133,7 @@ export type Unfit =
   | 'BOOT_MISSING'
   | 'STRATEGY_CHANGED'
   | 'MANIFEST_INVALID'
-  | 'REQUIRES_UNMET'
+  | Lack
   | 'RUNS_IT'
   | 'VERSION_REUSED'
   | 'NOT_NEWER'
@@ -154,8 +156,7 @@ export function unfitFor(
 ): Unfit | null {
   const unread = robot.readsRequires === false && Object.keys(bundle.requires ?? {}).length > 0;
   if (unread) return 'MANIFEST_INVALID';
-  const lacks = robot.meets?.(bundle) === false ? 'REQUIRES_UNMET' : null;
-  return unfitAlone(bundle, robot) ?? lacks;
+  return unfitAlone(bundle, robot) ?? robot.lackFor?.(bundle) ?? null;
 }
 
 /** Without what it requires of other components. */

@@ -1,12 +1,12 @@
 /** Profiles: what they hold, what they fill in, and the file that they stand in. */
 
 import assert from 'node:assert/strict';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { suggestions } from '../../../shared/io/command-line.ts';
 import { PUBLISHER_PROGRAM } from '../../../publisher/commands/program.ts';
-import { profilesPath } from '../../../publisher/profiles/profile-file.ts';
+import { profilesPath, readProfiles } from '../../../publisher/profiles/profile-file.ts';
 import { fillFrom, parseProfiles, type Profile } from '../../../publisher/profiles/profiles.ts';
 import { startDrover } from '../../helpers/child.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
@@ -135,4 +135,36 @@ test('drover keeps profiles in a file of its owner, uses one, and says how to me
   const { code, stderr } = await run('rollout', 'list');
   assert.equal(code, 2);
   assert.match(stderr, /profiles\.json: .*\(PROFILES_INVALID\)\n.*hint: mend it, or move it away/s);
+});
+
+test('a file of profiles that others may change is refused, and one of root is not', async (t) => {
+  const folder = join(await tempFolder(t), 'drover');
+  await mkdir(folder, { mode: 0o700 });
+  const path = join(folder, 'profiles.json');
+  await writeFile(path, JSON.stringify({ schema: 1, use: null, profiles: { p: PROD } }), {
+    mode: 0o600,
+  });
+  const names = (): string[] => Object.keys(readProfiles(path).profiles);
+  assert.deepEqual(names(), ['p']);
+  for (const [place, mode] of [
+    ...([0o666, 0o620, 0o602] as const).map((bits) => [path, bits] as const),
+    ...([0o777, 0o770] as const).map((bits) => [folder, bits] as const),
+  ]) {
+    const before = (await stat(place)).mode;
+    await chmod(place, mode);
+    assertRefused('PROFILES_UNSAFE', names);
+    assert.throws(names, { message: /may be written by others \(mode \d{3}\)/ });
+    await chmod(place, before);
+  }
+  const link = join(await tempFolder(t), 'profiles.json');
+  await symlink(path, link);
+  assert.deepEqual(Object.keys(readProfiles(link).profiles), ['p']);
+  await chmod(path, 0o666);
+  assertRefused('PROFILES_UNSAFE', () => readProfiles(link));
+  await chmod(path, 0o644);
+  assert.deepEqual(names(), ['p']); // others may read it
+  if (process.getuid?.() !== 0) return;
+  await chown(path, 65_534, 65_534);
+  assertRefused('PROFILES_UNSAFE', names);
+  assert.throws(names, { message: /belongs to another user \(uid 65534\)/ });
 });

@@ -4,12 +4,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, it } from 'node:test';
 import { openActiveRollouts } from '../../../publisher/rollout/active-rollouts.ts';
-import {
-  forecastFields,
-  forecastLines,
-  forecastOf,
-  isUseless,
-} from '../../../publisher/rollout/forecast.ts';
+import { forecastFields } from '../../../publisher/rollout/forecast-fields.ts';
+import { forecastLines, forecastOf, isUseless } from '../../../publisher/rollout/forecast.ts';
 import {
   planAnnouncement,
   type AnnouncementPlanInput,
@@ -92,6 +88,7 @@ describe('a forecast', () => {
       STRATEGY_CHANGED: [],
       MANIFEST_INVALID: [],
       REQUIRES_UNMET: [],
+      REQUIRES_UNKNOWN: [],
       SET_INCOMPLETE: [],
     });
     assert.equal(found.notTargeted, 1);
@@ -145,11 +142,16 @@ describe('a forecast', () => {
     const written = { requires, apply_strategy: 'atomic_swap+requires' };
     const offer = fleet.makeRollout('new', await bundle('2.0.0', '0.0.0', written));
     const caps = ['requires', 'sets'];
-    const of = (id: string, system: string | null, more: object = { caps }): RobotState => {
+    const of = (
+      id: string,
+      system: string | null,
+      more: object = { caps },
+      told: object = {},
+    ): RobotState => {
       const state = makeState(id, { version: '1.0.0' }, more);
       const [app] = state.components;
       assert.ok(app);
-      return { ...state, components: [app, { ...app, name: 'system', version: system }] };
+      return { ...state, components: [app, { ...app, name: 'system', version: system, ...told }] };
     };
     const states = [
       of('meets', '2.5.0'),
@@ -158,6 +160,8 @@ describe('a forecast', () => {
       of('early', '2.2.0-rc.1'),
       of('empty', null),
       of('old-agent', '2.5.0', { caps: ['sets'] }),
+      of('stuck', '2.5.0', { caps }, { phase: 'stuck' }),
+      of('in-doubt', '2.5.0', { caps }, { version_doubt: 'MODULE_DIFFERS' }),
       makeState('without', { version: '1.0.0' }, { caps }),
     ];
     const alone = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
@@ -167,13 +171,14 @@ describe('a forecast', () => {
     const unmet = ['early', 'empty', 'higher', 'lower', 'without'];
     assert.deepEqual(alone.robots.REQUIRES_UNMET, unmet);
     assert.deepEqual(alone.robots.MANIFEST_INVALID, ['old-agent']);
+    assert.deepEqual(alone.robots.REQUIRES_UNKNOWN, ['stuck', 'in-doubt']);
     const lines = forecastLines(alone).join('\n');
+    assert.match(lines, /2 do not know what runs of a component that it requires/);
     assert.match(
       lines,
       /5 lack what it requires, system >=2.1 <3 \(REQUIRES_UNMET\): early, empty/,
     );
     assert.match(lines, /REQUIRES_UNMET: .*--together/);
-    assert.match(lines, /1 have an agent that does not know its requires/);
     const system = fleet.makeRollout('sys', await bundle('2.2.0', '0.0.0', { name: 'system' }));
     const hash = 'ab'.repeat(32);
     const set = {

@@ -125,9 +125,11 @@ test('only the last words of a hook that shouts are kept', async () => {
 });
 
 test('what is quoted of a hook has no secret, also where the output is longer than what is kept', async () => {
-  const many = `printf 'PASSWORD=%05000d\\nlast\\n' 7; exit 1`;
-  const { result } = await runScript(many);
-  assert.equal(describeHook(result), 'exit 1 (last)');
+  const many = (digits: number): string => `printf 'PASSWORD=%0${digits}d\\nlast\\n' 7; exit 1`;
+  const told = async (digits: number): Promise<string> =>
+    describeHook((await runScript(many(digits))).result);
+  assert.equal(await told(5_000), 'exit 1 (PASSWORD=[redacted] / last)');
+  assert.equal(await told(LIMITS.hookOutputBytesMax + LIMITS.hookOverlapBytes), 'exit 1 (last)');
   const output = 'arm is hot\r\n\n  token: abcdef\nat joint 3\n';
   const failed = { kind: 'failed', exitCode: 70, signal: null } as const;
   assert.equal(

@@ -70,6 +70,8 @@ interface Transfer {
 export interface ComponentAnswer {
   readonly name: string;
   readonly version: string | null;
+  /** Code of why it is not known that `version` runs. */
+  readonly version_doubt: string | null;
   readonly previous_version: string | null;
   readonly phase: string;
   readonly target_version: string | null;

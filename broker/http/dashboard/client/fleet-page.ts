@@ -3,7 +3,7 @@
 import type { EngineAnswer, RobotAnswer, RolloutOnPage, UpstreamAnswer } from './answers.ts';
 import type { Api } from './api.ts';
 import { ago, byId, make, redraw, robotCount, showHead } from './dom.ts';
-import { robotRow } from './robot-row.ts';
+import { robotRow, runsText } from './robot-row.ts';
 import { rolloutCard } from './rollout-card.ts';
 
 /** More rows help nobody, and slow the page down. */
@@ -51,6 +51,9 @@ function wayUp(upstream: NonNullable<UpstreamAnswer['upstream']>): string {
   return `upstream ${upstream.up ? 'reached' : 'lost'} ${ago(upstream.since)}${waiting}${chunks}${why}`;
 }
 
+/** Counts robots that do not know what they run. */
+const UNKNOWN = 'unknown';
+
 /** How many robots run each version of a component; null for robots without one. */
 type Counts = Map<string | null, number>;
 
@@ -58,9 +61,10 @@ type Counts = Map<string | null, number>;
 function countVersions(): [component: string, counts: Counts][] {
   const found = new Map<string, Counts>();
   for (const { components } of robots) {
-    for (const { name, version } of components) {
+    for (const { name, version, version_doubt: doubt } of components) {
       const counts = found.get(name) ?? new Map<string | null, number>();
-      counts.set(version, (counts.get(version) ?? 0) + 1);
+      const shown = doubt ? UNKNOWN : version;
+      counts.set(shown, (counts.get(shown) ?? 0) + 1);
       found.set(name, counts);
     }
   }
@@ -83,7 +87,7 @@ function versionBlock(component: string, counts: Counts): HTMLElement {
   const { compare } = new Intl.Collator('en', { numeric: true });
   const sorted = [...counts].sort(([a], [b]) => compare(b ?? '', a ?? ''));
   const colour = (version: string | null, at: number): string =>
-    version ? (COLOURS[at % COLOURS.length] ?? COLOUR_NONE) : COLOUR_NONE;
+    version && version !== UNKNOWN ? (COLOURS[at % COLOURS.length] ?? COLOUR_NONE) : COLOUR_NONE;
   const pieces = sorted.map(([version, count], at) => {
     const piece = make('i');
     piece.style.flexGrow = String(count);
@@ -110,7 +114,7 @@ function textOf(robot: RobotAnswer): string {
   const facts = [robot.robot_id, robot.version ?? 'nothing', robot.phase, robot.arch ?? '', link];
   if (robot.twins) facts.push(robot.twins.code);
   for (const part of robot.components) {
-    facts.push(part.name, part.version ?? 'nothing', part.phase, part.last_error?.code ?? '');
+    facts.push(part.name, runsText(part), part.phase, part.last_error?.code ?? '');
   }
   return [...facts, ...robot.tags].join(' ').toLowerCase();
 }

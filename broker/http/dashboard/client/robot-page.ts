@@ -4,7 +4,7 @@ import type { ComponentAnswer, EventAnswer, RobotAnswer } from './answers.ts';
 import type { Api } from './api.ts';
 import { ago, byId, make, redraw, rolloutLink, showHead, timeMark } from './dom.ts';
 import { showLogButtons } from './robot-logs.ts';
-import { phaseTag, problemLines } from './robot-row.ts';
+import { phaseTag, problemLines, runsText } from './robot-row.ts';
 
 let shown = '';
 
@@ -42,10 +42,7 @@ const about = ({ model, arch, agent, tags }: RobotAnswer): string =>
 
 function componentBlock(part: ComponentAnswer): HTMLElement {
   const head = make('p', { class: 'tags' });
-  head.append(
-    make('b', { text: `${part.name} ${part.version ?? 'nothing'}` }),
-    phaseTag(part.phase),
-  );
+  head.append(make('b', { text: `${part.name} ${runsText(part)}` }), phaseTag(part.phase));
   if (part.target_version) head.append(make('span', { text: `to ${part.target_version}` }));
   if (part.rollout) head.append(rolloutLink(part.rollout));
   const block = make('div', { class: 'rollout' }, head);
