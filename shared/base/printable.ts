@@ -18,7 +18,7 @@ export function printable(text: string, charsMax: number = QUOTED_CHARS_MAX): st
 
 /** The same but for line feed and tab. */
 const STEERING = /[^\P{Cc}\n\t]|[\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-/** What JSON leaves as it is: DEL, C1, and the marks that turn the reading order. */
+/** Characters that JSON leaves as they are: DEL, C1, and marks that turn the reading order. */
 const RAW_IN_JSON = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /**

@@ -101,8 +101,7 @@ class Site {
     });
   }
 
-  /** The same broker again, after SIGKILL, on the same ports and data. */
-  /** Down until these have noticed: a broker that is back within a second is missed by nobody. */
+  /** The same broker again, after SIGKILL, once these have noticed that it was away. */
   async restartBroker(...watchers: readonly Child[]): Promise<void> {
     const { data, port, httpUrl, child } = this.broker;
     child.kill('SIGKILL');
@@ -395,9 +394,6 @@ describe('drover rollout', { concurrency: 2 }, () => {
     assert.match(gone.stderr, /x-3: it was superseded by x-4/);
     await site.refused(3, 'NOT_FOUND', 'rollout', 'history', 'never');
     const back = await site.ok('rollout', 'rollback', 'x-3', '--yes');
-    assert.match(
-      back,
-      /^rollback: rollout x-3 was superseded by x-4, is rolling back at http:\/\/\S+$/m,
-    );
+    assert.match(back, /^rollback: rollout x-3 was superseded by x-4, is rolling back at http:/m);
   });
 });
