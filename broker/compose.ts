@@ -176,12 +176,12 @@ async function openLead(
   engine: BrokerEngine,
   { sources, webhooks }: { readonly sources: AuditSources; readonly webhooks: Webhooks },
 ): Promise<OpenedController | null> {
-  const { settings, closers, control, trust, fleet, counters, events } = parts;
+  const { settings, closers, control, trust, fleet, counters, events, credentials } = parts;
   const { dataFolder, log } = settings;
   if (!settings.lead) return null;
   const lead = await openController(settings.lead, {
     ...{ dataFolder, log, control, trust, fleet, isAlone: engine.isAlone },
-    hasUsers: parts.credentials !== null,
+    mayApprove: credentials ? (user) => credentials.roleOf(user) === 'publisher' : undefined,
     onDecision: (entry) => {
       counters.countDecision(entry.kind);
       inBackground(log, 'record a decision', sources.decided(entry));

@@ -130,6 +130,12 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'given',
     meaning: 'to each module: what it is asked to do, as its first argument',
   },
+  DROVER_RUN: {
+    programs: ['drover-robot'],
+    way: 'given',
+    meaning:
+      'to each module, and to the hook stop: name of the run, by which its processes are found',
+  },
   DROVER_PAYLOAD_DIR: {
     programs: ['drover-robot'],
     way: 'given',

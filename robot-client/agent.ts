@@ -24,7 +24,7 @@ import type { HealthWatch } from './fleet/health-watch.ts';
 import { Inbox } from './fleet/inbox.ts';
 import { MachineReport } from './fleet/machine-report.ts';
 import { Memory } from './fleet/memory.ts';
-import { Outbox } from './fleet/outbox.ts';
+import { Outbox, OUTBOX } from './fleet/outbox.ts';
 import { ProgressTopics } from './fleet/progress-topics.ts';
 import { iso, type ComponentView } from './fleet/report.ts';
 import { Reporter, isWatched, Telemetry } from './fleet/reporter.ts';
@@ -82,7 +82,7 @@ export class Agent {
     const copies = new StateCopies(options);
     this.#trustFile = new TrustFile(options.disk, `${state}/trust.json`, this.#trust, copies);
     this.#inbox = new Inbox(options.disk, `${state}/seen.json`, this.#trust, copies);
-    this.#outbox = new Outbox(options.disk, `${state}/outbox.json`, options.log);
+    this.#outbox = new Outbox(options.disk, `${state}/${OUTBOX}`, options.log);
     this.#reporter = new Reporter({
       disk: options.disk,
       usagePath: `${state}/usage.json`,

@@ -12,7 +12,7 @@ import { SerialQueue } from '../shared/base/serial-queue.ts';
 import type { Decision, HeardFacts } from './update/verdict.ts';
 import { accepts, orLoop, step, type Effect, type MachineEvent } from './update/machine.ts';
 import { LiveView } from './fleet/live-view.ts';
-import type { ComponentView } from './fleet/report.ts';
+import { doubtOf, type ComponentView } from './fleet/report.ts';
 import { decideOffered, moveOf, obeyedRecall } from './update/offered.ts';
 import { startEvent } from './recover/recovery.ts';
 import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
@@ -67,7 +67,7 @@ export class Component {
     this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // queued
     this.#claim = options.claim ?? new SwapClaims().of(options.component);
     this.#set = (options.sets ?? new SetBoard()).join(this.name, {
-      view: () => (this.isOpen ? memberViewOf(this.#state, this.#slots) : null),
+      view: () => (this.isOpen ? memberViewOf(this.#state, this.#slots, doubtOf(this.view)) : null),
       goBack: () => this.#enqueue(() => this.#apply(this.#set.backEvent)),
     });
   }
@@ -86,18 +86,17 @@ export class Component {
   }
 
   get view(): ComponentView {
-    const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
-    const [{ unkept }, { askedAtMs: placeAskedAtMs }] = [this.#keeper, this.#place];
-    const why = { held, leases, unkept, placeAskedAtMs };
-    return viewOf(this.#options, { slots: this.#slots, state, live, ...why });
+    const [state, slots, live] = [this.#state, this.#slots, this.#live.value];
+    const [{ held, leases }, { unkept }, { closed }] = [this.#word, this.#keeper, this.#root];
+    const why = { held, leases, unkept, closed, placeAskedAtMs: this.#place.askedAtMs };
+    return viewOf(this.#options, { slots, state, live, ...why });
   }
 
   /** Reads the state from the disk. No effect runs before all components are read. */
   async load(): Promise<void> {
     const opened = await this.#root.open(this.#options.adoptVersion, this.#now());
     // Before the state: reports never mix old and new, nor show the root of another component.
-    const isOther = this.#root.problem?.code === 'ROOT_OTHER_COMPONENT';
-    if (!isOther) await this.#slots.read(opened.state);
+    if (this.#root.problem?.code !== 'ROOT_OTHER_COMPONENT') await this.#slots.read(opened.state);
     [this.#state, this.#slots.adoption] = [opened.state, opened.adoption];
     this.#claim.recover(this.#state.phase, this.#state.job?.set?.id); // before any starts
     if (this.#root.isOpen) await this.#word.load();
@@ -183,6 +182,7 @@ export class Component {
   async #noteModule(problem: Problem | null): Promise<void> {
     if (!this.#live.module(problem)) return;
     await this.#enqueue(() => this.#warn('module', problem, { version: this.#slots.active }));
+    this.#set.changed();
   }
 
   /** A recalled rollout comes before every offer. */
@@ -263,7 +263,7 @@ export class Component {
     if (verdict.kind === 'refuse') return this.#noteRefusal(verdict.problem, verdict.version);
     const isBeside = this.#refusedBeside !== null && this.#refusedBeside === this.#considered;
     if (!isBeside) this.#live.accept();
-    const waits = verdict.kind === 'wait' ? verdict : null;
+    const waits = verdict.kind === 'wait' && verdict.isOver !== true ? verdict : null;
     this.#live.wait(waits?.problem.message ?? null, waits?.untilMs ?? null);
   }
 

@@ -133,6 +133,7 @@ export async function putCredentialUsers(
       throw new DroverError('USAGE', `add users: ${old.username} is in ${path}`, { hint });
     }
     const others = users.filter((one) => !names.has(one.username));
+    assertNoLookalike(path, users, added);
     const all = [...others, ...added];
     if (all.length > LIMITS.credentialsMax) {
       const counts = `got ${all.length}, want at most ${LIMITS.credentialsMax}`;
@@ -143,6 +144,28 @@ export async function putCredentialUsers(
     await writeFileAtomic(path, text, 0o600, like ?? undefined);
     return like === null;
   });
+}
+
+/**
+ * People take names that differ in case for one: `ana` and `Ana` would approve a wave as two. Names
+ * are ASCII without blanks (idSchema), so there is no other form of one. Those that are there stay.
+ * @throws DroverError USAGE
+ */
+function assertNoLookalike(
+  path: string,
+  known: readonly CredentialUserFields[],
+  added: readonly CredentialUserFields[],
+): void {
+  const names = new Set(known.map(({ username }) => username));
+  const taken = new Map([...names].map((name) => [name.toLowerCase(), name]));
+  for (const { username } of added.filter((one) => !names.has(one.username))) {
+    const other = taken.get(username.toLowerCase());
+    taken.set(username.toLowerCase(), username);
+    if (other === undefined) continue;
+    const why = `it differs from ${other} only in case`;
+    const hint = `renew that one with --user ${other}, or choose a name that nobody takes for it`;
+    throw new DroverError('USAGE', `add user ${username} to ${path}: ${why}`, { hint });
+  }
 }
 
 async function readUsersIfAny(path: string): Promise<CredentialUserFields[]> {
@@ -186,6 +209,10 @@ export class CredentialSet {
   /** Names and roles of all users. */
   names(): { readonly username: string; readonly role: CredentialUser['role'] }[] {
     return [...this.#byName.values()].map(({ username, role }) => ({ username, role }));
+  }
+
+  roleOf(username: string): CredentialUser['role'] | null {
+    return this.#byName.get(username)?.role ?? null;
   }
 
   /** @param hash of a token */

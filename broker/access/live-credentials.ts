@@ -15,7 +15,12 @@ import type { Log } from '../../shared/base/ports.ts';
 import type { Identity } from './access.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
-import { CredentialSet, readCredentialUsers, type Credentials } from './credentials.ts';
+import {
+  CredentialSet,
+  readCredentialUsers,
+  type Credentials,
+  type CredentialUser,
+} from './credentials.ts';
 import { PasswordChecker } from './passwords.ts';
 
 /**
@@ -124,6 +129,11 @@ export class LiveCredentials implements Credentials {
   /** Users of the file; the same set until it was read again. */
   get inFile(): Pick<CredentialSet, 'names' | 'describe'> {
     return this.#set;
+  }
+
+  /** Of a user of the file; null when there is none. */
+  roleOf(username: string): CredentialUser['role'] | null {
+    return this.#set.roleOf(username);
   }
 
   /** @param hash of a token */

@@ -3,6 +3,7 @@
  * lost. It folds the results of one check and describes them. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { shortHash, type EpochMs, type Sha256Hex } from '../../shared/base/ids.ts';
 
@@ -41,7 +42,7 @@ export interface StoreView {
 }
 
 export function showStore({ checkedAtMs, ...state }: StoreState): StoreView {
-  const checked_at = checkedAtMs === null ? null : new Date(checkedAtMs).toISOString();
+  const checked_at = checkedAtMs === null ? null : instantText(checkedAtMs);
   return { ...state, checked_at };
 }
 

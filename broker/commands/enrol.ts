@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
-import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
+import { formatDurationMs, parseDurationMs, instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -130,7 +130,7 @@ async function runEnrol(args: EnrolArgs): Promise<void> {
     for (const path of written) await rm(path, { force: true });
     throw error;
   }
-  const until = new Date(expiresAt).toISOString();
+  const until = instantText(expiresAt);
   const claims = made.map(({ robot, claim }) => ({ robot_id: robot, claim }));
   const isShown = out === undefined && qr === undefined;
   const lines = isShown
@@ -188,7 +188,9 @@ const describe = (one: EnrolmentView): string =>
     one.robot_id,
     one.enrolled ? 'enrolled' : 'not enrolled',
     `claim ${one.claim}`,
-    one.claim === 'open' ? `until ${one.expires_at}` : `asked from ${one.asked_from ?? '-'}`,
+    one.claim === 'open' || one.claim === 'expired'
+      ? `until ${one.expires_at}`
+      : `asked ${one.asked_at ?? '-'} from ${one.asked_from ?? '-'}`,
   ].join('  ');
 
 async function runRevoke(args: { data: string; ids: string[]; json: boolean }): Promise<void> {

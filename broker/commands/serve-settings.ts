@@ -1,5 +1,6 @@
 /** Turns the command-line options of the broker into the settings of its parts. */
 
+import { writeNote } from '../../shared/io/cli.ts';
 import { parseByteSize, parseRate } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -145,13 +146,12 @@ async function readLead(args: ServeArgs, trust: TrustRoot | null): Promise<LeadO
   if (!trust) {
     throw new DroverError('USAGE', 'lead rollouts: a rollout key needs --trust as well');
   }
-  const warn = (line: string): void => void process.stderr.write(`${line}\n`);
   const sources = { files, commands, signCommands, environment };
   const read = ({ roles }: TrustRoot) =>
     readSigners(
       sources,
       { candidates: roles.rollout.keys, signMsMax: LIMITS.leaseSignMsMax },
-      warn,
+      writeNote,
     );
   return {
     signers: await read(trust),

@@ -4,7 +4,7 @@
  * Sans-I/O.
  */
 
-import { timeLeft } from '../../shared/base/durations.ts';
+import { timeLeft, instantText } from '../../shared/base/durations.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -56,7 +56,7 @@ export function describeExpiry({ trust, announcement, renews, now }: ExpiryFacts
 function leftOf(expiresMs: EpochMs, now: EpochMs): Left {
   const leftMs = expiresMs - now;
   return {
-    expires_at: new Date(expiresMs).toISOString(),
+    expires_at: instantText(expiresMs),
     seconds_left: Math.floor(leftMs / 1000),
     days_left: daysUntil(expiresMs, now),
   };

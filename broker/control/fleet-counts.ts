@@ -7,6 +7,7 @@
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotState } from '../../shared/formats/messages.ts';
+import { versionShown } from '../../shared/rules/running-version.ts';
 
 /** The part of a robot's record that is counted. */
 interface CountedRobot {
@@ -19,6 +20,7 @@ interface CountedRobot {
 export interface ComponentCount {
   /** Null for robots that have reported nothing yet. */
   readonly component: string | null;
+  /** `unknown` where the report itself does not know what runs. */
   readonly version: string | null;
   readonly phase: string;
   readonly robots: number;
@@ -77,8 +79,9 @@ export class FleetCounts {
   #count({ state, online }: CountedRobot, by: 1 | -1): void {
     if (online) this.#online += by;
     if (!state) this.#add({ component: null, version: null, phase: 'unknown' }, online, by);
-    for (const { name, version, phase } of state?.components ?? []) {
-      this.#add({ component: name, version, phase }, online, by);
+    for (const component of state?.components ?? []) {
+      const { name, phase } = component;
+      this.#add({ component: name, version: versionShown(component), phase }, online, by);
     }
   }
 

@@ -19,7 +19,7 @@ export function addFleetMetrics(registry: Registry, fleet: Fleet): void {
   });
   new Gauge({
     name: 'drover_robots',
-    help: 'Components of robots by name, the version they run and the phase they are in',
+    help: 'Components of robots by name, the version they run (unknown where they do not know) and the phase they are in',
     labelNames: ['component', 'version', 'phase'],
     registers,
     collect() {

@@ -8,6 +8,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { versionShown } from '../../shared/rules/running-version.ts';
 import type { ComponentCount } from './fleet-counts.ts';
 import { pageOf, placeAfter, type PageQuery } from './fleet-page.ts';
 import { mainComponent, type RobotRecord } from './fleet.ts';
@@ -62,7 +63,8 @@ export class FleetVersions {
   #note(robot: RobotId): void {
     const record = this.#fleet.get(robot);
     if (!record) return void this.#versions.delete(robot);
-    const version = mainComponent(record)?.version ?? null;
+    const main = mainComponent(record);
+    const version = main ? versionShown(main) : null;
     if (this.#versions.get(robot) === version) return;
     this.#versions.set(robot, version);
     this.#changed.add(robot);

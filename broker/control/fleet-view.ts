@@ -3,15 +3,18 @@
  * present: a script that reads one finds null, never nothing. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { ComponentState, RelayProblem, RobotEvent } from '../../shared/formats/messages.ts';
+import { doubtTold } from '../../shared/rules/running-version.ts';
+import { eventText } from '../../shared/rules/event-words.ts';
 import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 import { mainComponent, type RobotRecord } from './fleet.ts';
 import type { TwinAlarm } from './twins.ts';
 
 const instant = (ms: number | null | undefined): string | null =>
-  ms === null || ms === undefined ? null : new Date(ms).toISOString();
+  ms === null || ms === undefined ? null : instantText(ms);
 
 /** Facts about a robot that are not in its record. */
 export interface KnownOfRobot {
@@ -76,6 +79,7 @@ function showComponent(component: ComponentState) {
   return {
     name: component.name,
     version: component.version,
+    version_doubt: doubtTold(component),
     previous_version: component.previous_version ?? null,
     payload_sha256: component.payload_sha256 ?? null,
     phase: component.phase,
@@ -106,6 +110,7 @@ function showComponent(component: ComponentState) {
 const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
   name: null,
   version: null,
+  version_doubt: null,
   previous_version: null,
   payload_sha256: null,
   phase: 'unknown',
@@ -126,5 +131,5 @@ const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
 export function showEvent(event: RobotEvent): object {
   const { problem } = event;
   const shown = problem ? { ...problem, at: instant(problem.at) } : null;
-  return { ...event, at: instant(event.at), problem: shown };
+  return { ...event, at: instant(event.at), problem: shown, text: eventText(event) };
 }

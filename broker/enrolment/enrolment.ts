@@ -122,6 +122,18 @@ export class Enrolment {
     });
   }
 
+  /** People take names that differ in case alone for one. @throws DroverError ROBOT_NAME_TAKEN */
+  #assertNoLookalike(orders: readonly ClaimOrder[]): void {
+    const known = new Map([...this.#records.keys()].map((name) => [name.toLowerCase(), name]));
+    for (const { robot_id: robot } of orders) {
+      const other = known.get(robot.toLowerCase()) ?? robot;
+      known.set(robot.toLowerCase(), robot);
+      if (other === robot || this.#records.has(robot)) continue;
+      const what = `make claim for ${robot}: it differs from ${other} only in case`;
+      throw new DroverError('ROBOT_NAME_TAKEN', what);
+    }
+  }
+
   /**
    * Makes claims: all of them or none.
    * @throws DroverError CLAIM_EXISTS, ROBOT_NAME_TAKEN for a name of the credentials file, where a
@@ -134,6 +146,7 @@ export class Enrolment {
         const what = `make claim for ${taken.robot_id}: the credentials file has that user`;
         throw new DroverError('ROBOT_NAME_TAKEN', what);
       }
+      this.#assertNoLookalike(orders);
       const now = Date.now();
       const records = orders.map((order) =>
         withClaim(this.#records.get(order.robot_id), order, { replace, now }),

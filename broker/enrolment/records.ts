@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import { instantText } from '../../shared/base/durations.ts';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
@@ -112,7 +113,7 @@ export function decideClaim(record: EnrolmentRecord, ask: ClaimAsk): EnrolmentRe
       return refuse('CLAIM_USED', 'another device, or this one with another key, used the claim');
     case 'open': {
       if (claim.expires_at <= ask.now) {
-        const since = new Date(claim.expires_at).toISOString();
+        const since = instantText(claim.expires_at);
         return refuse('CLAIM_EXPIRED', `the claim was good until ${since}`);
       }
       const asked = { token_sha256: ask.tokenSha256, at: ask.now, from: ask.from.slice(0, 100) };
@@ -201,9 +202,9 @@ export function showEnrolment(record: EnrolmentRecord, now: EpochMs): EnrolmentV
     robot_id,
     enrolled: credential !== null,
     claim: claimStateOf(record, now),
-    expires_at: new Date(claim.expires_at).toISOString(),
+    expires_at: instantText(claim.expires_at),
     needs_yes: claim.needs_yes,
-    asked_at: asked ? new Date(asked.at).toISOString() : null,
+    asked_at: asked ? instantText(asked.at) : null,
     asked_from: asked?.from ?? null,
     key: key === null ? null : keyNameOf(key),
     accepted_by: claim.accepted_by,

@@ -4,6 +4,7 @@
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import type { Identity } from '../access/access.ts';
@@ -41,10 +42,10 @@ export function addLogRoutes(app: FastifyInstance, options: LogRoutesOptions): v
       robot_id: robot,
       logs: logs.of(robot).map(({ head, receivedMs }) => ({
         ...head,
-        received_at: new Date(receivedMs).toISOString(),
+        received_at: instantText(receivedMs),
       })),
       kept: (state?.components ?? []).flatMap(({ name: component, failure_log: kept }) =>
-        kept ? [{ component, ...kept, at: new Date(kept.at).toISOString() }] : [],
+        kept ? [{ component, ...kept, at: instantText(kept.at) }] : [],
       ),
     };
   });

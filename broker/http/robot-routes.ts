@@ -5,6 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { nameOf, type Identity } from '../access/access.ts';
@@ -72,7 +73,7 @@ export function addRobotRoutes(app: FastifyInstance, options: RobotRoutesOptions
   app.get('/requests', async () => ({
     requests: fleet.requests().map(({ robot, atMs, wanted }) => ({
       robot_id: robot,
-      at: new Date(atMs).toISOString(),
+      at: instantText(atMs),
       ...wanted,
     })),
   }));

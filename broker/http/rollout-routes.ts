@@ -6,6 +6,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { toSecond } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ATTACHMENT_KINDS, type AttachmentKind } from '../../shared/formats/attachments.ts';
@@ -26,8 +27,8 @@ import { previewCommands, type CommandPreview } from '../rollout/command-preview
 import type { RolloutClasses } from '../rollout/rollout-classes.ts';
 import { classifiedReached, describeEnded, type RolloutView } from '../rollout/views.ts';
 import { budgetLines } from '../../shared/rules/budget.ts';
-import { endedWave, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
-import { failuresOf, listRobots } from '../rollout/rollout-robots.ts';
+import { endedWave, robotCounts, statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
+import { failuresOf, listRobots, unmetOnRobots } from '../rollout/rollout-robots.ts';
 import { rolloutsOfSet, unknownRollout } from '../rollout/set-names.ts';
 import { addRolloutRobotRoutes } from './rollout-robot-routes.ts';
 import { JSON_HINT, REQUEST_HINT } from './http-refusals.ts';
@@ -71,6 +72,8 @@ interface ShownRollout extends RolloutView {
   readonly words: {
     readonly status: string;
     readonly waits: string;
+    /** Counts of the robots that it targets. */
+    readonly robots: string;
     /** State of its last wave: `open`, or how that ended. */
     readonly wave: string;
     /** Its budget, and a line for each place in which something happens. */
@@ -104,9 +107,12 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   const show = (one: RolloutView): ShownRollout =>
     withWords({ ...one, ...ledBy(controller, one.id), led });
   // The list walks the fleet, so it is made only where there is something to group.
-  const failuresIn = ({ id, robots }: Pick<RolloutView, 'id' | 'robots'>) => {
-    const facts = robots.failed > 0 ? options.rolloutFacts(id) : null;
-    return facts ? failuresOf(listRobots(facts)) : [];
+  const groupsIn = ({ id, robots }: Pick<RolloutView, 'id' | 'robots'>) => {
+    const facts = options.rolloutFacts(id);
+    const mayBeUnmet = Object.keys(facts?.plan?.manifest.requires ?? {}).length > 0;
+    if (!facts || (robots.failed === 0 && !mayBeUnmet)) return { failures: [], unmet: [] };
+    const all = listRobots(facts);
+    return { failures: failuresOf(all), unmet: unmetOnRobots(all) };
   };
   app.get('/rollouts', async () => {
     const expires = options.expiry?.();
@@ -115,7 +121,7 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
   app.get<ById>('/rollouts/:id', async ({ params }) => {
     const announced = await options.rollouts();
     const found = announced.find((one) => one.id === params.id);
-    if (found) return { ...show(found), failures: failuresIn(found) };
+    if (found) return { ...show(found), ...groupsIn(found) };
     const set = showSet(params.id, announced.map(show));
     if (set) return set;
     const run = controller?.view(params.id);
@@ -124,7 +130,7 @@ export function addRolloutRoutes(app: FastifyInstance, options: RolloutRoutesOpt
     await options.classes.catchUp([reached]);
     const ended = describeEnded(params.id, run, options.classes.of(reached));
     const shown = withWords({ ...ended, run, led, first_wave_in_s: null });
-    return { ...shown, failures: failuresIn(ended) };
+    return { ...shown, ...groupsIn(ended) };
   });
   addHistoryRoute(app, shared);
   addRolloutRobotRoutes(app, shared);
@@ -162,8 +168,9 @@ function showSet(name: string, announced: readonly ShownRollout[]): ShownSet | n
 
 function withWords(view: Omit<ShownRollout, 'words'>): ShownRollout {
   const [status, waits] = [statusWord(view), waitsFor(view, Date.now())];
+  const robots = robotCounts(view.robots);
   const budget = budgetLines(view.budget, view.run?.places ?? null);
-  const words = { status, waits, wave: endedWave(view) ?? 'open', budget };
+  const words = { status, waits, robots, wave: endedWave(view) ?? 'open', budget };
   return { ...view, words };
 }
 
@@ -179,7 +186,7 @@ function addHistoryRoute(app: FastifyInstance, options: Shared): void {
       const isKnown = async (): Promise<boolean> =>
         controller?.view(id) != null || (await options.rollouts()).some((one) => one.id === id);
       if (entries.length === 0 && !(await isKnown())) throw await notFound(id);
-      return { entries, led };
+      return { entries: entries.map((one) => ({ ...one, at: toSecond(one.at) })), led };
     },
   );
 }

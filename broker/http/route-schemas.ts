@@ -92,7 +92,7 @@ const rollout = z.looseObject({
   words: z.looseObject({ status: z.string(), waits: z.string(), wave: z.string() }),
 });
 const rolloutOrSet = z.union([
-  rollout.extend({ failures }),
+  rollout.extend({ failures, unmet: failures }),
   z.looseObject({ id: z.string(), set, rollouts: z.array(rollout) }),
 ]);
 const entry = z.looseObject({

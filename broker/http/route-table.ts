@@ -114,7 +114,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   {
     ...{ method: 'GET', path: '/robots/versions', who: READERS },
     purpose:
-      'version of the main component of every robot, and how many robots run each version of each component; `limit` and `after` make pages of the list, as of `/robots`: with `limit=1` the answer is quick in a fleet of any size',
+      'version of the main component of every robot, and how many robots run each version of each component; null where nothing is installed, `unknown` where a robot does not know what runs; `limit` and `after` make pages of the list, as of `/robots`: with `limit=1` the answer is quick in a fleet of any size',
     answer: ['versions', 'counts', 'next?'],
     given: ['limit', 'after'],
     refusals: ['USAGE'],
@@ -207,6 +207,8 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
       'led',
       'words',
       'failures',
+      'unmet',
+      'unmet',
     ],
     refusals: ['NOT_FOUND'],
   },

@@ -12,6 +12,7 @@
  *   Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import type { EngineName } from './engine-profile.ts';
@@ -70,7 +71,7 @@ export interface EngineView {
 
 export function showEngine(status: EngineStatus): EngineView {
   const { isUp, sinceMs, ...shown } = status;
-  return { ...shown, up: isUp, since: new Date(sinceMs).toISOString() };
+  return { ...shown, up: isUp, since: instantText(sinceMs) };
 }
 
 /** A message from an external engine. */

@@ -3,6 +3,7 @@
  * Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { BundleView } from './missing.ts';
@@ -43,7 +44,7 @@ export interface UpstreamView {
 export function showUpstream(status: UpstreamStatus): UpstreamView {
   const { name, url, isUp, areChunksUp, sinceMs, problem, backlog, bundles, missing, bytesPulled } =
     status;
-  const since = new Date(sinceMs).toISOString();
+  const since = instantText(sinceMs);
   const amounts = { chunks_missing: missing, bytes_pulled: bytesPulled };
   return {
     name,

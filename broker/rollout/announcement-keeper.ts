@@ -4,6 +4,7 @@
  * control/expiry.ts decides when.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
@@ -72,7 +73,7 @@ export class AnnouncementKeeper {
       );
     } catch (error) {
       const { seq, expires_at } = current.announcement;
-      const expires = new Date(expires_at).toISOString();
+      const expires = instantText(expires_at);
       log.warn({ seq, expires, problem: toProblem(error) }, 'could not announce again');
     }
   }

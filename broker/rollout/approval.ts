@@ -3,6 +3,7 @@
  * command and the API both use this function. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
 import { soakEndMs } from './gate-times.ts';
@@ -80,5 +81,5 @@ function waitOf(run: RolloutRun, plan: RolloutPlan): string {
   if (untilMs === null) return `for robots to end their update, then for a soak of ${soakS} s`;
   if (run.waitsFor === 'robots') return 'for robots to end their update';
   if (run.waitsFor === 'evidence') return 'for evidence';
-  return `for its soak until ${new Date(untilMs).toISOString()}, or for evidence`;
+  return `for its soak until ${instantText(untilMs)}, or for evidence`;
 }

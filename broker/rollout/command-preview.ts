@@ -8,6 +8,8 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { noWayBackOf } from '../../shared/rules/standstill.ts';
 import type { RobotRecord } from '../control/fleet.ts';
+import { brokenText, type BrokenRelease } from '../../shared/rules/requires.ts';
+import { brokenByRollback } from './broken-requirements.ts';
 import { BEFORE_SWAP, membersOf, type Member } from './classify.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
 import { obey } from './operator-commands.ts';
@@ -41,6 +43,8 @@ export interface CommandPreview {
   readonly effect: string;
   /** The set whose rollouts all get the command; null for a rollout by itself. */
   readonly set: string | null;
+  /** Releases that stay, and that `rollback` leaves without what they require. */
+  readonly breaks: readonly BrokenRelease[];
   readonly robots: {
     /** Take the next wave when it opens. */
     readonly join: number;
@@ -63,16 +67,28 @@ export function previewCommands(
 ): CommandPreview[] {
   const set = facts.plan?.rollout.set?.id ?? null;
   const beside = others.map((one) => ({ one, previews: previewAlone(one, user) }));
+  const broken = brokenBy(facts, others);
   return previewAlone(facts, user).map((own) => {
-    if (set === null || beside.length === 0) return { ...own, set };
+    const breaks = own.command === 'rollback' && own.refusal === null ? broken : [];
+    const left = breaks.map((one) => `; ${brokenText(one)}`).join('');
+    if (set === null || beside.length === 0) {
+      return { ...own, effect: `${own.effect}${left}`, set, breaks };
+    }
     const effects = beside.map(({ one, previews }) => {
       const found = previews.find(({ command }) => command === own.command);
       const does = found?.refusal ? `stays as it is (${found.refusal.code})` : found?.effect;
       return `${nameOf(one)}: ${does ?? ''}`;
     });
     const all = [`${nameOf(facts)}: ${own.effect}`, ...effects].join('. ');
-    return { ...own, set, effect: `for all ${effects.length + 1} rollouts of set ${set}. ${all}` };
+    const effect = `for all ${effects.length + 1} rollouts of set ${set}. ${all}${left}`;
+    return { ...own, set, effect, breaks };
   });
+}
+
+/** The releases that a rollback leaves without what they require. */
+function brokenBy(facts: LedFacts, others: readonly LedFacts[]): BrokenRelease[] {
+  const runs = [facts, ...others].flatMap(({ run }) => run ?? []);
+  return brokenByRollback(runs, facts.robots, facts.plans?.values() ?? []);
 }
 
 /** `app 2.0.0` */
@@ -81,7 +97,10 @@ const nameOf = ({ run, plan, id }: LedFacts): string => {
   return of ? `${of.name} ${of.version}` : id;
 };
 
-function previewAlone(facts: LedFacts, user: string | null): Omit<CommandPreview, 'set'>[] {
+function previewAlone(
+  facts: LedFacts,
+  user: string | null,
+): Omit<CommandPreview, 'set' | 'breaks'>[] {
   const standings = countStandings(listRobots(facts));
   const numbers = numbersOf(facts, standings);
   return PAGE_COMMANDS.map((command) => {

@@ -24,6 +24,8 @@ export interface ControllerOptions extends Announcing {
   readonly termFloor?: number;
   /** True when no other controller can lead on this carrier without a retained lease there. */
   readonly isAlone: boolean;
+  /** True for a user who may approve now; left out where the broker knows no users. */
+  readonly mayApprove?: (user: string) => boolean;
   /** Abilities that its lease names, for publishers. */
   readonly caps?: readonly string[];
   readonly times: ControllerTimes;

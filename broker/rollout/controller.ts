@@ -17,7 +17,7 @@ import { AnnouncementKeeper } from './announcement-keeper.ts';
 import { beginAnew, pauseOlderCopy } from './takeover.ts';
 import { isTimeDue, moveTimes, unwatchedMs } from './watched-time.ts';
 import type { ControllerOptions } from './controller-options.ts';
-import { obey, type OperatorCommand } from './operator-commands.ts';
+import { lapse, obey, type OperatorCommand } from './operator-commands.ts';
 import { notLeading, obeyEarly } from './early-command.ts';
 import { FleetIndex, type PassFacts } from './fleet-index.ts';
 import { isStop, newTracked, type Tracked } from './reconcile.ts';
@@ -298,7 +298,8 @@ export class Controller implements ControllerPort {
     const counts = { rollout, marks, index: this.#index, save };
     await this.#index.catchUp(rollout, marks, pass);
     if (!this.#outrun.isWaiting) await saveSlices(counts, pass);
-    const now = this.#options.now();
+    const { now, mayApprove } = this.#options;
+    await this.#keep(tracked, lapse(tracked.run, this.#heard.plans.get(rollout), mayApprove));
     const facts = pass();
     const isAnnounced = this.#heard.plans.has(rollout);
     if (!isAnnounced) {
@@ -313,9 +314,8 @@ export class Controller implements ControllerPort {
     } else this.#index.dropMembers(rollout);
     const recall = this.#index.recallOf(tracked.run);
     await this.#keep(tracked, lookBack(tracked.run, recall));
-    const isWanted = isAnnounced || recall.left > 0;
-    const isStale = tracked.run.expiresAtMs - now < LIMITS.progressLifeMs / 2;
-    if (isWanted && (tracked.isUntold || isStale)) {
+    const isStale = tracked.run.expiresAtMs - now() < LIMITS.progressLifeMs / 2;
+    if ((isAnnounced || recall.left > 0) && (tracked.isUntold || isStale)) {
       await this.#publisher.publishAgain(tracked);
     }
   }

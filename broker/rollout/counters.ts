@@ -236,7 +236,7 @@ export function spentOf(
 /** True for a robot that the open wave has let in: not a canary, and no robot of an earlier wave. */
 export const isOfWave = (
   { fraction, isCanary }: SpentRobot,
-  { previous, threshold }: Pick<RolloutRun, 'previous' | 'threshold'>,
+  { previous, threshold }: WaveRange,
 ): boolean => !isCanary && fraction >= previous && fraction < threshold;
 
 /**
@@ -257,6 +257,7 @@ export function countAttempts({ base }: Pick<RolloutRun, 'base'>, total: Attempt
     installed: since('installed'),
     failed: since('failed'),
     vanished: since('vanished'),
+    newcomers: total.newcomers,
     examples: total.examples.slice(0, since('failed') + since('vanished')),
     unable: total.unable,
   };
@@ -269,30 +270,55 @@ export function countAttempts({ base }: Pick<RolloutRun, 'base'>, total: Attempt
 export const namedSince = ({ base, previous }: Pick<RolloutRun, 'base' | 'previous'>) =>
   base.failed + base.vanished > 0 ? previous : null;
 
-/** The same since the rollout began. */
+/** A wave: what it let in is from `previous` to `threshold` in the order of the robots. */
+export type WaveRange = Pick<RolloutRun, 'previous' | 'threshold'>;
+
+/**
+ * The same since the rollout began.
+ * @param since see `namedSince`
+ */
 export const countAll = (
   members: readonly Member[],
-  threshold: number,
+  wave: WaveRange,
   since: number | null = null,
 ): Attempts => ({
   ...countTurns(
     members.map((one) => [one, 1] as const),
-    threshold,
+    wave.threshold,
   ),
-  ...nameSome(members, threshold, since),
+  newcomers: countNewcomers(members, wave),
+  ...nameSome(members, wave.threshold, since),
 });
+
+/** @see Attempts.newcomers */
+export function countNewcomers(
+  members: Iterable<MemberClass>,
+  wave: WaveRange,
+): Attempts['newcomers'] {
+  const counts = { reachable: 0, installed: 0 };
+  for (const member of members) {
+    if (!isOfWave(member, wave)) continue;
+    if (isReachable(member)) counts.reachable += 1;
+    if (hasTakenIt(member)) counts.installed += 1;
+  }
+  return counts;
+}
+
+/** It has begun or ended its update, or is online and could begin. */
+const isReachable = ({ kind, online }: MemberClass): boolean =>
+  kind !== 'excluded' && kind !== 'recalled' && (kind !== 'candidate' || online);
 
 /** @param groups members that are counted alike, and how many they are */
 export function countTurns(
   groups: Iterable<readonly [MemberClass, number]>,
   threshold: number,
-): Omit<Attempts, 'examples' | 'unable'> {
+): Omit<Attempts, 'newcomers' | 'examples' | 'unable'> {
   const counts = { cohort: 0, reachable: 0, installed: 0, failed: 0, vanished: 0 };
   for (const [member, many] of groups) {
     if (member.kind === 'excluded' || member.kind === 'recalled') continue;
     if (!hasTurn(member, threshold)) continue;
     counts.cohort += many;
-    if (member.kind !== 'candidate' || member.online) counts.reachable += many;
+    if (isReachable(member)) counts.reachable += many;
     if (hasTakenIt(member)) counts.installed += many;
     if (member.kind === 'failed' || member.kind === 'vanished') counts[member.kind] += many;
   }

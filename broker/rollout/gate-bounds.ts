@@ -7,7 +7,7 @@
 import { countOf } from '../../shared/base/printable.ts';
 import { isAlone, tasksOf } from './evidence.ts';
 import { gatheredByMs } from './gate-times.ts';
-import type { GateInput, MetricEvidence } from './gate-types.ts';
+import type { Attempts, GateInput, MetricEvidence } from './gate-types.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { rateEValue, shareEValue } from './sequential-test.ts';
 
@@ -38,12 +38,19 @@ function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvid
   // several is chance; a wave in which nothing succeeded is not.
   const isLow = installed < bound * ended && failed >= 2;
   const isSettled = ended >= reachable && ended > 0;
-  if (eValue >= eHalt || (isSettled && (isLow || installed === 0))) {
-    const text = `${told}, ${percent(bound)} must${failed > 0 ? `; failed: ${failed}${who}` : ''}`;
+  const isProven = hasSucceeded(attempts);
+  if (eValue >= eHalt || (isSettled && (isLow || !isProven))) {
+    const none = isProven ? '' : newcomersText(attempts);
+    const text = `${told}${none}, ${percent(bound)} must${failed > 0 ? `; failed: ${failed}${who}` : ''}`;
     return { ...base, verdict: 'halt', text };
   }
   const wanted = Math.max(1, Math.ceil(gates.report_share_min * reachable));
-  if (ended >= wanted) return { ...base, verdict: 'pass', text: told };
+  if (ended >= wanted && isProven) return { ...base, verdict: 'pass', text: told };
+  if (ended >= wanted) {
+    const left = countOf(reachable - ended, 'robot has', 'robots have');
+    const text = `${told}${newcomersText(attempts)}: one must before the wave passes; ${left} not ended`;
+    return { ...base, verdict: 'hold', missing: 1, missing_unit: 'robots', text };
+  }
   const missing = wanted - ended;
   const robots = countOf(missing, 'more is needed', 'more are needed');
   const offline = cohort - reachable > 0 ? `; ${cohort - reachable} are away` : '';
@@ -52,6 +59,18 @@ function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvid
   const text = `${ended} of ${reachable} robots have ended their update, ${robots}${offline}${broken}`;
   return { ...base, verdict: 'hold', missing, missing_unit: 'robots', text };
 }
+
+/**
+ * At least one update must have succeeded before a wave passes, whatever the bounds are: also one
+ * of 0, and also while a robot is away in the middle of its update. A robot of an earlier wave that
+ * ended only now proves nothing about the robots that this wave let in, if any of these can answer.
+ */
+const hasSucceeded = ({ installed, newcomers }: Attempts): boolean =>
+  installed > 0 && (newcomers.installed > 0 || newcomers.reachable === 0);
+
+/** For a wave in which only robots of earlier waves succeeded. */
+const newcomersText = ({ installed }: Attempts): string =>
+  installed > 0 ? ', none on the robots that this wave let in' : '';
 
 function crashBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidence[] {
   const bound = gates.crashes_per_hour_max;

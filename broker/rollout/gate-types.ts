@@ -68,6 +68,11 @@ export interface Attempts {
   readonly failed: number;
   /** Began, and has been offline for longer than `vanish_s` since. Not counted in `failed`. */
   readonly vanished: number;
+  /**
+   * Of the robots that the open wave let in: reachable ones, and those that took the version. All
+   * robots of the cohort count above, also one of an earlier wave that ended its update only now.
+   */
+  readonly newcomers: { readonly reachable: number; readonly installed: number };
   /** Ids of some robots that failed or vanished, for the reasons. */
   readonly examples: readonly string[];
   /**

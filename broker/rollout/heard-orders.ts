@@ -49,8 +49,17 @@ export class HeardOrders {
     if (announcement.seq < this.#seq) return;
     this.#seq = announcement.seq;
     onAnnouncement(announcement, payload);
-    this.plans = new Map(plansOf(announcement, trust).map((plan) => [plan.rollout.id, plan]));
+    this.plans = new Map(
+      plansOf(announcement, trust).map((plan) => [plan.rollout.id, this.#asFirstSigned(plan)]),
+    );
     this.announcedBy = `key ${signersOf(payload, trust.roles.rollout).join(', ')}`;
+  }
+
+  /** An announcement that only renews a rollout, or adds another, does not move its beginning. */
+  #asFirstSigned(plan: RolloutPlan): RolloutPlan {
+    const known = this.plans.get(plan.rollout.id);
+    const isSame = known?.release === plan.release && known.signedAtMs !== undefined;
+    return isSame ? { ...plan, signedAtMs: known.signedAtMs } : plan;
   }
 
   /** @throws DroverError ENVELOPE_*, PROGRESS_INVALID, FLEET_WRONG, ANNOUNCEMENT_AHEAD */

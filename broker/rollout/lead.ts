@@ -44,8 +44,8 @@ export interface LeadParts {
   readonly control: ControlStore;
   /** False on an external engine: another controller may already lead there. */
   readonly isAlone: boolean;
-  /** True when the HTTP API knows the user of a command. */
-  readonly hasUsers: boolean;
+  /** True for a user who may approve now; undefined where the HTTP API knows no users. */
+  readonly mayApprove: ((user: string) => boolean) | undefined;
   readonly log: Log;
   /** Called with each entry of the history after it was written. */
   onDecision(entry: AuditEntry): void;
@@ -85,7 +85,12 @@ export async function openController(
     store,
     termFloor: await store.termFloor(),
     isAlone: parts.isAlone,
-    caps: [APPROVERS_CAPABILITY, BUDGET_CAPABILITY, ...(parts.hasUsers ? [USERS_CAPABILITY] : [])],
+    ...(parts.mayApprove && { mayApprove: parts.mayApprove }),
+    caps: [
+      APPROVERS_CAPABILITY,
+      BUDGET_CAPABILITY,
+      ...(parts.mayApprove ? [USERS_CAPABILITY] : []),
+    ],
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),
     onNewKeys: async () => {

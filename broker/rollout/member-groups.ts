@@ -7,7 +7,8 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { isUnable, type Member, type MemberClass } from './classify.ts';
-import { isInTurn, isNamed } from './counters.ts';
+import { countNewcomers, isInTurn, isNamed, type WaveRange } from './counters.ts';
+import type { Attempts } from './gate-types.ts';
 
 /** A member: its place, and the class that it shares with others. */
 export interface Entry {
@@ -30,6 +31,8 @@ export class MemberGroups {
   /** By class, for `#threshold`. */
   #counts = new Map<MemberClass, Counts>();
   #threshold = 0;
+  /** Of the wave that was asked for last. */
+  #newcomers = { reachable: 0, installed: 0, previous: 0, threshold: 0 };
   /** Members that a sentence may name: they failed, vanished, or cannot take the version. */
   readonly #named = new Set<Entry>();
   #someNamed: { key: string; members: NamedMember[] } | null = null;
@@ -77,6 +80,17 @@ export class MemberGroups {
     ]);
   }
 
+  /** @see Attempts.newcomers */
+  newcomers({ previous, threshold }: WaveRange): Attempts['newcomers'] {
+    const known = this.#newcomers;
+    if (known.previous !== previous || known.threshold !== threshold) {
+      const counted = countNewcomers(this.list(), { previous, threshold });
+      this.#newcomers = { ...counted, previous, threshold };
+    }
+    const { reachable, installed } = this.#newcomers;
+    return { reachable, installed };
+  }
+
   /** The first members, in the order of the robots, that a reason names; see `nameSome`. */
   named(threshold: number, since: number | null): readonly NamedMember[] {
     const key = `${threshold} ${since}`;
@@ -116,7 +130,10 @@ export class MemberGroups {
     };
     const members = [...counts.values()].reduce((sum, { turn, later }) => sum + turn + later, 0);
     const kept = [...this.#counts.values()].reduce((sum, { turn, later }) => sum + turn + later, 0);
-    return [...counts].every(isSame) && members === kept;
+    const { reachable, installed } = countNewcomers(this.list(), this.#newcomers);
+    const { reachable: knownReachable, installed: knownInstalled } = this.#newcomers;
+    const isSameWave = reachable === knownReachable && installed === knownInstalled;
+    return [...counts].every(isSame) && members === kept && isSameWave;
   }
 
   #classOf({ kind, why, online, isCanary, isComing }: Member): MemberClass {
@@ -130,6 +147,10 @@ export class MemberGroups {
 
   #count(entry: Entry, by: 1 | -1): void {
     add(this.#counts, entry, by, this.#threshold);
+    const wave = this.#newcomers;
+    const { reachable, installed } = countNewcomers([memberIn(entry)], wave);
+    wave.reachable += by * reachable;
+    wave.installed += by * installed;
     if (!isNamed(entry.one)) return;
     if (by === 1) this.#named.add(entry);
     else this.#named.delete(entry);

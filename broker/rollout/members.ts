@@ -7,7 +7,7 @@
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Member, MemberClass, MemberContext, RobotEnding } from './classify.ts';
-import { countAll, isOfWave, spentOf } from './counters.ts';
+import { countAll, isOfWave, spentOf, type WaveRange } from './counters.ts';
 import type { Attempts } from './gate-types.ts';
 import { needsMending, tellWhyNot } from './outcome.ts';
 import type { RolloutRun, Stage } from './record.ts';
@@ -28,7 +28,7 @@ export interface Members {
    * How the update went for those whose turn has come, since the rollout began.
    * @param since see `namedSince`
    */
-  countAll(threshold: number, since?: number | null): Attempts;
+  countAll(wave: WaveRange, since?: number | null): Attempts;
   /** At least the first `count` that are in order from a fraction on; see waves.ts. */
   inOrder(previous: number, count: number): readonly MemberClass[];
   /** Those that are online and cannot take it. */
@@ -36,7 +36,7 @@ export interface Members {
   /** Says why no robot runs the version. */
   whyNot(): string;
   /** Robots of the open wave that have ended it and no longer count. */
-  countSpent(run: Pick<RolloutRun, 'previous' | 'threshold'>): number;
+  countSpent(wave: WaveRange): number;
 }
 
 /** @param marks how each robot ended the rollout before, also those that are no members now */
@@ -48,7 +48,7 @@ export function listMembers(
   return {
     size: members.length,
     samples: () => members,
-    countAll: (threshold, since) => countAll(members, threshold, since),
+    countAll: (wave, since) => countAll(members, wave, since),
     inOrder: () => members,
     unable: () => nameUnable(members.filter(needsMending)),
     whyNot: () => tellWhyNot(members),

@@ -52,6 +52,7 @@ const CALLS: readonly string[] = [
   'awaiting_approval',
   'completed',
   'no_effect',
+  'rolling_back',
   'rolled_back',
 ];
 

@@ -8,12 +8,19 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { countApproval, needsSeveral, type ApproverRules } from '../../shared/rules/approvers.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
+import { printable } from '../../shared/base/printable.ts';
+import {
+  countApproval,
+  isApproved,
+  needsSeveral,
+  type ApproverRules,
+} from '../../shared/rules/approvers.ts';
 import { approvalOf } from './approval.ts';
 import { soakEndMs } from './gate-times.ts';
 import { stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
-import type { AuditKind, RolloutStep } from './steps.ts';
+import { entry, stay, type AuditKind, type RolloutStep } from './steps.ts';
 import { stopped } from './transitions.ts';
 
 export interface OperatorCommand {
@@ -36,7 +43,7 @@ const AUDIT: Readonly<Record<RolloutCommand, AuditKind>> = {
   pause: 'paused',
   resume: 'resumed',
   abort: 'aborted',
-  rollback: 'rolled_back',
+  rollback: 'rolling_back',
   approve: 'approved',
   'force-open': 'forced',
 };
@@ -83,12 +90,13 @@ function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): 
     if (run.recall) return refuse('ROLLOUT_FINAL', 'its robots go back already');
     return stopped(run, true);
   }
-  if (isOver) return refuse('ROLLOUT_FINAL', `it is ${run.status}`);
+  if (isOver) return refuse('ROLLOUT_FINAL', `it is ${stateWord(run)}`);
   switch (command) {
     case 'pause':
       return pause(run, heard.now);
     case 'resume':
-      if (run.status !== 'paused') return refuse('ROLLOUT_COMMAND_INVALID', `it is ${run.status}`);
+      if (run.status !== 'paused')
+        return refuse('ROLLOUT_COMMAND_INVALID', `it is ${stateWord(run)}`);
       return resume(run, heard);
     case 'abort':
       return stopped(run, false);
@@ -198,7 +206,33 @@ function forceOpen(
     const who = `drover rollout history ${run.rollout} says by whom and when`;
     return invalid(`wave ${wave} was forced open already: ${who}`);
   }
-  if (run.status !== 'rolling') return invalid(`it is ${run.status}`);
+  if (run.status !== 'rolling') return invalid(`it is ${stateWord(run)}`);
   if (wave !== run.wave) return invalid(`wave ${run.wave} is open (got ${wave})`);
   return { ...run, forced: [...run.forced, wave].slice(-LIMITS.wavesMax) };
+}
+
+/**
+ * Takes back what users have approved who may not approve any more, in the moment before the next
+ * wave would open. A wave that is open stays open.
+ * @param mayApprove undefined where the broker knows no users
+ */
+export function lapse(
+  run: RolloutRun,
+  plan: RolloutPlan | undefined,
+  mayApprove: ((user: string) => boolean) | undefined,
+): RolloutStep {
+  const isBefore = run.status === 'rolling' || run.status === 'paused';
+  if (!plan || !mayApprove || !isBefore || !needsSeveral(plan.rollout)) return stay(run);
+  const users = usersOf(run, run.wave);
+  const gone = users.filter((user) => !mayApprove(user));
+  if (gone.length === 0) return stay(run);
+  const left = users.filter((user) => !gone.includes(user));
+  const others = run.approvedBy.filter(({ wave }) => wave !== run.wave);
+  const mine = left.length > 0 ? [{ wave: run.wave, users: left }] : [];
+  const isStill = isApproved(plan.rollout, left);
+  const approved = isStill ? run.approved : run.approved.filter((wave) => wave !== run.wave);
+  const names = gone.map((user) => printable(user, LIMITS.idLengthMax)).join(', ');
+  const text = `approval of wave ${run.wave} by ${names} counts no more: no user who may approve (${left.length} of ${plan.rollout.approvers})`;
+  const next = { ...run, approved, approvedBy: [...others, ...mine] };
+  return { run: next, audit: [entry('awaiting_approval', text)], isNews: true };
 }

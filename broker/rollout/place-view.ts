@@ -3,6 +3,7 @@
  * The API, the page and `drover rollout` print what stands here. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import {
   placesOf,
@@ -19,8 +20,6 @@ import {
   type PlaceFacts,
   type PlaceRobot,
 } from './places.ts';
-
-const iso = (ms: number): string => new Date(ms).toISOString();
 
 export interface PlacesView {
   readonly budget: Budget;
@@ -49,7 +48,7 @@ export function showPlaces(granted: readonly Place[], facts: PlaceFacts): Places
   const held = (name: string): ToldPlace['held'][number][] =>
     [...(used.get(name) ?? [])].sort().map((robot) => {
       const untilMs = robots.get(robot)?.isOut === true ? undefined : until.get(robot);
-      return { robot_id: robot, until: untilMs === undefined ? null : iso(untilMs) };
+      return { robot_id: robot, until: untilMs === undefined ? null : instantText(untilMs) };
     });
   const places = [...names].sort().map((place) => ({
     ...{ place, at_most: budget.at_most, held: held(place) },

@@ -92,7 +92,7 @@ export function decide(
   const { gates } = plan.rollout;
   const evidence = addIncrements(run.evidence, observed.increments, { gates, now });
   const history = addHistory(run.history, observed.history);
-  const total = members.countAll(run.threshold, namedSince(run));
+  const total = members.countAll(run, namedSince(run));
   const counted: RolloutRun = { ...run, base: baseWithout(run, total), evidence, history };
   const attempts = countAttempts(counted, total);
   const stages = stagesOf(plan);

@@ -3,8 +3,10 @@
  * the catalogue of errors; the few that are states and no errors are in REASON_CODES. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
 import { problemIn } from '../../shared/rules/worst-component.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import type { Member } from './classify.ts';
@@ -41,7 +43,7 @@ export interface ReasonFacts {
   /** Its turn has come. */
   readonly isOpen: boolean;
   readonly relay: Pick<RelayProblem, 'code' | 'message'> | null;
-  readonly run: Pick<RolloutRun, 'rollout' | 'status'> | null;
+  readonly run: (Pick<RolloutRun, 'rollout' | 'status'> & { readonly recall?: boolean }) | null;
   /** Of a budget: it has a place, or waits for one. */
   readonly place?: RobotPlace | null;
 }
@@ -55,7 +57,7 @@ export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
   const now = component.version ?? 'nothing';
   switch (member.kind) {
     case 'installed':
-      return running(facts);
+      return running(member, facts);
     case 'went_on':
       return say('WENT_ON', `ran ${version} and went on to ${now}`);
     case 'recalled':
@@ -73,10 +75,16 @@ export function reasonOf(member: Reasoned, facts: ReasonFacts): RobotReason {
   }
 }
 
-/** A rollout that goes back waits for it, and it goes back once it is online. */
-function running(facts: ReasonFacts): RobotReason {
+/**
+ * A rollout that goes back waits for it, and it goes back once it is online. A release may also run
+ * without what it requires, because another component went back since: that is said, and the robot
+ * is done all the same.
+ */
+function running({ component }: Reasoned, facts: ReasonFacts): RobotReason {
   const { version, record, run } = facts;
   if (run?.status !== 'rolling_back' || record.online) {
+    const error = problemIn(component, facts);
+    if (error?.code === 'REQUIRES_UNMET') return { code: error.code, reason: error.message };
     return { code: 'RUNS_IT', reason: `runs ${version}` };
   }
   return { code: 'OFFLINE', reason: `runs ${version} and is offline, ${lastSeen(facts)}` };
@@ -125,7 +133,10 @@ function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
   const error = problemIn(component, facts);
   const status = run?.status ?? 'rolling';
   if (status !== 'rolling' && status !== 'complete') {
-    return { code: 'ROLLOUT_STOPPED', reason: `has not begun, and the rollout is ${word(status)}` };
+    return {
+      code: 'ROLLOUT_STOPPED',
+      reason: `has not begun, and the rollout is ${run ? stateWord(run) : status}`,
+    };
   }
   if (!isOpen) {
     const turn = wave === null ? 'no wave includes it' : `its turn comes with wave ${wave}`;
@@ -173,6 +184,8 @@ function sentenceOf(
       return 'is another kind of machine';
     case 'REQUIRES_UNMET':
       return 'has not what it requires of another component';
+    case 'REQUIRES_UNKNOWN':
+      return 'does not know what runs of another component that it requires';
     case 'MANIFEST_INVALID':
       return 'has an agent that does not know requires, and refuses the manifest';
     case 'MODULE_MISSING':
@@ -187,9 +200,7 @@ function sentenceOf(
 const hintOf = (code: string): string =>
   code in CATALOGUE ? CATALOGUE[code as keyof typeof CATALOGUE].hint : code;
 
-const word = (status: string): string => status.replace('_', ' ');
-
 const lastSeen = ({ record: { lastSeenMs } }: ReasonFacts): string =>
   lastSeenMs === null
     ? 'and has said nothing since the broker started'
-    : `last heard ${new Date(lastSeenMs).toISOString()}`;
+    : `last heard ${instantText(lastSeenMs)}`;

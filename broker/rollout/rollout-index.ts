@@ -21,6 +21,7 @@ import {
   type Observation,
   type RobotObserved,
   type SpentRobot,
+  type WaveRange,
 } from './counters.ts';
 import { FractionOrder } from './fraction-order.ts';
 import type { Attempts } from './gate-types.ts';
@@ -213,9 +214,13 @@ export class RolloutIndex implements Members {
     return this.#groups.at(threshold).map(([one]) => one);
   }
 
-  countAll(threshold: number, since: number | null = null): Attempts {
-    const counts = countTurns(this.#groups.at(threshold), threshold);
-    return { ...counts, ...nameSome(this.#groups.named(threshold, since), threshold, since) };
+  countAll(wave: WaveRange, since: number | null = null): Attempts {
+    const { threshold } = wave;
+    return {
+      ...countTurns(this.#groups.at(threshold), threshold),
+      newcomers: this.#groups.newcomers(wave),
+      ...nameSome(this.#groups.named(threshold, since), threshold, since),
+    };
   }
 
   inOrder(previous: number, count: number): Entry['one'][] {
@@ -231,7 +236,7 @@ export class RolloutIndex implements Members {
     return tellWhyNot(this.#groups.list());
   }
 
-  countSpent(run: Pick<RolloutRun, 'previous' | 'threshold'>): number {
+  countSpent(run: WaveRange): number {
     let count = 0;
     for (const one of this.#spent.values()) if (isOfWave(one, run)) count += 1;
     return count;

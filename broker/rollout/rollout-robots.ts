@@ -4,6 +4,7 @@
  * that the open wave waits for. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { groupFailures, type FailureGroup } from '../../shared/rules/failure-reasons.ts';
@@ -107,7 +108,7 @@ function shown(
     robot_id: robot,
     state: standingOf(member),
     online,
-    last_seen: lastSeenMs === null ? null : new Date(lastSeenMs).toISOString(),
+    last_seen: lastSeenMs === null ? null : instantText(lastSeenMs),
     version: member.component.version,
     phase: member.component.phase,
   };
@@ -115,7 +116,7 @@ function shown(
 
 /** No robot of the open wave is online, and none has ended its update or begun it. */
 const isWaveAway = (run: RolloutRun, members: readonly Member[]): boolean =>
-  countAttempts(run, countAll(members, run.threshold)).reachable === 0;
+  countAttempts(run, countAll(members, run)).reachable === 0;
 
 /**
  * Robots that are offline and have not begun delay a wave only when it has no other robot: the
@@ -153,6 +154,14 @@ export const failuresOf = (robots: readonly RolloutRobot[]): FailureGroup[] =>
   groupFailures(
     robots
       .filter(({ state }) => state === 'failed')
+      .map(({ robot_id: robot, code, reason: message }) => ({ robot, code, message })),
+  );
+
+/** Robots that run the version without what it requires, by what they lack. */
+export const unmetOnRobots = (robots: readonly RolloutRobot[]): FailureGroup[] =>
+  groupFailures(
+    robots
+      .filter(({ state, code }) => state === 'done' && code === 'REQUIRES_UNMET')
       .map(({ robot_id: robot, code, reason: message }) => ({ robot, code, message })),
   );
 

@@ -1,5 +1,6 @@
 /** Builds the API's view of a rollout from its record and the last reconcile pass. Sans-I/O. */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { approvalOf } from './approval.ts';
 import { evidenceEndMs, soakEndMs } from './gate-times.ts';
@@ -7,8 +8,6 @@ import type { Reconciled } from './reconcile.ts';
 import { isUnopened, shownStatusOf, stagesOf, type RolloutRun } from './record.ts';
 import type { LedFacts } from './rollout-facts.ts';
 import type { RunView } from './rollout-view.ts';
-
-const iso = (ms: number): string => new Date(ms).toISOString();
 
 /** Null while there is no record. */
 export function showRun(facts: LedFacts): RunView | null {
@@ -35,10 +34,10 @@ export function showRun(facts: LedFacts): RunView | null {
     threshold: run.threshold,
     recall: run.recall,
     reasons: run.reasons,
-    wave_opened_at: iso(run.waveOpenedAtMs),
+    wave_opened_at: instantText(run.waveOpenedAtMs),
     opened: !isUnopened(run),
-    soak_until: soakUntil === null ? null : iso(soakUntil),
-    evidence_until: evidenceUntil === null ? null : iso(evidenceUntil),
+    soak_until: soakUntil === null ? null : instantText(soakUntil),
+    evidence_until: evidenceUntil === null ? null : instantText(evidenceUntil),
     waits_for: waitOf(run),
     cannot_go_back: facts.recall.unable.slice(0, LIMITS.examplesMax),
     gate: showGate(reconciled, { run, plan }),

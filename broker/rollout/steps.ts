@@ -18,6 +18,7 @@ export type AuditKind =
   | 'paused'
   | 'resumed'
   | 'aborted'
+  | 'rolling_back'
   | 'rolled_back'
   | 'approved'
   | 'awaiting_approval'

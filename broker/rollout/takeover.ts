@@ -9,7 +9,7 @@ import type { Progress } from '../../shared/formats/progress.ts';
 import { isApproved, needsSeveral } from '../../shared/rules/approvers.ts';
 import { emptyEvidence } from './evidence.ts';
 import { obey } from './operator-commands.ts';
-import { beginRun, type RolloutPlan, type RolloutRun } from './record.ts';
+import { beginRun, stagesOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { AuditEntry } from './rollout-view.ts';
 import type { RolloutStep } from './steps.ts';
 
@@ -29,7 +29,7 @@ export function takeOver(
     wave: progress.wave,
     // Never below what was published; above it only when we had published that ourselves.
     threshold: progress.threshold,
-    previous: isSameWave ? own.previous : Math.min(own.threshold, progress.threshold),
+    previous: isSameWave ? own.previous : previousOf(own, plan, progress),
     recall: progress.recall || progress.status === 'rolling_back',
     reasons: progress.reasons,
     ...approvalsOf(own, plan, progress),
@@ -53,6 +53,15 @@ export function takeOver(
     seq: progress.seq,
     expiresAtMs: progress.expires_at,
   };
+}
+
+/**
+ * Progress does not contain it. The waves before had reached their announced share at least: robots
+ * below that prove nothing about the open wave.
+ */
+function previousOf(own: RolloutRun, plan: RolloutPlan, { wave, threshold }: Progress): number {
+  const before = stagesOf(plan).filter((one) => one.wave < wave);
+  return Math.min(threshold, Math.max(own.threshold, ...before.map(({ share }) => share)));
 }
 
 /**

@@ -7,8 +7,10 @@
 
 import { countOf } from '../../shared/base/printable.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { instantText } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
 import { emptyEvidence } from './evidence.ts';
 import type { MetricEvidence, GateVerdict } from './gate-types.ts';
 import { isUnable } from './classify.ts';
@@ -41,10 +43,14 @@ export function openFirst(
   return { ...opened, audit: [announcedBy(plan, by), ...opened.audit] };
 }
 
-/** First audit entry of a rollout. */
-export function announcedBy({ manifest, rollout }: RolloutPlan, by: string): AuditDraft {
+/**
+ * First audit entry of a rollout. It is written when a controller begins to lead, which may be long
+ * after the announcement was signed.
+ */
+export function announcedBy({ manifest, rollout, signedAtMs }: RolloutPlan, by: string) {
   const how = rollout.emergency ? ', as an emergency: everybody now' : '';
-  return entry('announced', `${manifest.version} was announced${how}`, { by });
+  const signed = signedAtMs === undefined ? '' : ` (signed ${instantText(signedAtMs)})`;
+  return entry('announced', `${manifest.version} was announced${signed}${how}`, { by });
 }
 
 /**
@@ -67,7 +73,7 @@ export function withdraw(
   const audit = !withdrawn
     ? entry('returned', 'it is announced again', { by })
     : successor
-      ? entry('superseded', `superseded by ${what} while it was ${run.status}`, { by })
+      ? entry('superseded', `superseded by ${what} while it was ${stateWord(run)}`, { by })
       : entry('withdrawn', 'it is no longer announced', { by });
   const supersededBy = withdrawn ? (successor?.id ?? null) : null;
   return {
@@ -190,7 +196,7 @@ function isOver(run: RolloutRun, members: Members): boolean {
     .some(
       (one) => one.kind === 'candidate' || one.kind === 'updating' || one.isComing || isUnable(one),
     );
-  return !isOpen && members.countAll(threshold).cohort === 0;
+  return !isOpen && members.countAll(run).cohort === 0;
 }
 
 function endOf({ wave }: RolloutRun, { kind, reasons, evidence }: GateVerdict): AuditDraft {
@@ -328,7 +334,7 @@ function complete(run: RolloutRun, stages: readonly Stage[], members: Members): 
 
 /** Evidence starts again, in the same wave or in the next one. */
 function fresh(run: RolloutRun, members: Members): RolloutRun {
-  const { installed, failed, vanished } = members.countAll(run.threshold);
+  const { installed, failed, vanished } = members.countAll(run);
   return {
     ...run,
     stage: run.stage + 1,

@@ -3,6 +3,7 @@
  * that are not announced any more. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { Announcement, Rollout, RolloutSet } from '../../shared/formats/announcement.ts';
 import type { Attachment } from '../../shared/formats/attachments.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -116,7 +117,7 @@ export function describeRollouts(input: {
       approvers: rollout.approvers,
       emergency: rollout.emergency,
       budget: rollout.budget ?? null,
-      start_at: rollout.start_at === undefined ? null : new Date(rollout.start_at).toISOString(),
+      start_at: rollout.start_at === undefined ? null : instantText(rollout.start_at),
       start_local: rollout.start_local ?? null,
       set: rollout.set ?? null,
       attachments: (manifest?.attachments ?? []).filter(({ sha256 }) =>

@@ -4,6 +4,7 @@
  * delivery makes room, because the newest decision is the one that a person needs. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { backoffMs, type BackoffBounds } from '../../shared/base/backoff.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -50,8 +51,6 @@ export interface DeliveryCounts {
   readonly dropped: number;
 }
 
-const iso = (at: EpochMs): string => new Date(at).toISOString();
-
 export class DeliveryQueue {
   readonly #bounds: BackoffBounds;
   #waiting: Delivery[] = [];
@@ -74,7 +73,7 @@ export class DeliveryQueue {
   add(message: Message, now: { mono: MonoMs; epoch: EpochMs }): Message | null {
     const { id, type, subject } = message;
     const view: DeliveryView = {
-      ...{ id, type, subject, state: 'waiting', attempts: 0, made_at: iso(now.epoch) },
+      ...{ id, type, subject, state: 'waiting', attempts: 0, made_at: instantText(now.epoch) },
       ...{ tried_at: null, status: null, problem: null },
     };
     this.#waiting.push({ message, view, dueMs: now.mono });
@@ -108,7 +107,7 @@ export class DeliveryQueue {
     const status = 'status' in answer ? answer.status : null;
     const attempts = one.view.attempts + 1;
     const problem = problemOf(answer);
-    one.view = { ...one.view, attempts, tried_at: iso(now.epoch), status, problem };
+    one.view = { ...one.view, attempts, tried_at: instantText(now.epoch), status, problem };
     const outcome = outcomeOf(status, attempts);
     if (outcome === null) {
       one.dueMs = now.mono + backoffMs(attempts - 1, this.#bounds, random);

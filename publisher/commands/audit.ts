@@ -17,7 +17,7 @@ import {
 } from '../../shared/formats/audit-record.ts';
 import { sha256Schema, seqSchema } from '../../shared/formats/schema.ts';
 import { TEXT, wholeNumber, withJson } from '../../shared/io/cli-options.ts';
-import { makeOutput } from '../../shared/io/cli.ts';
+import { makeOutput, writeNote } from '../../shared/io/cli.ts';
 import { assertNewFile } from '../../shared/io/new-file.ts';
 import { LineSplitter } from '../audit/lines.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
@@ -108,7 +108,7 @@ const writtenAllTheSame = ({ code, message }: DroverError, out: string): DroverE
 /** With the entries on standard output, the summary goes to standard error. */
 function told({ out, json }: ExportArgs, fields: object, lines: readonly string[]): void {
   if (out !== undefined) return makeOutput(json).result(fields, lines);
-  process.stderr.write(lines.map((line) => `${line}\n`).join(''));
+  for (const line of lines) writeNote(line);
 }
 
 async function* linesOf(api: ApiClient, after: number): AsyncGenerator<string> {

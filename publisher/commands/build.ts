@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/base/ids.ts';
+import { archNote } from '../../shared/rules/rollout-rules.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -170,10 +171,12 @@ function boundsOf(argv: BuildArgs): BundleLabels['bounds'] {
 }
 
 /** Facts about the tree that may surprise its author. */
-function notes({ staleByteCode: [first, ...more] }: TreePlan): string[] {
-  if (first === undefined) return [];
+function notes({ staleByteCode: [first, ...more] }: TreePlan, arch: string): string[] {
+  const about = archNote(arch);
+  const named = about === null ? [] : [`note: ${about}`];
+  if (first === undefined) return named;
   const which = `"${printable(first)}"${more.length > 0 ? ` and ${more.length} more` : ''}`;
-  return [`note: byte code that Python will not use, compile it again: ${which}`];
+  return [...named, `note: byte code that Python will not use, compile it again: ${which}`];
 }
 
 function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
@@ -211,7 +214,7 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
           ...(strategy === ATOMIC_SWAP ? [] : [`applied by ${strategy}`]),
           ...(compatible.length === 0 ? [] : [`for machines: ${compatible.join(', ')}`]),
           ...(Object.keys(requires).length === 0 ? [] : [`requires ${requiresText(requires)}`]),
-          ...notes(plan),
+          ...notes(plan, arch),
           ...deltas.map(deltaLine),
           ...attachments.map((one) => `${one.kind}: ${attachmentText(one)}`),
           `next: drover sign ${out} --key NAME.key`,

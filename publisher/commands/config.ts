@@ -1,13 +1,20 @@
 /** `drover config set|list|show|use|remove`: the profiles of a person (profiles/profiles.ts). */
 
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
+import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { idSchema } from '../../shared/formats/schema.ts';
-import { profilesPath, readProfiles, writeProfiles } from '../profiles/profile-file.ts';
+import {
+  profileInUse,
+  profilesPath,
+  readProfiles,
+  writeProfiles,
+} from '../profiles/profile-file.ts';
 import {
   PATH_OPTIONS,
   PROFILE_OPTIONS,
@@ -15,7 +22,9 @@ import {
   type Profile,
   type ProfileOption,
 } from '../profiles/profiles.ts';
+import { ApiClient } from '../rollout/api-client.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
+import { warn } from './options.ts';
 
 const NAME = { type: 'string', demandOption: true, describe: 'name of the profile' } as const;
 const DESCRIBE: Readonly<Record<ProfileOption, string>> = {
@@ -76,6 +85,11 @@ async function set({ name, json }: Named, args: Record<string, unknown>): Promis
     const hint = `give some of --${PROFILE_OPTIONS.join(', --')}`;
     throw new DroverError('USAGE', `set profile ${name}: nothing to set`, { hint });
   }
+  assertAddresses(Object.fromEntries(given));
+  for (const [option, value] of given) {
+    if (PATH_OPTIONS.includes(option) && !existsSync(value))
+      warn(`--${option}: there is no file ${printable(value, 300)} yet`);
+  }
   const known = Object.hasOwn(before.profiles, name) ? before.profiles[name] : {};
   const profile: Profile = { ...known, ...Object.fromEntries(given) };
   const used = before.use ?? name;
@@ -89,19 +103,40 @@ async function set({ name, json }: Named, args: Record<string, unknown>): Promis
   makeOutput(json).result({ name, use: used, profile }, [
     `profile ${name} is in ${printable(profilesPath(), 300)}; ${note}`,
     ...linesOf(profile),
+    ...changesOf(known ?? {}, profile),
   ]);
 }
 
+/** Values that stood there before: a name that was taken for a new one shows. */
+const changesOf = (before: Profile, after: Profile): string[] =>
+  PROFILE_OPTIONS.flatMap((option) => {
+    const was = before[option];
+    if (was === undefined || was === after[option]) return [];
+    return [`changed ${option}, which was ${printable(was, 300)}`];
+  });
+
+/** Refuses an address that no command could use. @throws DroverError USAGE */
+function assertAddresses({ broker, api }: Profile): void {
+  if (broker !== undefined) assertBrokerUrl(broker);
+  if (api !== undefined) void new ApiClient({ url: api, token: null });
+}
+
 function list(json: boolean): void {
-  const { use: used, profiles } = readProfiles();
+  const all = readProfiles();
+  const { use: used, profiles } = all;
+  const inUse = profileInUse(all);
   const rows = Object.entries(profiles).map(([name, { broker = '-', api = '-' }]) => [
-    ...[name === used ? '*' : '', name],
+    ...[name === inUse ? '*' : '', name],
     ...[broker, api].map((text) => printable(text)),
   ]);
   const none = 'no profile yet: drover config set NAME --broker URL';
-  const lines =
+  const lines: string[] =
     rows.length === 0 ? [none] : formatTable([['', 'PROFILE', 'BROKER', 'API'], ...rows]);
-  makeOutput(json).result({ use: used, profiles }, lines);
+  if (inUse !== null && inUse !== used) {
+    const there = Object.hasOwn(profiles, inUse) ? '' : ', which is not there';
+    lines.push(`DROVER_PROFILE says ${printable(inUse, 64)}${there}`);
+  }
+  makeOutput(json).result({ use: used, in_use: inUse, profiles }, lines);
 }
 
 function show({ name, json }: Named): void {

@@ -5,6 +5,7 @@
 
 import { createInterface } from 'node:readline/promises';
 import { DroverError } from '../../shared/base/errors.ts';
+import { shown } from '../../shared/base/printable.ts';
 
 export interface Confirmation {
   /** Verb for messages: `publish`. */
@@ -48,7 +49,7 @@ async function ask(question: string): Promise<string | null> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const closed = new Promise<null>((resolve) => terminal.once('close', () => resolve(null)));
-    return await Promise.race([terminal.question(question), closed]);
+    return await Promise.race([terminal.question(shown(question)), closed]);
   } finally {
     terminal.close();
   }

@@ -5,7 +5,7 @@
 
 import type { Argv } from 'yargs';
 import { z } from 'zod';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { makeOutput, terminalColumns } from '../../shared/io/cli.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
@@ -90,20 +90,55 @@ const retiredSchema = z.object({
   enrolled: z.boolean().nullish(),
 });
 
+/**
+ * With --revoke the exit code says whether the robot is locked out: a script may rely on 0.
+ * @throws DroverError CREDENTIAL_STAYS when it is retired and its login is not ours to end
+ */
 async function retireRobot(args: ApiArgs & { robot: string; revoke: boolean }): Promise<void> {
+  const { robot, revoke, json } = args;
   const api = openApi(args);
-  const path = encodeURIComponent(args.robot);
-  const told = rawObject(await api.post(`/robots/${path}/retire`, {}));
+  const path = encodeURIComponent(robot);
+  const output = makeOutput(json);
+  const bytes = await api.post(`/robots/${path}/retire`, {}).catch(async (thrown: unknown) => {
+    if (!isNotFound(thrown)) throw thrown;
+    // It may have been retired without --revoke before.
+    const isRevoked = revoke && (await nullIfFailed(api.post(`/enrolments/${path}/revoke`, {})));
+    if (!isRevoked) throw retiredBefore(robot, thrown);
+    return null;
+  });
+  if (bytes === null) {
+    return output.result({ retired: null, revoked: true }, [
+      `${robot} was retired before, or never reported`,
+      REVOKED,
+    ]);
+  }
+  const told = rawObject(bytes);
   const { enrolled } = retiredSchema.safeParse(told).data ?? {};
-  const isRevoked = args.revoke && enrolled !== false && enrolled !== null;
-  if (isRevoked) await api.post(`/enrolments/${path}/revoke`, {});
-  makeOutput(args.json).result({ ...told, revoked: isRevoked }, [
-    `retired ${args.robot}: nothing counts it any more`,
-    isRevoked
-      ? 'its claim and its enrolled credential are void: it can come back only with a new claim'
-      : `if it comes back it is a robot like any other: ${credentialLeft(args.robot, enrolled)}`,
+  const isTried = revoke && enrolled !== false && enrolled !== null;
+  if (isTried) await api.post(`/enrolments/${path}/revoke`, {});
+  else if (revoke) throw new DroverError('CREDENTIAL_STAYS', staysMessage(robot));
+  output.result({ ...told, revoked: isTried }, [
+    `retired ${robot}: nothing counts it any more`,
+    isTried
+      ? REVOKED
+      : `if it comes back it is a robot like any other: ${credentialLeft(robot, enrolled)}`,
   ]);
 }
+
+const REVOKED =
+  'its claim and its enrolled credential are void: it can come back only with a new claim';
+
+const staysMessage = (robot: string): string =>
+  `revoke ${robot}: it is retired, but it did not enrol, so its login stays good and it can come back`;
+
+const isNotFound = (thrown: unknown): thrown is DroverError =>
+  thrown instanceof DroverError && thrown.code === 'NOT_FOUND';
+
+/** A robot that is gone from the lists may still have its enrolled credential. */
+const retiredBefore = (robot: string, { code, message }: DroverError): DroverError =>
+  new DroverError(code, message, {
+    hint: `drover fleet robots lists those that are known; to end an enrolled credential of one that was retired before: drover fleet revoke ${robot}`,
+  });
 
 /** Retiring ends no credential: names the one that still lets the robot in, and who ends it. */
 function credentialLeft(robot: string, enrolled: boolean | null | undefined): string {

@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseComponentName, parseRobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine, printable } from '../../shared/base/printable.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { assertNewFile, writeNewFile } from '../../shared/io/new-file.ts';
@@ -71,7 +71,7 @@ function logLines({ head, text }: FailureLog): string[] {
   const lines = text.trimEnd().split('\n').slice(1);
   return [
     `${component} ${version} failed ${at}, rollout ${rollout}`,
-    printable(`${message} (${code})`, LIMITS.logLineCharsMax),
+    oneLine(`${message} (${code})`, LIMITS.logLineCharsMax),
     ...lines.map((line) => printable(line.replaceAll('\t', '    '), LIMITS.logLineCharsMax)),
   ];
 }

@@ -4,12 +4,14 @@
  */
 
 import type { Argv } from 'yargs';
+import { instantText, withInstants } from '../../shared/base/durations.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { makeOutput, type Output, terminalColumns } from '../../shared/io/cli.ts';
-import { countOf, printable } from '../../shared/base/printable.ts';
+import { countOf, oneLine } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
+import { doubtTold, versionShown } from '../../shared/rules/running-version.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
 import {
   clockProblemOf,
@@ -138,8 +140,8 @@ async function askBroker(args: FleetArgs & { readonly broker: string }): Promise
 function warnOfRelaysAndClocks({ rows, relayProblems }: FleetRows): void {
   for (const { relay, problem } of relayProblems) {
     const { code, message, hint } = problem;
-    warn(`relay ${relay}: ${printable(message, 400)} (${code})`);
-    if (hint !== '') warn(`hint for relay ${relay}: ${printable(hint, 400)}`);
+    warn(`relay ${relay}: ${oneLine(message, 400)} (${code})`);
+    if (hint !== '') warn(`hint for relay ${relay}: ${oneLine(hint, 400)}`);
   }
   const clocks = clockProblems(rows, Date.now());
   for (const { code, message } of clocks.slice(0, CLOCKS_NAMED_MAX)) warn(`${message} (${code})`);
@@ -158,7 +160,7 @@ function showVersions(fleet: Fleet, output: Output): void {
   const versions = rows.map(({ robot, component, online }) => ({
     robot_id: robot.robot_id,
     component: component.name,
-    version: component.version,
+    version: versionShown(component),
     online,
   }));
   const table = counts.map(({ component, version, count, online }) => [
@@ -171,7 +173,9 @@ function showVersions(fleet: Fleet, output: Output): void {
     [['COMPONENT', 'VERSION', 'ROBOTS', 'ONLINE'], ...table],
     terminalColumns(),
   );
-  output.result({ versions, counts, ...envelope(fleet) }, table.length > 0 ? lines : NOBODY);
+  // `robots` as the API says; scripts of 0.1 read `count`.
+  const told = counts.map((one) => ({ ...one, robots: one.count }));
+  output.result({ versions, counts: told, ...envelope(fleet) }, table.length > 0 ? lines : NOBODY);
 }
 
 const NOBODY = ['no robot has reported to this broker yet'];
@@ -181,7 +185,7 @@ function describe(row: FleetRow) {
   return {
     robot_id: robot.robot_id,
     online,
-    at: new Date(robot.at).toISOString(),
+    at: instantText(robot.at),
     arch: robot.arch,
     model: robot.model,
     tags: robot.tags,
@@ -189,28 +193,28 @@ function describe(row: FleetRow) {
     modules: robot.modules ?? [],
     component: component.name,
     version: component.version,
+    version_doubt: doubtTold(component),
     strategy: component.strategy ?? null,
     phase: component.phase,
     target_version: component.target_version ?? null,
     transfer: component.transfer ?? null,
     waiting_for: component.waiting_for ?? null,
-    wake_at: component.wake_at ? new Date(component.wake_at).toISOString() : null,
-    last_error: component.last_error ?? null,
+    wake_at: component.wake_at ? instantText(component.wake_at) : null,
+    last_error: withInstants(component.last_error ?? null),
     via: row.via,
     via_problem: row.relayProblem,
     clock: clockProblemOf(row, Date.now()),
     id_twice: robot.link_endings > 0,
-    trust_expires_at: robot.trust_expires_at
-      ? new Date(robot.trust_expires_at).toISOString()
-      : null,
+    trust_expires_at: robot.trust_expires_at ? instantText(robot.trust_expires_at) : null,
     blocked: component.blocked,
   };
 }
 
 /** With the strategy that applies it, where it is not the link alone. */
-function versionText({ component: { version, strategy } }: FleetRow): string {
-  const known = strategySchema.safeParse(strategy).data ?? ATOMIC_SWAP;
-  return known === ATOMIC_SWAP ? (version ?? '-') : `${version ?? '-'} (${known})`;
+function versionText({ component }: FleetRow): string {
+  const version = versionShown(component) ?? '-';
+  const known = strategySchema.safeParse(component.strategy).data ?? ATOMIC_SWAP;
+  return known === ATOMIC_SWAP ? version : `${version} (${known})`;
 }
 
 function showRobots(fleet: Fleet, output: Output): void {
@@ -224,15 +228,18 @@ function showRobots(fleet: Fleet, output: Output): void {
     [...troubleCodes(row, Date.now()), whenceOf(row.component)].join(' ').trimEnd(),
     row.robot.arch,
     row.robot.tags.join(','),
-    printable(row.component.waiting_for ?? ''),
+    oneLine(row.component.waiting_for ?? ''),
   ]);
   const what = ['COMPONENT', 'VERSION', 'DOING', 'LAST ERROR'];
   const head = ['ROBOT', 'ONLINE', ...what, 'ARCH', 'TAGS', 'WAITS FOR'];
   output.result(
     { robots: rows.map(describe), ...envelope(fleet) },
-    table.length > 0 ? formatTable([head, ...table], terminalColumns()) : NOBODY,
+    table.length > 0 ? formatTable([head, ...table], terminalColumns(), NARROW) : NOBODY,
   );
 }
+
+/** A narrow terminal keeps the version and the problem, and drops facts about the machine. */
+const NARROW = { whole: ['ROBOT', 'VERSION'], spare: ['ARCH', 'TAGS', 'ONLINE', 'WAITS FOR'] };
 
 function showRequests(fleet: Fleet, output: Output): void {
   const rows = packageRequests(fleet.view.rows);
@@ -248,7 +255,7 @@ function showRequests(fleet: Fleet, output: Output): void {
   const table = rows.map((row) => [
     row.robot.robot_id,
     row.component.name,
-    row.component.version ?? '-',
+    versionShown(row.component) ?? '-',
     wanted(row) ?? '-',
     row.robot.arch,
   ]);

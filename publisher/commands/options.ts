@@ -17,7 +17,7 @@ import type { BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RoleName } from '../../shared/formats/trust.ts';
 import type { PublicKeyHex, Signer } from '../../shared/crypto/ed25519.ts';
-import { readInput } from '../../shared/io/cli.ts';
+import { readInput, writeNote } from '../../shared/io/cli.ts';
 import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
 import { readSigners } from '../../shared/io/signers.ts';
 import { parsePublicKey } from '../trust/public-key.ts';
@@ -53,13 +53,19 @@ export const thresholdOption = (role: RoleName) => ({
   describe: `${role} signatures needed`,
 });
 
+/** A profile may fill it in where it is required, too (profiles/profile-file.ts). */
+const BROKER = {
+  ...BROKER_URL,
+  describe: `${BROKER_URL.describe}; or that of --profile or DROVER_PROFILE (drover config)`,
+} as const;
+
 export function withBroker<T>(argv: Argv<T>) {
-  return withLogin(argv.option('broker', { ...BROKER_URL, demandOption: true }));
+  return withLogin(argv.option('broker', { ...BROKER, demandOption: true }));
 }
 
 /** For verbs that also work without a broker. */
 export function withOptionalBroker<T>(argv: Argv<T>) {
-  return withLogin(argv.option('broker', BROKER_URL));
+  return withLogin(argv.option('broker', BROKER));
 }
 
 export interface KeyWords {
@@ -122,7 +128,7 @@ export function brokerOptions(argv: {
 
 /** A warning about something that the operator should change; never on stdout. */
 export function warn(line: string): void {
-  process.stderr.write(`drover: warning: ${line}\n`);
+  writeNote(`drover: warning: ${line}`);
 }
 
 /** A command prints results and warnings; the log of its progress needs DROVER_LOG=debug. */

@@ -78,6 +78,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
         hidden: names.length === 0,
         describe: 'profile of `drover config`, or DROVER_PROFILE',
       }),
+    note: '--profile NAME, or DROVER_PROFILE, fills in --broker, --api, --trust and the login: drover config.',
     fill: useProfile,
     names: profileNames,
   },

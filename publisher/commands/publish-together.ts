@@ -1,9 +1,11 @@
 /** `drover publish A B --together`: the command line of the stage in ../rollout/publish-set.ts. */
 
+import { writeNote } from '../../shared/io/cli.ts';
 import { countOf } from '../../shared/base/printable.ts';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
-import { forecastFields, forecastLines } from '../rollout/forecast.ts';
+import { forecastFields } from '../rollout/forecast-fields.ts';
+import { forecastLines } from '../rollout/forecast.ts';
 import { leaderLines, stepFields, stepLines, wavesLine } from '../rollout/plan-report.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
 import {
@@ -46,7 +48,7 @@ export async function publishTogether(
       onForecasts: ({ bundle }, found) => {
         if (asked.isQuiet || common.dryRun) return; // the answer contains it
         for (const line of forecastLines(found)) {
-          process.stderr.write(`${bundle.manifest.name}: ${line}\n`);
+          writeNote(`${bundle.manifest.name}: ${line}`);
         }
       },
       ...(asked.emergency && {

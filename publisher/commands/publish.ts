@@ -6,10 +6,11 @@ import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
-import { makeOutput, type Output } from '../../shared/io/cli.ts';
+import { makeOutput, type Output, writeNote } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
 import { leaderLines, stepFields, stepLines, wavesLine } from '../rollout/plan-report.ts';
-import { forecastFields, forecastLines } from '../rollout/forecast.ts';
+import { forecastFields } from '../rollout/forecast-fields.ts';
+import { forecastLines } from '../rollout/forecast.ts';
 import { trustEndLines } from '../trust/plan-trust.ts';
 import type { AnnounceWith } from '../rollout/pending-announcement.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
@@ -119,7 +120,7 @@ async function runPublish(argv: PublishArgs): Promise<void> {
       rolloutId,
       onForecast: (found) => {
         if (argv.json || argv.dryRun) return; // the answer contains it
-        for (const line of forecastLines(found)) process.stderr.write(`${line}\n`);
+        for (const line of forecastLines(found)) writeNote(line);
       },
       ...(argv.emergency && {
         confirm: (ended: readonly string[]) => confirmEmergency(version, ended, argv.yes),

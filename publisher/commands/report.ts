@@ -1,6 +1,7 @@
 /** `drover report export|import`: the command line of ../airgap/report.ts. */
 
 import type { Argv } from 'yargs';
+import { instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
@@ -8,6 +9,7 @@ import { isId } from '../../shared/base/ids.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
 import { formatTable } from '../rollout/fleet-report.ts';
 import type { SiteReport } from '../airgap/site-report.ts';
+import { versionShown } from '../../shared/rules/running-version.ts';
 import { readTrust } from '../../shared/io/trust-file.ts';
 import { exportReport, importReport } from '../airgap/report.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
@@ -85,7 +87,7 @@ async function runImport(argv: Awaited<ReturnType<typeof withImport>['argv']>): 
     dryRun,
     log: commandLog(),
   });
-  const at = new Date(report.atMs).toISOString();
+  const at = instantText(report.atMs);
   const counts = plan && {
     newer: plan.newer.length,
     same: plan.same.length,
@@ -108,10 +110,10 @@ function tableOf({ states }: SiteReport): string[] {
     state.components.map((component) => [
       state.robot_id,
       component.name,
-      component.version ?? '-',
+      versionShown(component) ?? '-',
       component.phase,
       printable(component.last_error?.code ?? ''),
-      new Date(state.at).toISOString(),
+      instantText(state.at),
     ]),
   );
   return formatTable([

@@ -12,7 +12,10 @@ const API_DEFAULT = 'http://127.0.0.1:8080';
 
 export function withApi<T>(argv: Argv<T>) {
   return withJson(argv)
-    .option('api', { ...TEXT, describe: `HTTP API of a broker, or DROVER_API; ${API_DEFAULT}` })
+    .option('api', {
+      ...TEXT,
+      describe: `HTTP API of a broker, or DROVER_API, or that of --profile; ${API_DEFAULT}`,
+    })
     .option('token-file', { ...TEXT, describe: 'file with the bearer token, or DROVER_TOKEN' })
     .option('ca', { ...TEXT, describe: "PEM file of the authority that signed the broker's cert" });
 }

@@ -6,9 +6,10 @@
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine, printable } from '../../shared/base/printable.ts';
+import { brokenLines } from '../rollout/consequences.ts';
 import { parseCommanded, type RolloutAnswer, type RunAnswer } from '../rollout/rollout-answer.ts';
-import { statusWord } from '../../shared/rules/rollout-words.ts';
+import { stateWord, statusWord } from '../../shared/rules/rollout-words.ts';
 import { approverWords } from '../../shared/rules/approvers.ts';
 import { statusLines } from '../rollout/rollout-report.ts';
 import { isUnled, noController } from '../../shared/rules/presence.ts';
@@ -51,7 +52,9 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const path = rolloutPath(id);
   const api = openApi(args);
   const final = FINAL[verb];
-  const what = `Rollout ${id} ${final ?? ''}`;
+  // A profile or a variable may say which fleet that is.
+  const where = final === null ? '' : ` at ${api.address}`;
+  const what = `Rollout ${id}${where} ${final ?? ''}`;
   const isForced = verb === 'force-open';
   if (final !== null && !dryRun && !isForced)
     assertTerminal({ verb: `rollout ${verb}`, what }, yes);
@@ -60,23 +63,39 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   const before = meantOf(verb, together.rollouts);
   if (isForced) assertForceWhole(args, before.run, process.stdin.isTTY);
   const meant = waveOf(verb, args, before);
+  const broken = verb === 'rollback' ? await brokenBy(api, before.id) : [];
   if (dryRun) {
     await assertLed(api, verb, before);
     if (verb === 'approve') assertDue(before, meant);
     const now = together.rollouts.flatMap((one) => statusLines(one, Date.now()));
-    const lines = [`would ${verb} rollout ${id}${aboutSet(together)}; now:`, ...now];
+    const lines = [
+      `would ${verb} rollout ${id}${aboutSet(together)}; now:`,
+      ...[...now, ...broken.map((one) => `after it  ${one}`)],
+    ];
     return output.result({ dry_run: true, rollout: id, command: verb }, lines);
   }
   if (final !== null) {
-    const counted = `${what}${aboutSet(together)} (${countsOf(together.rollouts)})`;
+    const counted = `${what}${aboutSet(together)} (${countsOf(together.rollouts)})${broken.map((one) => `; ${one}`).join('')}`;
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
   const body = { reason, by, ...(meant !== null && { wave: meant }) };
   const answer = await sayUntilLed(api, `${path}/${verb}`, body);
   output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${aboutSet(together)}`,
+    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${where}${aboutSet(together)}`,
+    ...(yes ? broken : []),
   ]);
+}
+
+/** Empty also where the broker cannot tell. */
+async function brokenBy(api: ApiClient, id: string): Promise<string[]> {
+  try {
+    return brokenLines(await api.get(`${rolloutPath(id)}/commands`), 'rollback');
+  } catch (error) {
+    // The command itself finds out whether the broker answers.
+    if (error instanceof DroverError) return [];
+    throw error;
+  }
 }
 
 interface Together {
@@ -108,7 +127,7 @@ function outcomeOf(
     meant,
   }: { before: RolloutAnswer; after: RunAnswer | null; meant: number | null },
 ): string {
-  const [was, is] = [statusWord(before), printable(after?.status ?? 'unknown')];
+  const [was, is] = [statusWord(before), after ? stateWord(after) : 'unknown'];
   if (verb !== 'approve' && verb !== 'force-open') return `was ${was}, is ${is}`;
   const wave = meant ?? before.run?.wave;
   const which = wave === undefined ? 'its open wave' : `wave ${wave}`;
@@ -185,7 +204,7 @@ function assertDue({ id, run }: RolloutAnswer, wave: number | null): void {
   if (!run || (run.waits_for === 'approval' && wave === run.wave)) return;
   if (run.approval?.state === 'given' && wave === run.approval.wave) return;
   const why = run.approval?.text ?? `wave ${run.wave} waits for ${run.waits_for ?? 'nothing'}`;
-  const said = printable(why, 300);
+  const said = oneLine(why, 300);
   throw new DroverError('APPROVAL_TOO_EARLY', `approve rollout ${id.slice(0, 64)}: ${said}`);
 }
 

@@ -3,10 +3,11 @@
  * with --json each change is an object on a line of its own.
  */
 
-import { parseDurationMs } from '../../shared/base/durations.ts';
+import { parseDurationMs, instantText } from '../../shared/base/durations.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { printable, shown } from '../../shared/base/printable.ts';
+import { writeAnswer, writeJson, writeNote } from '../../shared/io/cli.ts';
 import { parseRolloutOrSet, type RolloutAnswer } from '../rollout/rollout-answer.ts';
 import { changeLine, fitted, statusLines } from '../rollout/rollout-report.ts';
 import { watchRollout } from '../rollout/watch.ts';
@@ -29,9 +30,7 @@ export async function runWatch(args: WatchArgs): Promise<void> {
   process.once('SIGINT', () => {
     // Asked again after a line of its own: the terminal has just shown ^C.
     const again = `drover rollout watch ${printable(id, LIMITS.idLengthMax)}`;
-    process.stderr.write(
-      `\ndrover: the rollout goes on without this view; see it again: ${again}\n`,
-    );
+    writeNote(`\ndrover: the rollout goes on without this view; see it again: ${again}`);
     process.kill(process.pid, 'SIGINT'); // this listener is gone: it ends as without one
   });
   const timeoutMs = args.timeout === undefined ? null : parseDurationMs(args.timeout);
@@ -43,7 +42,7 @@ export async function runWatch(args: WatchArgs): Promise<void> {
       timeoutMs,
       isWanted: () => isRead,
       show: makeShow(args.json, set === null ? null : id),
-      note: (line) => void process.stderr.write(`drover: ${line}\n`),
+      note: (line) => writeNote(`drover: ${line}`),
     }),
   );
   const ends = await Promise.allSettled(watched);
@@ -70,9 +69,9 @@ function makeShow(json: boolean, member: string | null): Show {
     const line = changeLine(rollout);
     if (line === last) return;
     last = line;
-    const at = new Date().toISOString();
-    const text = json ? JSON.stringify({ at, ...rawObject(raw) }) : `${at}  ${name}${line}`;
-    process.stdout.write(`${text}\n`);
+    const at = instantText(Date.now());
+    if (json) writeJson({ at, ...rawObject(raw) });
+    else writeAnswer(`${at}  ${name}${line}`);
   };
 }
 
@@ -83,7 +82,7 @@ function makeRedraw(): Show {
     const size = { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 };
     const lines = fitted(statusLines(rollout, Date.now()), size);
     const back = drawn > 0 ? `\u001b[${drawn}A\u001b[0J` : '';
-    process.stdout.write(`${back}${lines.join('\n')}\n`);
+    process.stdout.write(`${back}${lines.map(shown).join('\n')}\n`);
     drawn = lines.length;
   };
 }

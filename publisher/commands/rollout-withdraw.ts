@@ -36,7 +36,7 @@ export async function runWithdraw(argv: WithdrawArgs): Promise<void> {
   const id = parseRolloutId(argv.id);
   const trust = readTrust(argv.trust);
   const verb = 'rollout withdraw';
-  const what = `Rollout ${id} leaves the announcement: robots keep it, no other robot takes it`;
+  const what = `Rollout ${id} leaves the announcement: no robot joins it any more, and each stays as it is`;
   if (!argv.dryRun) assertTerminal({ verb, what }, argv.yes);
   const signers = await openSigners(argv, keysOf(trust));
   const signing = { trust, signers, announcementOut: argv.announcementOut };

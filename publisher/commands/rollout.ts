@@ -108,7 +108,7 @@ export function rolloutCommand(yargs: Argv): Argv {
     );
     argv.command(
       'withdraw <id>',
-      'take an ended rollout out of what is announced; robots keep it',
+      'take an ended rollout out of what is announced; each robot stays as it is',
       withWithdraw,
       aboutRollout(runWithdraw),
     );

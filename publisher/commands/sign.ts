@@ -2,8 +2,8 @@
 
 import { statSync } from 'node:fs';
 import type { Argv } from 'yargs';
-import { DroverError } from '../../shared/base/errors.ts';
-import { keyIdOf } from '../../shared/crypto/ed25519.ts';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { keyIdOf, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { keysOf } from '../../shared/formats/trust.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { signBundleFolder } from '../bundle/sign.ts';
@@ -11,7 +11,8 @@ import { signAnnouncementFile } from '../rollout/announce.ts';
 import { announcementFields, announcementLines, nextLine } from '../rollout/announcement-report.ts';
 import { readTrust } from '../../shared/io/trust-file.ts';
 import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
-import { openSigners, withKeys } from './options.ts';
+import { trustInUse } from '../profiles/profile-file.ts';
+import { openSigners, warn, withKeys } from './options.ts';
 
 const withOptions = (argv: Argv) =>
   withKeys(withDryRun(withJson(argv)))
@@ -59,10 +60,22 @@ async function runSignBundle(argv: SignArgs): Promise<void> {
     dryRun,
   });
   const { version, keys, signatures } = signed;
+  warnOfRole(keys, argv.trust ?? trustInUse());
   const ids = keys.map(keyIdOf).join(', ');
   makeOutput(argv.json).result({ dry_run: dryRun, bundle, version, keys, signatures }, [
     `${dryRun ? 'would sign' : 'signed'} ${version} with key ${ids} (${signatures} in all)`,
   ]);
+}
+
+/** Robots would refuse it, and `publish` refuses it before: here the right key is at hand. */
+function warnOfRole(keys: readonly PublicKeyHex[], path: string | null): void {
+  const trust = path === null ? null : nullIfRefused(() => readTrust(path));
+  if (trust === null) return;
+  const others = keys.filter((key) => !trust.roles.release.keys.includes(key)).map(keyIdOf);
+  if (others.length === 0) return;
+  warn(
+    `${others.join(', ')} has no release role in trust.json ${trust.version}: no robot counts it`,
+  );
 }
 
 async function runSignAnnouncement(argv: SignArgs): Promise<void> {

@@ -4,6 +4,7 @@
 
 import { countOf } from '../../shared/base/printable.ts';
 import type { Argv } from 'yargs';
+import { instantText } from '../../shared/base/durations.ts';
 import { coSignEnvelope, PAYLOAD_TYPES, signEnvelope } from '../../shared/formats/envelope.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { trustProblem } from '../../shared/rules/trust-life.ts';
@@ -175,7 +176,7 @@ export async function runPublish(
   const result = {
     ...{ dry_run: argv.dryRun, version: next.version, announcement, ended },
     published_before: wasThere,
-    expires_at: new Date(next.expires).toISOString(),
+    expires_at: instantText(next.expires),
     problem: problem && toProblem(problem),
   };
   const again = wasThere ? ': it was published before' : '';

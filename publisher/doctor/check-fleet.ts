@@ -3,7 +3,7 @@
  * to a bundle. Sans-I/O.
  */
 
-import { timeLeft } from '../../shared/base/durations.ts';
+import { timeLeft, instantText } from '../../shared/base/durations.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { isErrorCode, nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
@@ -73,7 +73,7 @@ function judgeLeader(leader: LeaseHolder, refused: Problem | null): Finding {
   if (leader.kind === 'leads') return ok('leader', `${leader.controller} leads the rollouts`);
   if (leader.kind === 'none')
     return caution('leader', 'no controller leads rollouts here', NO_LEADER);
-  const at = new Date(leader.sinceMs).toISOString();
+  const at = instantText(leader.sinceMs);
   return caution(
     'leader',
     `no controller leads; the last one renewed its lease at ${at}`,
@@ -113,7 +113,7 @@ function judgeAnnouncement(
   const count = countOf(rollouts.length, 'rollout');
   const name = `announcement ${seq} with ${count}`;
   if (now >= expires) {
-    const text = `${name} expired at ${new Date(expires).toISOString()} (ANNOUNCEMENT_EXPIRED)`;
+    const text = `${name} expired at ${instantText(expires)} (ANNOUNCEMENT_EXPIRED)`;
     return fail('announcement', text, CATALOGUE.ANNOUNCEMENT_EXPIRED.hint);
   }
   const text = `${name}: ${timeLeft(expires - now)} left`;

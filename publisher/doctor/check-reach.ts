@@ -1,6 +1,6 @@
 /** Judges the way to the broker: addresses, certificates, login, role, API and clocks. Sans-I/O. */
 
-import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
+import { formatDurationMs, timeLeft, instantText } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { ApiFacts, CertificateFact, DoorFact, DoctorFacts } from './facts.ts';
 import { about, fail, ok, problemText, skip, caution, type Finding } from './finding.ts';
@@ -47,7 +47,7 @@ function checkCertificate(
   const leftMs = expiresMs - now;
   const renew = 'renew the certificate of the broker; docs/tls.md says how';
   if (leftMs <= 0) {
-    const at = new Date(expiresMs).toISOString();
+    const at = instantText(expiresMs);
     return fail(check, `${name}; its certificate expired at ${at}`, renew);
   }
   if (refusal !== null) {

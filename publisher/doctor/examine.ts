@@ -2,7 +2,7 @@
 
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine } from '../../shared/base/printable.ts';
 import { checkFleet } from './check-fleet.ts';
 import { checkReach } from './check-reach.ts';
 import { checkTrustAndKeys } from './check-trust.ts';
@@ -46,8 +46,8 @@ const VERDICTS: readonly FindingVerdict[] = ['ok', 'warn', 'fail', 'skip'];
 /** `ok|warn|fail|skip  sentence`, a hint below it, and a line with the numbers at the end. */
 export function findingLines(findings: readonly Finding[]): string[] {
   const lines = findings.flatMap(({ verdict, text, hint }) => [
-    `${verdict.padEnd(4)}  ${printable(text, TEXT_CHARS_MAX)}`,
-    ...(hint === null ? [] : [`      hint: ${printable(hint, TEXT_CHARS_MAX)}`]),
+    `${verdict.padEnd(4)}  ${oneLine(text, TEXT_CHARS_MAX)}`,
+    ...(hint === null ? [] : [`      hint: ${oneLine(hint, TEXT_CHARS_MAX)}`]),
   ]);
   const counts = VERDICTS.map(
     (one) => `${findings.filter(({ verdict }) => verdict === one).length} ${one}`,

@@ -8,8 +8,10 @@ import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
-import { shellWord } from '../../shared/base/printable.ts';
+import { printable, shellWord } from '../../shared/base/printable.ts';
+import { whyUnsafe } from '../../shared/io/owned-file.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { writeNote } from '../../shared/io/cli.ts';
 import type { ParsedWords } from '../../shared/io/command-line.ts';
 import {
   encodeProfiles,
@@ -30,8 +32,12 @@ export function profilesPath(environment: NodeJS.ProcessEnv = process.env): stri
   return join(isAbsolute(folder) ? folder : join(homedir(), '.config'), 'drover', 'profiles.json');
 }
 
-/** Without a file there are none. @throws DroverError PROFILES_INVALID, FILE_UNREADABLE */
+/**
+ * Without a file there are none.
+ * @throws DroverError PROFILES_INVALID, PROFILES_UNSAFE, FILE_UNREADABLE
+ */
 export function readProfiles(path = profilesPath()): Profiles {
+  assertOwn(path);
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(path);
@@ -49,6 +55,15 @@ export function readProfiles(path = profilesPath()): Profiles {
       hint: `mend it, or move it away and set your profiles again: mv ${shellWord(path)} ${shellWord(`${path}.old`)}; drover config set NAME --broker URL`,
     });
   }
+}
+
+/** @throws DroverError PROFILES_UNSAFE */
+function assertOwn(path: string): void {
+  const found = whyUnsafe(path);
+  if (!found) return;
+  throw new DroverError('PROFILES_UNSAFE', `read profiles: ${found.why}`, {
+    hint: `look at what it says, then: ${found.mend}`,
+  });
 }
 
 /** @throws DroverError PROFILES_INVALID, FILE_REFUSED */
@@ -73,23 +88,52 @@ const WITHOUT: readonly string[] = ['config', 'completion'];
  */
 export function useProfile({ argv, declared, demanded }: ParsedWords): void {
   const [command = ''] = (argv['_'] ?? []) as string[];
-  const named = argv['profile'] ?? process.env['DROVER_PROFILE'];
+  const named = argv['profile'];
   if (WITHOUT.includes(command)) {
     if (argv['profile'] === undefined) return;
     throw new DroverError('USAGE', `${command}: --profile does nothing here`);
   }
   if (!PROFILE_OPTIONS.some((name) => declared.has(name))) return;
   const all = readProfiles();
-  const name = typeof named === 'string' && named !== '' ? named : all.use;
+  const name = typeof named === 'string' && named !== '' ? named : profileInUse(all);
   if (name === null) return;
-  const given = new Set(PROFILE_OPTIONS.filter((option) => argv[option] !== undefined));
-  const filled = fillFrom(profileOf(all, name), {
+  const given = new Map(
+    PROFILE_OPTIONS.flatMap((option) => {
+      const value = argv[option];
+      // Given twice it is no text, and is refused later.
+      return value === undefined ? [] : [[option, typeof value === 'string' ? value : ''] as const];
+    }),
+  );
+  const { options, loginLeftOutFor } = fillFrom(profileOf(all, name), {
     ...{ given, declared, demanded, environment: process.env },
   });
-  for (const [option, value] of Object.entries(filled)) {
+  if (loginLeftOutFor !== null) noteLeftOut(name, loginLeftOutFor);
+  for (const [option, value] of Object.entries(options)) {
     argv[option] = value;
     argv[option.replaceAll(/-([a-z])/g, (_dash, letter: string) => letter.toUpperCase())] = value;
   }
+}
+
+/** Only a command that fails says so: without a login there it may well be right. */
+function noteLeftOut(profile: string, address: string): void {
+  process.once('exit', (code) => {
+    if (code === 0) return;
+    const where = printable(address, 200);
+    writeNote(
+      `drover: note: ${where} is no address of profile ${profile}, so its login was left out`,
+    );
+  });
+}
+
+/** The profile that a command uses which names none: of DROVER_PROFILE, else of `config use`. */
+export const profileInUse = ({ use }: Pick<Profiles, 'use'>): string | null =>
+  process.env['DROVER_PROFILE'] || use;
+
+/** The trust.json of the profile in use, for advice only; null where there is none. */
+export function trustInUse(): string | null {
+  const all = nullIfRefused(() => readProfiles());
+  const name = all && profileInUse(all);
+  return (name && all?.profiles[name]?.trust) || null;
 }
 
 /** For completion; none where the file cannot be read. */

@@ -85,7 +85,7 @@ export function profileOf({ profiles }: Profiles, name: string): Profile {
 /** Options of a command that reads a profile. */
 export interface FillFacts {
   /** As they were given, by name with dashes. */
-  readonly given: ReadonlySet<string>;
+  readonly given: ReadonlyMap<string, string>;
   /** All that the command has. */
   readonly declared: ReadonlySet<string>;
   /** Those without which it does nothing. */
@@ -100,33 +100,71 @@ const VARIABLES: Readonly<Partial<Record<ProfileOption, string>>> = {
   'token-file': 'DROVER_TOKEN',
 };
 
+/** The part of a profile that a command takes. */
+export interface Filled {
+  readonly options: Profile;
+  /** The address that was given in place of the profile's, whose login was therefore left out. */
+  readonly loginLeftOutFor: string | null;
+}
+
 /**
  * Decides which options a profile fills in: an option counts before a variable, a variable before
- * the profile. A login goes only to the address of its own profile. A broker or a root of trust
- * changes what some commands do, so it fills these in only where they are demanded, or where a
- * command has both doors (doctor).
+ * the profile. A login goes only to the address of its own profile, also when that address was
+ * given. A broker or a root of trust changes what some commands do, so it fills these in only where
+ * they are demanded, or where a command has both doors (doctor).
  */
-export function fillFrom(profile: Profile, facts: FillFacts): Profile {
+export function fillFrom(profile: Profile, facts: FillFacts): Filled {
   const { given, declared, demanded, environment } = facts;
-  const isSaid = (name: ProfileOption): boolean => {
+  const saidFor = (name: ProfileOption): string | undefined => {
     const variable = VARIABLES[name];
-    return given.has(name) || (variable !== undefined && !!environment[variable]);
+    return given.get(name) ?? ((variable !== undefined && environment[variable]) || undefined);
   };
+  const isSaid = (name: ProfileOption): boolean => saidFor(name) !== undefined;
   const isFree = (name: ProfileOption): boolean => declared.has(name) && !isSaid(name);
   const isWanted = (name: ProfileOption): boolean => isFree(name) && profile[name] !== undefined;
+  const isOwn = (name: 'broker' | 'api'): boolean => isSameAddress(saidFor(name), profile[name]);
   const isDoctor = declared.has('bundle') && declared.has('api');
-  const broker = isWanted('broker') && (demanded.has('broker') || isDoctor);
-  const api = isWanted('api') && !given.has('broker');
+  const isOther = given.has('broker') && !isOwn('broker');
+  const broker = isOwn('broker') || (isWanted('broker') && (demanded.has('broker') || isDoctor));
+  const api = isOwn('api') || (isWanted('api') && !given.has('broker'));
   const mqtt: ProfileOption[] = broker ? ['broker', 'username', 'password-file'] : [];
   const http: ProfileOption[] = api ? ['api', 'token-file'] : [];
-  const isTrust = (demanded.has('trust') || isDoctor) && !given.has('broker');
+  const isTrust = (demanded.has('trust') || isDoctor) && !isOther;
   const trust: ProfileOption[] = isTrust ? ['trust'] : [];
   const names = [...mqtt, ...http, ...trust, ...(broker || api ? (['ca'] as const) : [])];
   // A password belongs to its user: one of another source gets none from here.
-  const isOther = isSaid('username') && profile.username !== undefined;
-  const filled = names.filter((name) => isWanted(name) && !(isOther && name === 'password-file'));
-  return Object.fromEntries(filled.map((name) => [name, profile[name]]));
+  const isOtherUser = isSaid('username') && profile.username !== undefined;
+  const wanted = names.filter((name) => isWanted(name));
+  const filled = wanted.filter((name) => !(isOtherUser && name === 'password-file'));
+  const leftOut = (door: 'broker' | 'api', login: ProfileOption): string | null =>
+    isSaid(door) && !isOwn(door) && isWanted(login) ? (saidFor(door) ?? null) : null;
+  return {
+    options: Object.fromEntries(filled.map((name) => [name, profile[name]])),
+    loginLeftOutFor: leftOut('broker', 'password-file') ?? leftOut('api', 'token-file'),
+  };
 }
+
+/** By scheme, host, port and path; of a cluster the same brokers in the same order. */
+function isSameAddress(given: string | undefined, own: string | undefined): boolean {
+  if (given === undefined || own === undefined) return false;
+  return addressOf(given) === addressOf(own);
+}
+
+const PORTS: Readonly<Record<string, string>> = {
+  ...{ 'mqtt:': '1883', 'mqtts:': '8883', 'ws:': '80', 'wss:': '443' },
+  ...{ 'http:': '80', 'https:': '443' },
+};
+
+const addressOf = (text: string): string =>
+  text
+    .split(',')
+    .map((one) => {
+      if (!URL.canParse(one)) return one;
+      const { protocol, hostname, port, pathname } = new URL(one);
+      const path = pathname.replace(/\/+$/, '');
+      return `${protocol}//${hostname.toLowerCase()}:${port || PORTS[protocol]}${path}`;
+    })
+    .join();
 
 /** True for `mqtt://user:secret@host`. */
 function hasPassword(text: string): boolean {

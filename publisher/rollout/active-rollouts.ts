@@ -4,6 +4,7 @@
  * one out would change what somebody else signed. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import {
   BUDGET_CAPABILITY,
   openAnnouncement,
@@ -126,7 +127,7 @@ export function assertCountsUsers(leader: LeaseHolder, { approvers = 1 }: Rollou
 function lackOf(leader: LeaseHolder): string | null {
   if (leader.kind === 'none') return 'no rollout controller has been seen that would count users';
   if (leader.kind === 'silent') {
-    const at = new Date(leader.sinceMs).toISOString();
+    const at = instantText(leader.sinceMs);
     return `no rollout controller leads that would count users; the last one was heard at ${at}`;
   }
   const who = printable(leader.controller, 64);

@@ -1,5 +1,6 @@
 /** Shows an announcement to a person who is asked to sign it, or has published it. Sans-I/O. */
 
+import { instantText } from '../../shared/base/durations.ts';
 import type { Rollout } from '../../shared/formats/announcement.ts';
 import { wavesLine } from './plan-report.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
@@ -13,7 +14,7 @@ export function announcementLines({ announcement }: ReadAnnouncement): string[] 
       `  rollout ${rollout.id}: ${nameOf(rollout)}, ${wavesLine(rollout)}, ${whoOf(rollout)}${setWord(rollout)}`,
   );
   if (rollouts.length === 0) lines.push('  no rollout');
-  return [...lines, `  counts until ${new Date(expires_at).toISOString()}`];
+  return [...lines, `  counts until ${instantText(expires_at)}`];
 }
 
 const setWord = ({ set }: Rollout): string => (set ? `, in set ${set.id}` : '');
@@ -22,7 +23,7 @@ const setWord = ({ set }: Rollout): string => (set ? `, in set ${set.id}` : '');
 export function announcementFields({ announcement, signatures }: ReadAnnouncement): object {
   const { fleet, seq, expires_at } = announcement;
   return {
-    ...{ fleet, seq, expires_at: new Date(expires_at).toISOString() },
+    ...{ fleet, seq, expires_at: instantText(expires_at) },
     rollouts: announcement.rollouts.map((rollout) => ({
       id: rollout.id,
       ...versionOf(rollout),

@@ -4,6 +4,7 @@
  * for the named broker.
  */
 
+import { writeNote } from '../../shared/io/cli.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -42,6 +43,11 @@ export class ApiClient {
     this.#headers = token === null ? {} : { authorization: `Bearer ${readToken(token)}` };
   }
 
+  /** For messages: the fleet that a command is about. */
+  get address(): string {
+    return this.#base;
+  }
+
   /**
    * @param bytesMax of the answer
    * @throws DroverError BROKER_UNREACHABLE, BROKER_REFUSED, DOCUMENT_TOO_LARGE, or the API's
@@ -69,7 +75,7 @@ export class ApiClient {
   async #call(path: string, init: Init, bytesMax: number): Promise<Uint8Array> {
     const { status, bytes } = await this.#ask(path, init, bytesMax);
     if (status >= 200 && status < 300) return bytes;
-    throw readApiRefusal(status, bytes);
+    throw asOfCommand(readApiRefusal(status, bytes));
   }
 
   async #ask(path: string, init: Init, bytesMax: number): Promise<DatedAnswer> {
@@ -91,6 +97,14 @@ export class ApiClient {
     }
   }
 }
+
+/** The API's own hint is for people who write requests; here a command wrote it. */
+const asOfCommand = (refusal: DroverError): DroverError =>
+  refusal.code !== 'USAGE'
+    ? refusal
+    : new DroverError('USAGE', refusal.message, {
+        hint: 'run the command with --help; if its options are right, this broker is of another version than drover',
+      });
 
 type Init = Omit<ApiCall, 'signal'>;
 
@@ -157,7 +171,7 @@ export async function sayUntilLed(
   api: Pick<ApiClient, 'post'>,
   path: string,
   body: object,
-  say: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
+  say: (line: string) => void = writeNote,
 ): Promise<Uint8Array> {
   const untilMs = performance.now() + LIMITS.commandWaitMs;
   for (let hasSaid = false; ; hasSaid = true) {

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
 import {
   encodeAsk,
   failureHeadSchema,
@@ -52,9 +53,22 @@ const ANSWER = {
   code: 'JSON_INVALID',
 } as const;
 
+const ROBOT = {
+  what: 'answer on a robot',
+  schema: z.object({ components: z.array(z.object({ name: z.string() })) }),
+  bytesMax: LIMITS.apiAnswerBytesMax,
+  code: 'JSON_INVALID',
+} as const;
+
 type Answer = z.output<typeof answerSchema>;
 
-const none = ({ robot, component }: LogsAsked): DroverError => {
+/** @param components that the robot has: a name that was mistyped is none of them */
+const none = ({ robot, component }: LogsAsked, components: readonly string[]): DroverError => {
+  if (component !== null && components.length > 0 && !components.includes(component)) {
+    const has = components.slice(0, 16).map((one) => printable(one, 64));
+    const message = `find component ${component} of ${robot}: it has ${has.join(', ')}`;
+    return new DroverError('NOT_FOUND', message, { hint: 'give --component one of these names' });
+  }
   const what = component === null ? robot : `${robot}, ${component}`;
   return new DroverError('FAILURE_LOG_NONE', `read log of ${what}: it keeps none`);
 };
@@ -78,13 +92,18 @@ export async function logsFromApi(api: ApiClient, asked: LogsAsked): Promise<Fai
       asked.onOlder?.(thrown);
     }
   }
-  if (answer.logs.length === 0) throw none(asked);
+  if (answer.logs.length === 0) throw none(asked, await componentsOf(api, asked));
   const found: FailureLog[] = [];
   for (const head of answer.logs) {
     const bytes = await api.get(`${path}/${encodeURIComponent(head.component)}`);
     found.push({ head: headFields(head), text: Buffer.from(bytes).toString('utf8') });
   }
   return found;
+}
+
+async function componentsOf(api: ApiClient, { robot }: LogsAsked): Promise<string[]> {
+  const answer = parseDocument(ROBOT, await api.get(`/robots/${encodeURIComponent(robot)}`));
+  return answer.components.map(({ name }) => name);
 }
 
 async function askOverApi(
@@ -122,9 +141,11 @@ const missing = ({ logs, kept }: Answer): Answer['kept'] =>
 /** @throws DroverError FAILURE_LOG_NONE, FAILURE_LOG_UNANSWERED, NOT_FOUND, ACCESS_DENIED */
 export async function logsFromRobot(link: BrokerLink, asked: LogsAsked): Promise<FailureLog[]> {
   const { robot, component } = asked;
-  const kept = keptOf(await readState(link, robot));
+  const state = await readState(link, robot);
+  const kept = keptOf(state);
   const wanted = new Set(kept.filter((one) => component === null || one === component));
-  if (wanted.size === 0) throw none(asked);
+  const names = state.components.map(({ name }) => name);
+  if (wanted.size === 0) throw none(asked, names);
   const joiner = new LogJoiner();
   const received: ReceivedLog[] = [];
   const topic = robotTopic(robot, 'logs');

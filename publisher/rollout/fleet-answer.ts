@@ -7,8 +7,7 @@ import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
-import { worstFirst } from '../../shared/rules/worst-component.ts';
-import type { FleetRow, FleetRows } from './fleet-report.ts';
+import { byName, type FleetRow, type FleetRows } from './fleet-report.ts';
 import { problemSchema, robotSchema, stateOf } from './robot-answer.ts';
 
 const pageSchema = z.object({
@@ -57,7 +56,7 @@ export class AnsweredFleet implements FleetRows {
     if (found.state === null) return; // it has not reported
     // The broker counts the turns of two robots under one id; the report has its own count.
     const state = { ...found.state, link_endings: twins ? 1 : found.state.link_endings };
-    const rows = worstFirst(state.components).map((component) => {
+    const rows = byName(state.components).map((component) => {
       return { robot: state, component, online, via, relayProblem };
     });
     this.rows.push(...rows);

@@ -4,6 +4,7 @@
  * hide the others. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -17,8 +18,9 @@ import {
   type RobotState,
 } from '../../shared/formats/messages.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
+import { UNKNOWN, versionShown } from '../../shared/rules/running-version.ts';
 import { isThere } from '../../shared/rules/presence.ts';
-import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
+import { isPastProblem } from '../../shared/rules/worst-component.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 
 export class FleetView implements FleetRows {
@@ -67,12 +69,12 @@ export class FleetView implements FleetRows {
     return [...this.#invalid].sort();
   }
 
-  /** One row for each component of each robot, by robot id, the worst component first. */
+  /** One row for each component of each robot, by robot id and by name. */
   get rows(): FleetRow[] {
     const states = [...this.#states.values()];
     states.sort((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
     return states.flatMap((state) =>
-      worstFirst(state.components).map((component) => ({
+      byName(state.components).map((component) => ({
         robot: state,
         component,
         ...this.#linkOf(state.robot_id),
@@ -96,6 +98,10 @@ export class FleetView implements FleetRows {
     return { online, via, relayProblem: (relay?.online && relay.problem) || null };
   }
 }
+
+/** The same order at each look, whatever trouble each is in: people compare two tables. */
+export const byName = (components: readonly ComponentState[]): ComponentState[] =>
+  components.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 
 /** Ids that two robots use, as these report themselves: each ends the link of the other. */
 export function twinIds(rows: readonly FleetRow[]): string[] {
@@ -166,7 +172,7 @@ export function whenceOf({ last_error: error, ...component }: ComponentState): s
   const of = error?.version ?? null;
   if (!error || of === null || isPastProblem({ ...component, last_error: error })) return '';
   if (of === component.version || of === component.target_version) return '';
-  const at = error.at === undefined ? '' : `, ${new Date(error.at).toISOString().slice(0, 16)}Z`;
+  const at = error.at === undefined ? '' : `, ${instantText(error.at)}`;
   return `of ${of}${at}`;
 }
 
@@ -181,7 +187,7 @@ function ownState(robot: string, payload: Uint8Array): RobotState {
 
 export interface VersionCount {
   readonly component: string;
-  /** Null for robots that have no release of the component yet. */
+  /** Null for robots that have no release of the component yet; `unknown` where nobody knows. */
   readonly version: string | null;
   readonly count: number;
   readonly online: number;
@@ -191,7 +197,8 @@ export interface VersionCount {
 export function countVersions(rows: readonly FleetRow[]): VersionCount[] {
   const counts = new Map<string, { -readonly [K in keyof VersionCount]: VersionCount[K] }>();
   for (const { component, online } of rows) {
-    const { name, version } = component;
+    const { name } = component;
+    const version = versionShown(component);
     const key = JSON.stringify([name, version]);
     const entry = counts.get(key) ?? { component: name, version, count: 0, online: 0 };
     entry.count += 1;
@@ -204,6 +211,7 @@ export function countVersions(rows: readonly FleetRow[]): VersionCount[] {
 function byComponentThenNewest(a: VersionCount, b: VersionCount): number {
   if (a.component !== b.component) return a.component < b.component ? -1 : 1;
   if (a.version === null || b.version === null) return a.version === null ? 1 : -1;
+  if (a.version === UNKNOWN || b.version === UNKNOWN) return a.version === UNKNOWN ? 1 : -1;
   // Versions that differ only in build metadata are equal by precedence: the order stays stable.
   return compareVersions(b.version, a.version) || (a.version < b.version ? -1 : 1);
 }
@@ -215,23 +223,68 @@ export function packageRequests(rows: readonly FleetRow[]): FleetRow[] {
   return rows.filter(({ component }) => component.last_error?.code === 'TOO_OLD');
 }
 
+/** Robots that take it and lack a capability that it needs. */
+export function unableOf(
+  capability: string,
+  states: readonly RobotState[],
+  { takes, steps }: Readonly<Record<'takes' | 'steps', readonly string[]>>,
+): string[] {
+  const unasked = states.filter(({ caps }) => !caps.includes(capability));
+  return unasked
+    .map(({ robot_id: id }) => id as string)
+    .filter((id) => [...takes, ...steps].includes(id));
+}
+
+/** Each architecture of these robots once. */
+export function archsOf(states: readonly RobotState[], ids: readonly string[]): string[] {
+  const found = states.filter(({ robot_id: id, arch }) => arch !== '' && ids.includes(id));
+  return [...new Set(found.map(({ arch }) => arch))].sort();
+}
+
+/** How a table gets narrower than its cells. */
+export interface Narrowing {
+  /** Heads of columns that are cut last: a version that is cut says nothing. */
+  readonly whole?: readonly string[];
+  /** Heads of columns that a narrow terminal does without, the first one first. */
+  readonly spare?: readonly string[];
+}
+
 /**
  * Pads columns to the widest cell, two spaces apart; the first row is the head. Texts of robots and
  * brokers are made printable here, so that none of them steers a terminal.
- * @param columns of the terminal: the widest columns are cut until a row fits; Infinity for a pipe
+ * @param columns of the terminal: columns without a cell go, then spare ones, then the widest are
+ *   cut until a row fits; Infinity for a pipe, which gets all
  */
 export function formatTable(
   rows: readonly (readonly string[])[],
   columns = Number.POSITIVE_INFINITY,
+  { whole = [], spare = [] }: Narrowing = {},
 ): string[] {
-  const cells = rows.map((row) => row.map((cell) => printable(cell, cell.length)));
-  const widths = (cells[0] ?? []).map((_, column) =>
-    Math.max(...cells.map((row) => (row[column] ?? '').length)),
-  );
-  cutWidest(widths, columns - GAP.length * (widths.length - 1));
-  return cells.map((row) =>
-    row
-      .map((cell, column) => fitCell(cell, widths[column] ?? 0))
+  const all = rows.map((row) => row.map((cell) => printable(cell, cell.length)));
+  const [heads = []] = all;
+  const widthOf = (at: number): number => Math.max(...all.map((row) => (row[at] ?? '').length));
+  const widths = heads.map((_, at) => widthOf(at));
+  const isWhole = heads.map((head) => whole.includes(head));
+  const least = (at: number): number =>
+    isWhole[at] === true ? (widths[at] ?? 0) : Math.min(widths[at] ?? 0, READABLE_CHARS);
+  const isEmpty = (at: number): boolean => all.slice(1).every((row) => (row[at] ?? '') === '');
+  let shown = heads.map((_, at) => at);
+  const rowOf = (width: (at: number) => number): number =>
+    shown.reduce((sum, at) => sum + width(at), GAP.length * (shown.length - 1));
+  if (rowOf((at) => widths[at] ?? 0) > columns && all.length > 1)
+    shown = shown.filter((at) => !isEmpty(at) || heads[at] === '');
+  for (const head of spare) {
+    if (rowOf(least) <= columns) break;
+    shown = shown.filter((at) => heads[at] !== head);
+  }
+  const kept = shown.map((at) => widths[at] ?? 0);
+  const room = columns - GAP.length * (shown.length - 1);
+  const isCutLast = shown.map((at) => isWhole[at] === true);
+  cutWidest(kept, room, (at) => isCutLast[at] !== true);
+  cutWidest(kept, room, () => true);
+  return all.map((row) =>
+    shown
+      .map((column, at) => fitCell(row[column] ?? '', kept[at] ?? 0))
       .join(GAP)
       .trimEnd(),
   );
@@ -240,13 +293,15 @@ export function formatTable(
 const GAP = '  ';
 /** A narrower cell would not say which robot or version it is about. */
 const CELL_CHARS_MIN = 8;
+/** Spare columns go before another one is cut to less: `HEALTH_FAILED` fits. */
+const READABLE_CHARS = 16;
 
-function cutWidest(widths: number[], room: number): void {
+function cutWidest(widths: number[], room: number, mayCut: (at: number) => boolean): void {
   let left = widths.reduce((sum, width) => sum + width, 0) - room;
   while (left > 0) {
-    const widest = Math.max(...widths);
+    const widest = Math.max(...widths.filter((_, at) => mayCut(at)));
     if (widest <= CELL_CHARS_MIN) return;
-    widths[widths.indexOf(widest)] = widest - 1;
+    widths[widths.findIndex((width, at) => width === widest && mayCut(at))] = widest - 1;
     left -= 1;
   }
 }

@@ -15,6 +15,7 @@ import {
 import { COMPATIBLE_CAPABILITY } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { printable } from '../../shared/base/printable.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
@@ -25,6 +26,8 @@ import {
   standstillOf,
   type StandstillCode,
 } from '../../shared/rules/standstill.ts';
+import { archsOf, unableOf } from './fleet-report.ts';
+import { requiresText } from '../../shared/rules/requires.ts';
 import { componentFor, isLedTo, unfitNow, type Offer } from '../../shared/rules/stepping-stones.ts';
 
 /**
@@ -51,12 +54,13 @@ const ANSWERS = [
   'STRATEGY_CHANGED',
   'MANIFEST_INVALID',
   'REQUIRES_UNMET',
+  'REQUIRES_UNKNOWN',
   'SET_INCOMPLETE',
 ] as const;
 export type Outlook = (typeof ANSWERS)[number] | StandstillCode;
 export const OUTLOOKS: readonly Outlook[] = [...ANSWERS, ...STANDSTILL_CODES];
 
-const isStandstill = (one: Outlook): one is StandstillCode =>
+export const isStandstill = (one: Outlook): one is StandstillCode =>
   STANDSTILL_CODES.some((code) => code === one);
 
 export interface Forecast {
@@ -67,12 +71,18 @@ export interface Forecast {
   readonly robots: Readonly<Record<Outlook, readonly string[]>>;
   /** Targeted robots that have never reported: a typing error, or new. */
   readonly unreported: readonly string[];
+  /** True when one of these is a canary. */
+  readonly isCanaryUnreported: boolean;
+  /** CPU architectures of the robots that have another one than the bundle. */
+  readonly otherArchs: readonly string[];
   /** Robots whose clock is more than a day ahead of ours: what is valid today has expired there. */
   readonly clockAhead: readonly string[];
   /** Robots whose agent does not read `compatible`: they accept the bundle on any machine. */
   readonly machineUnasked: readonly string[];
   /** Robots whose agent knows no sets: they take the bundles one by one. */
   readonly setUnasked: readonly string[];
+  /** Requirements of the bundle on other components, for people; empty for none. */
+  readonly requires: string;
   /** Robots whose agent knows no budget: they go out of service whoever else is. */
   readonly budgetUnasked: readonly string[];
   /** Robots whose agent knows no start: they take it as soon as it is announced. */
@@ -82,18 +92,21 @@ export interface Forecast {
 }
 
 /** Robots named as examples in a line or an answer. */
-const EXAMPLES = 5;
+export const EXAMPLES = 5;
 
 export function forecast(
   offer: Offer & {
     readonly named?: readonly string[];
+    readonly canaries?: readonly string[];
     readonly hasBudget?: boolean;
     readonly hasStart?: boolean;
   },
   beside: readonly Offer[],
-  states: readonly RobotState[],
+  reports: readonly RobotState[],
   now: EpochMs,
 ): Forecast {
+  // In the order that people look for a robot in, whatever order the reports came in.
+  const states = reports.toSorted((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
   const robots = Object.fromEntries(
     OUTLOOKS.map((one) => [one, [] as string[]]),
   ) as unknown as Record<Outlook, string[]>;
@@ -108,18 +121,19 @@ export function forecast(
   const ahead = states.filter(({ at }) => at - now > LIMITS.aheadMsMax);
   const clockAhead = ahead.map(({ robot_id: id }) => id);
   const reported: ReadonlySet<string> = new Set(states.map(({ robot_id: id }) => id));
-  const unreported = [...new Set(offer.named ?? offer.target.robots)].filter(
-    (id) => !reported.has(id),
-  );
+  const wanted = [...new Set(offer.named ?? offer.target.robots)];
+  const unreported = wanted.filter((id) => !reported.has(id));
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
-  const hasImage = offer.set?.image !== undefined;
-  const imageUnasked = hasImage ? unableOf(SET_IMAGES_CAPABILITY, states, robots) : [];
+  const imageUnasked = offer.set?.image ? unableOf(SET_IMAGES_CAPABILITY, states, robots) : [];
   const budgetUnasked = offer.hasBudget ? unableOf(BUDGET_CAPABILITY, states, robots) : [];
   const startUnasked = offer.hasStart ? unableOf(START_CAPABILITY, states, robots) : [];
-  const others = { setUnasked, imageUnasked, budgetUnasked, startUnasked };
-  const asked = { unreported, clockAhead, machineUnasked, ...others };
-  return { known: states.length, notTargeted, robots, ...asked };
+  const isCanaryUnreported = unreported.some((id) => offer.canaries?.includes(id) === true);
+  const otherArchs = archsOf(states, robots.ARCH_WRONG);
+  const requires = requiresText(offer.manifest.requires);
+  const asked = { unreported, isCanaryUnreported, otherArchs, clockAhead, requires };
+  const unasked = { machineUnasked, setUnasked, imageUnasked, budgetUnasked, startUnasked };
+  return { known: states.length, notTargeted, robots, ...asked, ...unasked };
 }
 
 const isWilling = (outlook: Outlook | null): boolean => outlook === 'takes' || outlook === 'steps';
@@ -143,18 +157,6 @@ function unaskedOf(
   robots: Forecast['robots'],
 ): string[] {
   return manifest.compatible.length === 0 ? [] : unableOf(COMPATIBLE_CAPABILITY, states, robots);
-}
-
-/** Robots that take it and lack a capability that it needs. */
-function unableOf(
-  capability: string,
-  states: readonly RobotState[],
-  { takes, steps }: Forecast['robots'],
-): string[] {
-  const unasked = states.filter(({ caps }) => !caps.includes(capability));
-  return unasked
-    .map(({ robot_id: id }) => id as string)
-    .filter((id) => [...takes, ...steps].includes(id));
 }
 
 /** Null for a robot that the rollout does not target. */
@@ -204,10 +206,11 @@ export function forecastOf(
   const others = offers.filter((one) => one.id !== id);
   if (!offer) return null;
   const written = rollouts.find((one) => one.id === id);
-  const named = [...offer.target.robots, ...(written?.canaries?.robots ?? [])];
+  const canaries = written?.canaries?.robots ?? [];
+  const named = [...offer.target.robots, ...canaries];
   const hasBudget = written?.budget !== undefined;
   const hasStart = written !== undefined && startLine(written) !== null;
-  return forecast({ ...offer, named, hasBudget, hasStart }, others, states, now);
+  return forecast({ ...offer, named, canaries, hasBudget, hasStart }, others, states, now);
 }
 
 /** A target as it is written, with its defaults. */
@@ -245,27 +248,39 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   BOOT_MISSING: 'have no system slots, or an agent that does not know them (BOOT_MISSING)',
   MANIFEST_INVALID: 'have an agent that does not know its requires (MANIFEST_INVALID)',
   REQUIRES_UNMET: 'lack what it requires of another component (REQUIRES_UNMET)',
+  REQUIRES_UNKNOWN: 'do not know what runs of a component that it requires (REQUIRES_UNKNOWN)',
   SET_INCOMPLETE: 'cannot take another bundle of the set, so they take none (SET_INCOMPLETE)',
 };
 
-const wordsOf = (one: Outlook): string =>
-  isStandstill(one) ? `take no update until this is mended (${one})` : WORDS[one];
+function wordsOf(one: Outlook, found: Pick<Forecast, 'otherArchs' | 'requires'>): string {
+  const { otherArchs, requires } = found;
+  if (isStandstill(one)) return `take no update until this is mended (${one})`;
+  const isRequired = one === 'REQUIRES_UNMET' && requires !== '';
+  if (isRequired) return `lack what it requires, ${requires} (${one})`;
+  if (one !== 'ARCH_WRONG' || otherArchs.length === 0) return WORDS[one];
+  return `${WORDS[one]}, which is ${named(otherArchs.map((arch) => printable(arch, 64)))}`;
+}
 
 /** One sentence of counts, without a full stop: for messages. */
 export function forecastText(found: Forecast): string {
   const parts = OUTLOOKS.filter((one) => found.robots[one].length > 0).map(
-    (one) => `${found.robots[one].length} ${wordsOf(one)}`,
+    (one) => `${found.robots[one].length} ${wordsOf(one, found)}`,
   );
   if (found.notTargeted > 0) parts.push(`${found.notTargeted} not targeted`);
   return `of ${found.known} robots: ${parts.join('; ')}`;
 }
 
 /** The robots of one outlook: their number, and examples of those that do not just take it. */
-export function outlookText({ robots }: Forecast, one: Outlook): string {
+export function outlookText(found: Forecast, one: Outlook): string {
+  const { robots } = found;
   const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots[one])}`;
-  return `${robots[one].length} ${wordsOf(one)}${which}`;
+  return `${robots[one].length} ${wordsOf(one, found)}${which}`;
 }
 
+const HELPED = ['FAILED_BEFORE', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
+
+const isHelped = (one: Outlook): one is StandstillCode | (typeof HELPED)[number] =>
+  isStandstill(one) || HELPED.some((code) => code === one);
 /** One line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
@@ -273,8 +288,7 @@ export function forecastLines(found: Forecast | null): string[] {
   const lines = OUTLOOKS.flatMap((one) => {
     const robots = found.robots[one];
     if (robots.length === 0) return [];
-    const isHelped = isStandstill(one) || one === 'FAILED_BEFORE' || one === 'REQUIRES_UNMET';
-    const help = isHelped ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
+    const help = isHelped(one) ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
     return [`robots: ${outlookText(found, one)}`, ...help];
   });
   const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
@@ -287,12 +301,12 @@ export function forecastLines(found: Forecast | null): string[] {
 }
 
 /** A canary wave of robots that do not exist would silently wait for ever. */
-function unreportedLines({ unreported: robots }: Forecast): string[] {
+function unreportedLines({ unreported: robots, isCanaryUnreported }: Forecast): string[] {
   if (robots.length === 0) return [];
   const are = robots.length === 1 ? 'has' : 'have';
   return [
     `robots: ${robots.length} named here ${are} never reported: ${named(robots)}`,
-    '  canaries are waited for: compare the names with drover fleet robots',
+    `  compare the names with drover fleet robots${isCanaryUnreported ? ': canaries are waited for' : ''}`,
   ];
 }
 
@@ -346,46 +360,4 @@ function orderLines({ budgetUnasked: free, startUnasked: early }: Forecast): str
     ...line(free, 'budget (--at-most)', 'go out of service whoever else is'),
     ...line(early, 'start (--start-at)', 'take it as soon as it is announced'),
   ];
-}
-
-/** Left out of an answer while no robot has it. */
-const isRare = (one: Outlook): boolean =>
-  isStandstill(one) || RARE.some((answer) => answer === one);
-const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET'] as const;
-
-/** The same for `--json`. */
-export function forecastFields(found: Forecast | null): object | null {
-  if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
-  const { setUnasked, imageUnasked, budgetUnasked, startUnasked } = found;
-  const counts = Object.fromEntries(
-    OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
-      one,
-      robots[one].length,
-    ]),
-  );
-  const examples = Object.fromEntries(
-    OUTLOOKS.filter((one) => robots[one].length > 0).map((one) => [
-      one,
-      robots[one].slice(0, EXAMPLES),
-    ]),
-  );
-  const missing = unreported.length > 0 && { unreported: unreported.slice(0, EXAMPLES) };
-  const clocks = clockAhead.length > 0 && { clock_ahead: clockAhead.slice(0, EXAMPLES) };
-  const unasked = machineUnasked.length > 0 && {
-    machine_unasked: machineUnasked.slice(0, EXAMPLES),
-  };
-  return {
-    known,
-    not_targeted: notTargeted,
-    ...counts,
-    examples,
-    ...missing,
-    ...clocks,
-    ...unasked,
-    ...(setUnasked.length > 0 && { set_unasked: setUnasked.slice(0, EXAMPLES) }),
-    ...(budgetUnasked.length > 0 && { budget_unasked: budgetUnasked.slice(0, EXAMPLES) }),
-    ...(startUnasked.length > 0 && { start_unasked: startUnasked.slice(0, EXAMPLES) }),
-    ...(imageUnasked.length > 0 && { set_image_unasked: imageUnasked.slice(0, EXAMPLES) }),
-  };
 }

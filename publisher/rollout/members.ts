@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine, printable } from '../../shared/base/printable.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import { sameReason, type FailureGroup } from '../../shared/rules/failure-reasons.ts';
 import { failureGroupsSchema } from './rollout-answer.ts';
@@ -61,7 +61,7 @@ export function memberLines(
     wave === null ? '-' : String(wave),
     awaited ? `${printable(standing, 20)}, awaited` : printable(standing, 20),
     printable(code, 64),
-    printable(reason, REASON_CHARS_MAX),
+    oneLine(reason, REASON_CHARS_MAX),
   ]);
   const same = answer.failures.filter((one) => one.robots > 1).map(sharedLine);
   const head = ['ROBOT', 'WAVE', 'STATE', 'CODE', 'REASON'];
@@ -70,7 +70,7 @@ export function memberLines(
 
 function sharedLine(group: FailureGroup): string {
   const who = `${group.named.join(', ')}${group.robots > group.named.length ? ', …' : ''}`;
-  return printable(`${sameReason([group])}: ${who}`, 2 * REASON_CHARS_MAX);
+  return oneLine(`${sameReason([group])}: ${who}`, 2 * REASON_CHARS_MAX);
 }
 
 function countLine({ counts, awaited }: MembersAnswer): string {

@@ -4,6 +4,7 @@
  * too far ahead is shown to the operator and ignored. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -52,7 +53,7 @@ export function seqToFollow(
   if (!isAhead({ kind: 'announcement', ...previous }, now)) return previous.seq;
   const taken = robots.find((one) => (one.announcement_seq ?? 0) >= previous.seq);
   if (!taken) return 0;
-  const got = `got seq ${previous.seq}, now ${new Date(now).toISOString()}`;
+  const got = `got seq ${previous.seq}, now ${instantText(now)}`;
   const message = `announce: robot ${taken.robot_id} has taken an announcement that is ahead of this clock (${got})`;
   throw new DroverError('ANNOUNCEMENT_AHEAD', message);
 }

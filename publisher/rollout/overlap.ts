@@ -83,18 +83,39 @@ function canMeet(old: Rollout, oldManifest: Manifest | null, next: Newcomer): bo
 }
 
 /** True when the new rollout targets every robot of the old one. */
-function covers(next: Newcomer, old: Rollout, oldManifest: Manifest | null): boolean {
+const covers = (next: Newcomer, old: Rollout, oldManifest: Manifest | null): boolean =>
+  isWithin(aimOf(old, oldManifest), aimOfNext(next));
+
+/** The robots that a rollout is for. */
+interface Aim {
+  readonly tags: readonly string[];
+  /** Empty for any robot. */
+  readonly robots: readonly string[];
+  /** Empty for any CPU. */
+  readonly arches: readonly string[];
+}
+
+const aimOf = (old: Rollout, manifest: Manifest | null): Aim => ({
+  ...old.target,
+  arches: manifest ? archesAsked(old, manifest) : [],
+});
+
+function aimOfNext(next: Newcomer): Aim {
   const { tags = [], robots = [] } = next.rollout.target ?? {};
-  const { target } = old;
-  // A robot with all tags of the old rollout must have all tags of the new one.
-  if (!tags.every((tag) => target.tags.includes(tag))) return false;
-  if (robots.length > 0) {
-    const named: ReadonlySet<string> = new Set(robots);
-    const isNamed = target.robots.length > 0 && target.robots.every((robot) => named.has(robot));
+  return { tags, robots, arches: archesOf(next) };
+}
+
+/** True when every robot of one aim is one of the other as well. */
+function isWithin(inner: Aim, outer: Aim): boolean {
+  // A robot with all tags of the inner one must have all tags of the outer one.
+  if (!outer.tags.every((tag) => inner.tags.includes(tag))) return false;
+  if (outer.robots.length > 0) {
+    const named: ReadonlySet<string> = new Set(outer.robots);
+    const isNamed = inner.robots.length > 0 && inner.robots.every((robot) => named.has(robot));
     if (!isNamed) return false;
   }
-  const asked: ReadonlySet<string> = new Set(oldManifest ? archesAsked(old, oldManifest) : []);
-  return archesOf(next).every((arch) => asked.has(arch));
+  const asked: ReadonlySet<string> = new Set(inner.arches);
+  return outer.arches.every((arch) => asked.has(arch));
 }
 
 const archesOf = ({ rollout, manifest }: Newcomer): string[] =>
@@ -150,13 +171,18 @@ function drawnUp(old: Rollout, { version }: Manifest, next: Newcomer): DroverErr
 
 function notAbove(
   old: Rollout,
-  { version: theirs, payload_sha256: bytes }: Manifest,
+  manifest: Manifest,
   next: Newcomer,
   led: LedStatus | undefined,
 ): DroverError {
+  const { version: theirs, payload_sha256: bytes } = manifest;
   const { version, payload_sha256 } = next.manifest;
   if (compareVersions(version, theirs) === 0 && bytes === payload_sha256) {
-    const { why, hint } = sameAgain(old.id, theirs, led);
+    const isAlone = next.rollout.set !== undefined && old.set?.id !== next.rollout.set.id;
+    const isWider = !isWithin(aimOfNext(next), aimOf(old, manifest));
+    const { why, hint } = isAlone
+      ? aloneBefore(old.id, theirs, next.rollout.set?.id ?? '')
+      : sameAgain(old.id, theirs, { led, isWider });
     return overlap(old, next, why, hint);
   }
   const isSame = compareVersions(version, theirs) === 0;
@@ -170,11 +196,20 @@ function notAbove(
   return overlap(old, next, why, isStopped ? back : down);
 }
 
-/** The same release once more: the result depends on how the rollout before it ended. */
+/** The same release, alone or in another set: robots may wait there for what this set brings. */
+const aloneBefore = (id: string, version: string, set: string): { why: string; hint: string } => ({
+  why: `it has announced ${version} already, and not in set ${set}`,
+  hint: `to give it out in this set, which brings what each bundle requires: add --supersede ${id}, and one for each other bundle of the set that is announced alone`,
+});
+
+/**
+ * The same release once more: the result depends on how the rollout before it ended.
+ * @param more.isWider the new rollout is also for robots that the old one is not for
+ */
 function sameAgain(
   id: string,
   version: string,
-  led: LedStatus | undefined,
+  { led, isWider }: { readonly led: LedStatus | undefined; readonly isWider: boolean },
 ): { why: string; hint: string } {
   const anew = `--supersede ${id}`;
   const higher = 'build what is mended under a higher version';
@@ -206,6 +241,12 @@ function sameAgain(
     };
   }
   const state = led?.status === 'complete' ? ' and is complete' : '';
+  if (isWider) {
+    return {
+      why: `${why}${state}, and is not for all robots that this one is for`,
+      hint: `to give it to the others as well, replace ${id}, whose robots keep it: ${anew}`,
+    };
+  }
   return {
     why: `${why}${state}`,
     hint: `nothing is to be done: drover rollout status ${id}; to begin it anew as another rollout: ${anew}`,

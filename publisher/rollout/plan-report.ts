@@ -1,7 +1,7 @@
 /** Describes the waves of a rollout, for a person who is asked to confirm it. Sans-I/O. */
 
+import { formatDurationMs, instantText } from '../../shared/base/durations.ts';
 import { budgetSchema, type RolloutFields } from '../../shared/formats/announcement.ts';
-import { formatDurationMs } from '../../shared/base/durations.ts';
 import { gatesSchema } from '../../shared/formats/gates.ts';
 import { budgetLine } from '../../shared/rules/budget.ts';
 import { startLine } from '../../shared/rules/start-time.ts';
@@ -65,7 +65,7 @@ export function leaderLines(leader: LeaseHolder, rollout: RolloutFields): string
   const seen =
     leader.kind === 'none'
       ? 'no rollout controller has been seen'
-      : `no rollout controller leads; the last one was heard at ${new Date(leader.sinceMs).toISOString()}`;
+      : `no rollout controller leads; the last one was heard at ${instantText(leader.sinceMs)}`;
   return [
     `note: ${seen}; without one, robots take part only in --waves 100 without canaries, approvals and budget, or an --emergency without one`,
   ];

@@ -6,7 +6,7 @@
 
 import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine } from '../../shared/base/printable.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import type { RolloutAnswer } from './rollout-answer.ts';
 
@@ -73,4 +73,4 @@ export function relayLines(relays: readonly TroubledRelay[]): string[] {
   ]);
 }
 
-const say = (text: string): string => printable(text, LIMITS.relayProblemCharsMax);
+const say = (text: string): string => oneLine(text, LIMITS.relayProblemCharsMax);

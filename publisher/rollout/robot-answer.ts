@@ -4,11 +4,14 @@
  */
 
 import { z } from 'zod';
+import { toSecond } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
-import { parseRobotState, type RobotState } from '../../shared/formats/messages.ts';
+import { parseAnsweredState, type RobotState } from '../../shared/formats/messages.ts';
 import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
+import { eventText } from '../../shared/rules/event-words.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
 import {
   doing,
   type RobotDetails,
@@ -28,6 +31,7 @@ const eventSchema = z.object({
   from: z.string(),
   to: z.string(),
   event: z.string(),
+  version: z.string().nullish(),
   target_version: z.string().nullish(),
   problem: z.object({ code: z.string() }).nullish(),
 });
@@ -50,6 +54,7 @@ const rolloutSchema = z.object({
   component: z.string().nullable(),
   version: z.string().nullable(),
   status: z.string(),
+  run: z.object({ status: z.string(), recall: z.boolean().default(false) }).nullish(),
   target: z.object({
     tags: z.array(z.string()).default([]),
     robots: z.array(z.string()).default([]),
@@ -84,9 +89,11 @@ export function answeredDetails(robotBytes: Uint8Array, rolloutBytes: Uint8Array
 /** Null for a robot that has not reported. The API sends null where a report leaves a field out. */
 export function stateOf(robot: z.output<typeof robotSchema>): RobotState | null {
   if (robot.reported_at === null || robot.components.length === 0) return null;
-  const components = robot.components.map((one) => ({ version: null, ...filled(one) }));
-  const report = { ...filled(robot), at: robot.reported_at, components };
-  return parseRobotState(utf8(JSON.stringify(report)));
+  // The history is no part of the report: it grows with every update.
+  const { components: answered, events: _history, ...machine } = robot;
+  const components = answered.map((one) => ({ version: null, ...filled(one) }));
+  const report = { ...filled(machine), at: robot.reported_at, components };
+  return parseAnsweredState(utf8(JSON.stringify(report)));
 }
 
 /** Without the fields that are null, also those of the objects in it. */
@@ -103,7 +110,7 @@ function filled(fields: Readonly<Record<string, unknown>>): Record<string, unkno
 }
 
 function rolloutFor(
-  { id, component: name, version, status, target }: z.output<typeof rolloutSchema>,
+  { id, component: name, version, status, run, target }: z.output<typeof rolloutSchema>,
   state: RobotState,
 ): RobotRollout[] {
   const asked = { robot: state.robot_id, arch: state.arch, tags: state.tags };
@@ -118,17 +125,11 @@ function rolloutFor(
     : component.version === version
       ? '; runs it'
       : '';
-  const says = `${status}${own}`;
+  const says = `${stateWord(run ?? { status })}${own}`;
   return [{ id, component: component.name, version: version ?? 'unknown', says }];
 }
 
-/** An agent reports each of its starts like the return of the power, also its very first one. */
-const eventWord = (name: string, from: string): string =>
-  name !== 'power_returned' ? name : from === 'idle' ? 'started' : 'started again';
-
-function eventLine(event: z.output<typeof eventSchema>): RobotEventLine {
-  const { at, component, from, to, event: name, target_version: target, problem } = event;
-  const version = target == null ? '' : ` ${target}`;
-  const why = problem ? ` (${problem.code})` : '';
-  return { at, text: `${component}${version}: ${from} -> ${to}, ${eventWord(name, from)}${why}` };
-}
+const eventLine = (event: z.output<typeof eventSchema>): RobotEventLine => ({
+  at: toSecond(event.at),
+  text: eventText(event),
+});

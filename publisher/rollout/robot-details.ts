@@ -8,9 +8,10 @@ import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { isErrorCode, type HintWords, filledHint } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine } from '../../shared/base/printable.ts';
 import type { ComponentState, RelayProblem, RobotState } from '../../shared/formats/messages.ts';
-import { shortly } from '../../shared/base/durations.ts';
+import { shortly, instantText, withInstants } from '../../shared/base/durations.ts';
+import { doubtTold } from '../../shared/rules/running-version.ts';
 import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 
 /** A problem as somebody named it: this program may not know its code. */
@@ -48,9 +49,8 @@ export interface RobotDetails {
 }
 
 const TEXT_CHARS_MAX = 400;
-const say = (text: string): string => printable(text, TEXT_CHARS_MAX);
+const say = (text: string): string => oneLine(text, TEXT_CHARS_MAX);
 const line = (label: string, text: string): string => `${label.padEnd(10)}${say(text)}`;
-const instant = (ms: number): string => new Date(ms).toISOString();
 
 export function robotLines(robot: RobotDetails, now: EpochMs): string[] {
   const { state, problems } = robot;
@@ -76,8 +76,8 @@ function seenLines({ lastSeenMs, state }: RobotDetails, now: EpochMs): string[] 
   return [
     ...(lastSeenMs === null
       ? []
-      : [line('last seen', `${instant(lastSeenMs)}, ${ago(lastSeenMs)}`)]),
-    ...(state ? [line('reported', `${instant(state.at)} by its clock, ${ago(state.at)}`)] : []),
+      : [line('last seen', `${instantText(lastSeenMs)}, ${ago(lastSeenMs)}`)]),
+    ...(state ? [line('reported', `${instantText(state.at)} by its clock, ${ago(state.at)}`)] : []),
   ];
 }
 
@@ -98,7 +98,7 @@ function machineLines(state: RobotState): string[] {
 /** A robot reports the end of its trust.json only when that is close. */
 function trustLines({ trust_version: version, trust_expires_at: endMs }: RobotState): string[] {
   if (version === undefined) return [];
-  const end = endMs === undefined ? '' : `, ends at ${instant(endMs)}`;
+  const end = endMs === undefined ? '' : `, ends at ${instantText(endMs)}`;
   return [line('trust', `trust.json ${version}${end}`)];
 }
 
@@ -110,16 +110,20 @@ function problemLines(label: string, { code, message, hint }: Told, words: HintW
 
 function componentLines(component: ComponentState, now: EpochMs): string[] {
   const { name, version, previous_version: before, last_error: failure } = component;
+  const runs =
+    doubtTold(component) === null
+      ? (version ?? 'not installed')
+      : `unknown (active names ${version ?? 'nothing'})`;
   const was = before == null ? '' : `, before it ${before}`;
   const words = { ...(failure?.version != null && { VERSION: failure.version }) };
   const isPast = isPastProblem(component);
   return [
-    line('component', `${name} ${version ?? 'not installed'}${was}: ${doing(component)}`),
+    line('component', `${name} ${runs}${was}: ${doing(component)}`),
     ...waitLines(component, now),
     ...(failure ? problemLines(isPast ? '  earlier' : '  problem', failure, words) : []),
     ...(failure?.at === undefined
       ? []
-      : [line('', `${isPast ? 'at' : 'since'} ${instant(failure.at)}`)]),
+      : [line('', `${isPast ? 'at' : 'since'} ${instantText(failure.at)}`)]),
     ...lastUpdateLines(component),
     ...(component.blocked.length > 0 ? [line('  blocked', component.blocked.join(', '))] : []),
   ];
@@ -136,7 +140,7 @@ export function doing({ phase, target_version: target, transfer }: ComponentStat
 }
 
 function waitLines({ waiting_for: waits, wake_at: wakeMs }: ComponentState, now: EpochMs) {
-  const until = wakeMs == null || wakeMs < now ? '' : `, until ${instant(wakeMs)}`;
+  const until = wakeMs == null || wakeMs < now ? '' : `, until ${instantText(wakeMs)}`;
   if (waits != null && waits !== '') return [line('  waits', `for ${waits}${until}`)];
   return until === '' ? [] : [line('  waits', until.slice(2))];
 }
@@ -150,7 +154,7 @@ function lastUpdateLines({ last_update: last }: ComponentState): string[] {
   const { version, outcome, code, rollout, ended_at: endMs, bytes, delta_from: from } = last;
   const why = code == null ? '' : ` (${code})`;
   const how = from == null ? formatBytes(bytes) : `${formatBytes(bytes)} as a delta from ${from}`;
-  const when = `${instant(endMs)}, took ${spanOf(last.took_s)}, ${how}`;
+  const when = `${instantText(endMs)}, took ${spanOf(last.took_s)}, ${how}`;
   return [line('  update', `${version} ${outcome}${why} by ${rollout} at ${when}`)];
 }
 
@@ -171,10 +175,10 @@ function eventLines(events: RobotDetails['events']): string[] {
 /** The same for `--json`. */
 export function robotFields(robot: RobotDetails): object {
   const { id, online, via, lastSeenMs, state, problems, rollouts, events } = robot;
-  const seen = lastSeenMs === null ? null : instant(lastSeenMs);
+  const seen = lastSeenMs === null ? null : instantText(lastSeenMs);
   return {
     ...{ robot_id: id, online, via, last_seen: seen },
-    reported_at: state ? instant(state.at) : null,
-    ...{ state, problems, rollouts, events },
+    reported_at: state ? instantText(state.at) : null,
+    ...{ state: withInstants(state), problems, rollouts, events },
   };
 }

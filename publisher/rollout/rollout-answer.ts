@@ -82,7 +82,7 @@ const runSchema = z.object({
     .default(null),
 });
 
-/** Reasons of failed robots; absent in the answer of a broker of 0.1. */
+/** Robots by reason; absent in the answer of a broker of 0.1. */
 export const failureGroupsSchema = z
   .array(
     z.object({
@@ -144,6 +144,8 @@ const rolloutSchema = z.object({
   error: z.object({ code: textSchema, message: textSchema }).nullable().default(null),
   run: runSchema.nullable().default(null),
   failures: failureGroupsSchema,
+  /** Robots that run it without what it requires. */
+  unmet: failureGroupsSchema,
   /**
    * `here`, `above` this relay, or by `nobody` of this broker; null from one that does not send it.
    */

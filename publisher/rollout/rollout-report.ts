@@ -4,8 +4,8 @@
  */
 
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
-import { formatDurationMs, timeLeft } from '../../shared/base/durations.ts';
-import { countOf, printable } from '../../shared/base/printable.ts';
+import { formatDurationMs, timeLeft, toSecond } from '../../shared/base/durations.ts';
+import { countOf, oneLine } from '../../shared/base/printable.ts';
 import { budgetLines } from '../../shared/rules/budget.ts';
 import { sameReason } from '../../shared/rules/failure-reasons.ts';
 import { startLine } from '../../shared/rules/start-time.ts';
@@ -23,6 +23,8 @@ import {
   clock,
   endedWave,
   named,
+  otherCounts,
+  robotCounts,
   statusWord,
   thenApprove,
   waitsFor,
@@ -30,12 +32,12 @@ import {
   WAITS_FOR_NOTHING,
   word,
 } from '../../shared/rules/rollout-words.ts';
-import { opensByItself, unledEnd } from '../../shared/rules/unled.ts';
+import { isTakenAlready, unledEnd } from '../../shared/rules/unled.ts';
 
 /** Longest sentence of a gate or an operator that is shown. */
 const SENTENCE_CHARS_MAX = 500;
 
-const sentence = (text: string): string => printable(text, SENTENCE_CHARS_MAX);
+const sentence = (text: string): string => oneLine(text, SENTENCE_CHARS_MAX);
 const percent = (share: number): string => `${Math.round(share * 10_000) / 100} %`;
 
 /** Everything about one rollout. `now` is the reader's clock. */
@@ -49,6 +51,7 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     `waits     ${waitsFor(rollout, now)}`,
     `robots    ${robotCounts(robots)}`,
     ...(same === null ? [] : [`failed    ${sentence(same)}`]),
+    ...rollout.unmet.map(unmetLine),
     ...waveCounts(run),
     ...setLines(rollout),
     ...placeLines(rollout),
@@ -61,6 +64,10 @@ export function statusLines(rollout: RolloutAnswer, now: number): string[] {
     ...(reasons.length > 0 ? ['reasons', ...reasons] : []),
   ];
 }
+
+/** A release that runs without what it requires: another component went back since. */
+const unmetLine = ({ robots, named: some, message, code }: RolloutAnswer['unmet'][number]) =>
+  `unmet     ${sentence(`${countOf(robots, 'robot')} (${named(some)}): ${message}`)} (${word(code)})`;
 
 /**
  * After the last wave it counts robots that come late: those of all waves are in the line above.
@@ -106,7 +113,7 @@ function nameOf({ component, version, emergency }: RolloutAnswer): string {
 
 function openTo(rollout: RolloutAnswer): string {
   const { run, wave, threshold, waves, announced, emergency } = rollout;
-  if (opensByItself(rollout)) return ', open to 100 % of the fleet';
+  if (isTakenAlready(rollout)) return ', open to 100 % of the fleet';
   const number = run?.wave ?? wave;
   if (number === null) return '';
   const share = run?.threshold ?? threshold ?? 0;
@@ -128,26 +135,6 @@ function neverAll({ waves, emergency }: RolloutAnswer): string {
   return emergency || last >= 100
     ? ''
     : `; its last wave is ${last} %: the other robots never get it`;
-}
-
-const FOR_OTHERS: readonly string[] = ['ARCH_WRONG', 'COMPATIBLE_WRONG'];
-
-function robotCounts(robots: RolloutAnswer['robots']): string {
-  const { targeted, running, in_progress: busy, failed, waiting, went_on, recalled } = robots;
-  // A bundle does not target robots of another arch or machine.
-  const others = Object.entries(robots.excluded).filter(([code]) => !FOR_OTHERS.includes(code));
-  const out = others.reduce((sum, [, count]) => sum + count, 0);
-  const codes = others.map(([code, count]) => `${count} ${word(code)}`).join(', ');
-  const parts = [
-    `${running} run it`,
-    ...(went_on > 0 ? [`${went_on} went on to a higher version`] : []),
-    `${busy} in progress`,
-    `${failed} failed`,
-    `${waiting} waiting`,
-    ...(recalled > 0 ? [`${recalled} went back`] : []),
-    ...(out > 0 ? [`${out} do not take it (${codes})`] : []),
-  ];
-  return `${targeted} targeted: ${parts.join(', ')}`;
 }
 
 function attemptCounts(attempts: NonNullable<RunAnswer['attempts']>): string {
@@ -225,6 +212,8 @@ const evidenceLines = (evidence: readonly EvidenceAnswer[]): string[] =>
     ]),
   );
 
+const COUNTED = ['RUN IT', 'FAILED', 'OTHERS'];
+
 /** A table of all announced rollouts. */
 export function listLines(
   rollouts: readonly RolloutAnswer[],
@@ -232,7 +221,7 @@ export function listLines(
 ): string[] {
   if (rollouts.length === 0) return ['no rollout is announced'];
   const all = rollouts.map((one) =>
-    opensByItself(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
+    isTakenAlready(one) ? { ...one, wave: 1, threshold: 1, status: statusWord(one) } : one,
   );
   const rows = all.map((one) => [
     `${word(one.id)}${one.set ? ` (set ${word(one.set.id)})` : ''}`,
@@ -242,18 +231,26 @@ export function listLines(
     percent(one.run?.threshold ?? one.threshold ?? 0),
     `${one.robots.running}/${one.robots.targeted}`,
     String(one.robots.failed),
+    otherCounts(one.robots),
     waitWord(one),
   ]);
-  const head = ['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN', 'RUN IT', 'FAILED', 'WAITS FOR'];
-  return formatTable([head, ...rows], columns);
+  const head = [...['ROLLOUT', 'BUNDLE', 'STATUS', 'WAVE', 'OPEN'], ...COUNTED, 'WAITS FOR'];
+  // The column of the others is there once some rollout has such robots.
+  const others = head.indexOf('OTHERS');
+  const isNone = rows.every((row) => row[others] === '');
+  const shown = [head, ...rows].map((row) => (isNone ? row.toSpliced(others, 1) : row));
+  return formatTable(shown, columns, NARROW);
 }
+
+/** A version that is cut names another one. */
+const NARROW = { whole: ['BUNDLE'], spare: ['OPEN', 'WAVE'] };
 
 /** When things expire, and what to do about it. */
 export function expiryLines(found: ExpiryAnswer | undefined): string[] {
   if (!found) return [];
   const { trust, announcement, problems } = found;
   const until = ({ expires_at, days_left, seconds_left }: ExpiryLeft): string =>
-    `until ${word(expires_at)}, ${daysLeft(days_left, seconds_left)}`;
+    `until ${word(toSecond(expires_at))}, ${daysLeft(days_left, seconds_left)}`;
   const isOver = announcement !== null && announcement.days_left < 0;
   // An older broker says that it renews expired announcements as well.
   const renews =
@@ -276,7 +273,7 @@ function daysLeft(days: number, seconds: number | undefined): string {
 /** Each decision, and below it its evidence. */
 export function historyLines(entries: readonly HistoryEntry[]): string[] {
   return entries.flatMap(({ seq, at, kind, by, text, evidence }) => [
-    `${seq}  ${word(at)}  ${word(kind)}  ${sentence(text)}  [${sentence(by)}]`,
+    `${seq}  ${word(toSecond(at))}  ${word(kind)}  ${sentence(text)}  [${sentence(by)}]`,
     ...evidenceLines(evidence).map((line) => `    ${line}`),
   ]);
 }

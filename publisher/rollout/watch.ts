@@ -8,9 +8,9 @@ import { backoffMs } from '../../shared/base/backoff.ts';
 import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { oneLine, printable } from '../../shared/base/printable.ts';
 import { parseRollout, type RolloutAnswer } from './rollout-answer.ts';
-import { waitsFor } from '../../shared/rules/rollout-words.ts';
+import { statusWord, waitsFor } from '../../shared/rules/rollout-words.ts';
 import { endOf } from './rollout-report.ts';
 import type { ApiClient } from './api-client.ts';
 
@@ -44,7 +44,7 @@ export async function watchRollout(job: WatchJob): Promise<void> {
       if (isUp === false) job.note('the broker answers again');
       isUp = true;
       attempt = 0;
-      last = `it is ${rollout.run?.status ?? rollout.status}`;
+      last = `it is ${statusWord(rollout)}`;
       job.show(rollout, raw);
     } catch (error) {
       if (isUp === null || !isPassing(error)) throw error;
@@ -81,7 +81,7 @@ function endings(rollout: RolloutAnswer): Record<End, () => Ending> {
   const waits = (): string => `waits ${waitsFor(rollout, Number.POSITIVE_INFINITY)}`;
   const code = 'ROLLOUT_ROBOTS_UNABLE';
   return {
-    halted: () => ({ code: 'ROLLOUT_HALTED', why: 'it halted' }),
+    halted: () => stopOf(rollout),
     unable: () => ({
       ...{ code, why: `it goes no further: ${waits()}` },
       ...(!rollout.run && { hint: UNLED }),
@@ -90,7 +90,7 @@ function endings(rollout: RolloutAnswer): Record<End, () => Ending> {
       ...{ code, why: `it goes back no further: ${waits()}`, hint: NO_WAY_BACK },
     }),
     no_effect: () => {
-      const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => printable(one, 500));
+      const reasons = (rollout.run?.reasons ?? rollout.reasons).map((one) => oneLine(one, 500));
       const because = reasons.length > 0 ? `: ${reasons.join('; ')}` : '';
       return { code: 'ROLLOUT_NO_EFFECT', why: `it is over and no robot runs it${because}` };
     },
@@ -104,6 +104,18 @@ function endings(rollout: RolloutAnswer): Record<End, () => Ending> {
     withdrawn: () => ({ code: 'NOT_FOUND', why: 'it is no longer announced' }),
   };
 }
+
+/** A gate that stopped it asks for a fix; a person who did has a reason of their own. */
+function stopOf(rollout: RolloutAnswer): Ending {
+  const [reason] = rollout.run?.reasons ?? rollout.reasons;
+  const because = reason === undefined ? '' : `: ${printable(reason, 500)}`;
+  const ending = { code: 'ROLLOUT_HALTED', why: `it is ${statusWord(rollout)}${because}` } as const;
+  const isByGate = rollout.run?.gate?.kind === 'halt';
+  return rollout.run === null || isByGate ? ending : { ...ending, hint: stoppedBy(rollout.id) };
+}
+
+const stoppedBy = (id: string): string =>
+  `drover rollout history ${printable(id, 64)} says who stopped it and why; no robot takes it any more, so for another try publish a higher version`;
 
 /** It cannot be aborted here. */
 const UNLED =

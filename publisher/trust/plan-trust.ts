@@ -3,7 +3,7 @@
  */
 
 import { utf8 } from '../../shared/crypto/bytes.ts';
-import { parseDurationMs, timeLeft } from '../../shared/base/durations.ts';
+import { parseDurationMs, timeLeft, instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { isTrustEnding, isTrustExpired } from '../../shared/rules/trust-life.ts';
 import { signersOf } from '../../shared/formats/envelope.ts';
@@ -52,8 +52,8 @@ export function planTrust(input: {
   const document: TrustDocument = {
     version: input.version ?? 1,
     fleet: input.fleet,
-    expires: secondsOf(input.expiresAtMs),
-    issued_at: secondsOf(input.issuedAtMs),
+    expires: instantText(input.expiresAtMs),
+    issued_at: instantText(input.issuedAtMs),
     roles: input.roles,
   };
   const bytes = utf8(`${JSON.stringify(document, null, 2)}\n`);
@@ -65,8 +65,6 @@ export function planTrust(input: {
   }
   return { document, bytes };
 }
-
-const secondsOf = (at: EpochMs): string => `${new Date(at).toISOString().slice(0, 19)}Z`;
 
 /** Changes of a role; an absent field stays. */
 export type RoleChange = Partial<KeyRole>;
@@ -130,7 +128,7 @@ export function sharedKeys(a: readonly string[], b: readonly string[]): string[]
 export function trustEndLines(trust: TrustRoot, now: EpochMs): string[] {
   const { version, expires } = trust;
   if (!isTrustEnding(trust, now) || isTrustExpired(trust, now)) return []; // expired: refused
-  const at = new Date(expires).toISOString();
+  const at = instantText(expires);
   return [
     `trust.json version ${version} expires in ${timeLeft(expires - now)}, at ${at}: robots then take nothing new; drover trust rotate, then drover trust publish (TRUST_EXPIRING)`,
   ];

@@ -40,6 +40,16 @@ export async function readSlotRecord(
   });
 }
 
+/** Versions that the slots hold, as far as their records say. */
+export async function versionsInSlots(disk: Disk, layout: Layout): Promise<readonly string[]> {
+  const versions: string[] = [];
+  for (const slot of await disk.list(layout.systemSlots)) {
+    const record = await readSlotRecord(disk, layout, slot as SystemSlot);
+    if (record) versions.push(record.version);
+  }
+  return versions;
+}
+
 /** Durable when it resolves. */
 export async function writeSlotRecord(
   disk: Disk,

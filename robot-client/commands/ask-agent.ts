@@ -1,6 +1,7 @@
 /** Calls the agent of this robot, or reads its state files while none runs. */
 
 import { DroverError } from '../../shared/base/errors.ts';
+import { shownJson } from '../../shared/base/printable.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
 import { isLocked, mayListen } from '../install/kernel-locks.ts';
@@ -54,7 +55,7 @@ function isAway(
 }
 
 /** JSON with indentation. */
-const inLines = (answer: unknown): string[] => [JSON.stringify(answer, null, 2)];
+const inLines = (answer: unknown): string[] => [shownJson(JSON.stringify(answer, null, 2))];
 
 /**
  * Calls the agent at the usual socket, else at one in another root, which answers alone while the

@@ -20,6 +20,7 @@ import { isHeldElsewhere, isLocked } from '../install/kernel-locks.ts';
 import { notMounted } from '../install/mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from '../install/outside-root.ts';
 import { lockFilesOf } from '../install/path-lock.ts';
+import { versionsInSlots } from '../boot/slot-records.ts';
 import { listLeft } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { failedOf, type MachineState } from '../update/state.ts';
@@ -110,6 +111,7 @@ async function explainRoot(
   if (problem?.code === 'PERMISSION_DENIED') return untold(component, problem);
   const slots = slotsWith(await readSlots(disk, layout), state);
   const damage = await damageOf(disk, layout, { slots, state });
+  const held = await versionsInSlots(disk, layout);
   const isWhole =
     damage === null &&
     problem === null &&
@@ -122,7 +124,7 @@ async function explainRoot(
     slots,
     slotsSinceMs: Date.now(),
     damage,
-    left: await listLeft(disk, layout, state.job?.version ?? null, failedOf(state)),
+    left: await listLeft(disk, layout, state.job?.version ?? null, failedOf(state), held),
     state,
     live: { transfer: null, waitingFor: null, wakeAtMs: null, refusal: null },
     held: problem?.code === 'STATE_NEWER' ? { problem, atMs: Date.now() } : null,

@@ -19,6 +19,7 @@ import { endsWithin } from '../../shared/io/within.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { serveLocalApi } from '../local/serve.ts';
 import { LocalDoor, type LocalDoorOptions } from '../local/door.ts';
+import { OUTBOX } from '../fleet/outbox.ts';
 import type { ComponentRoot } from './given-roots.ts';
 
 export interface ServeOptions {
@@ -43,6 +44,7 @@ export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> 
   try {
     await claims.takeAll(roots);
     await assertNoAgent(socketPath);
+    await warnOfOrder(on);
     await doors.open();
     try {
       await agent.open();
@@ -54,6 +56,22 @@ export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> 
   } finally {
     // A lock under which an effect still writes ends with the process, not before.
     if (hasEnded) claims.release();
+  }
+}
+
+/** Events and counters stand in the first root: another first one begins them from zero. */
+async function warnOfOrder({ roots, log }: ServeOptions): Promise<void> {
+  const has = async ({ root }: ComponentRoot): Promise<boolean> =>
+    (await realDisk.kind(`${layoutOf(root).state}/${OUTBOX}`).catch(() => null)) === 'file';
+  const [first, ...others] = roots;
+  if (!first || others.length === 0 || (await has(first))) return;
+  for (const other of others) {
+    if (!(await has(other))) continue;
+    const facts = { first: first.root, before: other.root };
+    return log.warn(
+      facts,
+      'the first root is another than before: name the old one first, it has the events and counters',
+    );
   }
 }
 

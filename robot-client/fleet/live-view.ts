@@ -20,6 +20,8 @@ export class LiveView {
   #live: Live = QUIET;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
+  /** The wait that is shown is that of an offer, and not one of an effect. */
+  #waitsForOffer = false;
   /** A module is brought to what `active` names: another update waits for that. */
   isMending = false;
 
@@ -33,8 +35,8 @@ export class LiveView {
 
   /** Another phase begins: a refusal stays until something is taken. */
   rest(): void {
-    const { refusal, stays = null, module = null } = this.#live;
-    this.#live = { ...QUIET, refusal, stays, module };
+    const { refusal, stays = null, module } = this.#live;
+    this.#live = { ...QUIET, refusal, stays, ...(module !== undefined && { module }) };
   }
 
   /**
@@ -51,17 +53,20 @@ export class LiveView {
 
   /**
    * Why what a module looks after is not what `active` names; null when it is.
-   * @returns true when that is news
+   * @returns true when that is news, as the first answer is
    */
   module(problem: Problem | null): boolean {
-    const { module = null } = this.#live;
-    if (problem?.message === module?.problem.message) return false;
+    const { module } = this.#live;
+    if (module !== undefined && problem?.message === module?.problem.message) return false;
     this.#live = { ...this.#live, module: problem && { problem, atMs: this.#options.now() } };
+    this.#options.onIdle(); // what another bundle requires of it may be known now
     return true;
   }
 
   /** @returns false for what is shown already: the same code about the same version */
   refuse(problem: Problem, version: string | null): boolean {
+    // It waits no longer for what would have let it take this one.
+    if (this.#waitsForOffer) this.wait(null, null);
     const known = this.#live.refusal;
     if (known?.problem.code === problem.code && known.version === version) return false;
     this.#live = { ...this.#live, refusal: { version, problem, atMs: this.#options.now() } };
@@ -102,6 +107,7 @@ export class LiveView {
 
   /** @param waitingFor null when nothing is waited for */
   readonly onWaiting = (waitingFor: string | null, wakeAtMs: EpochMs | null): void => {
+    this.#waitsForOffer = false;
     const isNew = waitingFor !== this.#live.waitingFor;
     this.#live = { ...this.#live, waitingFor, wakeAtMs };
     this.#options.onChange(isNew);
@@ -109,6 +115,7 @@ export class LiveView {
 
   /** Shows a wait, and considers the announcement again at that time. */
   wait(waitingFor: string | null, wakeAtMs: EpochMs | null): void {
+    this.#waitsForOffer = waitingFor !== null;
     this.#live = { ...this.#live, waitingFor, wakeAtMs };
     if (wakeAtMs !== null) this.wakeIn(wakeAtMs - this.#options.now());
     this.#options.onChange(true);

@@ -15,8 +15,11 @@ import { parseDocument, sizeSchema } from '../../shared/formats/schema.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 
+/** Its file in the state folder of the first root. */
+export const OUTBOX = 'outbox.json';
+
 const KIND = {
-  what: 'outbox.json',
+  what: OUTBOX,
   schema: z.object({
     nextSeq: sizeSchema,
     events: z.array(z.record(z.string(), z.unknown())).max(LIMITS.outboxEventsMax),

@@ -2,6 +2,7 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import { failureHint, failureText } from '../../shared/base/redact.ts';
 import {
   toldPhase,
   type RobotPhase,
@@ -12,7 +13,8 @@ import {
   type WantFields,
 } from '../../shared/formats/messages.ts';
 import type { Left } from '../install/prune-plan.ts';
-import { slotProblem, type Slots } from '../install/slots.ts';
+import { activeProblem, slotProblem, type Slots } from '../install/slots.ts';
+import { doubtIn } from '../../shared/rules/running-version.ts';
 import { blockedForAll } from '../update/blocks.ts';
 import { FOR_OTHERS } from '../update/verdict.ts';
 import { rolloutOf } from '../update/lost-state.ts';
@@ -30,7 +32,10 @@ export interface Live {
   readonly refusal: { version: string | null; problem: Problem; atMs: EpochMs } | null;
   /** Why it stays on a recalled version, or on one that lacks what it requires; else null. */
   readonly stays?: { problem: Problem; atMs: EpochMs } | null;
-  /** Why what a module looks after is not what `active` names; null when it is. */
+  /**
+   * Why what a module looks after is not what `active` names; null when it is. Absent until the
+   * first answer after a start.
+   */
   readonly module?: { problem: Problem; atMs: EpochMs } | null;
 }
 
@@ -52,6 +57,8 @@ export interface ComponentView {
   readonly damage?: Problem | null;
   readonly state: MachineState;
   readonly live: Live;
+  /** Why what the root says is not known; null or absent when it is. */
+  readonly closed?: Problem | null;
   /** Why nothing may be swapped; null when it may. */
   readonly held?: Held | null;
   /** The ready leases of its applications that run; null or absent without one. */
@@ -96,9 +103,11 @@ export const busyWhile = ({ problem }: Held) => ({ ready: false, reason: problem
 export function reportComponent(view: ComponentView): ComponentStateFields {
   const { state, live } = view;
   const { transfer } = live;
+  const doubt = doubtOf(view);
   return {
     name: view.name,
     version: view.version,
+    ...(doubt !== null && { version_doubt: doubt }),
     previous_version: view.previousVersion,
     payload_sha256: payloadOf(state, view.version),
     phase: toldPhase(state.phase),
@@ -110,7 +119,7 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
       chunks_fetched: transfer.chunksFetched,
     },
     delta: reportDelta(state.job),
-    waiting_for: live.waitingFor,
+    waiting_for: live.waitingFor === null ? null : failureText(live.waitingFor),
     wake_at: live.wakeAtMs === null ? null : iso(live.wakeAtMs),
     ...(typeof view.placeAskedAtMs === 'number' && { place_asked_at: iso(view.placeAskedAtMs) }),
     last_error: lastError(view),
@@ -120,6 +129,16 @@ export function reportComponent(view: ComponentView): ComponentStateFields {
     strategy: strategyTold(state, view.version) ?? view.module ?? null,
     ...(view.failureLog ? { failure_log: view.failureLog } : {}),
   };
+}
+
+/** Code of why it is not known that `version` runs; null when it is. [P-8.14] */
+export function doubtOf({ closed, slots, module, state, live }: ComponentView): string | null {
+  const inRoot = closed ?? activeProblem(slots);
+  if (inRoot) return inRoot.code;
+  // After a start a module, or the boot loader, has to be asked first.
+  const isUnasked = live.module === undefined && (module ?? null) !== null;
+  if (isUnasked && state.phase === 'idle') return 'MODULE_UNKNOWN';
+  return doubtIn(live.module?.problem.code ?? null);
 }
 
 /**
@@ -182,8 +201,8 @@ function reportFailure(failure: Failure) {
   const { code, message, hint } = 'problem' in failure ? failure.problem : failure;
   return {
     code,
-    message: message.slice(0, 1_000),
-    hint: hint.slice(0, 1_000),
+    message: failureText(message),
+    hint: failureHint(hint),
     version: failure.version,
     at: iso(failure.atMs),
   };
@@ -288,8 +307,8 @@ export function reportTransition(input: {
     rollout: rolloutOf(job),
     problem: input.problem && {
       code: input.problem.code,
-      message: input.problem.message.slice(0, 1_000),
-      hint: input.problem.hint.slice(0, 1_000),
+      message: failureText(input.problem.message),
+      hint: failureHint(input.problem.hint),
     },
   };
 }

@@ -37,7 +37,9 @@ export function logTransition(
 ): void {
   const { phase: to, job } = after;
   const facts = { component, from: before.phase, to, event, ...(problem && { problem }) };
-  log.info(facts, `${component}: ${to}${job ? ` ${job.version}` : ''}`);
+  // Each start of the agent looks like the return of the power to the machine.
+  const started = event === 'power_returned' ? 'started, ' : '';
+  log.info(facts, `${component}: ${started}${to}${job ? ` ${job.version}` : ''}`);
 }
 
 /** In each report while it lasts: a robot that takes nothing is not healthy. */
@@ -48,7 +50,7 @@ export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
 
 interface Parts extends Pick<
   ComponentView,
-  'state' | 'live' | 'held' | 'leases' | 'unkept' | 'placeAskedAtMs'
+  'state' | 'live' | 'held' | 'leases' | 'unkept' | 'closed' | 'placeAskedAtMs'
 > {
   readonly slots: SlotWatch;
 }

@@ -14,6 +14,8 @@ import { constants } from 'node:fs';
 import { access, lstat, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { foldLines } from '../../shared/base/printable.ts';
+import { redact, redactTail } from '../../shared/base/redact.ts';
 
 export type HookName = 'ready' | 'stop' | 'start' | 'health' | 'rolled-back';
 
@@ -53,12 +55,17 @@ export interface ProgramRun extends Pick<HookRun, Passed> {
   readonly args?: readonly string[];
   /** Exit 75 means: ask again later. */
   readonly mayBeBusy: boolean;
+  /** The program is killed, and has failed, as soon as it has written more to stdout. */
+  readonly stdoutBytesMax?: number | undefined;
   /** Told what the program wrote last to stdout alone, before the result. */
   onStdout?(text: string): void;
 }
 
 type HookProcess = ChildProcessByStdio<null, Readable, Readable>;
 
+/** Of a hook's output in a report; the log of the update has more. */
+const QUOTED_CHARS_MAX = 140;
+const QUOTED_LINES_MAX = 3;
 /** EX_TEMPFAIL of sysexits.h: ask again later. */
 const BUSY_EXIT = 75;
 const MAY_BE_BUSY: readonly HookName[] = ['ready', 'health'];
@@ -71,6 +78,9 @@ const failed = (output: string): HookResult => ({
   signal: null,
   output,
 });
+
+const flooded = (bytesMax: number): HookResult =>
+  failed(`it wrote more than ${bytesMax} bytes to stdout, and was killed`);
 
 /** Rejects with the signal's reason only; whatever the hook does is a result. */
 export async function runHook(run: HookRun): Promise<HookResult> {
@@ -103,14 +113,17 @@ export async function runForeign(run: ProgramRun): Promise<HookResult> {
   });
 }
 
-/** The shell becomes the program, so the number that it notes is that of the program. */
+/**
+ * The shell becomes the program, so the number that it notes is that of the program. The name of
+ * the run stands behind it (modules/processes.ts).
+ */
 const noted = (
   noteFile: string,
   path: string,
   args: readonly string[],
 ): readonly [string, readonly string[]] => [
   '/bin/sh',
-  ['-c', 'echo "$$" >"$0"; exec "$@"', noteFile, path, ...args],
+  ['-c', 'echo "$$ $DROVER_RUN" >"$0"; exec "$@"', noteFile, path, ...args],
 ];
 
 /** Null when the program can be run. */
@@ -145,15 +158,17 @@ function environmentOf(env: Readonly<Record<string, string>>): Record<string, st
 
 function follow(
   child: HookProcess,
-  { label, mayBeBusy, timeoutMs, signal, onStdout, onOutput }: ProgramRun,
+  { label, mayBeBusy, timeoutMs, signal, onStdout, onOutput, ...more }: ProgramRun,
   resolve: (result: HookResult) => void,
   reject: (reason: unknown) => void,
 ): void {
   const words = new LastWords(onOutput ? LIMITS.hookLogBytesMax : LIMITS.hookOutputBytesMax);
   const stdout = new LastWords(LIMITS.hookOutputBytesMax);
+  const { stdoutBytesMax: stdoutMax = Infinity } = more;
   child.stdout.on('data', (bytes: Buffer) => {
     words.add(bytes);
     stdout.add(bytes);
+    if (stdout.total > stdoutMax && child.exitCode === null) kill();
   });
   child.stderr.on('data', (bytes: Buffer) => words.add(bytes));
   let timedOut = false;
@@ -167,10 +182,11 @@ function follow(
     settle();
   };
   const settled = (exitCode: number | null, killedBy: string | null) => {
-    onOutput?.(label, words.text());
+    onOutput?.(label, `${words.isCut ? '[its first lines are not kept]\n' : ''}${words.safe()}`);
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
-    const output = words.text(LIMITS.hookOutputBytesMax);
+    if (stdout.total > stdoutMax) return end(() => resolve(flooded(stdoutMax)));
+    const output = words.safe(LIMITS.hookOutputBytesMax);
     const ended = { mayBeBusy, timedOut, exitCode, killedBy, output };
     end(() => resolve(resultOf(ended)));
   };
@@ -236,29 +252,65 @@ function letGo(child: HookProcess): void {
   child.unref();
 }
 
-/** The last `bytesMax` bytes of all that was added. */
+/**
+ * The last `bytesMax` bytes of all that was added, and some before them: secrets are taken out
+ * before the text is cut, and what marks one as a secret may stand before the cut.
+ */
 class LastWords {
   readonly #bytesMax: number;
+  readonly #keptMax: number;
   #bytes = Buffer.alloc(0);
+  isCut = false;
+  /** Of all that was added. */
+  total = 0;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
+    this.#keptMax = bytesMax + LIMITS.hookOverlapBytes;
   }
 
   add(bytes: Buffer): void {
+    this.total += bytes.byteLength;
     // Copied, so that a small rest does not hold a large read buffer.
-    const joined = Buffer.concat([this.#bytes, bytes.subarray(-this.#bytesMax)]);
-    this.#bytes = Buffer.from(joined.subarray(-this.#bytesMax));
+    const joined = Buffer.concat([this.#bytes, bytes.subarray(-this.#keptMax)]);
+    this.isCut ||= this.#bytes.byteLength + bytes.byteLength > this.#keptMax;
+    this.#bytes = Buffer.from(joined.subarray(-this.#keptMax));
   }
 
-  text(bytesMax = this.#bytesMax): string {
-    return this.#bytes.subarray(-bytesMax).toString('utf8');
+  /** As it was printed. */
+  text(): string {
+    const end = this.#bytes.subarray(-this.#bytesMax).toString('utf8');
+    const isCut = this.isCut || this.#bytes.byteLength > this.#bytesMax;
+    return isCut ? fromLine(end) : end;
   }
+
+  /** Without secrets, from the begin of a line where there is one. */
+  safe(bytesMax = this.#bytesMax): string {
+    const all = this.#bytes.toString('utf8');
+    const text = this.isCut ? redactTail(all) : redact(all);
+    if (text.length <= bytesMax) return text;
+    return fromLine(text.slice(-bytesMax));
+  }
+}
+
+/** From the begin of the next line, unless there is none. */
+function fromLine(text: string): string {
+  const rest = text.slice(text.indexOf('\n') + 1);
+  return rest.trim() === '' ? text : rest;
+}
+
+/** The end says why: the last lines as one, and of these the last characters. */
+function endOf(output: string): string {
+  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  const text = foldLines(lines.slice(-QUOTED_LINES_MAX).join('\n'));
+  const isCut = lines.length > QUOTED_LINES_MAX || text.length > QUOTED_CHARS_MAX;
+  return `${isCut ? '…' : ''}${text.slice(-QUOTED_CHARS_MAX)}`;
 }
 
 /** One line for reports, with the end of the hook's output. */
 export function describeHook(result: HookResult): string {
-  const said = 'output' in result ? result.output.trim().slice(-300) : '';
+  // Without secrets before it is cut: the name of a secret may stand before the cut.
+  const said = 'output' in result ? endOf(redact(result.output)) : '';
   const words = said === '' ? '' : ` (${said})`;
   switch (result.kind) {
     case 'absent':

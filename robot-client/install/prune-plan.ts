@@ -37,6 +37,8 @@ export interface RootFacts {
   readonly adopted: readonly string[];
   /** Name in staging/ that is needed still. */
   readonly keepStaging: string | null;
+  /** Versions in system slots: one of them runs, whatever the links say. */
+  readonly held?: readonly string[];
   /** Release that is kept because what the slots lead to is not whole. */
   readonly spare?: string | null;
 }
@@ -79,7 +81,7 @@ export function planPrune(facts: RootFacts): PrunePlan {
     slot.kind === 'lost' && slot.version !== null ? [slot.version] : [],
   );
   const isSpare = (name: string): boolean =>
-    isVersion(name) && !stays.has(name) && !lost.includes(name);
+    isVersion(name) && !stays.has(name) && !lost.includes(name) && !isHeld(name, facts);
   return {
     releases: removed,
     staging: facts.staging.filter((entry) => isOldJob(entry, facts)).map(({ name }) => name),
@@ -100,6 +102,8 @@ function whyOfSibling({ path, id }: FoundEntry, { siblings = [] }: RootFacts): s
     : null;
 }
 
+const isHeld = (version: string, { held = [] }: RootFacts): boolean => held.includes(version);
+
 /** Null for a release that Drover made and that nothing needs any more. */
 function whyKept(entry: FoundEntry, facts: RootFacts): string | null {
   const { name, kind } = entry;
@@ -111,6 +115,7 @@ function whyKept(entry: FoundEntry, facts: RootFacts): string | null {
     if (adopted.includes(name)) return 'it was adopted, and what was adopted is never removed';
     return 'no recipe or seal says that Drover made it or adopted it';
   }
+  if (isHeld(name, facts)) return 'a system slot holds its image';
   if (name === facts.spare) return 'kept as the last whole one: what the slots lead to is not';
   if (versionOf(slots.active) === null) return 'kept while active leads to no release';
   if (slots.rollback.kind === 'lost') return 'kept while the release of rollback is gone';

@@ -29,6 +29,7 @@ import type { Slot } from './slots.ts';
 /**
  * @param keepStaging path of the staging folder that is needed still
  * @param failed versions that failed here
+ * @param held versions in system slots
  * @returns what stays in releases/ although no slot leads to it
  */
 export async function pruneReleases(
@@ -36,8 +37,9 @@ export async function pruneReleases(
   layout: Layout,
   keepStaging: string | null,
   failed: readonly string[] = [],
+  held: readonly string[] = [],
 ): Promise<readonly Left[]> {
-  const plan = await planWithSpare(disk, layout, { keepStaging, failed });
+  const plan = await planWithSpare(disk, layout, { keepStaging, failed, held });
   const stuck: Left[] = [];
   const removed: string[] = [];
   for (const name of plan.releases) {
@@ -84,19 +86,27 @@ export async function listLeft(
   layout: Layout,
   target: string | null,
   failed: readonly string[] = [],
+  held: readonly string[] = [],
 ): Promise<readonly Left[]> {
-  const { left, releases } = await planWithSpare(disk, layout, { keepStaging: null, failed });
+  const wanted = { keepStaging: null, failed, held };
+  const { left, releases } = await planWithSpare(disk, layout, wanted);
   const unneeded = releases.filter((name) => name !== target);
   return [...left, ...unneeded.map((name) => ({ name, why: 'removed at the next clean-up' }))];
+}
+
+interface Wanted {
+  readonly keepStaging: string | null;
+  readonly failed: readonly string[];
+  readonly held: readonly string[];
 }
 
 /** Releases are checked only when one of them would be removed. */
 async function planWithSpare(
   disk: Disk,
   layout: Layout,
-  { keepStaging, failed }: { keepStaging: string | null; failed: readonly string[] },
+  { keepStaging, failed, held }: Wanted,
 ): Promise<PrunePlan> {
-  const facts = await readRoot(disk, layout, keepStaging);
+  const facts = { ...(await readRoot(disk, layout, keepStaging)), held };
   const plan = planPrune(facts);
   if (plan.releases.length === 0) return plan;
   const check = async (version: string, tree: string): Promise<ReleaseCheck['kind']> => {

@@ -188,13 +188,18 @@ export function foreignProblem({ active, rollback }: Slots): Problem | null {
 /** There is a way back only from something. */
 const LINK_GONE = toProblem(new DroverError('RELEASE_LOST', 'read active: the link is gone'));
 
+/** Why `active` does not lead to a release although it should; null when it does, or need not. */
+export function activeProblem({ active, rollback }: Slots): Problem | null {
+  if (active.kind === 'foreign' || active.kind === 'lost') return active.problem;
+  return active.kind === 'absent' && rollback.kind === 'release' ? LINK_GONE : null;
+}
+
 /** The problem of the slots for reports, including a release that is gone. */
 export function slotProblem(slots: Slots): Problem | null {
   const foreign = foreignProblem(slots);
   if (foreign) return foreign;
-  if (slots.active.kind === 'lost') return slots.active.problem;
-  if (slots.active.kind === 'absent' && slots.rollback.kind === 'release') return LINK_GONE;
-  return slots.rollback.kind === 'lost' ? slots.rollback.problem : null;
+  const { rollback } = slots;
+  return activeProblem(slots) ?? (rollback.kind === 'lost' ? rollback.problem : null);
 }
 
 const OUTSIDE_HINT =

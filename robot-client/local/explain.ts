@@ -3,7 +3,7 @@
  * Sans-I/O.
  */
 
-import { shortly, timeLeft } from '../../shared/base/durations.ts';
+import { instantText, shortly, timeLeft } from '../../shared/base/durations.ts';
 import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -13,7 +13,8 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { ComponentView } from '../fleet/report.ts';
-import { iso } from '../fleet/report.ts';
+import { doubtOf } from '../fleet/report.ts';
+import { runningOf } from '../../shared/rules/running-version.ts';
 import { outsideProblems } from '../install/slots.ts';
 
 const MiB = 1024 * 1024;
@@ -59,7 +60,7 @@ export function showTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: Ep
   const problem = trustProblem(trust, now);
   return {
     version: trust.version,
-    expires_at: iso(trust.expires),
+    expires_at: instantText(trust.expires),
     days_left: daysUntil(trust.expires, now),
     problem: problem && toProblem(problem),
   };
@@ -72,7 +73,8 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
     return [`  trust.json version ${trust.version} holds for ${timeLeft(trust.expires - now)}`];
   }
   const { message, code, hint } = toProblem(problem);
-  const since = days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${iso(now)})` : '';
+  const since =
+    days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${instantText(now)})` : '';
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
 }
 
@@ -120,7 +122,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   if (view.leases) lines.push(`  ${view.leases}`);
   if (live.waitingFor !== null) lines.push(`  waits for: ${live.waitingFor}`);
   if (live.wakeAtMs !== null) {
-    lines.push(`  wakes: ${iso(live.wakeAtMs)} (in ${shortly(live.wakeAtMs - now)})`);
+    lines.push(`  wakes: ${instantText(live.wakeAtMs)} (in ${shortly(live.wakeAtMs - now)})`);
   }
   if (view.unheard) lines.push(...problemLines('cannot follow a rollout', view.unheard.problem));
   if (live.refusal) {
@@ -132,7 +134,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   const failure = state.lastProblem;
   if (failure) {
     const what = failure.version === null ? '' : ` of ${failure.version}`;
-    const label = `last problem${what} at ${iso(failure.atMs)}`;
+    const label = `last problem${what} at ${instantText(failure.atMs)}`;
     lines.push(...problemLines(label, failure, failure.version));
   }
   for (const { version, code } of state.blocked) {
@@ -157,7 +159,12 @@ function appliedBy({ state, version: active, module }: ComponentView): string[] 
   return ['', ATOMIC_SWAP].includes(strategy) ? [] : [`  ${version} is applied by ${strategy}`];
 }
 
-function runsOf({ version, slots: { active } }: ComponentView): string {
+function runsOf(view: ComponentView): string {
+  const { version } = view;
+  const { phase } = view.state;
+  const { active } = view.slots;
+  const isUnknown = runningOf({ version, phase, doubt: doubtOf(view) }).kind === 'unknown';
+  if (version !== null && isUnknown) return `it is not known what runs (active names ${version})`;
   if (version !== null) return `runs ${version}`;
   if (active.kind === 'foreign') return 'runs what Drover did not install';
   if (active.kind !== 'lost') return 'has nothing installed';

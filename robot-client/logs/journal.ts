@@ -10,7 +10,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import type { LogSection } from '../../shared/io/packed-log.ts';
-import { redact } from '../../shared/rules/redact.ts';
+import { redact } from '../../shared/base/redact.ts';
 import { PATH_DEFAULT } from '../install/hooks.ts';
 import { lastLines } from './log-lines.ts';
 

@@ -6,6 +6,7 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { failureText } from '../../shared/base/redact.ts';
 import { mayRetry } from '../update/endings.ts';
 import type { MachineEvent } from '../update/machine.ts';
 import type { Job, MachineState } from '../update/state.ts';
@@ -90,4 +91,4 @@ function failedMeanwhile(subject: LogSubject, state: MachineState): UpdateFailur
 const inWords = (
   { rollout, version }: Pick<Job, 'rollout' | 'version'>,
   { code, message }: Pick<Problem, 'code' | 'message'> | NonNullable<Job['cause']>,
-): UpdateFailure => ({ rollout, version, code, message: message.slice(0, 1_000) });
+): UpdateFailure => ({ rollout, version, code, message: failureText(message) });

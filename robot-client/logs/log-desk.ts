@@ -70,7 +70,7 @@ export class LogDesk {
     const { disk, log, rules, now } = this.#options;
     const updateLog = new UpdateLog({
       ...{ component, layout, disk, log, now },
-      ...{ units: rules.units, bytesMax: rules.bytesMax },
+      ...{ units: rules.units, bytesMax: rules.bytesMax, isHandedOver: rules.mode !== 'never' },
       onKept: () => this.#kept(),
     });
     this.#logs.push(updateLog);

@@ -5,10 +5,14 @@
 
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
-import { redact } from '../../shared/rules/redact.ts';
+import { redact } from '../../shared/base/redact.ts';
+
+/** The first line once older ones are gone. */
+const CUT_MARK = '[lines before this one left out: an update keeps its last ones]\n';
 
 export class LogLines {
   #text: string;
+  #isCut: boolean;
   readonly #charsMax: number;
   /** A health hook says the same a hundred times: it is there once, with a count. */
   #last = { output: '', again: 0 };
@@ -16,12 +20,13 @@ export class LogLines {
   constructor(text = '', charsMax: number = LIMITS.failureLogSpoolBytes) {
     this.#charsMax = charsMax;
     this.#text = '';
-    this.#append(text);
+    this.#isCut = text.startsWith(CUT_MARK); // an agent before this one had to cut
+    this.#append(this.#isCut ? text.slice(CUT_MARK.length) : text);
   }
 
   /** The last lines, each whole. */
   get text(): string {
-    return `${this.#text}${this.#repeated()}`;
+    return `${this.#isCut ? CUT_MARK : ''}${this.#text}${this.#repeated()}`;
   }
 
   #repeated(): string {
@@ -47,7 +52,8 @@ export class LogLines {
     if (lines === '') return;
     const text = `${this.#text}${this.#repeated()}${lines}\n`;
     this.#last = { output: '', again: 0 };
-    this.#text = text.length > this.#charsMax ? lastLines(text, this.#charsMax) : text;
+    this.#isCut ||= text.length > this.#charsMax;
+    this.#text = lastLines(text, this.#charsMax);
   }
 }
 

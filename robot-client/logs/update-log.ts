@@ -12,7 +12,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import { packLog } from '../../shared/io/packed-log.ts';
-import { redact } from '../../shared/rules/redact.ts';
+import { failureText } from '../../shared/base/redact.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
 import { writeWhole } from '../install/small-file.ts';
@@ -30,6 +30,8 @@ export interface UpdateLogOptions {
   readonly units: readonly string[];
   /** Of one log, compressed. */
   readonly bytesMax: number;
+  /** False where it stays on the robot: then no report promises it. */
+  readonly isHandedOver: boolean;
   readonly log: Log;
   now(): EpochMs;
   /** A log was kept. */
@@ -71,6 +73,7 @@ export class UpdateLog implements UpdateReporter {
 
   get told(): UpdateReporter['told'] {
     const { rollout, version, code, failed_at: at } = this.#newest?.head ?? {};
+    if (!this.#options.isHandedOver) return null;
     if (rollout === undefined || version === undefined || !code || !at) return null;
     return { rollout, version, code, at, bytes: this.#newest?.packed.byteLength ?? 0 };
   }
@@ -144,7 +147,7 @@ export class UpdateLog implements UpdateReporter {
     const head = {
       component,
       ...failure,
-      message: redact(failure.message).slice(0, 1_000),
+      message: failureText(failure.message),
       failed_at: new Date(now()).toISOString(),
     };
     const own = { title: 'agent, hooks and modules', text: this.#lines.text };

@@ -1,15 +1,16 @@
 /**
- * The modules of a robot: the executables in the folder of `--modules`. Each verb is one run in its
- * own process group. It has ended when each process of the group has ended, and the whole group is
- * killed at the time-out. Only one verb runs in a root at a time: a verb that a killed agent left
- * running is ended before the next one starts.
+ * The modules of a robot: the executables in the folder of `--modules`. A verb has ended when each
+ * process that it started has ended, also those in a group or session of their own, and all of them
+ * are killed at the time-out. Only one verb runs in a root at a time: a verb that a killed agent
+ * left running is ended before the next one starts.
  */
 
 import { access, constants, readdir, stat } from 'node:fs/promises';
 import { isModuleName } from '../../shared/formats/apply-strategy.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { runForeign, type HookResult } from '../install/hooks.ts';
-import { awaitGroup, endOrphan, forgetNote, noteOf } from './orphans.ts';
+import { awaitRest, endOrphan, forgetNote, noteIn, noteOf } from './orphans.ts';
+import { nameRun, RUN_VARIABLE } from './processes.ts';
 
 /** Verbs of a module; documented in docs/modules.md. */
 export type Verb = 'probe' | 'stage' | 'switch' | 'verify' | 'confirm' | 'revert' | 'version';
@@ -55,7 +56,7 @@ export const NO_MODULES: Modules = {
 
 const STILL_RUNS = 'an earlier run of it does not end';
 const LEFT_BEHIND =
-  'it ended, and what it started in the background did not: wait for it, or start it with setsid';
+  'it ended, and what it started in the background did not: wait for it, or start a service as docs/modules.md says';
 
 export class ModuleFolder implements Modules {
   readonly #folder: string;
@@ -100,21 +101,32 @@ export class ModuleFolder implements Modules {
       return { result: { kind: 'busy', output: STILL_RUNS }, stdout: '' };
     }
     const until = performance.now() + timeoutMs;
+    const name = await nameRun();
     let stdout = '';
-    const ended = await runForeign({
+    const running = runForeign({
       path: `${this.#folder}/${module}`,
       label: `module ${module}`,
       args: [verb],
       onOutput: onOutput && ((label, text) => onOutput(`${label} ${verb}`, text)),
       mayBeBusy: verb !== 'version',
+      stdoutBytesMax: verb === 'version' ? LIMITS.moduleVersionBytesMax : undefined,
       noteFile: await noteOf(root, 'verb'),
       onStdout: (text) => (stdout = text),
-      ...{ timeoutMs, env, signal },
+      env: { ...env, [RUN_VARIABLE]: name },
+      ...{ timeoutMs, signal },
     });
-    const isWhole =
-      ended.kind === 'timedOut' || (await awaitGroup(noteFile, { root, until, signal }));
-    const result: HookResult = isWhole ? ended : { kind: 'timedOut', output: LEFT_BEHIND };
-    // A killed group may still be ending, so the note stays and the next run checks it.
+    const rest = async (): Promise<boolean> => {
+      const noted = { leader: 0, ...(await noteIn(noteFile)), name };
+      return await awaitRest(noted, { root, until, signal });
+    };
+    const ended = await running.catch(async (reason: unknown) => {
+      await rest(); // only its group was killed, and a tool may have another
+      throw reason;
+    });
+    const isWhole = await rest();
+    const isTold = isWhole || ended.kind === 'timedOut';
+    const result: HookResult = isTold ? ended : { kind: 'timedOut', output: LEFT_BEHIND };
+    // A killed process may still be ending, so the note stays and the next run checks it.
     if (result.kind !== 'timedOut') await forgetNote(noteFile);
     return { result, stdout };
   }

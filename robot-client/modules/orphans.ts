@@ -1,15 +1,14 @@
 /**
- * Ends the processes of a verb, or of a `stop` hook, whose agent was killed: two runs of one module
- * must not work on the same board at once. The note file has the number of the process group. If
- * the number belongs to another program by now, its environment shows that.
+ * Ends the processes of a verb, or of a `stop` hook: two runs of one module must not work on the
+ * same board at once. The note file has the number of its first process and the name of the run, so
+ * that an agent finds those that a killed agent left.
  */
 
-import { lstat, readdir, readFile, rm } from 'node:fs/promises';
+import { lstat, readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { killGroup } from '../install/hooks.ts';
+import { processesOf, type NotedRun, type OurRun } from './processes.ts';
 
-const LOOK_MS = 20;
 /** Beginning of a variable that the processes of a verb have. */
 const VERB_MARKER = 'DROVER_VERB=';
 
@@ -22,54 +21,61 @@ export async function endOrphan(
   root: string,
   marker = VERB_MARKER,
 ): Promise<boolean> {
-  const group = await groupIn(noteFile);
-  if (group === null) return true;
-  const until = performance.now() + LIMITS.moduleOrphanMs;
-  while (await isAlive(group, { root, marker })) {
-    if (performance.now() > until) return false;
-    killGroup(group);
-    await sleep(LOOK_MS);
-  }
-  return true;
+  const noted = await noteIn(noteFile);
+  return noted === null || (await endAll({ ...noted, root, marker, isFresh: false }));
 }
 
 /**
- * Waits for what a verb left running in its process group: a write to a device that goes on in the
- * background would meet the next verb. What runs at the time-out is killed.
+ * Waits for what a verb left running: a write to a device that goes on in the background would meet
+ * the next verb. What runs at the time-out is killed.
  * @returns false when something was killed
  * @throws the reason of the signal; what ran is killed then
  */
-export async function awaitGroup(
-  noteFile: string,
+export async function awaitRest(
+  noted: NotedRun,
   on: { readonly root: string; readonly until: number; readonly signal?: AbortSignal | undefined },
 ): Promise<boolean> {
-  const group = await groupIn(noteFile);
-  if (group === null) return true;
-  const ours = { root: on.root, marker: VERB_MARKER };
-  while (hasMembers(group) && (await isAlive(group, ours))) {
+  const run = { ...noted, root: on.root, marker: VERB_MARKER, isFresh: true };
+  // Each look reads the list of all processes: seldom when a verb leaves something for minutes.
+  let waitMs: number = LIMITS.processLookMs;
+  for (;;) {
+    if ((await processesOf(run)).length === 0) return true;
     const isLate = performance.now() > on.until;
-    if (isLate || on.signal?.aborted === true) killGroup(group);
+    if (isLate || on.signal?.aborted === true) await endAll(run);
     on.signal?.throwIfAborted();
     if (isLate) return false;
-    await sleep(LOOK_MS);
+    await sleep(waitMs);
+    waitMs = Math.min(waitMs * 2, LIMITS.processPauseMs);
   }
-  return true;
 }
 
-/** Null for a note that is not there, or names no group. */
-async function groupIn(noteFile: string): Promise<number | null> {
-  const group = Number(await readFile(noteFile, 'utf8').catch(() => ''));
-  return Number.isSafeInteger(group) && group > 1 ? group : null;
+/** Kills until none is left; false when one hangs in the kernel. */
+async function endAll(run: OurRun): Promise<boolean> {
+  const until = performance.now() + LIMITS.moduleOrphanMs;
+  for (;;) {
+    const found = await processesOf(run);
+    if (found.length === 0) return true;
+    if (performance.now() > until) return false;
+    for (const number of found) kill(number);
+    await sleep(LIMITS.processLookMs);
+  }
 }
 
-/** Answers for most verbs, so that nobody has to read the list of all processes. */
-function hasMembers(group: number): boolean {
+function kill(number: number): void {
   try {
-    process.kill(-group, 0);
-    return true;
-  } catch (error) {
-    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+    process.kill(number, 'SIGKILL');
+  } catch {
+    // It ended at this very moment, or runs as another user now, and counts as one that hangs.
   }
+}
+
+/** Null for a note that is not there, or names no process. */
+export async function noteIn(noteFile: string): Promise<NotedRun | null> {
+  const note = await readFile(noteFile, 'utf8').catch(() => '');
+  const [number = '', name = ''] = note.trim().split(' ');
+  const leader = Number(number);
+  if (!Number.isSafeInteger(leader) || leader <= 1) return null;
+  return { leader, name: name === '' ? null : name };
 }
 
 /** The note file of that name; undefined where the root has no folder for it. */
@@ -85,30 +91,4 @@ export async function noteOf(root: string, name: string): Promise<string | undef
 export async function forgetNote(note: string | undefined): Promise<void> {
   // A note that stays names a process that is gone.
   if (note !== undefined) await rm(note, { force: true }).catch(() => undefined);
-}
-
-async function isAlive(
-  group: number,
-  { root, marker }: { readonly root: string; readonly marker: string },
-): Promise<boolean> {
-  const numbers = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  for (const number of numbers) {
-    const stat = await readFile(`/proc/${number}/stat`, 'utf8').catch(() => '');
-    if (groupOf(stat) !== group) continue;
-    const environment = await readFile(`/proc/${number}/environ`, 'utf8').catch(() => '');
-    const words = environment.split('\0');
-    if (words.includes(`DROVER_ROOT=${root}`) && words.some((one) => one.startsWith(marker))) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/**
- * Number of the process group in /proc/PID/stat. The name of the program stands in brackets there
- * and may have any bytes.
- */
-function groupOf(stat: string): number {
-  const [, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(group);
 }

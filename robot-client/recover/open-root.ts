@@ -21,6 +21,8 @@ import {
 } from '../update/state-file.ts';
 import { prepareLayout } from '../install/make-root.ts';
 
+/** Another folder is in the place of the root: nobody knows what the links of this one say. */
+const ELSEWHERE = new Set<string | undefined>(['ROOT_REPLACED', 'ROOT_NOT_MOUNTED']);
 const STRAY = new Set<string | undefined>(['ROOT_REPLACED', 'STATE_GONE']);
 
 export class RootOpener {
@@ -38,6 +40,11 @@ export class RootOpener {
     this.#disk = on.disk;
     this.#layout = on.layout;
     this.#claims = on.claims ?? UNCLAIMED;
+  }
+
+  /** Why what the root says is not known; null when it is. */
+  get closed(): Problem | null {
+    return this.isOpen && !ELSEWHERE.has(this.problem?.code) ? null : this.problem;
   }
 
   /** A state that can be neither read nor set aside counts as lost. */

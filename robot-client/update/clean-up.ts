@@ -1,6 +1,7 @@
 /** Clean-up of a root while nothing is going on: removes what is not needed, and seals what is. */
 
 import type { Problem } from '../../shared/base/errors.ts';
+import { versionsInSlots } from '../boot/slot-records.ts';
 import { noteConfirmed } from '../install/confirmed-mark.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stagingFolder, type Layout } from '../install/layout.ts';
@@ -32,7 +33,8 @@ export async function cleanUp(on: CleanUp): Promise<void> {
   const { retry } = state;
   // The download of a bundle that will be tried again is worth keeping.
   const keep = retry === null ? null : stagingFolder(layout, retry.payloadSha256);
-  const left = await pruneReleases(disk, layout, keep, failedOf(state));
+  const held = await versionsInSlots(disk, layout);
+  const left = await pruneReleases(disk, layout, keep, failedOf(state), held);
   const unsealed = await sealOldReleases(disk, layout, { state, signal });
   const unmarked = await mark(on);
   on.onCleaned?.({ left, unmarked, ...unsealed });

@@ -36,7 +36,7 @@ import { verifyPayload } from './verify.ts';
 import { wayBackFrom } from './way-back.ts';
 import { assertSameStrategy, keepStrategy } from '../install/strategy-file.ts';
 import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
-import { writeWhole } from '../install/small-file.ts';
+import { admitImage } from './image-release.ts';
 import { strategyNamed } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { bootBack, bootOther } from './slot-effects.ts';
@@ -220,26 +220,13 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   return { kind: 'staged' };
 }
 
-/**
- * The image goes into the slot and not into `releases/`: the release is a folder with one small
- * file, so that links, seals and reports are the same for all strategies.
- */
+/** The image goes into the slot, and its release names it. */
 async function stageImage(job: Job, tree: string, on: EffectContext): Promise<MachineEvent> {
-  const { disk, layout, signal } = on;
+  const { disk, layout } = on;
   const { version } = job;
   await assertAdmissible(disk, layout, version);
   await strategyNamed(job.strategy, on).stage(job);
-  await disk.removeTree(tree);
-  await disk.mkdir(tree);
-  const facts = { version, payload_sha256: job.payloadSha256 };
-  await writeWhole(
-    disk,
-    `${tree}/slot-image.json`,
-    new TextEncoder().encode(JSON.stringify(facts)),
-  );
-  await writeSeal(disk, layout, { version, tree, signal });
-  await keepStrategy(disk, layout, job);
-  await admitRelease(disk, layout, { tree, version, recipe: null });
+  await admitImage(on, { version, tree, payload_sha256: job.payloadSha256 });
   return { kind: 'staged' };
 }
 

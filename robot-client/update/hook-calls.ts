@@ -7,6 +7,7 @@ import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
 import { writeWhole } from '../install/small-file.ts';
 import { endOrphan, forgetNote, noteOf } from '../modules/orphans.ts';
+import { nameRun, RUN_VARIABLE } from '../modules/processes.ts';
 import type { ApplyTarget } from './apply-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import type { Job } from './state.ts';
@@ -37,13 +38,16 @@ export async function hookOf(
     signal: on.signal,
     onOutput: on.onOutput,
     noteFile: name === 'stop' ? note : undefined,
-    env: hookEnvironment({
-      component: on.component,
-      layout: on.layout,
-      version,
-      previousVersion: job.previousVersion,
-      targetVersion: job.version,
-    }),
+    env: {
+      ...hookEnvironment({
+        component: on.component,
+        layout: on.layout,
+        version,
+        previousVersion: job.previousVersion,
+        targetVersion: job.version,
+      }),
+      ...(name === 'stop' && { [RUN_VARIABLE]: await nameRun() }),
+    },
   });
   if (name === 'stop' && result.kind !== 'timedOut') await forgetNote(note);
   return result;

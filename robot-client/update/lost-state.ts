@@ -23,6 +23,7 @@ import {
 /**
  * @param damage the problem of the file; null when there was no file
  * @param releases of Drover's in the root
+ * @param held versions in system slots: one that no link names may be on trial there
  * @returns the state to begin with; on probation when both slots lead to releases
  */
 export function stateAfterLoss(
@@ -30,6 +31,7 @@ export function stateAfterLoss(
   damage: Problem | null,
   now: EpochMs,
   releases: readonly string[] = [],
+  held: readonly string[] = [],
 ): MachineState {
   const fresh = freshState();
   if (releases.length > 0 && leadNowhere(slots)) {
@@ -40,7 +42,12 @@ export function stateAfterLoss(
   const previous = versionOf(slots.rollback);
   // A root with one release may have come with the image: it does not prove that a state was lost.
   const isLost = slots.rollback.kind !== 'absent';
-  if (!isLost && damage === null) return fresh;
+  const strange = held.filter((one) => one !== version && one !== previous);
+  if (!isLost && damage === null) {
+    return strange.length === 0 || version === null
+      ? fresh
+      : { ...fresh, lastProblem: { ...unaskedProblem(version, strange), version, atMs: now } };
+  }
   const hasWayBack = version !== null && previous !== null && previous !== version;
   const why = damage?.message ?? 'read state: machine.json is gone';
   const next = hasWayBack
@@ -50,6 +57,12 @@ export function stateAfterLoss(
   const lastProblem = problem && { ...problem, version, atMs: now };
   if (!hasWayBack) return { ...fresh, lastProblem };
   return { ...fresh, phase: 'probation', job: lostJob(version, previous, now), lastProblem };
+}
+
+/** Told until the boot loader has said which slot runs. */
+function unaskedProblem(active: string, held: readonly string[]): Problem {
+  const message = `read state: machine.json is gone; active names ${active}, a system slot holds ${held.join(' and ')}, and the slot that runs was not asked for yet`;
+  return toProblem(new DroverError('STATE_LOST', message));
 }
 
 /**

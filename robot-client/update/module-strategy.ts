@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { printable } from '../../shared/base/printable.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { moduleStrategy, fitsMachine } from '../../shared/formats/apply-strategy.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
@@ -131,7 +132,11 @@ export class ModuleStrategy implements ApplyStrategy {
       return { kind: 'unknown', why };
     }
     const version = stdout.trim();
-    return { kind: 'version', version: version === '' ? null : version };
+    if (version.length <= LIMITS.versionLengthMax && printable(version) === version) {
+      return { kind: 'version', version: version === '' ? null : version };
+    }
+    const why = `it printed ${printable(version, LIMITS.versionLengthMax)}, which is no version`;
+    return { kind: 'unknown', why };
   }
 
   get #strategy(): string {

@@ -74,7 +74,7 @@ function factsOfAll({ views, trust }: Offered): Map<string, OtherFacts | null> {
       const { highest, ran, job } = state;
       const blocked = blockedOf(standing(state, trust));
       const payloadSha256 = payloadOf(state, version);
-      const running = { ...neighbourOf(state, version), payloadSha256, highest, ran, blocked };
+      const running = { ...neighbourOf(view), payloadSha256, highest, ran, blocked };
       return [name, { component: name, ...running, joined: job?.rollout ?? null }];
     }),
   );

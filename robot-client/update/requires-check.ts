@@ -9,9 +9,16 @@ import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import { DroverError, nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { isInRange } from '../../shared/base/version.ts';
 import { parseManifest, type Manifest, type Requires } from '../../shared/formats/manifest.ts';
-import { broughtBy, unmetOf, unmetText, type Present } from '../../shared/rules/requires.ts';
-import type { MemberViews } from './set-verdict.ts';
-import { isMidSwap } from './swap-order.ts';
+import {
+  broughtBy,
+  presentOf,
+  unmetOf,
+  unmetText,
+  type Present,
+} from '../../shared/rules/requires.ts';
+import { isChanging, runningOf } from '../../shared/rules/running-version.ts';
+import type { MemberView, MemberViews } from './set-verdict.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import { isLostJob, jobBytes, type Job, type MachineState } from './state.ts';
 
 /** Another component of the robot, as far as requirements are about it. */
@@ -20,8 +27,10 @@ export interface Neighbour {
   readonly version: string | null;
   /** The requirements of that release; empty for one without a known manifest. */
   readonly requires?: Requires;
-  /** A swap or a probation of it is under way: either version may run in the end. */
-  readonly isMidSwap?: boolean;
+  /** Absent: `idle`. */
+  readonly phase?: RobotPhase;
+  /** Code of why it is not known that this version runs; null or absent when it is. */
+  readonly doubt?: string | null;
 }
 
 /** All components of the robot by name; null for one that cannot be read now. */
@@ -31,11 +40,10 @@ type Offered = Pick<Manifest, 'name' | 'version' | 'requires'>;
 
 /** Read from the states that the components have persisted. */
 export const neighboursOf = (views: MemberViews): Neighbours =>
-  new Map([...views].map(([name, view]) => [name, view && neighbourOf(view.state, view.active)]));
+  new Map([...views].map(([name, view]) => [name, view && neighbourOf(view)]));
 
-export function neighbourOf(state: MachineState, version: string | null) {
-  const requires = requiredBy(state, version);
-  return { version, requires, isMidSwap: isMidSwap(state.phase) };
+export function neighbourOf({ state, active: version, doubt }: MemberView) {
+  return { version, requires: requiredBy(state, version), phase: state.phase, doubt };
 }
 
 /** Reads the requirements of the release that `active` leads to. */
@@ -67,7 +75,7 @@ export function requiresProblem(
   set: RolloutSet | null,
   beside: Neighbours | undefined,
 ): Problem | null {
-  const unmet = unmetOf(requires, (other) => presentOf(other, set, beside));
+  const unmet = unmetOf(requires, (other) => presentIn(other, set, beside));
   const what = `take ${name} ${version}`;
   if (unmet) {
     const code = unmet.has === 'unknown' ? 'REQUIRES_UNKNOWN' : 'REQUIRES_UNMET';
@@ -85,7 +93,7 @@ export function requiresProblem(
   return null;
 }
 
-function presentOf(
+function presentIn(
   component: string,
   set: RolloutSet | null,
   beside: Neighbours | undefined,
@@ -95,13 +103,14 @@ function presentOf(
   if (beside === undefined) return 'unknown';
   const found = beside.get(component);
   if (found === undefined) return 'absent';
-  if (found === null || found.isMidSwap === true) return 'unknown';
-  return found.version === null ? 'empty' : { version: found.version };
+  if (found === null) return 'unknown';
+  const { version, phase = 'idle', doubt = null } = found;
+  return presentOf(runningOf({ version, phase, doubt }));
 }
 
 /** True when the other component that is not known yet is in an update: it is soon known. */
 export const isPassing = ({ requires }: Offered, beside: Neighbours | undefined): boolean =>
-  Object.keys(requires).some((name) => beside?.get(name)?.isMidSwap === true);
+  Object.keys(requires).some((name) => isChanging(beside?.get(name)?.phase ?? 'idle'));
 
 /**
  * A release that runs although it requires another version of a component, which went back or was
@@ -112,7 +121,7 @@ export function unmetAtRest(component: string, views: MemberViews): Problem | nu
   if (!own || own.state.phase !== 'idle' || own.active === null) return null;
   const beside = neighboursOf(views);
   const unmet = unmetOf(beside.get(component)?.requires ?? {}, (one) =>
-    presentOf(one, null, beside),
+    presentIn(one, null, beside),
   );
   if (!unmet || unmet.has === 'unknown') return null;
   const message = `run ${component} ${own.active}: it ${unmetText(unmet)}`;

@@ -13,6 +13,7 @@ import { patchRoomFile, roomFile, stagingFolder, type Layout } from '../install/
 import { scratchBytesOf, transferOf } from './delta.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Job } from './state.ts';
+import { versionsInSlots } from '../boot/slot-records.ts';
 import { pruneReleases } from '../install/prune.ts';
 
 /** A payload without a declared unpacked size is reckoned at this many times its packed one. */
@@ -63,7 +64,8 @@ export async function assertRoom(input: RoomInput): Promise<void> {
   };
   let found = await look();
   if (found.isShort) {
-    await pruneReleases(disk, layout, folder, input.failed);
+    const held = await versionsInSlots(disk, layout);
+    await pruneReleases(disk, layout, folder, input.failed, held);
     found = await look();
   }
   if (!found.isShort) return;

@@ -62,12 +62,15 @@ export interface MemberView {
   /** Version that `active` leads to. */
   readonly active: string | null;
   readonly rollback: string | null;
+  /** Code of why it is not known that `active` runs; null when it is. */
+  readonly doubt: string | null;
 }
 
 export const memberViewOf = (
   state: MachineState,
   { active, rollback }: Pick<MemberView, 'active' | 'rollback'>,
-): MemberView => ({ state, active, rollback });
+  doubt: string | null = null,
+): MemberView => ({ state, active, rollback, doubt });
 
 /** @param view undefined when the robot has no such component, null when it cannot be read now */
 export function stepOf(member: SetMember, view: MemberView | null | undefined): MemberStep {
@@ -79,7 +82,7 @@ export function stepOf(member: SetMember, view: MemberView | null | undefined): 
   // The state of an update was lost, and what it brought is on trial.
   const isLost = job !== null && isLostJob(job) && job.version === member.version;
   if (isLost && phase === 'probation') return 'trial';
-  if (phase === 'idle' && runsMember(member, view)) return 'had';
+  if (phase === 'idle' && runsMember(member, view)) return view.doubt === null ? 'had' : 'unknown';
   const { version, payload_sha256: payloadSha256, rollout } = member;
   const isBlocked = blockAgainst(blockedOf(state), { version, payloadSha256, rollout });
   const { lastUpdate } = state;

@@ -10,12 +10,12 @@ import type { BootSlots, BootView, SystemSlot } from '../boot/boot-slots.ts';
 import { holdsImage } from '../boot/slot-check.ts';
 import { readSlotRecord, removeSlotRecord, type SlotRecord } from '../boot/slot-records.ts';
 import { wasConfirmedHere } from '../install/confirmed-mark.ts';
-import { releaseFolder } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { removeLink } from '../install/slot-links.ts';
 import { versionOf } from '../install/slots.ts';
 import type { EffectContext } from './effect-context.ts';
 import { hookOf, startAgain } from './hook-calls.ts';
+import { ensureImageRelease } from './image-release.ts';
 import { leaseLossOf, standDown } from './lease-guard.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { rollbackProblem } from './retry.ts';
@@ -50,6 +50,7 @@ export async function bootOther(job: Job, on: EffectContext): Promise<MachineEve
     const step = planTrial({ ...(await factsOf(trial, slots, on)), to });
     switch (step.kind) {
       case 'runs':
+        await ensureImageRelease(job.version, on);
         await swapTo(on.disk, on.layout, job);
         return { kind: 'swapped' };
       case 'tell':
@@ -195,6 +196,7 @@ async function pastOf(
 async function leadBack(job: Job, on: EffectContext): Promise<string | null> {
   const active = versionOf((await readSlots(on.disk, on.layout)).active);
   const to = active === null || active === job.version ? job.previousVersion : active;
+  if (to !== null) await ensureImageRelease(to, on);
   await swapBack(on.disk, on.layout, { ...job, previous: to });
   if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
   return to;
@@ -279,7 +281,7 @@ async function follow(
   const message = `keep ${active}: slot ${running} runs, which holds ${version}`;
   const code = view.confirmed === running ? 'BOOT_SLOT_CHANGED' : 'BOOT_FELL_BACK';
   const problem = toProblem(new DroverError(code, message));
-  if ((await disk.kind(releaseFolder(layout, version))) !== 'folder') return problem;
+  await ensureImageRelease(version, on);
   if (isUnknownTrial({ version, active, view, running }, on.state())) {
     const slots = { from: other, to: running };
     const lost = `slot ${running} runs ${version} on trial, and its update is not in machine.json; it is on probation, with ${active} to go back to`;

@@ -33,6 +33,7 @@ import {
   type ApplyTarget,
   type RunsNow,
 } from './apply-strategy.ts';
+import { ensureImageRelease } from './image-release.ts';
 import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
 import { jobBytes, type Job } from './state.ts';
 import { swapTo } from './swap.ts';
@@ -121,7 +122,10 @@ export class SlotStrategy implements ApplyStrategy {
     const slots = await this.#open();
     const said = await this.#versionIn(slots);
     // The links follow the slot: they do not yet where the state of the update was lost.
-    if (said === target.version) return await swapTo(this.#on.disk, this.#on.layout, target);
+    if (said === target.version) {
+      await ensureImageRelease(target.version, this.#on);
+      return await swapTo(this.#on.disk, this.#on.layout, target);
+    }
     const runs = `slot ${slots.running} runs (${said ?? 'unknown version'})`;
     throw new DroverError('BOOT_FELL_BACK', `confirm ${target.version}: ${runs}`);
   }

@@ -8,8 +8,10 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { isForbidden } from '../install/disk-error.ts';
 import { isClosed, readOrSetAside, writeWhole } from '../install/small-file.ts';
 import type { Layout } from '../install/layout.ts';
+import { versionsInSlots } from '../boot/slot-records.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stateAfterLoss, withActive, withNewerLinks, withRollback } from './lost-state.ts';
+import { mendImageReleases } from './image-release.ts';
 import type { Slots } from '../install/slots.ts';
 import { ledBack } from './probation.ts';
 import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
@@ -24,6 +26,7 @@ export async function readMachineState(
   now: number,
 ): Promise<MachineState> {
   const { value, problem } = await readOrSetAside(disk, layout.machineFile, parseMachineState);
+  await mendImageReleases(disk, layout);
   const slots = await readSlots(disk, layout);
   const state = value ? withLinks(value, slots, now) : await lostState(disk, layout, problem, now);
   return withActive(state, slots);
@@ -43,7 +46,8 @@ export async function lostState(
   now: number,
 ): Promise<MachineState> {
   const slots = await readSlots(disk, layout);
-  return stateAfterLoss(slots, damage, now, await ourReleases(disk, layout));
+  const held = await versionsInSlots(disk, layout);
+  return stateAfterLoss(slots, damage, now, await ourReleases(disk, layout), held);
 }
 
 /**

@@ -8,7 +8,7 @@
  */
 
 import type { RobotPhase } from '../../shared/formats/messages.ts';
-import { isUnderWay } from './state.ts';
+import { isChanging } from '../../shared/rules/running-version.ts';
 
 export interface SwapWish {
   readonly component: string;
@@ -49,7 +49,7 @@ function isBefore(a: SwapWish, b: SwapWish): boolean {
 
 /** The application of a component may be down or on trial. `stuck` waits and is none of it. */
 export function isMidSwap(phase: RobotPhase): boolean {
-  return phase === 'probation' || isUnderWay(phase);
+  return isChanging(phase);
 }
 
 /** True for phases in which a claim is kept: a swap takes it in `waiting`. */

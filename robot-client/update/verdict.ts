@@ -77,6 +77,8 @@ export type Verdict =
       readonly version: string;
       readonly problem: Problem;
       readonly untilMs: EpochMs | null;
+      /** It waits for nothing that could come: the rollout was stopped for good. */
+      readonly isOver?: boolean;
     }
   | { readonly kind: 'refuse'; readonly version: string | null; readonly problem: Problem }
   | { readonly kind: 'notForUs' };

@@ -1,7 +1,7 @@
 /**
  * Spans of time as people write them on a command line: a number and a unit. A bare number is
  * refused, because `--soak 30` means half a minute to one reader and half an hour to the next.
- * Sans-I/O.
+ * Also the one form of an instant that people and scripts read. Sans-I/O.
  */
 
 import { countOf } from './printable.ts';
@@ -53,7 +53,7 @@ export const shortly = (leftMs: number): string =>
   leftMs < 120_000 ? `${Math.max(0, Math.round(leftMs / 1000))} s` : timeLeft(leftMs);
 
 /** Whole days; a span that lacks less than an hour of a day has that day, as 30 days just begun. */
-const wholeDays = (spanMs: number): number => Math.floor((spanMs + HOUR_MS) / DAY_MS);
+export const wholeDays = (spanMs: number): number => Math.floor((spanMs + HOUR_MS) / DAY_MS);
 
 /** Time until an end, as people read it: `71 days`, and hours or minutes once there is less. */
 export function timeLeft(leftMs: number): string {
@@ -62,4 +62,31 @@ export function timeLeft(leftMs: number): string {
   const [count, unit] =
     days >= 2 ? [days, 'day'] : hours >= 2 ? [hours, 'hour'] : [minutes, 'minute'];
   return countOf(count, unit);
+}
+
+/**
+ * An instant as every table, sentence and answer shows it: RFC 3339 in UTC to the second, such as
+ * `2026-11-30T09:27:06Z`. Documents that are signed keep their milliseconds.
+ * @param ms since the epoch, of which a part of a second is dropped
+ */
+export const instantText = (ms: number): string => `${new Date(ms).toISOString().slice(0, -5)}Z`;
+
+/**
+ * Writes each instant in a parsed document as text: a parser makes epoch milliseconds of the fields
+ * `at` and `…_at`.
+ */
+export function withInstants(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withInstants);
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = Object.entries(value).map(([name, one]): [string, unknown] => {
+    const isInstant = name === 'at' || name.endsWith('_at');
+    return [name, isInstant && typeof one === 'number' ? instantText(one) : withInstants(one)];
+  });
+  return Object.fromEntries(fields);
+}
+
+/** The same form of an instant that came as text; a text that is no instant stays as it is. */
+export function toSecond(text: string): string {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) || !text.endsWith('Z') ? text : instantText(ms);
 }

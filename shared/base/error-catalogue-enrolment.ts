@@ -40,6 +40,10 @@ export const ENROLMENT_CODES = {
     'compare the key that is shown here with drover fleet enrolments, then drover fleet accept ID; run the command again, or give it --wait 1h',
     'later',
   ),
+  CREDENTIAL_STAYS: refused(
+    'operator',
+    'take its user out of the credentials file, or its certificate out of use: drover-broker reads that file again by itself',
+  ),
   ROBOT_NAME_TAKEN: refused(
     'operator',
     'the credentials file has a user of this name, which counts: remove it there, or enrol the robot under another id',

@@ -10,7 +10,7 @@ export const MODULE_CODES = {
   ),
   REQUIRES_UNMET: refused(
     'operator',
-    'update the component that the message names first, or publish both with --together; it is looked at again by itself',
+    'bring the component that the message names into that range: publish such a version of it, also where one went back, or both with --together; it is looked at again by itself',
     'later',
   ),
   REQUIRES_UNKNOWN: refused(

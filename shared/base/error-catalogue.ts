@@ -41,6 +41,9 @@ export const CATALOGUE = {
   PROFILES_INVALID: usage(
     'mend the file that the message names, or move it away and set your profiles again',
   ),
+  PROFILES_UNSAFE: usage(
+    'the file names the broker, the trust and the login of your commands: let nobody else write it or its folder, as the message says',
+  ),
   KEY_MISSING: usage(
     'give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command or --sign-command',
   ),
@@ -642,11 +645,11 @@ export const CATALOGUE = {
   ),
   FAILURE_LOG_NONE: refused(
     'operator',
-    'a log is kept when an update fails, by agents since 0.2 that run without --logs never; on the robot it stands in state/logs of the root',
+    'an agent keeps a log when an update fails, and hands it over unless it runs with --logs never or is too old to do so; on the robot it stands in state/logs of the root',
   ),
   FAILURE_LOG_UNANSWERED: refused(
     'operator',
-    'ask again when the robot is online: drover fleet robot ROBOT shows it; it answers a few questions at once and then one in ten minutes; a stock engine has to let robots write their logs (drover-broker acl prints its rules)',
+    'when the robot is offline, ask again when it is back: drover fleet robot ROBOT shows it; one that is online is slow, runs an older agent with --logs never, or was asked too often: it answers a few questions at once and then one in ten minutes; a stock engine has to let robots write their logs (drover-broker acl prints its rules)',
     'later',
   ),
   FAILURE_LOG_INVALID: refused(

@@ -340,6 +340,7 @@ export const LIMITS = {
   hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
   hookOutputBytesMax: 4 * KiB, // last output of a hook for the report
   hookLogBytesMax: 32 * KiB, // last output of one run for the log of an update: a page of traces
+  hookOverlapBytes: 16 * KiB, // kept before that: a secret is seen whose name or begin is cut off
   // Logs of failed updates
   failureLogBytesDefault: 64 * KiB, // one log, compressed: ten pages of text cost some 8 KiB
   failureLogBytesMin: 4 * KiB, // --log-bytes: less holds no reason
@@ -364,12 +365,18 @@ export const LIMITS = {
   failureMessageCharsMax: 300, // of a reason that several robots share
   failureNamedMax: 5, // robots of one reason that a line names
   failureGroupsMax: 10, // reasons that a list of failures shows
+  failureTextChars: 1_000, // message or hint of a failure in a report: a screen of text
   logLineCharsMax: 4_096, // of one line in such a log: the rest of it goes
   moduleTimeoutMsDefault: 10 * MINUTE, // stage, switch, revert: a board at 115200 baud
   moduleTimeoutMsMax: 12 * 60 * MINUTE, // a whole night over a slow bus
   moduleAskMs: 30 * SECOND, // probe, version: a question to a board that starts
   moduleBootMs: 2 * MINUTE, // one verb while a boot waits for it; the agent goes on after that
   moduleOrphanMs: 10 * SECOND, // a verb that a killed agent left behind is gone by then
+  processBatch: 64, // entries of /proc that are read in one go: some 2 ms
+  processLookMs: 20, // between two readings of the list of processes
+  processPauseMs: 500, // as far as they spread while a verb leaves something for minutes
+  processLooksMax: 3, // where the list of processes changes while it is read
+  moduleVersionBytesMax: 1 * KiB, // output of the verb version: a version has 64 characters
   moduleTriesMax: 3, // of confirm and version: a board may need a moment before it answers
   machineFileBytesMax: 4 * KiB, // names of the machine: a page of a device tree
   bootIdCharsMax: 64, // a UUID of the kernel

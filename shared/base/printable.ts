@@ -16,6 +16,33 @@ export function printable(text: string, charsMax: number = QUOTED_CHARS_MAX): st
   return cut.replace(UNPRINTABLE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
+/** The same but for line feed and tab. */
+const STEERING = /[^\P{Cc}\n\t]|[\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+/** Characters that JSON leaves as they are: DEL, C1, and marks that turn the reading order. */
+const RAW_IN_JSON = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/**
+ * A text of any length for a terminal: line feeds and tabs stay, and nothing in it steers the
+ * terminal. Every line that a program writes passes here (shared/io/cli.ts).
+ */
+export const shown = (text: string): string =>
+  text.replace(STEERING, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+
+/** JSON text in which the same characters are escaped; it means the same. */
+export const shownJson = (json: string): string =>
+  json.replace(RAW_IN_JSON, (char) =>
+    Array.from({ length: char.length }, (_, at) => {
+      return `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`;
+    }).join(''),
+  );
+
+/** Words of several lines as one line: ` / ` stands where a line ended. */
+export const foldLines = (text: string): string => text.trim().replaceAll(/\s*[\r\n]\s*/g, ' / ');
+
+/** The same, printable. */
+export const oneLine = (text: string, charsMax?: number): string =>
+  printable(foldLines(text), charsMax);
+
 /** Quotes one word of a command for a shell. */
 export const shellWord = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { instantText } from '../base/durations.ts';
 import { type Signer, SIGNATURE_BYTES } from '../crypto/ed25519.ts';
 import { DroverError } from '../base/errors.ts';
 import { openEnvelope, PAYLOAD_TYPES, peekEnvelope, signEnvelope } from './envelope.ts';
@@ -271,7 +272,7 @@ export function assertFresh(
   if (now >= document.expires_at) {
     throw new DroverError(
       'ANNOUNCEMENT_EXPIRED',
-      `accept announcement ${document.seq}: expired (got now ${new Date(now).toISOString()}, want before ${new Date(document.expires_at).toISOString()})`,
+      `accept announcement ${document.seq}: expired (got now ${instantText(now)}, want before ${instantText(document.expires_at)})`,
     );
   }
 }

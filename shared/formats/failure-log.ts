@@ -5,11 +5,13 @@
  */
 
 import { z } from 'zod';
+import { instantText } from '../base/durations.ts';
 import { base64ToBytes, bytesToBase64 } from '../crypto/bytes.ts';
 import { sha256Hex } from '../crypto/hash.ts';
 import type { RobotId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import { printable } from '../base/printable.ts';
+import { oneLine } from '../base/printable.ts';
+import { failureText } from '../base/redact.ts';
 import {
   idSchema,
   instantSchema,
@@ -19,7 +21,7 @@ import {
   versionSchema,
 } from './schema.ts';
 
-const messageSchema = z.string().max(1_000);
+const messageSchema = z.string().max(LIMITS.failureTextChars).transform(failureText);
 const bytesSchema = z.number().int().min(1).max(LIMITS.failureLogBytesMax);
 
 /** The update that failed. */
@@ -158,11 +160,18 @@ function joined({ first, pieces }: UnderWay): Uint8Array {
 }
 
 function headOf({ component, rollout, version, code, message, failed_at }: LogPart): FailureHead {
-  return { component, rollout, version, code, message: printable(message, 1_000), failed_at };
+  return {
+    component,
+    rollout,
+    version,
+    code,
+    message: oneLine(message, LIMITS.failureTextChars),
+    failed_at,
+  };
 }
 
 /** The head as text of JSON, with the instant as it is written. */
 export const headFields = (head: FailureHead): FailureHeadFields => ({
   ...head,
-  failed_at: new Date(head.failed_at).toISOString(),
+  failed_at: instantText(head.failed_at),
 });

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { tagsSchema } from './announcement.ts';
 import { CATALOGUE, type ErrorCode } from '../base/error-catalogue.ts';
 import { LIMITS } from '../base/limits.ts';
+import { failureHint, failureText } from '../base/redact.ts';
 import {
   idSchema,
   instantSchema,
@@ -50,7 +51,9 @@ export function toldPhase(phase: RobotPhase): Phase {
   return phase === 'reverting' ? 'rolling_back' : phase;
 }
 
-const textSchema = z.string().max(1_000);
+/** An older agent repeats what a hook printed, with the secrets in it. */
+const textSchema = z.string().max(LIMITS.failureTextChars).transform(failureText);
+const hintSchema = z.string().max(LIMITS.failureTextChars).transform(failureHint).default('');
 const phaseSchema = z.enum(PHASES);
 /**
  * A newer robot may send a code this program does not know: kept as text, never dropped. [P-8.6]
@@ -60,16 +63,16 @@ const codeSchema = z.string().regex(/^[A-Z][A-Z0-9_]{1,63}$/, 'want an error cod
 const problemSchema = z.object({
   code: codeSchema,
   message: textSchema,
-  hint: textSchema.default(''),
+  hint: hintSchema,
   version: versionSchema.nullish(),
   at: instantSchema.optional(),
 });
 
-const relayTextSchema = z.string().max(LIMITS.relayProblemCharsMax);
+const relayTextSchema = z.string().max(LIMITS.relayProblemCharsMax).transform(failureText);
 const relayProblemSchema = z.object({
   code: codeSchema,
   message: relayTextSchema,
-  hint: relayTextSchema.default(''),
+  hint: z.string().max(LIMITS.relayProblemCharsMax).transform(failureHint).default(''),
 });
 
 const transferSchema = z.object({
@@ -127,6 +130,8 @@ const usageSchema = z.object({
 const componentSchema = z.object({
   name: idSchema,
   version: versionSchema.nullable(),
+  /** Code of why it is not known that `version` runs; absent or null when it is. [P-8.14] */
+  version_doubt: codeSchema.nullish(),
   previous_version: versionSchema.nullish(),
   /** Of the active release; absent when unknown (an older agent, an adopted release). */
   payload_sha256: sha256Schema.nullish(),
@@ -264,6 +269,12 @@ const ONLINE = kind('online message', onlineSchema);
 const WANT = kind('want message', wantSchema);
 
 export const parseRobotState = (bytes: Uint8Array): RobotState => parseDocument(STATE, bytes);
+/**
+ * A report inside an answer of the HTTP API. What the broker adds to it, such as hints and null
+ * fields, does not count against the limit of one report.
+ */
+export const parseAnsweredState = (bytes: Uint8Array): RobotState =>
+  parseDocument({ ...STATE, bytesMax: LIMITS.apiAnswerBytesMax }, bytes);
 export const parseRobotEvent = (bytes: Uint8Array): RobotEvent => parseDocument(EVENT, bytes);
 export const parseOnline = (bytes: Uint8Array): boolean => parseDocument(ONLINE, bytes).online;
 export const parsePresence = (bytes: Uint8Array): OnlineMessage => parseDocument(ONLINE, bytes);

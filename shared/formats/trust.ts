@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { instantText } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import { PUBLIC_KEY_PATTERN, type PublicKeyHex } from '../crypto/ed25519.ts';
 import type { EpochMs } from '../base/ids.ts';
@@ -69,7 +70,7 @@ export function assertTrustCurrent(trust: TrustRoot, now: EpochMs): void {
   if (now < trust.expires) return;
   throw new DroverError(
     'TRUST_EXPIRED',
-    `check trust.json version ${trust.version}: expired (got ${new Date(now).toISOString()}, want before ${new Date(trust.expires).toISOString()})`,
+    `check trust.json version ${trust.version}: expired (got ${instantText(now)}, want before ${instantText(trust.expires)})`,
   );
 }
 

@@ -5,9 +5,11 @@
  */
 
 import { closeSync, openSync, readSync } from 'node:fs';
+import { unsafeLine } from './owned-file.ts';
 import pino, { type Logger } from 'pino';
 import { DroverError, refusalOf, toProblem } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { shown, shownJson } from '../base/printable.ts';
 import { withoutSecrets } from '../base/secret-words.ts';
 
 export interface Output {
@@ -22,15 +24,32 @@ export function makeOutput(json: boolean): Output {
   return {
     json,
     say: (line) => {
-      if (!json) process.stdout.write(`${line}\n`);
+      if (!json) writeAnswer(line);
     },
     result: (data, lines) => {
-      process.stdout.write(
-        json ? `${JSON.stringify(data)}\n` : lines.map((l) => `${l}\n`).join(''),
-      );
+      if (json) writeJson(data);
+      else process.stdout.write(lines.map((line) => `${shown(line)}\n`).join(''));
     },
   };
 }
+
+/**
+ * One line of the answer. Robots, hooks and brokers give words that stand in such lines: here, and
+ * nowhere else, they lose what steers a terminal.
+ */
+export const writeAnswer = (line: string): void => {
+  process.stdout.write(`${shown(line)}\n`);
+};
+
+/** One JSON object of the answer. */
+export const writeJson = (data: object): void => {
+  process.stdout.write(`${shownJson(JSON.stringify(data))}\n`);
+};
+
+/** One line beside the answer: an error, a warning, a note. */
+export const writeNote = (line: string): void => {
+  process.stderr.write(`${shown(line)}\n`);
+};
 
 /** Columns of the terminal that shows the answer; Infinity for a pipe or a file. */
 export const terminalColumns = (): number =>
@@ -43,7 +62,9 @@ export function makeLog(name: string, level = process.env['DROVER_LOG'] ?? 'info
     maxLength: LIMITS.logHeldBytesMax,
   });
   destination.on('error', () => undefined); // the line is lost: no log is worth its program
-  return pino({ name, level, base: { name } }, destination);
+  // systemd and docker show these lines on a terminal as they are.
+  const write = (line: string): void => void destination.write(shownJson(line));
+  return pino({ name, level, base: { name } }, { write });
 }
 
 /** Prints one failure and returns the exit code. */
@@ -51,12 +72,12 @@ export function printFailure(program: string, thrown: unknown, json: boolean): n
   const words = process.argv.slice(2);
   const hash = refusalOf(thrown)?.facts['sha256'] ?? null;
   const problem = withoutSecrets(toProblem(thrown), words, hash);
-  if (json) process.stdout.write(`${JSON.stringify({ error: problem })}\n`);
-  process.stderr.write(`${program}: error: ${problem.message} (${problem.code})\n`);
-  process.stderr.write(`${program}: hint: ${problem.hint}\n`);
+  if (json) writeJson({ error: problem });
+  writeNote(`${program}: error: ${problem.message} (${problem.code})`);
+  writeNote(`${program}: hint: ${problem.hint}`);
   if (!(thrown instanceof DroverError) && thrown instanceof Error && process.env['DROVER_DEBUG']) {
     const trace = { ...problem, message: thrown.stack ?? '' };
-    process.stderr.write(`${withoutSecrets(trace, words, hash).message}\n`);
+    writeNote(withoutSecrets(trace, words, hash).message);
   }
   return refusalOf(thrown)?.exit ?? 1;
 }
@@ -163,6 +184,8 @@ const INPUT_PIECE_BYTES = 65_536;
  * @throws DroverError FILE_UNREADABLE
  */
 export function readSecret(path: string, what: string): string {
+  const line = unsafeLine(path, what);
+  if (line !== null) writeNote(`warning: ${line}`);
   return new TextDecoder().decode(readInput(path, `${what} ${path}`)).replace(/\r?\n$/, '');
 }
 

@@ -5,7 +5,7 @@
 
 import yargs, { type Argv } from 'yargs';
 import { DroverError, nullIfFailed } from '../base/errors.ts';
-import { runProgram } from './cli.ts';
+import { runProgram, writeAnswer } from './cli.ts';
 import { completionCommand, isCompletion, suggestionsOf, suggestMain } from './completion.ts';
 
 /** Adds one command, with its options and its handler. */
@@ -25,6 +25,8 @@ export interface CommandLine {
   /** Options of every command, hidden in `--help`, and values for what was not given. */
   readonly everywhere?: {
     readonly options: (argv: Argv, names: readonly string[]) => Argv;
+    /** Says in `--help` of the program where values come from that were not given. */
+    readonly note: string;
     /** @throws DroverError when a value cannot be found */
     fill(parsed: ParsedWords): void;
     /** Values that a shell may complete. */
@@ -69,7 +71,7 @@ export function parserOf(
     .exitProcess(false)
     .recommendCommands()
     .wrap(columns)
-    .epilogue('Exit codes: 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable, 5 robots left.')
+    .epilogue(epilogueOf(line))
     .fail((message, error) => {
       throw asUsage(message, error);
     });
@@ -79,6 +81,10 @@ export function parserOf(
   for (const command of Object.values(commandsOf(line))) command(parser);
   return parser;
 }
+
+const epilogueOf = ({ everywhere }: CommandLine): string =>
+  [...(everywhere ? [everywhere.note] : []), EXIT_CODES].join('\n');
+const EXIT_CODES = 'Exit codes: 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable, 5 robots left.';
 
 /** yargs gives a middleware the parser of the command as well, which its types leave out. */
 interface CommandParser {
@@ -127,7 +133,7 @@ export async function runCommandLine(line: CommandLine): Promise<void> {
   await runProgram(line.program, async () => {
     const words = process.argv.slice(2);
     if (isCompletion(words)) {
-      for (const one of await suggestions(line, words)) process.stdout.write(`${one}\n`);
+      for (const one of await suggestions(line, words)) writeAnswer(one);
       return;
     }
     assertKnownCommand(words, line);

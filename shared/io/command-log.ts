@@ -5,7 +5,7 @@
 
 import { printable } from '../base/printable.ts';
 import type { Log } from '../base/ports.ts';
-import { makeLog } from './cli.ts';
+import { makeLog, writeNote } from './cli.ts';
 
 /** Longest text of one warning; whole hints fit. */
 const WARNING_CHARS_MAX = 1_000;
@@ -16,7 +16,7 @@ export function makeCommandLog(program: string): Log {
     return makeLog(program, level ?? 'warn');
   const say = (facts: object, text: string): void => {
     for (const line of warningLines(facts, text)) {
-      process.stderr.write(`${program}: ${line}\n`);
+      writeNote(`${program}: ${line}`);
     }
   };
   const nothing = (): void => undefined;

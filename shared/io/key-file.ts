@@ -15,6 +15,7 @@ import { publicKeyOf, SEED_BYTES, type PublicKeyHex } from '../crypto/ed25519.ts
 import { DroverError } from '../base/errors.ts';
 import { syncFolder } from './atomic-file.ts';
 import { readInput } from './cli.ts';
+import { unsafeLine } from './owned-file.ts';
 import { shellWord } from '../base/printable.ts';
 import { LIMITS } from '../base/limits.ts';
 import { runCommand } from './run-command.ts';
@@ -72,6 +73,8 @@ export function openModeOf(path: string): number | null {
 /** Says how to shut a key file that others may read. */
 export function warnIfOpen(path: string, warn: (line: string) => void): void {
   const mode = openModeOf(path);
+  const unsafe = mode === null ? unsafeLine(path, 'key') : null;
+  if (unsafe !== null) warn(unsafe);
   if (mode === null) return;
   warn(`key ${path} is open to others (mode ${mode.toString(8)}): chmod 600 ${shellWord(path)}`);
 }

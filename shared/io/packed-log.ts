@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { countOf } from '../base/printable.ts';
 
 const pack = promisify(gzip);
 const unpack = promisify(gunzip);
@@ -32,7 +33,8 @@ export async function packLog(
 ): Promise<Uint8Array | null> {
   let kept = sections;
   for (let nth = 0; nth <= HALVINGS_MAX; nth += 1) {
-    const text = compose(head, kept);
+    const marked = kept.map((one, at) => withMark(one, sections[at]?.text ?? ''));
+    const text = compose(head, marked);
     if (text.length <= LIMITS.failureLogTextCharsMax) {
       const packed = await pack(text);
       if (packed.byteLength <= bytesMax) return packed;
@@ -46,6 +48,14 @@ const compose = (head: string, sections: readonly LogSection[]): string =>
   [head, ...sections.flatMap(({ title, text }) => ['', `== ${title} ==`, text.trimEnd()]), ''].join(
     '\n',
   );
+
+/** Says that the begin is gone, so that nobody takes the first line that is left for the first. */
+function withMark({ title, text }: LogSection, whole: string): LogSection {
+  if (text.length === whole.length) return { title, text };
+  const lines = whole.split('\n').length - text.split('\n').length;
+  const gone = lines > 0 ? countOf(lines, 'line') : 'the begin of a line';
+  return { title, text: `[${gone} left out here: this log has a bound]\n${text}` };
+}
 
 /** From a line break on, where there is one. */
 function lastHalf(text: string): string {

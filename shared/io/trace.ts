@@ -7,6 +7,7 @@
  */
 
 import { appendFileSync, statSync } from 'node:fs';
+import { writeNote } from './cli.ts';
 import { LIMITS } from '../base/limits.ts';
 import { bytesToBase64 } from '../crypto/bytes.ts';
 
@@ -59,7 +60,7 @@ class TraceFile {
 
   #end(why: string): void {
     this.#isOver = true;
-    process.stderr.write(`trace ${this.#path} ends: ${why}\n`);
+    writeNote(`trace ${this.#path} ends: ${why}`);
   }
 }
 

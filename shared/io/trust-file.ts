@@ -7,7 +7,8 @@
 import { peekTrustUpdate } from '../formats/trust-chain.ts';
 import { parseTrust, type TrustRoot, assertTrustCurrent } from '../formats/trust.ts';
 import { parseNamed } from '../rules/file-kinds.ts';
-import { readInput } from './cli.ts';
+import { readInput, writeNote } from './cli.ts';
+import { unsafeLine } from './owned-file.ts';
 import { parseLogPolicy, type LogPolicy } from '../tlog/policy.ts';
 
 const SUFFIX = '.update';
@@ -31,11 +32,14 @@ export function readTrustFile(path: string): TrustRoot {
 }
 
 /**
- * For a command of a publisher: an expired root is refused.
+ * For a command of a publisher: an expired root is refused, and one that others may change is
+ * warned of.
  * @throws DroverError FILE_UNREADABLE, TRUST_INVALID, JSON_INVALID, TRUST_EXPIRED
  */
 export function readTrust(path: string): TrustRoot {
   const trust = readTrustFile(path);
+  const line = unsafeLine(path, 'trust file');
+  if (line !== null) writeNote(`drover: warning: ${line}`);
   assertTrustCurrent(trust, Date.now());
   return trust;
 }

@@ -8,6 +8,7 @@
  * Sans-I/O.
  */
 
+import { instantText } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -137,7 +138,7 @@ export function judgeOrder(said: SeqDocument, facts: OrderFacts): Order {
   if (ahead || clock === 'behind') assertAbove(said, topOf(floor.ahead, keys));
   assertOwnInstant(said, facts.issuedBefore);
   if (ahead && (clock === 'known' || (isStrict && clock === 'unsure'))) {
-    throw aheadOf(said, `now ${new Date(now).toISOString()}`);
+    throw aheadOf(said, `now ${instantText(now)}`);
   }
   assertNotExpired(said, now);
   return ahead ? 'ahead' : 'counts';
@@ -240,7 +241,7 @@ function assertAbove({ kind, seq, sha256 }: SeqDocument, top: Mark | null): void
 function assertOwnInstant(said: SeqDocument, issuedBefore = Number.POSITIVE_INFINITY): void {
   const { kind, seq, issued_at: issued } = said;
   if (issued >= issuedBefore) {
-    throw aheadOf(said, `the end of trust.json, ${new Date(issuedBefore).toISOString()}`);
+    throw aheadOf(said, `the end of trust.json, ${instantText(issuedBefore)}`);
   }
   if (kind === 'announcement' && issued >= FIRST_DAY && seq > seqAt(kind, issued + AHEAD_MS)) {
     throw aheadOf(said, 'its own issued_at');
@@ -251,7 +252,7 @@ function aheadOf(
   { kind, seq, issued_at: issued }: Pick<SeqDocument, 'kind' | 'seq' | 'issued_at'>,
   of: string,
 ): DroverError {
-  const got = `got seq ${seq} of ${new Date(issued).toISOString()}`;
+  const got = `got seq ${seq} of ${instantText(issued)}`;
   return new DroverError(
     'ANNOUNCEMENT_AHEAD',
     `accept ${kind}: too far ahead (${got}, want at most a day after ${of})`,
@@ -269,12 +270,12 @@ export function assertTimely(
   now: EpochMs,
 ): void {
   if (clockOf(now, trust, null) === 'behind' || !isAhead(said, now)) return;
-  throw aheadOf(said, `now ${new Date(now).toISOString()}`);
+  throw aheadOf(said, `now ${instantText(now)}`);
 }
 
 function assertNotExpired({ kind, seq, expires_at: expires }: SeqDocument, now: EpochMs): void {
   if (now < expires) return;
-  const [got, want] = [new Date(now).toISOString(), new Date(expires).toISOString()];
+  const [got, want] = [instantText(now), instantText(expires)];
   throw new DroverError(
     'ANNOUNCEMENT_EXPIRED',
     `accept ${kind} ${seq}: expired (got now ${got}, want before ${want})`,

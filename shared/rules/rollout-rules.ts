@@ -4,6 +4,7 @@
  * controller counts by them, the publisher warns by them. Sans-I/O.
  */
 
+import { instantText } from '../base/durations.ts';
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../base/errors.ts';
 import type { EpochMs, RobotId } from '../base/ids.ts';
@@ -23,7 +24,7 @@ import type { RobotState } from '../formats/messages.ts';
 import type { Progress } from '../formats/progress.ts';
 import { compareReleases, type RunningRelease } from './release-identity.ts';
 import { startWait, type LocalTime, type StartRules } from './start-time.ts';
-import { isUnmetByReport, type Together } from './requires.ts';
+import { lackByReport, type Together } from './requires.ts';
 import { isBelowHighest, mayGoDown, type Confirmed } from './release-word.ts';
 import { versionMeets } from '../base/version.ts';
 
@@ -100,8 +101,8 @@ export interface Machine {
   readonly strategy?: string | null | undefined;
   /** Its agent reads `requires`; undefined when that is not asked. */
   readonly readsRequires?: boolean | undefined;
-  /** False when a bundle requires something else than it has; undefined when it checks that later. */
-  readonly meets?: ((bundle: Partial<Pick<Manifest, 'requires'>>) => boolean) | undefined;
+  /** Why it has not what a bundle requires; undefined when it checks that later. */
+  readonly lackFor?: ((bundle: Partial<Pick<Manifest, 'requires'>>) => Lack | null) | undefined;
 }
 
 /**
@@ -116,12 +117,14 @@ export const machineOf = (
   modules: state.modules ?? [],
   hasSlots: state.caps.includes(SLOT_CAPABILITY),
   readsRequires: state.caps.includes(REQUIRES_CAPABILITY),
-  meets: (bundle) => !isUnmetByReport(bundle, state.components, set),
+  lackFor: (bundle) => lackByReport(bundle, state.components, set),
 });
 
 /** A release that a module applied stays with it: another strategy would not stop the release. */
 const changesStrategy = (next: string | undefined, runs: string | null | undefined): boolean =>
   next !== undefined && moduleOf(runs ?? '') !== null && runs !== next;
+
+type Lack = 'REQUIRES_UNMET' | 'REQUIRES_UNKNOWN';
 
 export type Unfit =
   | 'ARCH_WRONG'
@@ -130,7 +133,7 @@ export type Unfit =
   | 'BOOT_MISSING'
   | 'STRATEGY_CHANGED'
   | 'MANIFEST_INVALID'
-  | 'REQUIRES_UNMET'
+  | Lack
   | 'RUNS_IT'
   | 'VERSION_REUSED'
   | 'NOT_NEWER'
@@ -153,8 +156,7 @@ export function unfitFor(
 ): Unfit | null {
   const unread = robot.readsRequires === false && Object.keys(bundle.requires ?? {}).length > 0;
   if (unread) return 'MANIFEST_INVALID';
-  const lacks = robot.meets?.(bundle) === false ? 'REQUIRES_UNMET' : null;
-  return unfitAlone(bundle, robot) ?? lacks;
+  return unfitAlone(bundle, robot) ?? robot.lackFor?.(bundle) ?? null;
 }
 
 /** Without what it requires of other components. */
@@ -205,13 +207,17 @@ export interface TurnFacts {
   readonly now: EpochMs;
 }
 
-/**
- * Null when the robot's turn has come; else the reason, and until when if that is known. [P-6.3]
- */
-export function decideTurn(
-  rollout: TurnRules,
-  facts: TurnFacts,
-): { problem: Problem; untilMs: EpochMs | null } | null {
+/** Why the turn of a robot has not come. */
+export interface Turn {
+  readonly problem: Problem;
+  /** Null when that is not known. */
+  readonly untilMs: EpochMs | null;
+  /** It was stopped for good: no robot waits for it, whatever it would have brought. */
+  readonly isOver?: boolean;
+}
+
+/** Null when the robot's turn has come. [P-6.3] */
+export function decideTurn(rollout: TurnRules, facts: TurnFacts): Turn | null {
   const later = (code: ErrorCode, why: string, untilMs: EpochMs | null = null) => ({
     problem: toProblem(new DroverError(code, `join rollout ${rollout.id}: ${why}`)),
     untilMs,
@@ -219,7 +225,9 @@ export function decideTurn(
   const { progress: found, now } = facts;
   const progress = found && now < found.expires_at ? found : undefined;
   if (progress && !isOpen(progress)) {
-    return later('ROLLOUT_STOPPED', `it is ${progress.recall ? 'taken back' : progress.status}`);
+    const why = `it is ${progress.recall ? 'taken back' : progress.status}`;
+    const isOver = progress.recall || progress.status !== 'paused';
+    return { ...later('ROLLOUT_STOPPED', why), isOver };
   }
   const start = facts.hasJoined ? null : startWait(rollout, facts);
   if (start) return later('START_AWAITED', start.why, start.untilMs);
@@ -237,7 +245,7 @@ export function decideTurn(
   if (canary || progress.status !== 'complete' || facts.hasJoined) return null;
   const untilMs = lateStart(rollout, facts);
   if (now >= untilMs) return null;
-  const when = new Date(untilMs).toISOString();
+  const when = instantText(untilMs);
   return later(
     'COHORT_CLOSED',
     `robots that come late start one by one, this one at ${when}`,
@@ -286,6 +294,20 @@ export const ARCH_ANY = 'any';
 /** [P-3.7] */
 export function canonicalArch(name: string): string {
   return CANONICAL.get(name) ?? name;
+}
+
+/** Names that agents report: `uname -m` of Linux on the CPUs that Node runs on. */
+const REPORTED: readonly string[] = [
+  ...['aarch64', 'x86_64', 'armv7l', 'armv6l', 'i686'],
+  ...['riscv64', 'ppc64le', 's390x', 'loongarch64'],
+];
+
+/** A sentence about the name of a CPU that its author may not expect; null for a usual one. */
+export function archNote(name: string): string | null {
+  const canonical = canonicalArch(name);
+  if (canonical !== name) return `robots call ${name} ${canonical}, and take either name`;
+  if (name === ARCH_ANY || REPORTED.includes(name)) return null;
+  return `no robot is known that calls its CPU ${name} (they say ${REPORTED.slice(0, 3).join(', ')})`;
 }
 
 export function archFits(target: string, robot: string): boolean {

@@ -3,13 +3,15 @@
  * waits for and until when. Texts that came over the network are made printable. Sans-I/O.
  */
 
-import { formatDurationMs } from '../base/durations.ts';
+import { formatDurationMs, instantText } from '../base/durations.ts';
 import { printable } from '../base/printable.ts';
 import {
   firstWaveWait,
+  isTakenAlready,
   opensByItself,
   unledEnd,
   unledWait,
+  type ToldRobots,
   type ToldRollout,
   type ToldRun,
 } from './unled.ts';
@@ -22,7 +24,7 @@ export function statusWord(rollout: ToldRollout): string {
   const { run, status } = rollout;
   if (unledEnd(rollout) === 'complete') return 'complete';
   const by = run?.superseded_by ?? null;
-  const found = isRolledBack(rollout) ? ROLLED_BACK : word(run?.status ?? status);
+  const found = stateWord(run ?? { status });
   if (by === null) return found;
   return found === 'superseded'
     ? `superseded by ${word(by)}`
@@ -31,9 +33,24 @@ export function statusWord(rollout: ToldRollout): string {
 
 const ROLLED_BACK = 'rolled back';
 
+/** People read these instead of the names of the wire; docs/glossary.md lists them all. */
+const STATE_WORDS: Readonly<Record<string, string>> = {
+  rolling_back: 'rolling back',
+  no_effect: 'no effect',
+};
+
+/** The state of a rollout in the one word that every command, page, history and refusal uses. */
+export const stateWord = (of: { readonly status: string; readonly recall?: boolean }): string =>
+  isRolledBack({ run: { status: of.status, recall: of.recall === true } })
+    ? ROLLED_BACK
+    : (STATE_WORDS[of.status] ?? word(of.status));
+
 /** It was called back, and every robot that took it is back. On the wire that is `halted`. */
-export const isRolledBack = ({ run }: Pick<ToldRollout, 'run'>): boolean =>
-  run?.recall === true && run.status === 'halted';
+export const isRolledBack = ({
+  run,
+}: {
+  readonly run: Pick<ToldRun, 'status' | 'recall'> | null;
+}): boolean => run?.recall === true && run.status === 'halted';
 
 /**
  * The state of the wave that was open when it ended, in one word; null for a rollout that still has
@@ -42,8 +59,48 @@ export const isRolledBack = ({ run }: Pick<ToldRollout, 'run'>): boolean =>
 export function endedWave({ run, status }: Pick<ToldRollout, 'run' | 'status'>): string | null {
   if (isRolledBack({ run })) return ROLLED_BACK;
   const now = run?.status ?? status;
-  if (now === 'rolling_back') return 'goes back';
+  if (now === 'rolling_back') return stateWord({ status: now });
   return now === 'halted' || now === 'superseded' || now === 'withdrawn' ? 'stopped' : null;
+}
+
+/** A bundle does not target robots of another arch or machine. */
+const FOR_OTHERS: readonly string[] = ['ARCH_WRONG', 'COMPATIBLE_WRONG'];
+
+/** Robots that a rollout targets and that do not take it, by code. */
+function leftOut({ excluded }: ToldRobots): readonly [code: string, count: number][] {
+  return Object.entries(excluded).filter(([code]) => !FOR_OTHERS.includes(code));
+}
+
+const sumOf = (counts: readonly [string, number][]): number =>
+  counts.reduce((sum, [, count]) => sum + count, 0);
+
+/** Each robot that the rollout targets, counted once: the parts add up. */
+export function robotCounts(robots: ToldRobots): string {
+  const { targeted, running, in_progress: busy, failed, waiting, went_on, recalled } = robots;
+  const others = leftOut(robots);
+  const codes = others.map(([code, count]) => `${count} ${word(code)}`).join(', ');
+  const parts = [
+    `${running} run it`,
+    ...(went_on > 0 ? [`${went_on} went on to a higher version`] : []),
+    `${busy} in progress`,
+    `${failed} failed`,
+    `${waiting} waiting`,
+    ...(recalled > 0 ? [`${recalled} went back`] : []),
+    ...(others.length > 0 ? [`${sumOf(others)} do not take it (${codes})`] : []),
+  ];
+  return `${targeted} targeted: ${parts.join(', ')}`;
+}
+
+/** For a list: those that neither run it, nor failed, nor may still take it. Empty for none. */
+export function otherCounts(robots: ToldRobots): string {
+  const { went_on, recalled } = robots;
+  const out = sumOf(leftOut(robots));
+  const parts = [
+    ...(went_on > 0 ? [`${went_on} went on`] : []),
+    ...(recalled > 0 ? [`${recalled} went back`] : []),
+    ...(out > 0 ? [`${out} do not take it`] : []),
+  ];
+  return parts.join(', ');
 }
 
 /** One sentence: the next event, and when, if that is known. */
@@ -65,7 +122,9 @@ export function waitsFor(rollout: ToldRollout, now: number): string {
 
 /** The same in one word, for a list; empty for nothing. */
 export function waitWord(rollout: ToldRollout): string {
-  if (firstWaveWait(rollout) !== null) return 'first wave';
+  if (firstWaveWait(rollout) !== null) {
+    return isTakenAlready(rollout) ? 'controller' : 'first wave';
+  }
   if (rollout.run) return word(rollout.run.waits_for ?? '');
   const wait = unledWait(rollout);
   if (wait === null) return '';
@@ -141,7 +200,7 @@ const WAITS: Readonly<Record<string, string>> = {
 export function clock(text: string, now: number): string {
   const at = Date.parse(text);
   if (Number.isNaN(at)) return word(text);
-  const iso = new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  const iso = instantText(at);
   const leftS = Math.ceil((at - now) / 1000);
   if (leftS <= 0) return iso;
   const left = leftS > 120 ? Math.ceil(leftS / 60) * 60 : leftS;

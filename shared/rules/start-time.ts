@@ -4,6 +4,7 @@
  * before it, so that no soak runs while robots wait. Sans-I/O.
  */
 
+import { instantText } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import type { EpochMs } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -41,7 +42,7 @@ export function startWait(
   }: { readonly now: EpochMs; readonly localTime?: LocalTime | undefined },
 ): { readonly why: string; readonly untilMs: EpochMs } | null {
   if (start_at !== undefined && now < start_at) {
-    return { why: `it starts at ${new Date(start_at).toISOString()}`, untilMs: start_at };
+    return { why: `it starts at ${instantText(start_at)}`, untilMs: start_at };
   }
   if (start_local === undefined) return null;
   const local = localTime(now);
@@ -75,7 +76,7 @@ export function parseStartAt(text: string, now: EpochMs): string {
     throw unread('start-at', text, 'want a time with its zone, such as 2026-12-01T22:00+01:00');
   }
   assertAhead('start-at', text, at - now);
-  return new Date(at).toISOString();
+  return instantText(at);
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 
 import { countOf } from '../base/printable.ts';
-import { DAY_MS, timeLeft } from '../base/durations.ts';
+import { DAY_MS, instantText, timeLeft, wholeDays } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import type { EpochMs } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -13,15 +13,18 @@ import type { TrustRoot } from '../formats/trust.ts';
 
 type Life = Pick<TrustRoot, 'version' | 'expires'>;
 
-const wholeDays = (spanMs: number): number => Math.floor(spanMs / DAY_MS);
+const daysIn = (spanMs: number): number => Math.floor(spanMs / DAY_MS);
 
-/** Whole days until then; once it is over the whole days since, negative, -1 on the first as well. */
+/**
+ * Whole days until then, the same as in sentences; once it is over the whole days since, negative,
+ * -1 on the first as well.
+ */
 export const daysUntil = (atMs: EpochMs, now: EpochMs): number =>
-  now < atMs ? wholeDays(atMs - now) : Math.min(-1, -wholeDays(now - atMs));
+  now < atMs ? wholeDays(atMs - now) : Math.min(-1, -daysIn(now - atMs));
 
 /** The same for something that is over, as text. */
 export function endedAgo(atMs: EpochMs, now: EpochMs): string {
-  const days = wholeDays(now - atMs);
+  const days = daysIn(now - atMs);
   if (days < 1) return 'less than a day ago';
   return `${countOf(days, 'day')} ago`;
 }
@@ -35,10 +38,7 @@ export const isTrustEnding = ({ expires }: Life, now: EpochMs): boolean =>
 /** TRUST_EXPIRED or TRUST_EXPIRING; null while it has long to go. */
 export function trustProblem(trust: Life, now: EpochMs): DroverError | null {
   if (!isTrustEnding(trust, now)) return null;
-  const [what, at] = [
-    `check trust.json version ${trust.version}`,
-    new Date(trust.expires).toISOString(),
-  ];
+  const [what, at] = [`check trust.json version ${trust.version}`, instantText(trust.expires)];
   if (isTrustExpired(trust, now)) {
     return new DroverError('TRUST_EXPIRED', `${what}: expired at ${at}; robots take nothing new`);
   }

@@ -32,6 +32,19 @@ export interface ToldRun {
   } | null;
 }
 
+/** Counts of the robots that a rollout targets. */
+export interface ToldRobots {
+  readonly targeted: number;
+  readonly running: number;
+  readonly went_on: number;
+  readonly in_progress: number;
+  readonly failed: number;
+  readonly waiting: number;
+  readonly recalled: number;
+  /** By code. */
+  readonly excluded: Readonly<Record<string, number>>;
+}
+
 /** The fields of a rollout that these sentences need, as the API sends them. */
 export interface ToldRollout {
   readonly id: string;
@@ -43,15 +56,7 @@ export interface ToldRollout {
   readonly waves: { percent: number; soak_s: number }[];
   readonly canaries: { tags: string[]; robots: string[] };
   readonly approve_after: number[];
-  readonly robots: {
-    readonly targeted: number;
-    readonly running: number;
-    readonly went_on: number;
-    readonly in_progress: number;
-    readonly failed: number;
-    readonly waiting: number;
-    readonly excluded: Readonly<Record<string, number>>;
-  };
+  readonly robots: ToldRobots;
   readonly run: ToldRun | null;
   readonly led: string | null;
   /**
@@ -66,11 +71,12 @@ export interface ToldRollout {
  * other.
  * @param isTimed false where an equal sentence means that nothing has changed
  */
-export function firstWaveWait(
-  { first_wave_in_s: inS = null }: ToldRollout,
-  isTimed = true,
-): string | null {
+export function firstWaveWait(rollout: ToldRollout, isTimed = true): string | null {
+  const { first_wave_in_s: inS = null } = rollout;
   if (inS === null) return null;
+  if (isTakenAlready(rollout)) {
+    return 'for its controller, which leads it and looks at the robots first; robots take it as announced, since it has one wave for all';
+  }
   if (inS <= 0) return 'for the next pass of the controller, which leads it: no wave is open yet';
   const left = isTimed ? `, in about ${formatDurationMs(Math.ceil(inS) * 1000)}` : '';
   return `for the first wave${left}: its controller leads it and looks at the robots first; it takes pause, abort and rollback at once`;
@@ -82,6 +88,13 @@ const isElsewhere = ({ run, led }: ToldRollout): boolean => run === null && isUn
 /** No progress was published for it, and none is needed. */
 export const opensByItself = (rollout: ToldRollout): boolean =>
   isElsewhere(rollout) && rollout.status === 'announced' && !needsController(rollout);
+
+/**
+ * Robots need no word of a controller to take it, and none has said that they must not: it is open
+ * to all of them from the moment at which it is announced.
+ */
+export const isTakenAlready = (rollout: ToldRollout): boolean =>
+  rollout.run === null && rollout.status === 'announced' && !needsController(rollout);
 
 /** Its end by the reports that this broker knows; null while it continues. */
 export function unledEnd(rollout: ToldRollout): 'complete' | 'no_effect' | 'unable' | null {

@@ -98,7 +98,14 @@ function playWave(run: { world: World; random: Random; robots: Robot[]; exposed:
     const verdict = judge({
       gates,
       evidence,
-      attempts: { ...attempts, failed: 0, vanished: 0, examples: [], unable: [] },
+      attempts: {
+        ...attempts,
+        failed: 0,
+        vanished: 0,
+        newcomers: { reachable: 0, installed: 0 },
+        examples: [],
+        unable: [],
+      },
       history: emptyGroup(),
       now,
       stages: STAGES,

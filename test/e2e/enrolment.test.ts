@@ -192,10 +192,17 @@ describe('the robots of a new fleet', () => {
     assert.equal((await fleet.tool('publisher', 'fleet', 'accept', one, ...api)).code, 0);
     assert.equal(await fleet.enrol(first, one), one);
     assert.equal(await fleet.knock(one), 'welcome');
+    const retire = ['fleet', 'retire', two, ...api];
+    const unknown = await fleet.tool('publisher', ...retire);
+    const { hint } = unknown.said['error'] as { hint: string };
+    assert.deepEqual([unknown.code, /drover fleet revoke amr-0002/.test(hint)], [3, true]);
     const later = site.path('later.tar');
     assert.equal((await fleet.tool('broker', 'backup', ...data, '--out', later)).code, 0);
     const again = await fleet.tool('broker', 'restore', later, '--data', site.path('again'));
     assert.deepEqual([again.said['claims_revoked'], again.said['enrolled']], [1, 1]);
+    const gone = await fleet.tool('publisher', ...retire.with(2, one), '--revoke');
+    assert.deepEqual([gone.code, gone.said['revoked']], [0, true], 'also one that never reported');
+    assert.equal(await fleet.knock(one), '4');
     await fleet.kill();
     const restore = ['restore', backup, '--data', site.path('restored')];
     const restored = await fleet.tool('broker', ...restore);

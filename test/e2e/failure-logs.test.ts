@@ -52,6 +52,16 @@ describe('the log of a failed update', () => {
       assert.match(text, /DB_PASSWORD=\[redacted\]/);
       assert.ok(!text.includes('\u001b'), 'no escape reaches a terminal');
     }
+    for (const text of [
+      await site.drover('fleet', 'robots', '--json', ...api),
+      await site.drover('rollout', 'robots', 'two', '--all', '--json', ...api),
+      await (await fetch(`${broker.httpUrl}/robots/r1`)).text(),
+      await readFile(join(robot.root, 'state/machine.json'), 'utf8'),
+    ]) {
+      assert.match(text, /camera 7 does not answer \/ /);
+      assert.match(text, /DB_PASSWORD=\[redacted\]/);
+      assert.doesNotMatch(text, /hunter2/);
+    }
     const out = site.path('why.txt');
     await site.drover('fleet', 'logs', 'r1', ...api, '--out', out);
     assert.match(await readFile(out, 'utf8'), /^app 1\.1\.0 failed /);

@@ -67,6 +67,15 @@ spec:
     return this.podman(['exec', 'arm-app', '/bin/busybox', 'cat', '/VERSION']);
   }
 
+  /** At a start the agent sees that something else runs, and mends it. */
+  async isMissed(): Promise<void> {
+    const { bench } = this.module;
+    bench.codes.length = 0;
+    await bench.cutPower();
+    await waitUntil('the word', () => bench.codes.includes('MODULE_DIFFERS'));
+    await this.module.rests(bench.component.view.version ?? '');
+  }
+
   images(): string[] {
     const found = this.podman(['images', '--format', '{{.Repository}}:{{.Tag}}']).split('\n');
     return found.filter((one) => one.startsWith('localhost/arm:')).sort();
@@ -93,14 +102,25 @@ test('a pod is replaced without a registry, and goes back after its old image wa
   await module.offer('2.0.0', await site.release('2.0.0'));
   await module.rests('2.0.0');
   assert.equal(site.runs(), '2.0.0');
-  await module.offer('2.1.0', await site.release('2.1.0'));
+  const other = await site.release('2.1.0');
+  await module.offer('2.1.0', other);
   await module.rests('2.1.0');
   assert.equal(site.runs(), '2.1.0');
   await waitUntil('the old image to go', () => site.images().length === 1);
   assert.deepEqual(site.images(), ['localhost/arm:2.1.0']);
 
+  // The engine is asked: a pod that is gone does not run, whatever was noted.
+  site.podman(['pod', 'rm', '-fa']);
+  await site.isMissed();
+  assert.equal(site.runs(), '2.1.0');
+
   module.bench.recall('2.1.0');
   await module.rests('2.0.0');
+  assert.equal(site.runs(), '2.0.0');
+  // And a pod of the same name that is made of other images is another.
+  site.podman(['play', 'kube', '--replace', join(other, 'pod.yaml')]);
+  assert.equal(site.runs(), '2.1.0');
+  await site.isMissed();
   assert.equal(site.runs(), '2.0.0');
 });
 

@@ -1,6 +1,7 @@
 /** The module `firmware` of examples/modules, with a simulated controller that loses its power. */
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -99,6 +100,20 @@ test('a controller that loses its power in the middle of its flash is written ag
   module.bench.recall('2.1.0');
   await module.rests('2.0.0');
   assert.equal(await controller.runs(), 'version=2.0.0');
+
+  // Another image that calls itself 2.0.0 is not the release.
+  const image = 'version=2.0.0\nof somebody else';
+  const loader = ['loader', join(module.folder, 'port')];
+  for (const verb of ['erase', 'write', 'boot']) {
+    const run = spawnSync('python3', [CONTROLLER, ...loader, verb], { input: image });
+    assert.equal(run.status, 0, run.stderr.toString());
+  }
+  module.bench.codes.length = 0;
+  await module.bench.cutPower();
+  await waitUntil('the word', () => module.bench.codes.includes('MODULE_DIFFERS'));
+  await module.rests('2.0.0');
+  const flash = await readFile(join(module.folder, 'flash'), 'latin1');
+  assert.ok(!flash.includes('of somebody else'));
 });
 
 test('a robot and its controller that lose their power together end on one version', async (t) => {

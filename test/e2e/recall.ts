@@ -109,9 +109,8 @@ function recallCases(components: readonly string[]): void {
     await away.until('is back', hasGoneBack);
     assert.equal(await activeOf(away), '1.0.0');
 
-    const stays = await untouched.until('has heard of it', (s) =>
-      /it is taken back/.test(s.waiting_for ?? ''),
-    );
+    const waited = (s: ComponentStatus): boolean => (s.waiting_for ?? null) !== null;
+    const stays = await untouched.until('waits for it no longer', (s) => !waited(s));
     assert.equal(stays.version, '1.0.0');
     assert.deepEqual([stays.blocked, stays.last_error], [[], null]);
     assert.equal(stays.last_update?.outcome, 'installed');

@@ -18,11 +18,22 @@ const HISTORIES = 30;
 const EVENTS = 200;
 const ROBOTS = Array.from({ length: 9 }, (_, at) => robotId(`r${at}`));
 
+const PASSING = ['swapping', 'probation', 'rolling_back'];
+const isUnknown = (one: { phase: string; version_doubt?: string | null | undefined }): boolean =>
+  one.phase === 'stuck' || (Boolean(one.version_doubt) && !PASSING.includes(one.phase));
+
+const versionOf = (one: ReturnType<typeof mainComponent>): string | null =>
+  one ? (isUnknown(one) ? 'unknown' : one.version) : null;
+
 /** The oracle. */
 function countInFull(fleet: Fleet): ComponentCount[] {
   const rows = fleet.robots().flatMap(({ state, online }) => {
     const silent = [{ name: null, version: null, phase: 'unknown' }];
-    return (state?.components ?? silent).map(({ name, version, phase }) => ({
+    const told = state?.components.map((one) => ({
+      ...one,
+      version: versionOf(one),
+    }));
+    return (told ?? silent).map(({ name, version, phase }) => ({
       key: `${name ?? ''} ${version ?? ''} ${phase}`,
       ...{ component: name, version, phase, online },
     }));
@@ -46,6 +57,7 @@ function happen(fleet: Fleet, random: Random, now: number): void {
     const component = {
       version: random.pick(['1.0.0', '2.0.0', null]),
       phase: random.pick(PHASES),
+      version_doubt: random.pick([undefined, null, 'MODULE_DIFFERS']),
     };
     const state = makeState(robot, component, { instance: random.pick(['a', 'b']) });
     const progress_refused = random.chance(0.2) ? [...refused] : [];
@@ -75,7 +87,7 @@ it('lists the version of each robot as a walk over the fleet does, whatever happ
     const listed = JSON.parse(await versions.show({})) as { versions: unknown };
     const walked = fleet.robots().map((record) => ({
       robot_id: record.robot,
-      version: mainComponent(record)?.version ?? null,
+      version: versionOf(mainComponent(record)),
     }));
     assert.deepEqual(listed.versions, walked);
   }

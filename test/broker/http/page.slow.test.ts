@@ -233,7 +233,8 @@ describe('the page', () => {
     const opened = await openPage(t);
     if (!opened) return;
     await opened.page.goto(api.url);
-    const line = /upstream lost.*43 reports wait, 7 chunks to come: reach broker: refused$/;
+    const line =
+      /upstream lost.*43 reports wait, 7 chunks to come: reach broker: refused \u00b7 \d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]/;
     await waitForText(opened.page, 'link', line);
   });
 });

@@ -79,7 +79,7 @@ describe('steering rollouts over HTTP', () => {
     const said = entries.filter(({ by }) => by === 'publisher (kim)');
     assert.deepEqual(
       said.map(({ kind }) => kind),
-      ['paused', 'resumed', 'forced', 'aborted', 'rolled_back'],
+      ['paused', 'resumed', 'forced', 'aborted', 'rolling_back'],
     );
     assert.equal(said[0]?.text, 'pause by publisher (kim): try pause');
     const second = entries[1];

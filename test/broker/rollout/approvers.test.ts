@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { lapse } from '../../../broker/rollout/operator-commands.ts';
 import type { Controller } from '../../../broker/rollout/controller.ts';
 import { previewCommands } from '../../../broker/rollout/command-preview.ts';
 import { beginRun, parseRun, encodeRun, plansOf } from '../../../broker/rollout/record.ts';
@@ -213,4 +214,39 @@ it('over HTTP the token names the user, whatever the request says', async (t) =>
   assert.equal(await approve(ben), '200 taken');
   await world.pass(controller, 5);
   assert.equal(world.progress('x')?.wave, 2);
+});
+
+describe('the approval of a user who may not approve any more', () => {
+  const rollout = { approvers: 2, published_by: 'pub', approve_after: [1] };
+  const plan = { rollout } as unknown as Parameters<typeof lapse>[1];
+  const run = {
+    ...{ rollout: 'x', status: 'rolling', wave: 1, approved: [1] },
+    approvedBy: [
+      { wave: 0, users: ['ana'] },
+      { wave: 1, users: ['ana', 'ben'] },
+    ],
+  } as unknown as Parameters<typeof lapse>[0];
+
+  it('counts no more before the next wave opens, and the history says so', () => {
+    const step = lapse(run, plan, (user) => user !== 'ana');
+    assert.deepEqual(step.run.approved, []);
+    assert.deepEqual(step.run.approvedBy, [
+      { wave: 0, users: ['ana'] },
+      { wave: 1, users: ['ben'] },
+    ]);
+    assert.match(step.audit[0]?.text ?? '', /wave 1 by ana counts no more: .*\(1 of 2\)/);
+    assert.ok(step.isNews);
+  });
+
+  it('changes nothing while all may, without users, or once it is over', () => {
+    assert.equal(lapse(run, plan, () => true).run, run);
+    assert.equal(lapse(run, plan, undefined).run, run);
+    const over = { ...run, status: 'complete' as const };
+    assert.equal(lapse(over, plan, () => false).run, over);
+  });
+
+  it('does not take back what enough others have approved', () => {
+    const three = { ...run, approvedBy: [{ wave: 1, users: ['ana', 'ben', 'cem'] }] };
+    assert.deepEqual(lapse(three, plan, (user) => user !== 'ana').run.approved, [1]);
+  });
 });

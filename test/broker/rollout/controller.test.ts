@@ -274,6 +274,20 @@ test('rollouts for different robots go on side by side, and one that halts stops
   });
 });
 
+test('the history says when the announcement was signed, which may be long before a controller leads', async () => {
+  await play({}, async ({ world, controller }) => {
+    const rollout = await world.rollout('y', '1.1.0', { gates: GATES });
+    const signed = (seq: number, issued_at: string): Promise<void> =>
+      world.carrier.publish('fleet/updates', world.fleet.announce(seq, [rollout], { issued_at }));
+    await signed(8, '2026-05-31T23:58:53Z');
+    await signed(9, '2026-05-31T23:59:30Z'); // renewed before a controller led it
+    await world.pass(controller, 3);
+    const [first] = await controller.history('y', 0, 9);
+    assert.equal(first?.text, '1.1.0 was announced (signed 2026-05-31T23:58:53Z)');
+    assert.ok((first?.at ?? '') > '2026-06-01');
+  });
+});
+
 test('an announcement of yesterday ends nothing that was announced since', async () => {
   await play({}, async ({ world, controller }) => {
     const old = world.fleet.announce(1, []);

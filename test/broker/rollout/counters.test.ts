@@ -256,6 +256,8 @@ const member = (robot: string, kind: Member['kind'], online: boolean): Member =>
   component: makeState(robot).components[0] as Member['component'],
 });
 
+const ALL = { previous: 0, threshold: 1 };
+
 describe('the counts of a wave', () => {
   const anyKind = fc.constantFrom<Member['kind'][]>(
     ...(['installed', 'went_on', 'updating', 'vanished', 'failed'] as const),
@@ -268,11 +270,11 @@ describe('the counts of a wave', () => {
   it('add up, whatever has become of the robots of earlier waves since', () => {
     fc.assert(
       fc.property(anyPicture, anyPicture, (then, now) => {
-        const { installed, failed, vanished } = countAll(membersIn(then), 1);
+        const { installed, failed, vanished } = countAll(membersIn(then), ALL);
         const run = { ...beginRun(plan, AT_MS), threshold: 1 };
         const counts = countAttempts(
           { ...run, base: { installed, failed, vanished } },
-          countAll(membersIn(now), run.threshold),
+          countAll(membersIn(now), run),
         );
         const ended = counts.installed + counts.failed + counts.vanished;
         return ended <= counts.reachable && counts.reachable <= counts.cohort;
@@ -284,7 +286,7 @@ describe('the counts of a wave', () => {
     const base = { installed: 3, failed: 1, vanished: 0 };
     const run = { ...beginRun(plan, AT_MS), threshold: 1, base };
     const all = names('r', 8).map((robot) => member(robot, 'installed', true));
-    const { cohort, reachable, installed } = countAttempts(run, countAll(all, 1));
+    const { cohort, reachable, installed } = countAttempts(run, countAll(all, run));
     assert.deepEqual([cohort, reachable, installed], [5, 5, 5]);
   });
 
@@ -293,7 +295,7 @@ describe('the counts of a wave', () => {
     const run = { ...beginRun(plan, AT_MS), previous: 0.5, threshold: 1, base };
     const old = { ...member('old', 'failed', true), fraction: 0.1 };
     const named = (robots: readonly Member[]): readonly string[] =>
-      countAttempts(run, countAll(robots, 1, namedSince(run))).examples;
+      countAttempts(run, countAll(robots, run, namedSince(run))).examples;
     assert.deepEqual(named([old]), []);
     assert.deepEqual(named([old, { ...member('r9', 'failed', true), fraction: 0.9 }]), ['r9']);
   });

@@ -57,6 +57,7 @@ function ask(evidence: WaveEvidence, asked: Asked = {}): GateVerdict {
       installed,
       failed,
       vanished: 0,
+      newcomers: { reachable: 0, installed: 0 },
       examples: [],
       unable: [],
     },

@@ -43,7 +43,12 @@ it('a wave never waits longer than was told, whatever is reported until then', (
         evidence = addIncrements(evidence, increments, { gates, now });
         const { kind } = judge({
           ...{ gates, now, evidence, history: emptyGroup(), stages: 2 },
-          attempts: { ...ATTEMPTS, examples: [], unable: [] },
+          attempts: {
+            ...ATTEMPTS,
+            newcomers: { reachable: 0, installed: 0 },
+            examples: [],
+            unable: [],
+          },
           soak: { elapsedS: atS, soakS: soak.soakS },
         });
         if (kind === 'pass') return;
@@ -78,7 +83,12 @@ it('the moment until which a wave waits at most is the one at which the gate pas
             ...{ gates, now, history: emptyGroup(), stages: 2 },
             // The look that hands the batch over comes before the verdict.
             evidence: addIncrements(evidence, [], { gates, now }),
-            attempts: { ...ATTEMPTS, examples: [], unable: [] },
+            attempts: {
+              ...ATTEMPTS,
+              newcomers: { reachable: 0, installed: 0 },
+              examples: [],
+              unable: [],
+            },
             soak: { elapsedS: (now - NOW) / 1000, soakS: soak.soakS },
           }).kind;
         assert.notEqual(at(Math.max(until, firstAt)), 'hold');

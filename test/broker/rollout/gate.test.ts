@@ -18,6 +18,8 @@ import { gatesSchema, type GatesFields } from '../../../shared/formats/gates.ts'
 import { LIMITS } from '../../../shared/base/limits.ts';
 
 const ATTEMPTS = { cohort: 10, reachable: 10, installed: 10, failed: 0, vanished: 0 };
+/** The canary wave: its robots are in no order. */
+const NONE = { reachable: 0, installed: 0 };
 const SOAK_S = 600;
 const NOW = 1_800_000_000_000;
 const BATCH_MS = gatesSchema.parse({}).batch_s * 1000;
@@ -38,7 +40,7 @@ function ask(question: Question): GateVerdict {
     evidence: question.evidence ?? emptyEvidence(),
     history: question.history ?? emptyGroup(),
     now: NOW + BATCH_MS,
-    attempts: { ...ATTEMPTS, examples: [], unable: [], ...question.attempts },
+    attempts: { ...ATTEMPTS, newcomers: NONE, examples: [], unable: [], ...question.attempts },
     stages: 5,
     soak: { elapsedS, soakS },
   });
@@ -105,6 +107,33 @@ describe('the updates of a wave', () => {
     assert.equal(ask({ attempts: one, elapsedS: null }).kind, 'halt');
     const whole = { cohort: 3, reachable: 3, installed: 0, failed: 2, vanished: 1 };
     assert.equal(ask({ attempts: whole, elapsedS: null }).kind, 'halt');
+  });
+
+  it('never pass while none has succeeded, whatever the bounds allow', () => {
+    const gates = { apply_success_min: 0, report_share_min: 0 };
+    const away = { cohort: 6, reachable: 6, installed: 0, failed: 5 };
+    const verdict = ask({ gates, attempts: away });
+    assert.equal(verdict.kind, 'hold');
+    assert.equal(
+      verdict.reasons[0],
+      '0 of 5 updates succeeded: one must before the wave passes; 1 robot has not ended',
+    );
+    assert.equal(ask({ gates, attempts: { ...away, vanished: 1 } }).kind, 'halt');
+    assert.equal(ask({ gates, attempts: { ...away, installed: 1 } }).kind, 'pass');
+  });
+
+  it('of an earlier wave that end only now prove nothing about the robots of this one', () => {
+    const gates = { apply_success_min: 0, report_share_min: 0 };
+    const late = { cohort: 4, reachable: 4, installed: 1, failed: 2 };
+    const ofThree = { reachable: 3, installed: 0 };
+    const held = ask({ gates, attempts: { ...late, newcomers: ofThree } });
+    assert.match(held.reasons[0] ?? '', /none on the robots that this wave let in: one must/);
+    const ended = { ...late, failed: 3, newcomers: ofThree };
+    assert.equal(ask({ gates, attempts: ended }).kind, 'halt');
+    const one = { ...late, newcomers: { reachable: 3, installed: 1 } };
+    assert.equal(ask({ gates, attempts: one }).kind, 'pass');
+    const away = { ...late, cohort: 9, reachable: 1, failed: 0, newcomers: NONE };
+    assert.equal(ask({ gates, attempts: away }).kind, 'pass', 'robots that are offline delay none');
   });
 
   it('halt below the bound, with the names of some that failed', () => {

@@ -313,8 +313,8 @@ class Followed {
         const { previous } = range;
         const inOrder = members.inOrder(previous, reachOf(minCanaries));
         return [
-          members.countAll(threshold),
-          members.countAll(threshold, previous),
+          members.countAll({ previous, threshold }),
+          members.countAll({ previous, threshold }, previous),
           hasEffect(some),
           isSettled(some, threshold),
           somebodyIsLeft(some, threshold),

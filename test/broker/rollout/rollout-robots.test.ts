@@ -176,7 +176,7 @@ describe('the robots of a rollout', () => {
 
   it('are a table on a terminal, where no hostile text is raw', async (t) => {
     const { world, controller, api } = await lead(t);
-    const hostile = '\u001b[2J<b>&';
+    const hostile = '\u001b[2J<b>&\nsecond line';
     const job = { rollout: 'x-1', target_version: '2.0.0' };
     world.say('r0', { ...job, phase: 'waiting', waiting_for: hostile });
     await world.pass(controller, 1);
@@ -184,7 +184,7 @@ describe('the robots of a rollout', () => {
     const lines = memberLines(parseMembers(new Uint8Array(bytes)), 'awaited');
     assert.match(
       lines[1] ?? '',
-      /^r0 {5}0 {5}updating, awaited {2}UPDATING {2}is waiting: \\u\{1b\}/,
+      /^r0 {5}0 {5}updating, awaited {2}UPDATING {2}is waiting: <b>& \/ second line/,
     );
     assert.equal(lines.at(-1), '1 updating, 9 waiting; it waits for 1');
     assert.deepEqual(

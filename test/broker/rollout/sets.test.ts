@@ -41,7 +41,7 @@ test('a gate that halts one rollout of a set takes the others back with it', asy
     await world.pass(controller, 3);
     for (const id of ['s-app', 's-system']) assert.equal(world.progress(id)?.recall, true, id);
     const told = await controller.history('s-system', 0, 100);
-    const orders = told.filter(({ kind }) => kind === 'rolled_back').map(({ text }) => text);
+    const orders = told.filter(({ kind }) => kind === 'rolling_back').map(({ text }) => text);
     assert.equal(orders[0], 'rollback by controller: rollout s-app of set s goes back');
     assert.equal(orders.filter((text) => text.startsWith('rollback')).length, 1);
   });

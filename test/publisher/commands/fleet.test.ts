@@ -245,6 +245,28 @@ test('a table fits terminals of 60 and 100 columns, and is whole in a pipe', () 
   assert.ok(formatTable([head, row])[1]?.endsWith(row[3]?.trimEnd() ?? '?'));
 });
 
+test('a narrow table drops empty columns and those that it can do without, and cuts no version', () => {
+  const head = [
+    'ROBOT',
+    'ONLINE',
+    'COMPONENT',
+    'VERSION',
+    'LAST ERROR',
+    'ARCH',
+    'TAGS',
+    'WAITS FOR',
+  ];
+  const error = 'HEALTH_FAILED of 2.4.0-rc.1, 2026-11-30T09:31:02Z';
+  const row = ['r1', 'yes', 'application', '12.30.0-rc.11', error, 'x86_64', 'line-2,spare', ''];
+  const narrow = { whole: ['ROBOT', 'VERSION'], spare: ['ARCH', 'TAGS', 'ONLINE'] };
+  const [heads = '', line = ''] = formatTable([head, row], 60, narrow);
+  assert.ok(Math.max(heads.length, line.length) <= 60, `${heads}|${line}`);
+  assert.match(line, /12\.30\.0-rc\.11 /);
+  assert.doesNotMatch(heads, /WAITS FOR/);
+  assert.match(formatTable([head, row], 100, narrow)[0] ?? '', /ONLINE .* ARCH .* TAGS/);
+  assert.match(formatTable([head, row])[0] ?? '', /TAGS +WAITS FOR$/);
+});
+
 test('no text of a robot in a table steers the terminal', () => {
   const [, line = ''] = formatTable([
     ['ROBOT', 'ARCH'],

@@ -1,12 +1,12 @@
 /** Profiles: what they hold, what they fill in, and the file that they stand in. */
 
 import assert from 'node:assert/strict';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { suggestions } from '../../../shared/io/command-line.ts';
 import { PUBLISHER_PROGRAM } from '../../../publisher/commands/program.ts';
-import { profilesPath } from '../../../publisher/profiles/profile-file.ts';
+import { profilesPath, readProfiles } from '../../../publisher/profiles/profile-file.ts';
 import { fillFrom, parseProfiles, type Profile } from '../../../publisher/profiles/profiles.ts';
 import { startDrover } from '../../helpers/child.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
@@ -23,19 +23,18 @@ const PROD: Profile = {
 };
 
 interface Asking {
-  readonly given?: readonly string[];
+  readonly given?: Readonly<Record<string, string>>;
   readonly has: readonly string[];
   readonly demands?: readonly string[];
   readonly environment?: Record<string, string>;
 }
 
-const fill = ({ given = [], has, demands = [], environment = {} }: Asking): string[] =>
-  Object.keys(
-    fillFrom(PROD, {
-      ...{ given: new Set(given), declared: new Set(has), demanded: new Set(demands) },
-      environment,
-    }),
-  ).toSorted();
+const filled = ({ given = {}, has, demands = [], environment = {} }: Asking) =>
+  fillFrom(PROD, {
+    ...{ given: new Map(Object.entries(given)), declared: new Set(has) },
+    ...{ demanded: new Set(demands), environment },
+  });
+const fill = (asking: Asking): string[] => Object.keys(filled(asking).options).toSorted();
 
 const MQTT = ['broker', 'username', 'password-file', 'ca', 'trust'];
 const HTTP = ['api', 'token-file', 'ca'];
@@ -51,15 +50,39 @@ test('a profile fills in what a command demands, and only what it has', () => {
 });
 
 test('a login goes to the address of its own profile and to no other', () => {
-  assert.deepEqual(fill({ has: MQTT, demands: ['broker'], given: ['broker'] }), []);
-  assert.deepEqual(fill({ has: HTTP, given: ['api'] }), []);
+  assert.deepEqual(
+    fill({ has: MQTT, demands: ['broker'], given: { broker: 'mqtts://other' } }),
+    [],
+  );
+  assert.deepEqual(fill({ has: HTTP, given: { api: 'https://other:8443' } }), []);
   assert.deepEqual(fill({ has: HTTP, environment: { DROVER_API: 'http://other' } }), []);
+});
+
+test('it is used as well when the address of the profile is given, however it is written', () => {
+  const broker = { has: MQTT, demands: ['broker', 'trust'] };
+  const login = ['ca', 'password-file', 'trust', 'username'];
+  for (const own of ['mqtts://b', 'mqtts://B:8883', 'mqtts://b/']) {
+    assert.deepEqual(fill({ ...broker, given: { broker: own } }), login, own);
+  }
+  assert.deepEqual(fill({ has: HTTP, given: { api: 'https://b:8443/' } }), ['ca', 'token-file']);
+  const environment = { DROVER_API: 'https://b:8443' };
+  assert.deepEqual(fill({ has: HTTP, environment }), ['ca', 'token-file']);
+  for (const other of ['mqtt://b', 'mqtts://b:8884', 'mqtts://b,mqtts://c', 'b']) {
+    assert.deepEqual(fill({ ...broker, given: { broker: other } }), [], other);
+    const left = filled({ ...broker, given: { broker: other } }).loginLeftOutFor;
+    assert.equal(left, other, 'a command that fails says so');
+  }
+  assert.equal(filled(broker).loginLeftOutFor, null);
 });
 
 test('an option counts before a variable, and a variable before the profile', () => {
   const publish = { has: MQTT, demands: ['broker', 'trust'] };
   const user = ['broker', 'ca', 'trust'];
-  assert.deepEqual(fill({ ...publish, given: ['username'] }), user, 'nor the password of another');
+  assert.deepEqual(
+    fill({ ...publish, given: { username: 'ben' } }),
+    user,
+    'nor the password of another',
+  );
   assert.deepEqual(fill({ ...publish, environment: { DROVER_USERNAME: 'ben' } }), user);
   const secret = { DROVER_PASSWORD: 'x', DROVER_TOKEN: 'y' };
   assert.ok(!fill({ ...publish, environment: secret }).includes('password-file'));
@@ -86,6 +109,9 @@ test('drover keeps profiles in a file of its owner, uses one, and says how to me
   const path = profilesPath({ XDG_CONFIG_HOME: folder });
   const set = await run('config', 'set', 'prod', '--api', 'http://127.0.0.1:9', '--trust', 't');
   assert.equal(set.code, 0, set.stderr);
+  assert.match(set.stderr, /warning: --trust: there is no file \S+\/t yet/);
+  const bad = await run('config', 'set', 'prod', '--broker', 'foo');
+  assert.match(bad.stderr, /read --broker: not the URL of a broker/);
   assert.equal((await stat(path)).mode & 0o777, 0o600);
   assert.equal(
     parseProfiles(await readFile(path)).profiles['prod']?.trust,
@@ -109,4 +135,36 @@ test('drover keeps profiles in a file of its owner, uses one, and says how to me
   const { code, stderr } = await run('rollout', 'list');
   assert.equal(code, 2);
   assert.match(stderr, /profiles\.json: .*\(PROFILES_INVALID\)\n.*hint: mend it, or move it away/s);
+});
+
+test('a file of profiles that others may change is refused, and one of root is not', async (t) => {
+  const folder = join(await tempFolder(t), 'drover');
+  await mkdir(folder, { mode: 0o700 });
+  const path = join(folder, 'profiles.json');
+  await writeFile(path, JSON.stringify({ schema: 1, use: null, profiles: { p: PROD } }), {
+    mode: 0o600,
+  });
+  const names = (): string[] => Object.keys(readProfiles(path).profiles);
+  assert.deepEqual(names(), ['p']);
+  for (const [place, mode] of [
+    ...([0o666, 0o620, 0o602] as const).map((bits) => [path, bits] as const),
+    ...([0o777, 0o770] as const).map((bits) => [folder, bits] as const),
+  ]) {
+    const before = (await stat(place)).mode;
+    await chmod(place, mode);
+    assertRefused('PROFILES_UNSAFE', names);
+    assert.throws(names, { message: /may be written by others \(mode \d{3}\)/ });
+    await chmod(place, before);
+  }
+  const link = join(await tempFolder(t), 'profiles.json');
+  await symlink(path, link);
+  assert.deepEqual(Object.keys(readProfiles(link).profiles), ['p']);
+  await chmod(path, 0o666);
+  assertRefused('PROFILES_UNSAFE', () => readProfiles(link));
+  await chmod(path, 0o644);
+  assert.deepEqual(names(), ['p']); // others may read it
+  if (process.getuid?.() !== 0) return;
+  await chown(path, 65_534, 65_534);
+  assertRefused('PROFILES_UNSAFE', names);
+  assert.throws(names, { message: /belongs to another user \(uid 65534\)/ });
 });

@@ -4,12 +4,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, it } from 'node:test';
 import { openActiveRollouts } from '../../../publisher/rollout/active-rollouts.ts';
-import {
-  forecastFields,
-  forecastLines,
-  forecastOf,
-  isUseless,
-} from '../../../publisher/rollout/forecast.ts';
+import { forecastFields } from '../../../publisher/rollout/forecast-fields.ts';
+import { forecastLines, forecastOf, isUseless } from '../../../publisher/rollout/forecast.ts';
 import {
   planAnnouncement,
   type AnnouncementPlanInput,
@@ -76,13 +72,13 @@ describe('a forecast', () => {
     assert.ok(found);
     const seen = Object.entries(found.robots).filter(([one]) => !isStandstill(one));
     assert.deepEqual(Object.fromEntries(seen), {
-      takes: ['takes', 'empty'],
+      takes: ['empty', 'takes'],
       steps: [],
       runs: ['runs'],
       NOT_NEWER: ['newer'],
       BELOW_HIGHEST: [],
       TOO_OLD: ['old'],
-      VERSION_REUSED: ['reused', 'built-again'],
+      VERSION_REUSED: ['built-again', 'reused'],
       FAILED_BEFORE: ['blocked'],
       LOG_PROOF_MISSING: [],
       ARCH_WRONG: ['arm'],
@@ -92,6 +88,7 @@ describe('a forecast', () => {
       STRATEGY_CHANGED: [],
       MANIFEST_INVALID: [],
       REQUIRES_UNMET: [],
+      REQUIRES_UNKNOWN: [],
       SET_INCOMPLETE: [],
     });
     assert.equal(found.notTargeted, 1);
@@ -100,6 +97,7 @@ describe('a forecast', () => {
     assert.match(lines, /1 run something newer \(NOT_NEWER\): newer/);
     assert.match(lines, /it failed there, or was called back \(FAILED_BEFORE\): blocked/);
     assert.match(lines, /FAILED_BEFORE: .*higher version.*drover-robot unblock/);
+    assert.match(lines, /1 have another CPU architecture \(ARCH_WRONG\), which is aarch64: arm/);
   });
 
   it('names the robots that were named and have never reported', async () => {
@@ -116,7 +114,11 @@ describe('a forecast', () => {
       return { lines: forecastLines(found).join('\n'), told: fields.unreported ?? [] };
     };
     const slipped = of([robot('r1', '1.5.0')]);
-    assert.match(slipped.lines, /2 named here have never reported: r2, rr1\n.*fleet robots/);
+    assert.match(slipped.lines, /2 named here have never reported: r2, rr1\n.*robots: canaries/);
+    const { canaries: _none, ...plain } = named;
+    const told = forecastOf({ rollouts: [plain] }, 'new', [robot('r1', '1.5.0')], NOW);
+    assert.ok(told);
+    assert.match(forecastLines(told).join('\n'), /never reported: r2\n.*drover fleet robots$/m);
     assert.deepEqual(slipped.told, ['r2', 'rr1']);
     assert.match(of([]).lines, /none has reported yet\n.*3 named here/);
     const all = of(['r1', 'r2', 'rr1'].map((id) => robot(id, '1.5.0')));
@@ -140,11 +142,16 @@ describe('a forecast', () => {
     const written = { requires, apply_strategy: 'atomic_swap+requires' };
     const offer = fleet.makeRollout('new', await bundle('2.0.0', '0.0.0', written));
     const caps = ['requires', 'sets'];
-    const of = (id: string, system: string | null, more: object = { caps }): RobotState => {
+    const of = (
+      id: string,
+      system: string | null,
+      more: object = { caps },
+      told: object = {},
+    ): RobotState => {
       const state = makeState(id, { version: '1.0.0' }, more);
       const [app] = state.components;
       assert.ok(app);
-      return { ...state, components: [app, { ...app, name: 'system', version: system }] };
+      return { ...state, components: [app, { ...app, name: 'system', version: system, ...told }] };
     };
     const states = [
       of('meets', '2.5.0'),
@@ -153,27 +160,29 @@ describe('a forecast', () => {
       of('early', '2.2.0-rc.1'),
       of('empty', null),
       of('old-agent', '2.5.0', { caps: ['sets'] }),
+      of('stuck', '2.5.0', { caps }, { phase: 'stuck' }),
+      of('in-doubt', '2.5.0', { caps }, { version_doubt: 'MODULE_DIFFERS' }),
       makeState('without', { version: '1.0.0' }, { caps }),
     ];
     const alone = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
     assert.ok(alone);
     assert.deepEqual(alone.robots.takes, ['meets']);
-    const unmet = ['lower', 'higher', 'early', 'empty', 'without'];
+    const unmet = ['early', 'empty', 'higher', 'lower', 'without']; // by name, in every case
     assert.deepEqual(alone.robots.REQUIRES_UNMET, unmet);
     assert.deepEqual(alone.robots.MANIFEST_INVALID, ['old-agent']);
+    assert.deepEqual(alone.robots.REQUIRES_UNKNOWN, ['in-doubt', 'stuck']);
     const lines = forecastLines(alone).join('\n');
-    assert.match(lines, /5 lack what it requires of another component \(REQUIRES_UNMET\): lower/);
-    assert.match(lines, /REQUIRES_UNMET: .*--together/);
+    assert.match(lines, /2 do not know what runs of a component that it requires/);
+    assert.match(lines, /5 lack .*, system >=2.1 <3 \(REQUIRES_UNMET\): early, empty/);
     assert.match(lines, /1 have an agent that does not know its requires/);
+    assert.match(lines, /REQUIRES_UNMET: .*--together/);
     const system = fleet.makeRollout('sys', await bundle('2.2.0', '0.0.0', { name: 'system' }));
     const hash = 'ab'.repeat(32);
-    const set = {
-      id: 'set-1',
-      members: [
-        { rollout: 'sys', component: 'system', version: '2.2.0', payload_sha256: hash },
-        { rollout: 'new', component: 'app', version: '2.0.0', payload_sha256: hash },
-      ],
-    };
+    const members = [
+      { rollout: 'sys', component: 'system', version: '2.2.0', payload_sha256: hash },
+      { rollout: 'new', component: 'app', version: '2.0.0', payload_sha256: hash },
+    ];
+    const set = { id: 'set-1', members };
     const rollouts = [system, offer].map((one) => ({ ...one, set }));
     const together = forecastOf({ rollouts }, 'new', states.slice(0, 2), NOW);
     assert.deepEqual(together?.robots.takes, ['lower']);
@@ -195,7 +204,7 @@ describe('a forecast', () => {
     const found = forecastOf({ rollouts: [offer] }, 'new', states, NOW);
     assert.ok(found);
     assert.deepEqual(found.robots.takes, ['fits', 'old']);
-    assert.deepEqual(found.robots.COMPATIBLE_WRONG, ['other', 'nameless']);
+    assert.deepEqual(found.robots.COMPATIBLE_WRONG, ['nameless', 'other']);
     assert.deepEqual(found.robots.MODULE_MISSING, ['bare']);
     const lines = forecastLines(found).join('\n');
     assert.match(lines, /1 do not have the module that applies it \(MODULE_MISSING\): bare/);
@@ -235,8 +244,8 @@ describe('a forecast', () => {
       one.id === 'two' ? { ...one, target: { robots: ['r9'] } } : one,
     );
     assert.deepEqual(forecastOf({ rollouts: elsewhere }, 'new', states, NOW)?.robots.TOO_OLD, [
-      'r1',
       'r0',
+      'r1',
     ]);
   });
 

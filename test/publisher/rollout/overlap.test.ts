@@ -222,3 +222,17 @@ test('no robot that was offered something is offered nothing, unless a person na
   );
   assert.ok(planned > 30, `planned ${planned}`);
 });
+
+test('the same bytes for more robots: the hint gives them to the others, and is not that nothing is to be done', async () => {
+  const bundle = await bundleOf('1.1.0');
+  const some = fleet.makeRollout('some', bundle, { target: { robots: ['r1', 'r2'] } });
+  const statuses = new Map([['some', DONE]]);
+  const hint = (old: RolloutFields, fields: Partial<RolloutFields>): string =>
+    hintOf(() => plan([old], bundle, { statuses, fields }));
+  assert.match(hint(some, {}), /give it to the others as well, replace some.*--supersede some/);
+  assert.match(hint(some, { target: { robots: ['r2', 'r3'] } }), /to the others as well/);
+  assert.match(hint(some, { target: { robots: ['r1'] } }), /^nothing is to be done/);
+  const tagged = fleet.makeRollout('some', bundle, { target: { tags: ['hall'] } });
+  assert.match(hint(tagged, {}), /to the others as well/);
+  assert.match(hint(tagged, { target: { tags: ['hall', 'lab'] } }), /^nothing is to be done/);
+});

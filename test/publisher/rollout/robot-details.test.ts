@@ -8,6 +8,7 @@ import { robotLines } from '../../../publisher/rollout/robot-details.ts';
 import { retainedDetails } from '../../../publisher/rollout/robot-retained.ts';
 import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { encodeMessage, type RobotStateFields } from '../../../shared/formats/messages.ts';
 import { relayTopic, robotTopic } from '../../../shared/formats/topics.ts';
@@ -58,7 +59,7 @@ test('a robot is one screen, with the hint of its problem and nothing that a ter
   assert.equal(lines[0], 'robot     r1, online through relay site-7');
   assert.ok(lines.includes('component app 1.0.0, before it 0.9.0: idle'), text);
   assert.ok(lines.includes('component maps not installed: downloading 2.0.0'), text);
-  assert.ok(text.includes('hook \\u{1b}[31msaid no (HEALTH_FAILED)'), text);
+  assert.ok(text.includes('hook said no (HEALTH_FAILED)'), text);
   assert.ok(text.includes(`hint: ${CATALOGUE.HEALTH_FAILED.hint.slice(0, 20)}`), text);
   assert.ok(lines.includes('problem   relay: no room (DISK_FULL)'), text);
   assert.ok(lines.includes('  blocked 1.1.0'), text);
@@ -113,8 +114,8 @@ const bytes = (value: object): Uint8Array => utf8(JSON.stringify(value));
 test('the answer of the API becomes the same screen, with last seen and events', () => {
   const rollouts = { rollouts: [rollout('for-it', ['a']), rollout('for-others', ['b'])] };
   const text = linesOf(answeredDetails(bytes(ANSWER), bytes(rollouts)));
-  assert.match(text, /^last seen 2026-06-01T00:00:00.000Z, 60 s ago$/m);
-  assert.match(text, /no \(NEWER_CODE\)\n +hint: do \\u\{9b\}it/);
+  assert.match(text, /^last seen 2026-06-01T00:00:00Z, 60 s ago$/m);
+  assert.match(text, /no \(NEWER_CODE\)\n +hint: do it/);
   assert.match(text, /^rollout {3}for-it: app 1.1.0, rolling$/m);
   assert.ok(!text.includes('for-others'));
   assert.match(
@@ -128,4 +129,17 @@ test('an answer without a report, and one that is none', () => {
   const text = linesOf(answeredDetails(bytes(none), bytes({ rollouts: [] })));
   assert.match(text, /it has not reported what it runs/);
   assertRefused('JSON_INVALID', () => answeredDetails(bytes({}), bytes({ rollouts: [] })));
+});
+
+test('a robot with a long history is shown, and the history is as long as the broker keeps it', () => {
+  const step = { component: 'app', from: 'idle', to: 'checking', event: 'announced' };
+  const problem = { code: 'HEALTH_FAILED', message: 'm'.repeat(400), hint: 'h'.repeat(400) };
+  const events = Array.from({ length: 200 }, () => ({ at: AT, ...step, problem }));
+  const [app] = STATE.components;
+  const components = [{ ...app, last_error: { ...problem, at: AT } }];
+  const answer = { ...STATE, components, online: true, last_seen: AT, reported_at: AT, events };
+  assert.ok(JSON.stringify(answer).length > 10 * LIMITS.reportBytesMax);
+  const details = answeredDetails(utf8(JSON.stringify(answer)), utf8('{"rollouts":[]}'));
+  assert.equal(details.events?.length, 200);
+  assert.equal(details.state?.components[0]?.version, '1.0.0');
 });

@@ -17,6 +17,7 @@ import {
   listLines,
   statusLines,
 } from '../../../publisher/rollout/rollout-report.ts';
+import { answeredDetails } from '../../../publisher/rollout/robot-answer.ts';
 import { waitsFor } from '../../../shared/rules/rollout-words.ts';
 import { stepLines } from '../../../publisher/rollout/plan-report.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
@@ -25,6 +26,8 @@ import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 
 const NOW = Date.parse('2026-11-23T18:00:00Z');
+const AT = '2026-11-23T18:00:00Z';
+const APP = { name: 'app', version: '1.0.0', phase: 'idle' };
 const EVIDENCE = [
   { metric: 'apply', against: 'bound', verdict: 'pass', text: '2 of 2 robots run it' },
   { metric: 'crash', against: 'control', verdict: 'hold', text: '3 robot-hours more' },
@@ -204,12 +207,61 @@ test('a list has one row for each rollout', () => {
   ]);
 });
 
+test('a list says of robots that neither run it nor failed where they are, so that it adds up', () => {
+  const robots = { targeted: 6, running: 2, in_progress: 0, failed: 0, waiting: 0, went_on: 1 };
+  const excluded = { REQUIRES_UNMET: 3, ARCH_WRONG: 1 };
+  const over = { ...RUN, status: 'complete', waits_for: null };
+  const lines = listLines([read({ robots: { ...robots, excluded }, run: over }), read()]);
+  assert.deepEqual(lines, [
+    'ROLLOUT  BUNDLE     STATUS    WAVE  OPEN  RUN IT  FAILED  OTHERS                       WAITS FOR',
+    'app-1    app 1.4.2  complete  1/2   10 %  2/6     0       1 went on, 3 do not take it',
+    'app-1    app 1.4.2  rolling   1/2   10 %  1/20    1                                    soak',
+  ]);
+});
+
+test('one state has one word: in the list, in the status, in watch and about a robot', () => {
+  const words = { rolling_back: 'rolling back', no_effect: 'no effect', halted: 'halted' };
+  const said = (run: object): string[] => {
+    const shown = withRun(run);
+    const [, row = ''] = listLines([shown]);
+    const answer = { ...ROLLOUT, run: { ...RUN, ...run }, target: {} };
+    const state = { robot_id: 'r1', at: AT, arch: 'arm', components: [{ ...APP }] };
+    const details = answeredDetails(
+      utf8(JSON.stringify({ ...state, online: true, last_seen: AT, reported_at: AT })),
+      utf8(JSON.stringify({ rollouts: [answer] })),
+    );
+    return [
+      ...[row, statusLines(shown, NOW)[1] ?? '', changeLine(shown)],
+      details.rollouts?.[0]?.says ?? '',
+    ];
+  };
+  for (const [status, word] of Object.entries(words)) {
+    for (const text of said({ status })) assert.ok(text.includes(word), `${status}: ${text}`);
+  }
+  for (const text of said({ status: 'halted', recall: true })) {
+    assert.ok(text.includes('rolled back') && !text.includes('halted'), text);
+  }
+});
+
+test('in the first minute of its controller, a rollout with one wave for all is open already', () => {
+  const all = { waves: [{ percent: 100, soak_s: 0 }], canaries: { robots: [], tags: [] } };
+  const more = { ...all, approve_after: [], run: null, led: 'here', first_wave_in_s: 40 };
+  const announced = { status: 'announced', wave: null, threshold: null };
+  const early = read({ ...more, ...announced });
+  const [, status = '', waits = ''] = statusLines(early, NOW);
+  assert.match(status, /announced, open to 100 % of the fleet$/);
+  assert.match(waits, /for its controller, .*; robots take it as announced/);
+  assert.match(listLines([early])[1] ?? '', /announced +1\/1 +100 % .* controller$/);
+  const staged = read({ ...more, ...announced, waves: ROLLOUT.waves });
+  assert.match(listLines([staged])[1] ?? '', /announced +-\/2 +0 % .* first wave$/);
+});
+
 test('the history is decisions in order, with the evidence below each', () => {
   const entry = { seq: 1, at: '2026-11-23T17:40:00.000Z', kind: 'held', by: 'gate', wave: 1 };
   const more = { text: 'wave 1 waits', threshold: 0.1, status: 'rolling', evidence: EVIDENCE };
   const page = utf8(JSON.stringify({ entries: [{ ...entry, ...more }] }));
   assert.deepEqual(historyLines(parseHistory(page).entries), [
-    '1  2026-11-23T17:40:00.000Z  held  wave 1 waits  [gate]',
+    '1  2026-11-23T17:40:00Z  held  wave 1 waits  [gate]',
     '     apply  bound    pass  2 of 2 robots run it',
     '     crash  control  hold  3 robot-hours more',
   ]);

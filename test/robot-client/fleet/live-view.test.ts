@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LiveView } from '../../../robot-client/fleet/live-view.ts';
 import { refusedWrite } from '../../../robot-client/update/assert-swappable.ts';
-import { DroverError } from '../../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../../shared/base/errors.ts';
 
 describe('what a component waits for', () => {
   it('is not shown any more when its time has come and nothing came of it', () => {
@@ -18,6 +18,17 @@ describe('what a component waits for', () => {
     live.passed();
     const { waitingFor, wakeAtMs } = live.value;
     assert.deepEqual([waitingFor, wakeAtMs, changes], [null, null, 2], 'told once');
+    live.close();
+  });
+
+  it('is not shown any more once the robot refuses that release, also at the second refusal', () => {
+    const live = new LiveView({ now: () => 1_000, onChange: () => {}, onIdle: () => {} });
+    const problem = toProblem(new DroverError('SET_INCOMPLETE', 'no arm'));
+    for (const isNew of [true, false]) {
+      live.wait('the broker was just asked whether it was stopped', null);
+      assert.equal(live.refuse(problem, '2.0.0'), isNew);
+      assert.equal(live.value.waitingFor, null);
+    }
     live.close();
   });
 });

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { reportComponent } from '../../../robot-client/fleet/report.ts';
+import { reportComponent, reportTransition } from '../../../robot-client/fleet/report.ts';
 import { Unheard } from '../../../robot-client/fleet/unheard.ts';
 import { explainComponent } from '../../../robot-client/local/explain.ts';
 import { DroverError, toProblem } from '../../../shared/base/errors.ts';
 import { openAnnouncement } from '../../../shared/formats/announcement.ts';
+import type { RobotId } from '../../../shared/base/ids.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 import { Bench } from '../bench.ts';
 
@@ -48,4 +49,21 @@ it('the hint of a refused version is a command that can be copied', async (t) =>
   const live = { ...view.live, refusal: { version: '1.2.0', problem, atMs: 1 } };
   const said = explainComponent({ ...view, live }, 2).join('\n');
   assert.match(said, /drover-robot unblock 1\.2\.0$/m);
+});
+
+it('no report of a robot has the secret that a program of the integrator printed', async (t) => {
+  const { view } = (await Bench.open(t)).component;
+  const { state } = view;
+  const said = 'exit 70: API_KEY=topsecret';
+  const problem = toProblem(
+    new DroverError('HEALTH_FAILED', said, { hint: 'password: topsecret' }),
+  );
+  const live = { ...view.live, refusal: { version: '1.2.0', problem, atMs: 1 }, waitingFor: said };
+  const event = reportTransition({
+    ...{ robot: 'r1' as RobotId, component: 'app', event: 'failed', from: 'idle', version: null },
+    ...{ before: state, after: state, problem, now: 1 },
+  });
+  const told = JSON.stringify([reportComponent({ ...view, live }), event]);
+  assert.equal(told.match(/API_KEY=\[redacted\]/g)?.length, 3);
+  assert.doesNotMatch(told, /topsecret/);
 });

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, test } from 'node:test';
-import { runHook, type HookName, type HookResult } from '../../../robot-client/install/hooks.ts';
+import {
+  describeHook,
+  runHook,
+  type HookName,
+  type HookResult,
+} from '../../../robot-client/install/hooks.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'drover-hooks-'));
@@ -116,7 +121,32 @@ test('only the last words of a hook that shouts are kept', async () => {
   assert.equal(result.kind, 'failed');
   const output = result.kind === 'failed' ? result.output : '';
   assert.ok(Buffer.byteLength(output) <= LIMITS.hookOutputBytesMax);
-  assert.ok(output.endsWith('x\nlast words\n'));
+  assert.equal(output, 'last words\n', 'of a line that is cut nothing is left');
+});
+
+test('what is quoted of a hook has no secret, also where the output is longer than what is kept', async () => {
+  const many = (digits: number): string => `printf 'PASSWORD=%0${digits}d\\nlast\\n' 7; exit 1`;
+  const told = async (digits: number): Promise<string> =>
+    describeHook((await runScript(many(digits))).result);
+  assert.equal(await told(5_000), 'exit 1 (PASSWORD=[redacted] / last)');
+  assert.equal(await told(LIMITS.hookOutputBytesMax + LIMITS.hookOverlapBytes), 'exit 1 (last)');
+  const output = 'arm is hot\r\n\n  token: abcdef\nat joint 3\n';
+  const failed = { kind: 'failed', exitCode: 70, signal: null } as const;
+  assert.equal(
+    describeHook({ ...failed, output }),
+    'exit 70 (arm is hot / token: [redacted] / at joint 3)',
+  );
+  const noisy = `${'all is fine\n'.repeat(90)}camera is gone\n`;
+  assert.equal(
+    describeHook({ ...failed, output: noisy }),
+    'exit 70 (…all is fine / all is fine / camera is gone)',
+  );
+  const long = describeHook({
+    ...failed,
+    output: `api_key=${'k'.repeat(250)}\n${'x'.repeat(299)}`,
+  });
+  assert.match(long, /^exit 70 \(…x{140}\)$/);
+  assert.doesNotMatch(long, /kk/);
 });
 
 test('a hook that hangs is killed with all its children', async () => {

@@ -230,6 +230,20 @@ describe('a release that another component of the robot boots', () => {
   });
 });
 
+it('keeps the release of a version that a system slot holds, with its records, as long as one does', async () => {
+  const root = await makeRoot();
+  await leads('releases/1.0.0')(root);
+  const layout = layoutOf(root);
+  const left = await pruneReleases(realDisk, layout, null, [], ['1.1.0']);
+  assert.deepEqual(await realDisk.list(layout.releases), ['1.0.0', '1.1.0']);
+  assert.deepEqual(left, [{ name: '1.1.0', why: 'a system slot holds its image' }]);
+  await rm(join(layout.releases, '1.1.0'), { recursive: true });
+  await pruneReleases(realDisk, layout, null, [], ['1.1.0']);
+  assert.deepEqual(await realDisk.list(layout.bases), ['1.0.0', '1.1.0'], 'it may be made again');
+  await pruneReleases(realDisk, layout, null);
+  assert.deepEqual(await realDisk.list(layout.bases), ['1.0.0']);
+});
+
 it('does not say of a release that an update is about to swap in that it will be removed', async () => {
   const root = await makeRoot();
   await symlink('releases/1.0.0', join(root, 'active'));

@@ -46,13 +46,20 @@ const toProbation = (job: Job): MachineEvent[] => [
 ];
 
 /** A machine whose steps a log follows, as those of a component. */
-async function robot(t: Scope, disk: Disk = realDisk) {
+async function robot(t: Scope, disk: Disk = realDisk, isHandedOver = true) {
   const root = await tempFolder(t);
   await mkdir(join(root, 'state'));
   let state: MachineState = freshState();
   const open = (): UpdateLog =>
     new UpdateLog({
-      ...{ component: 'app', layout: layoutOf(root), disk, units: [], bytesMax: 4_096 },
+      ...{
+        component: 'app',
+        layout: layoutOf(root),
+        disk,
+        units: [],
+        bytesMax: 4_096,
+        isHandedOver,
+      },
       ...{ log: makeLog('test', 'silent'), now: () => NOW, onKept: () => undefined },
     });
   let log = open();
@@ -116,6 +123,13 @@ describe('the log of an update', () => {
     await one.play({ kind: 'rollback_failed', problem: { ...problem, code: 'ROLLBACK_FAILED' } });
     assert.deepEqual(await readdir(one.folder), ['0002-one.gz']);
     assert.match(await textOf(one), /ROLLBACK_FAILED[^]*does not start either/);
+  });
+
+  it('is promised in no report where it stays on the robot', async (t) => {
+    const one = await robot(t, realDisk, false);
+    await one.play(...toProbation(jobOf('1.1.0', 'one')), { kind: 'unhealthy', problem });
+    assert.deepEqual(await readdir(one.folder), ['0001-one.gz']);
+    assert.equal(one.log.told, null);
   });
 
   it('is one of the last few, and not kept of an update that went well', async (t) => {

@@ -258,11 +258,16 @@ describe('what a module applied', () => {
     const code = (): unknown => reportComponent(bench.component.view).last_error?.code;
     await waitUntil('the report', () => code() === 'MODULE_UNKNOWN');
     assert.equal(await flashOf(bench.root), NEW); // nothing is switched on a guess
+    const told = reportComponent(bench.component.view);
+    assert.deepEqual([told.version, told.version_doubt], [NEW, 'MODULE_UNKNOWN']);
     const said = explainComponent(bench.component.view, Date.now()).join('\n');
     assert.match(said, /what runs: .*bus is off/);
+    assert.match(said, /: it is not known what runs \(active names 1\.1\.0\)/);
     await writeBoard(modules);
     await bench.cutPower();
     await rests(bench, NEW);
+    const doubt = (): unknown => reportComponent(bench.component.view).version_doubt;
+    await waitUntil('the doubt to be over', () => doubt() === undefined);
   });
 });
 

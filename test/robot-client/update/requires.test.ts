@@ -92,6 +92,9 @@ describe('a component refuses a bundle with requires, and says what is missing a
     ['empty', system({ version: null }), /^refuse REQUIRES_UNMET.*\(got nothing installed\)/],
     ['not there', [], /^refuse REQUIRES_UNMET.*system .*\(got no such component\)/],
     ['unread', [['system', null]], /^refuse REQUIRES_UNKNOWN.*\(got an unknown version\)/],
+    ['stuck', system({ version: '2.4.0', phase: 'stuck' }), /^refuse REQUIRES_UNKNOWN/],
+    ['in doubt', system({ version: '2.4.0', doubt: 'MODULE_DIFFERS' }), /^refuse REQUIRES_UNKNOWN/],
+    ['lost', system({ version: null, doubt: 'RELEASE_LOST' }), /^refuse REQUIRES_UNKNOWN/],
     ['never heard of', null, /^refuse REQUIRES_UNKNOWN/],
   ];
   for (const [what, others, want] of cases) {
@@ -100,7 +103,7 @@ describe('a component refuses a bundle with requires, and says what is missing a
 
   it('and waits while the other component is in an update, whatever it runs now', () => {
     for (const version of ['2.4.0', '1.0.0']) {
-      assert.match(said(judge(system({ version, isMidSwap: true }))), /^wait REQUIRES_UNKNOWN/);
+      assert.match(said(judge(system({ version, phase: 'probation' }))), /^wait REQUIRES_UNKNOWN/);
     }
   });
 

@@ -56,6 +56,15 @@ describe('whose turn it is', () => {
     assert.equal(turn({}, told({ threshold: FRACTION + 1e-9 })), null);
   });
 
+  it('is waited for while the rollout is paused, and never after it was stopped for good', () => {
+    const isOver = (of: Parameters<typeof told>[0]) =>
+      turn({}, told({ threshold: 1, ...of }))?.isOver;
+    assert.equal(isOver({ status: 'paused' }), false);
+    assert.equal(isOver({ status: 'halted' }), true);
+    assert.equal(isOver({ status: 'rolling_back', recall: true }), true);
+    assert.notEqual(turn({}, told({ threshold: 0 }))?.isOver, true);
+  });
+
   it('lets explicit canaries in from wave 0 on, by id or by all of the tags [P-6.5]', () => {
     const first = told({ threshold: 0, wave: 0 });
     assert.equal(turn({}, first)?.problem.code, 'COHORT_CLOSED');

@@ -4,14 +4,18 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { test } from 'node:test';
 import { formatBytes, parseByteSize, parseRate } from '../../../shared/base/byte-sizes.ts';
-import { countOf } from '../../../shared/base/printable.ts';
+import { countOf, oneLine } from '../../../shared/base/printable.ts';
 import {
   DAY_MS,
   formatDurationMs,
+  instantText,
   parseDurationMs,
   shortly,
   timeLeft,
+  toSecond,
+  withInstants,
 } from '../../../shared/base/durations.ts';
+import { daysUntil } from '../../../shared/rules/trust-life.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 
 test('durations have a unit', () => {
@@ -93,4 +97,31 @@ test('a rate is more than nothing, and nothing said is no bound', () => {
 test('what comes is told in seconds while they are few, and in hours where nobody counts them', () => {
   const told = [-5, 4_400, 119_000, 120_000, 20_021_000, 200_000_000].map(shortly);
   assert.deepEqual(told, ['0 s', '4 s', '119 s', '2 minutes', '5 hours', '2 days']);
+});
+
+test('an instant is shown in one form, whatever it came as', () => {
+  const at = Date.UTC(2026, 10, 30, 9, 27, 6, 373);
+  const text = '2026-11-30T09:27:06Z';
+  assert.deepEqual(
+    [instantText(at), toSecond('2026-11-30T09:27:06.373Z'), toSecond(text)],
+    [text, text, text],
+  );
+  for (const other of ['', 'soon', '30 November 2026']) assert.equal(toSecond(other), other);
+  assert.deepEqual(
+    withInstants({ at, last_update: { ended_at: at, took_s: 3 }, parts: [{ wake_at: null, at }] }),
+    { at: text, last_update: { ended_at: text, took_s: 3 }, parts: [{ wake_at: null, at: text }] },
+  );
+});
+
+test('days that are left are the same as a number and in a sentence', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 2 * DAY_MS, max: 800 * DAY_MS }), (leftMs) => {
+      assert.equal(countOf(daysUntil(leftMs, 0), 'day'), timeLeft(leftMs));
+    }),
+  );
+});
+
+test('words of several lines are one line, and nothing in it steers a terminal', () => {
+  assert.equal(oneLine(' arm is hot\r\n\n  at joint 3\n'), 'arm is hot / at joint 3');
+  assert.equal(oneLine('a\n\u001b[2Jb'), 'a / \\u{1b}[2Jb');
 });

@@ -21,7 +21,7 @@ const HEAD = {
   version: '1.1.0',
   code: 'HEALTH_FAILED',
   message: 'no camera',
-  failed_at: '2026-01-01T00:00:00.000Z',
+  failed_at: '2026-01-01T00:00:00Z',
 };
 const bytesOf = (length: number, first = 0): Uint8Array =>
   Uint8Array.from({ length }, (_, at) => (at * 7 + first) % 251);
@@ -97,8 +97,12 @@ describe('a packed log', () => {
     const packed = await packLog('{"head":1}', [{ title: 'own', text }], 4_096);
     assert.ok(packed && packed.byteLength <= 4_096);
     const read = await unpackLog(packed);
-    assert.match(read, /^\{"head":1\}\n\n== own ==\n/);
+    const [, gone, first] =
+      /^\{"head":1\}\n\n== own ==\n\[(\d+) lines left out here: [^\n]*\]\n(\d+) /.exec(read) ?? [];
     assert.match(read, /\n3999 \S+\n$/);
+    assert.equal(gone, first, 'as many lines are named as are gone');
+    const whole = await packLog('{}', [{ title: 'own', text: 'short' }], 4_096);
+    assert.doesNotMatch(await unpackLog(whole ?? Buffer.alloc(0)), /left out/);
   });
 
   it('is none when not even the head fits', async () => {

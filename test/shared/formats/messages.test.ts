@@ -7,6 +7,7 @@ import {
   encodeMessage,
   encodeRefusal,
   parseOnline,
+  parsePresence,
   parseRefusal,
   parseRobotEvent,
   parseRobotState,
@@ -88,4 +89,24 @@ test('any bytes on any report topic are a message or a typed refusal', () => {
   );
   const huge = new Uint8Array(LIMITS.reportBytesMax + 1);
   for (const parser of parsers) assertRefused('DOCUMENT_TOO_LARGE', () => parser(huge));
+});
+
+test('who reads a report takes out the secrets that an older agent left in it', () => {
+  const message = 'run hook health of 1.4.2: exit 70 (password=hunter2\nmqtt://bob:hunter2@host)';
+  const problem = { code: 'HEALTH_FAILED', message, hint: message };
+  const read = parse(component({ last_error: problem, waiting_for: message })).components[0];
+  const event = parseRobotEvent(
+    utf8(
+      JSON.stringify({
+        ...{ robot_id: 'r1', event_seq: 1, at: AT, component: 'app', from: 'idle', to: 'idle' },
+        ...{ event: 'failed', problem },
+      }),
+    ),
+  );
+  const presence = { online: true, problem: { ...problem, message: 'token: hunter2' } };
+  const texts = [read, event, parsePresence(utf8(JSON.stringify(presence)))].map((one) =>
+    JSON.stringify(one),
+  );
+  for (const text of texts) assert.doesNotMatch(text, /hunter2/);
+  assert.equal(read?.last_error?.message.split('\n')[0]?.endsWith('(password=[redacted]'), true);
 });

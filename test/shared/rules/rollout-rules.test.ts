@@ -5,6 +5,7 @@ import { openLeader } from '../../../publisher/rollout/active-rollouts.ts';
 import { leaderLines } from '../../../publisher/rollout/plan-report.ts';
 import type { ComponentState } from '../../../shared/formats/messages.ts';
 import {
+  archNote,
   decideTurn,
   needsController,
   unfitFor,
@@ -122,5 +123,15 @@ describe('the publisher sees who leads', () => {
     ]);
     assert.equal(of(bytes).kind, 'none');
     assert.equal(of(null).kind, 'none');
+  });
+});
+
+describe('the name of a CPU', () => {
+  it('is explained where robots use another one, or none is known', () => {
+    assert.equal(archNote('arm64'), 'robots call arm64 aarch64, and take either name');
+    assert.match(archNote('amd64') ?? '', /^robots call amd64 x86_64,/);
+    assert.match(archNote('arm46') ?? '', /^no robot is known .* arm46 \(they say aarch64, x86_64/);
+    for (const usual of ['aarch64', 'x86_64', 'any', 'riscv64'])
+      assert.equal(archNote(usual), null);
   });
 });

@@ -31,6 +31,7 @@ export interface RolloutOnPage extends RolloutView {
   readonly words: {
     readonly status: string;
     readonly waits: string;
+    readonly robots: string;
     readonly wave: string;
     /** The budget and its places; empty without one. */
     readonly budget: readonly string[];
@@ -69,6 +70,8 @@ interface Transfer {
 export interface ComponentAnswer {
   readonly name: string;
   readonly version: string | null;
+  /** Code of why it is not known that `version` runs. */
+  readonly version_doubt: string | null;
   readonly previous_version: string | null;
   readonly phase: string;
   readonly target_version: string | null;
@@ -113,11 +116,9 @@ export interface RobotAnswer extends Omit<ComponentAnswer, 'name'> {
 
 export interface EventAnswer {
   readonly at: string;
-  readonly kind?: string;
-  readonly component?: string;
-  readonly phase?: string;
+  /** The step in words: component, version, phases, and the code of its problem. */
+  readonly text: string;
   readonly problem: ProblemAnswer | null;
-  readonly [field: string]: unknown;
 }
 
 export interface EngineAnswer {

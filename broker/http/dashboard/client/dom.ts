@@ -76,8 +76,32 @@ export function ago(instant: string | null): string {
     : `${Math.round(seconds / 86_400)} d ago`;
 }
 
-export const clockTime = (instant: string | number): string =>
-  new Date(instant).toLocaleTimeString();
+/** The parts of `2026-11-30 10:34:43 GMT+1`; `en-GB` gives a clock of 24 hours. */
+const PARTS = new Intl.DateTimeFormat('en-GB', {
+  ...{ year: 'numeric', month: '2-digit', day: '2-digit' },
+  ...{ hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' },
+});
+
+/** An instant in the browser's zone, which it names: `2026-11-30 10:34:43 GMT+1`. */
+export function localTime(instant: string | number): string {
+  const at = new Date(instant);
+  if (Number.isNaN(at.getTime())) return String(instant);
+  const part = Object.fromEntries(PARTS.formatToParts(at).map(({ type, value }) => [type, value]));
+  const day = `${part['year']}-${part['month']}-${part['day']}`;
+  const clock = `${part['hour']}:${part['minute']}:${part['second']}`;
+  return `${day} ${clock} ${part['timeZoneName']}`;
+}
+
+/** The same as an element that has the instant in UTC as its title. */
+export const timeMark = (instant: string): HTMLTimeElement =>
+  make('time', { datetime: instant, title: instant, text: localTime(instant) });
+
+/** Facts behind each other, and since when they are shown, in the head of the page. */
+export function showHead(facts: readonly string[]): void {
+  const now = Date.now();
+  byId('link').textContent = [...facts, localTime(now)].join(' \u00b7 ');
+  byId('link').title = new Date(now).toISOString();
+}
 
 export const spaced = (word: string): string => word.replaceAll('_', ' ');
 

@@ -5,7 +5,7 @@
  */
 
 import type { AuditEntry, RunView } from './answers.ts';
-import { clockTime, make, makeSvg, rounded } from './dom.ts';
+import { localTime, make, makeSvg, rounded } from './dom.ts';
 
 type Gate = NonNullable<RunView['gate']>;
 type Metric = Gate['evidence'][number];
@@ -21,7 +21,10 @@ const NAMES: Readonly<Record<string, string>> = {
   task: 'tasks that failed',
 };
 
-const verdictTag = (verdict: string, text = verdict): HTMLElement =>
+/** A test without a verdict, in the words of the command line. */
+const verdictWord = (verdict: string): string => (verdict === 'none' ? 'not judged' : verdict);
+
+const verdictTag = (verdict: string, text = verdictWord(verdict)): HTMLElement =>
   make('span', { class: VERDICT_TAGS[verdict] ?? 'tag', text });
 
 /** The verdict, its first reason, and one line for each test behind it. */
@@ -114,7 +117,7 @@ function figure(points: readonly Point[]): HTMLElement {
     makeSvg('polyline', { points: path, class: 'line' }),
     ...points.map((one) => makeSvg('circle', { cx: x(one), cy: y(one), r: 3, class: 'point' })),
   );
-  const times = `${clockTime(first.atMs)} to ${clockTime(last.atMs)}; the dashed line halts`;
+  const times = `${localTime(first.atMs)} to ${localTime(last.atMs)}; the dashed line halts`;
   return make(
     'figure',
     {},
@@ -131,8 +134,8 @@ function pointTable(points: readonly Point[], name: string): HTMLElement {
   const head = ['time', 'new version', 'compared with', 'evidence', 'halts at', 'verdict'];
   const rows = points.slice(-SHOWN_POINTS).map(({ atMs, metric }) => {
     const { treated, reference, e_value, e_halt, verdict } = metric;
-    const cells = [clockTime(atMs), rounded(treated), rounded(reference), rounded(e_value)];
-    const texts = [...cells, rounded(e_halt), verdict];
+    const cells = [localTime(atMs), rounded(treated), rounded(reference), rounded(e_value)];
+    const texts = [...cells, rounded(e_halt), verdictWord(verdict)];
     return make('tr', {}, ...texts.map((text) => make('td', { text })));
   });
   const titles = head.map((text) => make('th', { text, scope: 'col' }));

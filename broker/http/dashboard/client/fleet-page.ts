@@ -2,8 +2,8 @@
 
 import type { EngineAnswer, RobotAnswer, RolloutOnPage, UpstreamAnswer } from './answers.ts';
 import type { Api } from './api.ts';
-import { ago, byId, make, redraw } from './dom.ts';
-import { robotRow } from './robot-row.ts';
+import { ago, byId, make, redraw, robotCount, showHead } from './dom.ts';
+import { robotRow, runsText } from './robot-row.ts';
 import { rolloutCard } from './rollout-card.ts';
 
 /** More rows help nobody, and slow the page down. */
@@ -35,12 +35,11 @@ function showLink({ engine }: EngineAnswer, { upstream }: UpstreamAnswer): void 
   const online = robots.filter((robot) => robot.online).length;
   const parts = [
     `${online} of ${robots.length} robots online`,
-    new Date().toLocaleTimeString(),
     ...(engine.up ? [] : ['no link to the engine']),
     ...(engine.problem ? [engine.problem.message] : []),
     ...(upstream ? [wayUp(upstream)] : []),
   ];
-  byId('link').textContent = parts.join(' \u00b7 ');
+  showHead(parts);
 }
 
 function wayUp(upstream: NonNullable<UpstreamAnswer['upstream']>): string {
@@ -52,28 +51,61 @@ function wayUp(upstream: NonNullable<UpstreamAnswer['upstream']>): string {
   return `upstream ${upstream.up ? 'reached' : 'lost'} ${ago(upstream.since)}${waiting}${chunks}${why}`;
 }
 
+/** Counts robots that do not know what they run. */
+const UNKNOWN = 'unknown';
+
+/** How many robots run each version of a component; null for robots without one. */
+type Counts = Map<string | null, number>;
+
+/** By component: equal numbers of two components are no equal versions. */
+function countVersions(): [component: string, counts: Counts][] {
+  const found = new Map<string, Counts>();
+  for (const { components } of robots) {
+    for (const { name, version, version_doubt: doubt } of components) {
+      const counts = found.get(name) ?? new Map<string | null, number>();
+      const shown = doubt ? UNKNOWN : version;
+      counts.set(shown, (counts.get(shown) ?? 0) + 1);
+      found.set(name, counts);
+    }
+  }
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
 function showVersions(): void {
-  const counts = new Map<string | null, number>();
-  for (const { version } of robots) counts.set(version, (counts.get(version) ?? 0) + 1);
+  const silent = robots.filter(({ components }) => components.length === 0).length;
+  const all = countVersions();
+  const key = [silent, all.map(([name, counts]) => [name, ...counts])];
+  redraw(byId('versions'), key, () => [
+    ...all.map(([name, counts]) => versionBlock(name, counts)),
+    ...(silent > 0
+      ? [make('p', { class: 'soft', text: `${robotCount(silent)} without a report` })]
+      : []),
+  ]);
+}
+
+function versionBlock(component: string, counts: Counts): HTMLElement {
   const { compare } = new Intl.Collator('en', { numeric: true });
   const sorted = [...counts].sort(([a], [b]) => compare(b ?? '', a ?? ''));
   const colour = (version: string | null, at: number): string =>
-    version ? (COLOURS[at % COLOURS.length] ?? COLOUR_NONE) : COLOUR_NONE;
-  redraw(byId('share'), sorted, () =>
-    sorted.map(([version, count], at) => {
-      const piece = make('i');
-      piece.style.flexGrow = String(count);
-      piece.style.background = colour(version, at);
-      return piece;
-    }),
-  );
-  redraw(byId('counts'), sorted, () =>
-    sorted.map(([version, count], at) => {
-      const number = make('b', { text: String(count) });
-      const card = make('li', { class: 'count' }, number, version ?? 'nothing yet');
-      card.style.borderLeftColor = colour(version, at);
-      return card;
-    }),
+    version && version !== UNKNOWN ? (COLOURS[at % COLOURS.length] ?? COLOUR_NONE) : COLOUR_NONE;
+  const pieces = sorted.map(([version, count], at) => {
+    const piece = make('i');
+    piece.style.flexGrow = String(count);
+    piece.style.background = colour(version, at);
+    return piece;
+  });
+  const cards = sorted.map(([version, count], at) => {
+    const number = make('b', { text: String(count) });
+    const text = version === null ? `${component}: nothing yet` : `${component} ${version}`;
+    const card = make('li', { class: 'count' }, number, text);
+    card.style.borderLeftColor = colour(version, at);
+    return card;
+  });
+  return make(
+    'div',
+    {},
+    make('div', { class: 'share', 'aria-hidden': 'true' }, ...pieces),
+    make('ul', { class: 'counts' }, ...cards),
   );
 }
 
@@ -82,7 +114,7 @@ function textOf(robot: RobotAnswer): string {
   const facts = [robot.robot_id, robot.version ?? 'nothing', robot.phase, robot.arch ?? '', link];
   if (robot.twins) facts.push(robot.twins.code);
   for (const part of robot.components) {
-    facts.push(part.name, part.version ?? 'nothing', part.phase, part.last_error?.code ?? '');
+    facts.push(part.name, runsText(part), part.phase, part.last_error?.code ?? '');
   }
   return [...facts, ...robot.tags].join(' ').toLowerCase();
 }

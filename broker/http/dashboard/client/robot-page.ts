@@ -2,9 +2,9 @@
 
 import type { ComponentAnswer, EventAnswer, RobotAnswer } from './answers.ts';
 import type { Api } from './api.ts';
-import { ago, byId, clockTime, make, redraw, rolloutLink, spaced } from './dom.ts';
+import { ago, byId, make, redraw, rolloutLink, showHead, timeMark } from './dom.ts';
 import { showLogButtons } from './robot-logs.ts';
-import { phaseTag, problemLines } from './robot-row.ts';
+import { phaseTag, problemLines, runsText } from './robot-row.ts';
 
 let shown = '';
 
@@ -12,13 +12,12 @@ export async function showRobotPage(api: Api, id: string): Promise<void> {
   if (id !== shown) {
     shown = id;
     byId('robot-title').textContent = id; // nothing of another robot stands under this name
-    redraw(byId('robot-facts'), id, () => []);
+    for (const part of ['robot-facts', 'robot-events']) redraw(byId(part), id, () => []);
     byId('robot-log').textContent = '';
   }
   const robot = await api.get<RobotAnswer>(`robots/${encodeURIComponent(id)}`);
   byId('robot-title').textContent = robot.robot_id;
-  byId('link').textContent =
-    `${robot.online ? 'online' : 'offline'} \u00b7 ${clockTime(Date.now())}`;
+  showHead([robot.online ? 'online' : 'offline']);
   redraw(byId('robot-facts'), robot, () => [
     make('p', { text: presence(robot) }),
     make('p', { class: 'soft', text: about(robot) }),
@@ -27,9 +26,9 @@ export async function showRobotPage(api: Api, id: string): Promise<void> {
     ),
     make('h3', { text: 'Components' }),
     ...robot.components.map(componentBlock),
-    make('h3', { text: 'Last events' }),
-    eventList(robot.events ?? []),
   ]);
+  const { events = [] } = robot;
+  redraw(byId('robot-events'), events, () => [eventList(events)]);
   showLogButtons(api, robot);
 }
 
@@ -43,10 +42,7 @@ const about = ({ model, arch, agent, tags }: RobotAnswer): string =>
 
 function componentBlock(part: ComponentAnswer): HTMLElement {
   const head = make('p', { class: 'tags' });
-  head.append(
-    make('b', { text: `${part.name} ${part.version ?? 'nothing'}` }),
-    phaseTag(part.phase),
-  );
+  head.append(make('b', { text: `${part.name} ${runsText(part)}` }), phaseTag(part.phase));
   if (part.target_version) head.append(make('span', { text: `to ${part.target_version}` }));
   if (part.rollout) head.append(rolloutLink(part.rollout));
   const block = make('div', { class: 'rollout' }, head);
@@ -57,18 +53,12 @@ function componentBlock(part: ComponentAnswer): HTMLElement {
   return block;
 }
 
-const EVENT_FIELDS = ['component', 'kind', 'from', 'to', 'phase', 'version', 'rollout'] as const;
-
 function eventList(events: readonly EventAnswer[]): HTMLElement {
   if (events.length === 0) {
     return make('p', { class: 'soft', text: 'None since the broker started.' });
   }
   const lines = events.toReversed().map((event) => {
-    const words = EVENT_FIELDS.map((field) => event[field]).filter(
-      (one) => typeof one === 'string',
-    );
-    const line = make('li', {}, make('time', { datetime: event.at, text: clockTime(event.at) }));
-    line.append(make('span', { text: words.map(spaced).join(' \u00b7 ') }));
+    const line = make('li', {}, timeMark(event.at), make('span', { text: event.text }));
     if (event.problem) line.append(...problemLines(event.problem));
     return line;
   });

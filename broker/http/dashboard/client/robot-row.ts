@@ -33,14 +33,20 @@ function phaseCell(robot: RobotAnswer): HTMLElement {
 const applied = ({ strategy }: Pick<ComponentAnswer, 'strategy'>): string =>
   strategy && strategy !== 'atomic_swap' ? ` (${strategy})` : '';
 
+/** `1.4.0`, `nothing`, or `unknown (active names 1.4.0)`. */
+export function runsText(part: Pick<ComponentAnswer, 'version' | 'version_doubt'>): string {
+  const version = part.version ?? 'nothing';
+  return part.version_doubt ? `unknown (active names ${version})` : version;
+}
+
 function versionCell(robot: RobotAnswer): HTMLElement {
-  const cell = make('td', { text: (robot.version ?? 'nothing') + applied(robot) });
+  const name = robot.name === null ? '' : `${robot.name} `;
+  const cell = make('td', { text: `${name}${runsText(robot)}${applied(robot)}` });
   for (const part of robot.components) {
     if (part.name === robot.name) continue;
-    const text = `${part.name} ${part.version ?? 'nothing'}${applied(part)}`;
+    const text = `${part.name} ${runsText(part)}${applied(part)}`;
     cell.append(make('div', { class: 'soft', text }));
   }
-  if (robot.components.length > 1) cell.prepend(make('span', { text: `${robot.name ?? ''} ` }));
   return cell;
 }
 

@@ -47,12 +47,6 @@ export function whyLines(rollout: RolloutOnPage): HTMLElement[] {
   return texts.map((text) => make('p', { class: 'why', text }));
 }
 
-export function countsText({ robots }: RolloutOnPage): string {
-  const { targeted, running, in_progress: busy, failed, waiting, recalled } = robots;
-  const back = recalled > 0 ? `, ${recalled} went back` : '';
-  return `${running} of ${targeted} run it, ${busy} in progress, ${failed} failed, ${waiting} waiting${back}`;
-}
-
 /** Names the set of a rollout, and links the rollouts that robots take together with it. */
 export function setTag({ id, set }: RolloutOnPage): HTMLElement[] {
   if (!set) return [];
@@ -70,7 +64,7 @@ export function rolloutCard(rollout: RolloutOnPage): HTMLElement {
   const card = make('div', { class: 'rollout' }, make('b', { text: what }), statusTag(rollout));
   if (rollout.emergency) card.append(make('span', { class: 'tag bad', text: 'emergency' }));
   card.append(...setTag(rollout));
-  card.append(make('span', { class: 'soft', text: countsText(rollout) }));
+  card.append(make('span', { class: 'soft', text: rollout.words.robots }));
   card.append(rolloutLink(rollout.id));
   if (!rollout.emergency) card.append(waveList(rollout));
   card.append(...whyLines(rollout));

@@ -11,10 +11,10 @@ import type {
 } from './answers.ts';
 import type { Api } from './api.ts';
 import { commandBlock, type ConfirmDialog } from './commands.ts';
-import { byId, clockTime, make, redraw, spaced } from './dom.ts';
+import { byId, make, redraw, showHead, spaced, timeMark } from './dom.ts';
 import { EvidenceOverTime, gateBlock } from './evidence.ts';
 import { FILTERS, memberTable } from './members.ts';
-import { countsText, setTag, statusTag, whyLines } from './rollout-card.ts';
+import { setTag, statusTag, whyLines } from './rollout-card.ts';
 import { legend, waveBar } from './wave-bars.ts';
 
 const HISTORY_PAGES_MAX = 20;
@@ -102,12 +102,12 @@ export class RolloutPage {
     const { run } = rollout;
     const name = `${rollout.component ?? '?'} ${rollout.version ?? '?'}`;
     byId('rollout-title').textContent = `${name} (${rollout.id})`;
-    byId('link').textContent = `${rollout.id} \u00b7 ${clockTime(Date.now())}`;
+    showHead([rollout.id]);
     redraw(byId('summary'), rollout, () => {
       const tags = make('p', { class: 'tags' }, statusTag(rollout));
       if (rollout.emergency) tags.append(make('span', { class: 'tag bad', text: 'emergency' }));
       tags.append(...setTag(rollout));
-      tags.append(make('span', { class: 'soft', text: countsText(rollout) }));
+      tags.append(make('span', { class: 'soft', text: rollout.words.robots }));
       const can = run?.approval?.text ?? null;
       return [
         tags,
@@ -180,7 +180,7 @@ const entryLine = ({ at, kind, by, text }: AuditEntry): HTMLElement =>
   make(
     'li',
     {},
-    make('time', { datetime: at, text: new Date(at).toLocaleString() }),
+    timeMark(at),
     make('b', { text: spaced(kind) }),
     make('span', { text }),
     make('span', { class: 'soft', text: `by ${by}` }),

@@ -1,7 +1,16 @@
 import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { plainText, redact, REDACTED } from '../../../shared/rules/redact.ts';
+import { CATALOGUE } from '../../../shared/base/error-catalogue.ts';
+import {
+  failureHint,
+  failureText,
+  PARTIAL_LINE,
+  plainText,
+  redact,
+  redactTail,
+  REDACTED,
+} from '../../../shared/base/redact.ts';
 
 const SECRET = 'Zx9vQ7-kT2_wPm4';
 
@@ -24,6 +33,28 @@ describe('what a log says about secrets', () => {
     `pass\u001b[1mword=${SECRET}`,
     `passphrase = '${SECRET}'`,
     `eyJhbGciOiJIUzI1NiJ9.${SECRET}aaaaaaa.${SECRET}`,
+    `the password is ${SECRET} today`,
+    `mysql -u root -p${SECRET} -h db`,
+    `curl -s -u admin:${SECRET} http://x`,
+    `sshpass -p ${SECRET} ssh host`,
+    `<db><password>${SECRET}</password><port>1</port></db>`,
+    `api_key ${SECRET}`,
+    `https://host/?a=1&sig=${SECRET}&b=2`,
+    `https://user:Zx9v/${SECRET}@host/x`,
+    `claim_${SECRET}abcdefgh`,
+    `Authorization failed: Token ${SECRET}`,
+    `jwt=${SECRET}`,
+    `signature=${SECRET}`,
+    `key=${SECRET}`,
+    `pin=${SECRET}`,
+    `machine host login me password ${SECRET}`,
+    `[password] ${SECRET}`,
+    `password|${SECRET}`,
+    `PASSWORD\t${SECRET}`,
+    `rocommunity: community ${SECRET}`,
+    `"password":\n  "${SECRET}"`,
+    `db_password: |\n  ${SECRET}`,
+    `password=abc\\\n${SECRET}`,
   ]) {
     it(`does not come out of ${JSON.stringify(line.replaceAll(SECRET, '…'))}`, () => {
       const out = redact(`before\n${line}\nafter`);
@@ -41,6 +72,19 @@ describe('what a log says about secrets', () => {
       'see https://host/page?x=1 for the token that expired',
       'user drover is not in group dialout',
       '{"component":"app","from":"probation","to":"rolling_back"}',
+      'want key=value pairs, got 3',
+      'verify manifest: signature: does not match',
+      'gpio: pin=17 is busy; pin: 4',
+      'password is wrong, password is not set',
+      'password authentication failed',
+      'the api key expired, the token expires soon',
+      '[auth] could not connect to the arm',
+      'docker run -u 1000:1000 image',
+      'cp -p a b; ssh -p 2222 host',
+      'http://host:8080/path@2x.png not found',
+      'x-axis: sig a, key b; map[key]=3',
+      'sha256 of app: 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b',
+      'password:\n  sudo: 3 incorrect attempts',
     ]) {
       assert.equal(redact(line), line);
     }
@@ -68,6 +112,38 @@ describe('what a log says about secrets', () => {
     );
   });
 
+  it('removes the body of a key of which neither begin nor end is there', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.stringMatching(/^[A-Z][a-z][0-9][A-Za-z0-9+/]{45,61}$/), {
+          ...{ minLength: 2, maxLength: 9 },
+        }),
+        (body) => {
+          const out = redact(['start', ...body, 'end'].join('\n'));
+          for (const line of body) assert.ok(!out.includes(line), line);
+          assert.match(out, /^start\n/);
+          assert.match(out, /\nend$/);
+        },
+      ),
+    );
+    const hashes = ['a1'.repeat(32), 'b2'.repeat(32)].join('\n');
+    assert.equal(redact(hashes), hashes); // digests are no key
+  });
+
+  it('removes a short last line of a key with the lines before it', () => {
+    const out = redact(`a\n${'Ab1+'.repeat(16)}\nQ4z=\n-----END PRIVATE KEY-----\nb`);
+    assert.equal(out, `a\n${REDACTED}\nb`);
+  });
+
+  it('does not keep the rest of a line whose begin was cut off, nor the rest of a key', () => {
+    assert.equal(redactTail(`${SECRET}\nnext`), 'next');
+    assert.equal(redactTail(SECRET.repeat(99)), PARTIAL_LINE);
+    const key = ['Zx', 'Ab1+'.repeat(16), 'Cd2/'.repeat(16), 'Q4z='];
+    const tail = [...key, '-----END PRIVATE KEY-----', 'arm is hot'].join('\n');
+    assert.equal(redactTail(tail), `${REDACTED}\narm is hot`);
+    assert.equal(redactTail(key.join('\n')), PARTIAL_LINE);
+  });
+
   it('removes a key whose end was never printed', () => {
     const out = redact(`a\n-----BEGIN OPENSSH PRIVATE KEY-----\n${SECRET.repeat(4)}`);
     assert.equal(out, `a\n${REDACTED}`);
@@ -89,6 +165,26 @@ describe('what a log says about secrets', () => {
         },
       ),
     );
+  });
+
+  it('keeps the words behind a value that was taken out before, and takes out the next one', () => {
+    const once = `check 1.2.0: exit 70 (API_KEY=${REDACTED} / arm is hot); last probe 3`;
+    assert.equal(redact(once), once);
+    assert.equal(
+      redact(`token=${REDACTED} password=${SECRET}`),
+      `token=${REDACTED} password=${REDACTED}`,
+    );
+  });
+
+  it('keeps every hint of the catalogue: a report has these words as well', () => {
+    for (const { hint } of Object.values(CATALOGUE)) assert.equal(failureHint(hint), hint);
+    assert.equal(failureHint(`password: ${SECRET}`), `password: ${REDACTED}`);
+  });
+
+  it('bounds a text about a failure after its secrets are out', () => {
+    const text = failureText(`${'x'.repeat(990)}\npassword=${SECRET}`);
+    assert.equal(text.length, 1_000);
+    assert.ok(!text.includes(SECRET.slice(0, 4)));
   });
 
   it('changes nothing more when it is done twice', () => {
