@@ -42,7 +42,7 @@ it('the audit chain has what people and keys decided, over a kill, and shows eac
     return said.status === 200;
   });
   const { type, data: decided } = await waitUntil('the webhook', () => called()[0]);
-  assert.deepEqual([type, decided.rollout], ['rollout.rolled_back', 'app-1']);
+  assert.deepEqual([type, decided.rollout], ['rollout.rolling_back', 'app-1']);
   broker.child.kill('SIGKILL');
   await broker.child.exit;
   await addUser(users, 'bob', 'technician');
@@ -91,7 +91,7 @@ function assertRecorded(records: readonly AuditRecord[]): void {
     /^trust\.changed test trust\.json/,
     /^announcement\.changed {2}key [0-9a-f]+$/,
     /^rollout\.announced app-1 key /,
-    /^rollout\.rolled_back app-1 alice/,
+    /^rollout\.rolling_back app-1 alice/,
     /^user\.added bob credentials file/,
   ]) {
     assert.equal(kinds.filter((one) => want.test(one)).length, 1, `${want}: ${kinds.join('\n')}`);
