@@ -43,8 +43,11 @@ export function assertQuery(route: Pick<HttpRoute, 'method' | 'path'>, query: un
   const result = schemasOf(route).query?.safeParse(query);
   if (result?.success !== false) return;
   const [issue] = result.error.issues;
-  const field = printable(issue?.path.join('.') ?? '');
-  throw new DroverError('USAGE', `read ${field} of the query: ${issue?.message ?? 'bad'}`);
+  const name = issue?.path.join('.') ?? '';
+  const given = (query as Readonly<Record<string, unknown>>)[name];
+  const got = typeof given === 'string' ? `got ${printable(given, 64) || 'nothing'}, ` : '';
+  const why = `${got}${issue?.message ?? 'bad'}`;
+  throw new DroverError('USAGE', `read ${printable(name)} of the query: ${why}`);
 }
 
 /** The document, as JSON. */

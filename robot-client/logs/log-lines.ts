@@ -53,7 +53,7 @@ export class LogLines {
     const text = `${this.#text}${this.#repeated()}${lines}\n`;
     this.#last = { output: '', again: 0 };
     this.#isCut ||= text.length > this.#charsMax;
-    this.#text = lastLines(text, this.#charsMax);
+    this.#text = lastLines(text, this.#charsMax - (this.#isCut ? CUT_MARK.length : 0));
   }
 }
 

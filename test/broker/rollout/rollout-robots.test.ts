@@ -152,7 +152,7 @@ describe('the robots of a rollout', () => {
     const { error } = (await (await api.get('/rollouts/x-1/robots?limit=1000000000')).json()) as {
       error: { message: string };
     };
-    assert.match(error.message, /got 1000000000, want 1 to 999999999, of which at most 500 come/);
+    assert.match(error.message, /got 1000000000, want a number from 1 to 999999999/);
     for (const query of ['state=lost', 'state=', 'limit=0', 'limit=x']) {
       const response = await api.get(`/rollouts/x-1/robots?${query}`);
       assert.equal(response.status, 400, query);

@@ -18,7 +18,7 @@ describe('the start of a rollout [P-6.12]', () => {
     const rules = { start_at: at('2026-12-01T21:00:00Z') };
     const wait = startWait(rules, { now: NOW });
     assert.equal(wait?.untilMs, rules.start_at);
-    assert.match(wait.why, /2026-12-01T21:00:00.000Z/);
+    assert.match(wait.why, /2026-12-01T21:00:00Z/);
     assert.equal(startWait(rules, { now: rules.start_at }), null);
     assert.equal(startWait({}, { now: NOW }), null);
   });
@@ -45,8 +45,8 @@ describe('the start of a rollout [P-6.12]', () => {
 
 describe('the options of a start', () => {
   it('take a time with its zone, and one without for the wall clock', () => {
-    assert.equal(parseStartAt('2026-12-01T22:00+01:00', NOW), '2026-12-01T21:00:00.000Z');
-    assert.equal(parseStartAt('2026-12-01T22:00:30Z', NOW), '2026-12-01T22:00:30.000Z');
+    assert.equal(parseStartAt('2026-12-01T22:00+01:00', NOW), '2026-12-01T21:00:00Z');
+    assert.equal(parseStartAt('2026-12-01T22:00:30Z', NOW), '2026-12-01T22:00:30Z');
     assert.equal(parseStartLocal('2026-12-01T22:00', NOW), '2026-12-01T22:00');
   });
 
