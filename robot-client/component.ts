@@ -87,8 +87,8 @@ export class Component {
 
   get view(): ComponentView {
     const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
-    const [{ unkept }, { askedAtMs: placeAskedAtMs }] = [this.#keeper, this.#place];
-    const why = { held, leases, unkept, placeAskedAtMs };
+    const [{ unkept }, { askedAtMs: placeAskedAtMs, clock }] = [this.#keeper, this.#place];
+    const why = { held, leases, unkept, placeAskedAtMs, clock };
     return viewOf(this.#options, { slots: this.#slots, state, live, ...why });
   }
 

@@ -41,7 +41,10 @@ export interface ReasonFacts {
   /** Its turn has come. */
   readonly isOpen: boolean;
   readonly relay: Pick<RelayProblem, 'code' | 'message'> | null;
-  readonly run: Pick<RolloutRun, 'rollout' | 'status'> | null;
+  readonly run:
+    (Pick<RolloutRun, 'rollout' | 'status'> & Partial<Pick<RolloutRun, 'recall'>>) | null;
+  /** When the first robot may start; null or absent when robots may. */
+  readonly start?: string | null;
   /** Of a budget: it has a place, or waits for one. */
   readonly place?: RobotPlace | null;
 }
@@ -116,7 +119,7 @@ function phase({ component: { phase: name, transfer } }: Reasoned): string {
   const done = isPart
     ? `, ${Math.min(100, Math.floor((100 * transfer.bytes_done) / total))} %`
     : '';
-  return `${name.replace('_', ' ')}${done}`;
+  return name === 'probation' ? 'on probation' : `${name.replace('_', ' ')}${done}`;
 }
 
 function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
@@ -125,8 +128,10 @@ function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
   const error = problemIn(component, facts);
   const status = run?.status ?? 'rolling';
   if (status !== 'rolling' && status !== 'complete') {
-    return { code: 'ROLLOUT_STOPPED', reason: `has not begun, and the rollout is ${word(status)}` };
+    const how = status === 'halted' && run?.recall === true ? 'rolled back' : word(status);
+    return { code: 'ROLLOUT_STOPPED', reason: `has not begun, and the rollout is ${how}` };
   }
+  if (facts.start) return { code: 'START_AWAITED', reason: `it starts at ${facts.start}` };
   if (!isOpen) {
     const turn = wave === null ? 'no wave includes it' : `its turn comes with wave ${wave}`;
     return { code: 'WAVE_NOT_OPEN', reason: turn };

@@ -48,7 +48,7 @@ export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
 
 interface Parts extends Pick<
   ComponentView,
-  'state' | 'live' | 'held' | 'leases' | 'unkept' | 'placeAskedAtMs'
+  'state' | 'live' | 'held' | 'leases' | 'unkept' | 'placeAskedAtMs' | 'clock'
 > {
   readonly slots: SlotWatch;
 }
