@@ -17,7 +17,7 @@ import {
   placeClockProblem,
   placesOf,
   placeWait,
-  type Lease,
+  type PlaceTime,
   type PlaceAnswer,
 } from '../../shared/rules/budget.ts';
 import type { Job } from './state.ts';
@@ -44,9 +44,9 @@ interface Ask {
   readonly askedMonoMs: MonoMs;
   /** The rollout whose progress answers. */
   readonly owner: string;
-  held: (Lease & { readonly untilMonoMs: MonoMs }) | null;
+  held: (PlaceTime & { readonly untilMonoMs: MonoMs }) | null;
   /** Its place had ended before it came, or was not used in time. */
-  late: Lease | null;
+  late: PlaceTime | null;
 }
 
 export class PlaceSeat {

@@ -53,11 +53,11 @@ export interface PlaceAsk {
 export type PlaceAnswer =
   | { readonly kind: 'none' }
   /** Its lease was over before it was used. */
-  | ({ readonly kind: 'late' } & Lease)
-  | ({ readonly kind: 'held' } & Lease);
+  | ({ readonly kind: 'late' } & PlaceTime)
+  | ({ readonly kind: 'held' } & PlaceTime);
 
 /** The time of a place, by the clock of the controller. */
-export interface Lease {
+export interface PlaceTime {
   readonly untilMs: EpochMs;
   /** From the progress that names it until its end. */
   readonly leftMs: number;
@@ -84,7 +84,7 @@ export function answerTo(
  * @param asked when the robot asked; `at` is now
  */
 export function placeClockProblem(
-  { untilMs, leftMs }: Lease,
+  { untilMs, leftMs }: PlaceTime,
   asked: { readonly now: EpochMs; readonly mono: MonoMs },
   at: { readonly now: EpochMs; readonly mono: MonoMs },
 ): Problem | null {

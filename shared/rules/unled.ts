@@ -85,8 +85,8 @@ export function firstWaveWait(rollout: ToldRollout, now = Number.POSITIVE_INFINI
 }
 
 /**
- * Without a clock, the wait tells the time: it lasts until the start, where that is later than what
- * a controller needs to look at its robots.
+ * When it starts; null for no start to come. Without a clock only a wait that is longer than any for
+ * the reports of robots is one for the start.
  */
 function startOf(
   { start_at: at, start_local: local }: ToldRollout,
