@@ -15,6 +15,7 @@ import {
   answerTo,
   mayUse,
   placeClockProblem,
+  placesLateProblem,
   placesOf,
   placeWait,
   type PlaceTime,
@@ -56,6 +57,7 @@ export class PlaceSeat {
   #progress: ReadonlyMap<string, Progress> = new Map();
   #ask: Ask | null = null;
   #lastAskedMs: EpochMs = 0;
+  #lateInRow = 0;
   #clock: { readonly problem: Problem; readonly atMs: EpochMs } | null = null;
 
   constructor(options: PlaceSeatOptions) {
@@ -82,7 +84,8 @@ export class PlaceSeat {
 
   /** The component has entered this phase: a question lasts as long as it waits. */
   follow(phase: RobotPhase): void {
-    if (phase !== 'waiting') [this.#ask, this.#clock] = [null, null];
+    if (phase === 'waiting') return;
+    [this.#ask, this.#clock, this.#lateInRow] = [null, null, 0];
   }
 
   /** It waits for something else first, so another robot may have the place. */
@@ -132,7 +135,8 @@ export class PlaceSeat {
    * asks seldom, so that it holds up no other robot.
    */
   async #rest(on: Waiting): Promise<void> {
-    const problem = this.#clockProblem();
+    this.#lateInRow = this.#ask?.late ? this.#lateInRow + 1 : 0;
+    const problem = this.#clockProblem() ?? placesLateProblem(this.#lateInRow);
     const atMs = this.#clock?.atMs ?? this.#options.now();
     this.#clock = problem && { problem, atMs };
     this.takeBack();

@@ -94,9 +94,21 @@ export function placeClockProblem(
   if (aheadMs < 1000) return null;
   const unitMs = aheadMs < 120_000 ? 1000 : 60_000;
   const least = formatDurationMs(Math.floor(aheadMs / unitMs) * unitMs);
-  const message = `use a place of the budget: the clock of this robot is at least ${least} ahead of the controller's, so its place was over too early`;
-  return toProblem(new DroverError('ROBOT_CLOCK_OFF', message));
+  return clockOff(
+    `the clock of this robot is at least ${least} ahead of the controller's, so its place was over too early`,
+  );
 }
+
+/** A question that waited for longer than a lease proves nothing; several in a row are no chance. */
+export const placesLateProblem = (inRow: number): Problem | null =>
+  inRow < LIMITS.placesLateMax
+    ? null
+    : clockOff(
+        `${inRow} places in a row were over before they came, as with a clock that is ahead of the controller's`,
+      );
+
+const clockOff = (why: string): Problem =>
+  toProblem(new DroverError('ROBOT_CLOCK_OFF', `use a place of the budget: ${why}`));
 
 /** True while a place may be used: by the wall clock, and by one that never jumps. */
 export const mayUse = (

@@ -85,8 +85,8 @@ export function firstWaveWait(rollout: ToldRollout, now = Number.POSITIVE_INFINI
 }
 
 /**
- * When it starts; null for no start to come. Without a clock only a wait that is longer than any for
- * the reports of robots is one for the start.
+ * When it starts; null for no start to come. Without a clock only a wait that is longer than one
+ * for the reports of robots is one for the start.
  */
 function startOf(
   { start_at: at, start_local: local }: ToldRollout,

@@ -7,7 +7,7 @@ import { PlaceSeat } from '../../../robot-client/update/place-seat.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { budgetSchema } from '../../../shared/formats/announcement.ts';
 import type { Progress } from '../../../shared/formats/progress.ts';
-import { placeClockProblem } from '../../../shared/rules/budget.ts';
+import { placeClockProblem, placesLateProblem } from '../../../shared/rules/budget.ts';
 
 const NOW = Date.parse('2026-06-01T00:00:00Z');
 const fields = { at_most: 1, per: 'tag:hall', lease_s: 100 };
@@ -155,6 +155,8 @@ describe('a robot of a rollout with a budget', () => {
       const slept = { now: NOW + 100_000, mono: 2_000 };
       assert.equal(placeClockProblem(lease, from, slept), null);
       assert.equal(placeClockProblem(lease, from, { now: NOW + 50_000, mono: 50_000 }), null);
+      assert.equal(placesLateProblem(1), null);
+      assert.match(placesLateProblem(2)?.message ?? '', /2 places in a row were over before/);
     }));
 
   it('asks for nothing without a budget', () => {
