@@ -168,6 +168,7 @@ export class PlaceSeat {
     const answer = this.#answerTo(ask);
     if (answer.kind === 'late') ask.late ??= answer;
     if (answer.kind !== 'held') return void (ask.held = null);
+    this.#lateInRow = -1; // this one came in time, though it may be over before it is used
     const { untilMs, leftMs } = answer;
     const untilMonoMs = this.#mono() + leftMs;
     // The first word counts: what comes again later makes it no longer.
