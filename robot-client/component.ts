@@ -86,10 +86,10 @@ export class Component {
   }
 
   get view(): ComponentView {
-    const [state, slots, live] = [this.#state, this.#slots, this.#live.value];
-    const [{ held, leases }, { unkept }, { closed }] = [this.#word, this.#keeper, this.#root];
-    const why = { held, leases, unkept, closed, placeAskedAtMs: this.#place.askedAtMs };
-    return viewOf(this.#options, { slots, state, live, ...why });
+    const [state, live, { held, leases }] = [this.#state, this.#live.value, this.#word];
+    const [{ unkept }, { closed }, { askedAtMs, clock }] = [this.#keeper, this.#root, this.#place];
+    const why = { held, leases, unkept, closed, placeAskedAtMs: askedAtMs, clock };
+    return viewOf(this.#options, { slots: this.#slots, state, live, ...why });
   }
 
   /** Reads the state from the disk. No effect runs before all components are read. */

@@ -50,8 +50,10 @@ export function showPlaces(granted: readonly Place[], facts: PlaceFacts): Places
       const untilMs = robots.get(robot)?.isOut === true ? undefined : until.get(robot);
       return { robot_id: robot, until: untilMs === undefined ? null : instantText(untilMs) };
     });
+  const stuck = (name: string): RobotId[] =>
+    [...(used.get(name) ?? [])].filter((one) => robots.get(one)?.isStuck === true).sort();
   const places = [...names].sort().map((place) => ({
-    ...{ place, at_most: budget.at_most, held: held(place) },
+    ...{ place, at_most: budget.at_most, held: held(place), stuck: stuck(place) },
     waiting: (waiting.get(place) ?? []).sort(),
     away: (away.get(place) ?? []).sort(),
   }));

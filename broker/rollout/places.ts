@@ -13,7 +13,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { ComponentState } from '../../shared/formats/messages.ts';
 import { graceMs, placesOf, type Budget } from '../../shared/rules/budget.ts';
 import type { RobotRecord } from '../control/fleet.ts';
-import { seenMs } from './classify.ts';
+import { isStuck, seenMs } from './classify.ts';
 
 /** A place that was granted, and is not known to be used. */
 export interface Place {
@@ -37,6 +37,8 @@ export interface PlaceRobot {
   readonly asks: ReadonlyMap<string, EpochMs>;
   /** A component of it is between its stop and its end, whatever rollout brought that about. */
   readonly isOut: boolean;
+  /** A component of it runs neither version: it is out until a person repairs it. */
+  readonly isStuck?: boolean;
 }
 
 /** From the stop of the application until an update has ended, or has been undone. */
@@ -61,7 +63,8 @@ export function placeRobotOf(
   }
   const isOut = components.some(({ phase }) => OUT.includes(phase));
   const seen = seenMs(record, watchedSinceMs);
-  return { robot, tags, online, seenMs: seen, reportedMs: at, asks, isOut };
+  const told = { isOut, isStuck: components.some(isStuck) };
+  return { robot, tags, online, seenMs: seen, reportedMs: at, asks, ...told };
 }
 
 /** True for a robot that matters to a budget although it holds nothing. */

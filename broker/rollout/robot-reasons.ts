@@ -44,6 +44,8 @@ export interface ReasonFacts {
   readonly isOpen: boolean;
   readonly relay: Pick<RelayProblem, 'code' | 'message'> | null;
   readonly run: (Pick<RolloutRun, 'rollout' | 'status'> & { readonly recall?: boolean }) | null;
+  /** When the first robot may start; null or absent when robots may. */
+  readonly start?: string | null;
   /** Of a budget: it has a place, or waits for one. */
   readonly place?: RobotPlace | null;
 }
@@ -124,7 +126,7 @@ function phase({ component: { phase: name, transfer } }: Reasoned): string {
   const done = isPart
     ? `, ${Math.min(100, Math.floor((100 * transfer.bytes_done) / total))} %`
     : '';
-  return `${name.replace('_', ' ')}${done}`;
+  return name === 'probation' ? 'on probation' : `${name.replace('_', ' ')}${done}`;
 }
 
 function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
@@ -138,6 +140,7 @@ function waiting({ component }: Reasoned, facts: ReasonFacts): RobotReason {
       reason: `has not begun, and the rollout is ${run ? stateWord(run) : status}`,
     };
   }
+  if (facts.start) return { code: 'START_AWAITED', reason: `it starts at ${facts.start}` };
   if (!isOpen) {
     const turn = wave === null ? 'no wave includes it' : `its turn comes with wave ${wave}`;
     return { code: 'WAVE_NOT_OPEN', reason: turn };

@@ -9,6 +9,7 @@ import type { RobotId } from '../../shared/base/ids.ts';
 import type { RelayProblem } from '../../shared/formats/messages.ts';
 import { groupFailures, type FailureGroup } from '../../shared/rules/failure-reasons.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
+import { startAwaited } from '../../shared/rules/start-time.ts';
 import type { RobotRecord } from '../control/fleet.ts';
 import { classify, isUnable, membersOf, type Member, type MemberKind } from './classify.ts';
 import { countAll, countAttempts } from './counters.ts';
@@ -69,6 +70,8 @@ export function listRobots(facts: RolloutFacts, options: ListOptions = {}): Roll
   if (plan === null) return listReached(facts);
   const byId = new Map(facts.robots.map((record) => [record.robot, record]));
   const { version } = plan.manifest;
+  // Without a controller there is no clock to compare with: robots say it themselves.
+  const start = facts.now > 0 ? startAwaited(plan.rollout, facts) : null;
   const members = membersOf({ ...facts, plan });
   const isAway = run !== null && isWaveAway(run, members);
   return members.flatMap((member) => {
@@ -79,7 +82,7 @@ export function listRobots(facts: RolloutFacts, options: ListOptions = {}): Roll
     const awaited = isAwaited(member, facts, { isOpen, isAway });
     const relay = options.relayProblem?.(record) ?? null;
     const place = facts.places ? placeOfRobot(facts.places, member.robot) : null;
-    const told = { rollout: facts.id, version, record, wave, isOpen, relay, run, place };
+    const told = { rollout: facts.id, version, record, wave, isOpen, relay, run, place, start };
     const reason = reasonOf(member, told);
     return [{ ...shown(record, member), wave, awaited, ...reason }];
   });

@@ -64,6 +64,7 @@ const runSchema = z.object({
         held: z.array(z.object({ robot_id: textSchema, until: textSchema.nullable() })),
         waiting: z.array(textSchema),
         away: z.array(textSchema),
+        stuck: z.array(textSchema).default([]),
       }),
     )
     .nullable()

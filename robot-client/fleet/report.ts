@@ -65,6 +65,8 @@ export interface ComponentView {
   readonly leases?: string | null;
   /** Names its question for a place of a budget; null or absent while it asks none. */
   readonly placeAskedAtMs?: EpochMs | null;
+  /** Its clock, with which no place of a budget is in time; null or absent when none shows that. */
+  readonly clock?: Held | null;
   /** Why the disk does not have the state of the machine; null when it has. */
   readonly unkept?: Held | null;
   /** The expired trust root, with which nothing new is taken; null while it is valid. */
@@ -189,7 +191,8 @@ function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
   const inSlots = slotProblem(slots) ?? damage;
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
-  const standing = view.held ?? view.unkept ?? view.live.stays ?? view.live.module ?? view.expired;
+  const { held, unkept, expired, clock } = view;
+  const standing = held ?? unkept ?? live.stays ?? live.module ?? expired ?? clock;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))

@@ -50,7 +50,7 @@ export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {
 
 interface Parts extends Pick<
   ComponentView,
-  'state' | 'live' | 'held' | 'leases' | 'unkept' | 'closed' | 'placeAskedAtMs'
+  'state' | 'live' | 'held' | 'leases' | 'unkept' | 'closed' | 'placeAskedAtMs' | 'clock'
 > {
   readonly slots: SlotWatch;
 }

@@ -124,6 +124,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   if (live.wakeAtMs !== null) {
     lines.push(`  wakes: ${instantText(live.wakeAtMs)} (in ${shortly(live.wakeAtMs - now)})`);
   }
+  if (view.clock) lines.push(...problemLines('its clock', view.clock.problem));
   if (view.unheard) lines.push(...problemLines('cannot follow a rollout', view.unheard.problem));
   if (live.refusal) {
     const { problem, version } = live.refusal;

@@ -6,6 +6,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotPhase } from '../../shared/formats/messages.ts';
@@ -13,8 +14,11 @@ import type { Progress } from '../../shared/formats/progress.ts';
 import {
   answerTo,
   mayUse,
+  placeClockProblem,
+  placesLateProblem,
   placesOf,
   placeWait,
+  type PlaceTime,
   type PlaceAnswer,
 } from '../../shared/rules/budget.ts';
 import type { Job } from './state.ts';
@@ -38,11 +42,12 @@ interface Waiting {
 /** A question, and the place that came in answer to it. */
 interface Ask {
   readonly askedAtMs: EpochMs;
+  readonly askedMonoMs: MonoMs;
   /** The rollout whose progress answers. */
   readonly owner: string;
-  held: { readonly untilMs: EpochMs; readonly untilMonoMs: MonoMs } | null;
+  held: (PlaceTime & { readonly untilMonoMs: MonoMs }) | null;
   /** Its place had ended before it came, or was not used in time. */
-  isLate: boolean;
+  late: PlaceTime | null;
 }
 
 export class PlaceSeat {
@@ -52,6 +57,8 @@ export class PlaceSeat {
   #progress: ReadonlyMap<string, Progress> = new Map();
   #ask: Ask | null = null;
   #lastAskedMs: EpochMs = 0;
+  #lateInRow = 0;
+  #clock: { readonly problem: Problem; readonly atMs: EpochMs } | null = null;
 
   constructor(options: PlaceSeatOptions) {
     this.#options = options;
@@ -63,6 +70,11 @@ export class PlaceSeat {
     return this.#ask?.askedAtMs ?? null;
   }
 
+  /** The clock of this robot, with which no place is in time; null when none shows that. */
+  get clock(): { readonly problem: Problem; readonly atMs: EpochMs } | null {
+    return this.#clock;
+  }
+
   /** Progress of all rollouts, as it was accepted. */
   hear(progress: ReadonlyMap<string, Progress>): void {
     this.#progress = progress;
@@ -72,7 +84,8 @@ export class PlaceSeat {
 
   /** The component has entered this phase: a question lasts as long as it waits. */
   follow(phase: RobotPhase): void {
-    if (phase !== 'waiting') this.#ask = null;
+    if (phase === 'waiting') return;
+    [this.#ask, this.#clock, this.#lateInRow] = [null, null, 0];
   }
 
   /** It waits for something else first, so another robot may have the place. */
@@ -109,8 +122,8 @@ export class PlaceSeat {
   /** The place of this question cannot be used any more. */
   #isOver(): boolean {
     if (this.#ask === null) return false;
-    const { held, isLate } = this.#ask;
-    return isLate || (held !== null && !this.#mayUse(held));
+    const { held, late } = this.#ask;
+    return late !== null || (held !== null && !this.#mayUse(held));
   }
 
   #mayUse(held: NonNullable<Ask['held']>): boolean {
@@ -122,17 +135,29 @@ export class PlaceSeat {
    * asks seldom, so that it holds up no other robot.
    */
   async #rest(on: Waiting): Promise<void> {
+    this.#lateInRow = this.#ask?.late ? this.#lateInRow + 1 : 0;
+    const problem = this.#clockProblem() ?? placesLateProblem(this.#lateInRow);
+    const atMs = this.#clock?.atMs ?? this.#options.now();
+    this.#clock = problem && { problem, atMs };
     this.takeBack();
     const wakeAtMs = this.#options.now() + LIMITS.placeAgainMs;
-    on.onWaiting('another place: the one that it got was over before it was used', wakeAtMs);
+    const late = 'another place: the one that it got was over before it was used';
+    on.onWaiting(problem ? `${late} (${problem.code})` : late, wakeAtMs);
     await sleep(LIMITS.placeAgainMs, undefined, { signal: on.signal });
+  }
+
+  #clockProblem(): Problem | null {
+    const lease = this.#ask?.held ?? this.#ask?.late;
+    if (!this.#ask || !lease) return null;
+    const asked = { now: this.#ask.askedAtMs, mono: this.#ask.askedMonoMs };
+    return placeClockProblem(lease, asked, { now: this.#options.now(), mono: this.#mono() });
   }
 
   #askAnew({ owner }: NonNullable<Job['budget']>): void {
     // Later than every report from before, so that none of them looks like an end of it.
     const askedAtMs = Math.max(this.#options.now(), this.#lastAskedMs) + 1;
     this.#lastAskedMs = askedAtMs;
-    this.#ask = { askedAtMs, owner, held: null, isLate: false };
+    this.#ask = { askedAtMs, askedMonoMs: this.#mono(), owner, held: null, late: null };
     this.#options.onChange(true);
   }
 
@@ -141,12 +166,15 @@ export class PlaceSeat {
     const ask = this.#ask;
     if (ask === null) return;
     const answer = this.#answerTo(ask);
-    if (answer.kind === 'late') ask.isLate = true;
+    if (answer.kind === 'late') ask.late ??= answer;
     if (answer.kind !== 'held') return void (ask.held = null);
-    const untilMonoMs = this.#mono() + answer.leftMs;
+    this.#lateInRow = -1; // this one came in time, though it may be over before it is used
+    const { untilMs, leftMs } = answer;
+    const untilMonoMs = this.#mono() + leftMs;
     // The first word counts: what comes again later makes it no longer.
     ask.held = {
-      untilMs: answer.untilMs,
+      untilMs,
+      leftMs: ask.held?.leftMs ?? leftMs,
       untilMonoMs: Math.min(ask.held?.untilMonoMs ?? untilMonoMs, untilMonoMs),
     };
   }

@@ -173,7 +173,7 @@ export const CATALOGUE = {
   ),
   ROBOT_CLOCK_OFF: refused(
     'operator',
-    'set the clock of that robot: date -u, timedatectl (NTP, or the battery of its clock); with a wrong one it may refuse what is announced as expired or as from the future',
+    'set the clock of that robot: date -u, timedatectl (NTP, or the battery of its clock); with a wrong one it may refuse what is announced as expired or as from the future, and never has a place of a budget in time; when many robots say so, set the clock of the broker that leads',
     'later',
   ),
   BROKER_CLOCK_OFF: refused(

@@ -63,6 +63,8 @@ export const LIMITS = {
   placeLookMs: SECOND, // a robot that waits for a place checks its clock so often
   placeAgainMs: MINUTE, // a robot whose place ended before it came asks again after this
   startAheadMsMax: 90 * DAY, // start of a rollout from now: a season; more is a slip in the year
+  placesLateMax: 2, // in a row, over before they came: a slow link may delay one, a wrong clock all
+  startToldMs: 2 * MINUTE, // a longer wait for the first wave is one for the start of a rollout
   wakeMsMax: 10 * MINUTE, // a robot checks so often a time that it waits for: clocks change
   attributedMax: 1_000, // entries with extended attributes in the report of one payload
   deltasMax: 16, // base versions of one bundle

@@ -16,6 +16,7 @@ import {
   type ToldRun,
 } from './unled.ts';
 import { approverWait } from './approvers.ts';
+import { stuckWait } from './budget.ts';
 
 export const word = (text: string): string => printable(text, 64);
 
@@ -106,15 +107,14 @@ export function otherCounts(robots: ToldRobots): string {
 /** One sentence: the next event, and when, if that is known. */
 export function waitsFor(rollout: ToldRollout, now: number): string {
   const { run } = rollout;
-  const isTimed = Number.isFinite(now);
-  if (!run) return firstWaveWait(rollout, isTimed) ?? unledWait(rollout) ?? WAITS_FOR_NOTHING;
+  if (!run) return firstWaveWait(rollout, now) ?? unledWait(rollout) ?? WAITS_FOR_NOTHING;
   const isElsewhere = run.leading ? '' : NOT_LED;
   if (run.status === 'rolling_back') return `${recallWait(run)}${isElsewhere}`;
   if (!rollout.announced) return WAITS_FOR_NOTHING;
   // An older broker says of a paused rollout that it waits for nothing.
   const what = run.status === 'paused' ? 'resume' : (run.waits_for ?? '');
   const end = what === 'resume' ? ` ${word(rollout.id)}` : waitEnd(rollout.id, run, now);
-  const first = run.status === 'rolling' ? firstWaveWait(rollout, isTimed) : null;
+  const first = run.status === 'rolling' ? firstWaveWait(rollout, now) : null;
   if (first !== null) return first;
   const event = eventOf(what, run);
   return `${event}${end}${isElsewhere}`;
@@ -155,11 +155,12 @@ function recallWait({ waits_for, cannot_go_back: unable }: ToldRun): string {
 }
 
 /** Robots that are offline delay a wave only when it has no other robot. */
-function robotsWait({ attempts }: ToldRun): string {
+function robotsWait({ attempts, places }: ToldRun): string {
+  const stuck = stuckWait(places);
   const away = attempts?.reachable === 0 ? attempts.cohort : 0;
   return away > 0
     ? `for a robot of this wave to be online (offline: ${away})`
-    : 'for robots of this wave to end their update';
+    : `for robots of this wave to end their update${stuck === null ? '' : `; ${stuck}`}`;
 }
 
 /** Until when it may have to wait, for which robots or for which command, as far as known. */

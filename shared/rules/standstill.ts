@@ -36,6 +36,8 @@ const HELD_CODES = [
   ...(['PERMISSION_DENIED', 'NOT_A_FILE'] as const),
   // Its clock, or the publisher's: it takes nothing that it considers expired or from the future.
   ...(['ANNOUNCEMENT_EXPIRED', 'ANNOUNCEMENT_AHEAD'] as const),
+  // With its clock no place of a budget is in time.
+  'ROBOT_CLOCK_OFF',
 ] as const satisfies readonly ErrorCode[];
 
 /** Looked at before each download, so the version that it stopped does not matter. */
@@ -92,6 +94,7 @@ const BACK_ALL_THE_SAME: readonly string[] = [
   ...ALWAYS,
   'ANNOUNCEMENT_EXPIRED',
   'ANNOUNCEMENT_AHEAD',
+  'ROBOT_CLOCK_OFF',
 ] satisfies readonly ErrorCode[];
 
 /**

@@ -4,7 +4,7 @@
  * before it, so that no soak runs while robots wait. Sans-I/O.
  */
 
-import { instantText } from '../base/durations.ts';
+import { instantText, shortly } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import type { EpochMs } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -20,7 +20,8 @@ export type StartRules = Pick<Rollout, 'start_at' | 'start_local'>;
 const AHEAD_MAX_MS = 14 * 3_600_000;
 
 const utcOf = (local: string): EpochMs => Date.parse(`${local}:00Z`);
-const HAS_ZONE = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)$/;
+// Zones of the world are from UTC-12 to UTC+14.
+const HAS_ZONE = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)$/;
 export const LOCAL_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d$/;
 
 /** Milliseconds until the first robot may start; 0 when it may. [P-6.12] */
@@ -54,6 +55,21 @@ export function startWait(
 }
 
 const utcTime: LocalTime = (now) => new Date(now).toISOString().slice(0, 16);
+
+/**
+ * `2026-12-01T21:00:00Z, in 35 hours (--start-at)`; null for a rollout that starts at once, or
+ * whose first robot may have started.
+ * @param isTimed false where equal words mean that nothing has changed
+ */
+export function startAwaited(
+  { start_at, start_local }: StartRules,
+  { now, isTimed = true }: { readonly now: EpochMs; readonly isTimed?: boolean },
+): string | null {
+  if (msToFirstStart({ start_at, start_local }, now) <= 0) return null;
+  if (start_at === undefined) return `${start_local} of each robot's wall clock (--start-local)`;
+  const left = isTimed ? `, in ${shortly(start_at - now)}` : '';
+  return `${instantText(start_at)}${left} (--start-at)`;
+}
 
 /** `no robot starts before 2026-12-01T21:00:00Z`; null for a rollout that starts at once. */
 export function startLine({

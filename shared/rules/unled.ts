@@ -4,9 +4,12 @@
  */
 
 import { formatDurationMs } from '../base/durations.ts';
+import type { ToldPlace } from './budget.ts';
+import { LIMITS } from '../base/limits.ts';
 import { isUnled } from './presence.ts';
 import { needsController, type StepRules } from './rollout-rules.ts';
 import { isUnableCode } from './standstill.ts';
+import { LOCAL_TIME, startAwaited } from './start-time.ts';
 
 /** The fields of a run that these sentences need, as the API sends them. */
 export interface ToldRun {
@@ -25,6 +28,8 @@ export interface ToldRun {
     readonly by: readonly string[];
     readonly publisher: string | null;
   } | null;
+  /** Of a budget; null or absent without one. */
+  readonly places?: readonly ToldPlace[] | null;
   readonly attempts: {
     readonly cohort: number;
     readonly reachable: number;
@@ -64,22 +69,44 @@ export interface ToldRollout {
    * when another leads. Absent from an older broker.
    */
   readonly first_wave_in_s?: number | null;
+  /** No robot starts before that; absent for a rollout that starts at once. */
+  readonly start_at?: string | null | undefined;
+  readonly start_local?: string | null | undefined;
 }
 
 /**
  * The wait for a controller that leads and reads the reports of the robots first. Null for any
  * other.
- * @param isTimed false where an equal sentence means that nothing has changed
+ * @param now infinite where an equal sentence means that nothing has changed
  */
-export function firstWaveWait(rollout: ToldRollout, isTimed = true): string | null {
+export function firstWaveWait(rollout: ToldRollout, now = Number.POSITIVE_INFINITY): string | null {
   const { first_wave_in_s: inS = null } = rollout;
   if (inS === null) return null;
+  const start = inS > 0 ? startOf(rollout, { inS, now }) : null;
+  if (start !== null) return `for its start at ${start}: no robot begins before (START_AWAITED)`;
   if (isTakenAlready(rollout)) {
     return 'for its controller, which leads it and looks at the robots first; robots take it as announced, since it has one wave for all';
   }
   if (inS <= 0) return 'for the next pass of the controller, which leads it: no wave is open yet';
-  const left = isTimed ? `, in about ${formatDurationMs(Math.ceil(inS) * 1000)}` : '';
+  const left = Number.isFinite(now) ? `, in about ${formatDurationMs(Math.ceil(inS) * 1000)}` : '';
   return `for the first wave${left}: its controller leads it and looks at the robots first; it takes pause, abort and rollback at once`;
+}
+
+/**
+ * When it starts; null for no start to come. Without a clock only a wait that is longer than one
+ * for the reports of robots is one for the start.
+ */
+function startOf(
+  { start_at: at, start_local: local }: ToldRollout,
+  { inS, now }: { readonly inS: number; readonly now: number },
+): string | null {
+  const atMs = Date.parse(at ?? '');
+  const rules = {
+    ...(!Number.isNaN(atMs) && { start_at: atMs }),
+    ...(typeof local === 'string' && LOCAL_TIME.test(local) && { start_local: local }),
+  };
+  if (Number.isFinite(now)) return startAwaited(rules, { now });
+  return inS * 1000 > LIMITS.startToldMs ? startAwaited(rules, { now: 0, isTimed: false }) : null;
 }
 
 /** An older broker does not say who leads; a local controller may have just started. */

@@ -15,10 +15,18 @@ import {
   type PlaceFacts,
   type PlaceRobot,
 } from '../../../broker/rollout/places.ts';
+import { placeOfRobot, showPlaces } from '../../../broker/rollout/place-view.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { budgetSchema } from '../../../shared/formats/announcement.ts';
 import type { Progress } from '../../../shared/formats/progress.ts';
-import { answerTo, graceMs, mayUse, placesOf, type Budget } from '../../../shared/rules/budget.ts';
+import {
+  answerTo,
+  graceMs,
+  mayUse,
+  placesOf,
+  stuckWait,
+  type Budget,
+} from '../../../shared/rules/budget.ts';
 import { Random } from '../../sim/random.ts';
 import { makeState } from '../reports.ts';
 
@@ -290,6 +298,24 @@ describe('a place', () => {
     assert.deepEqual(stepPlaces([], facts([waits, robot('b')], { others })).granted, []);
     const unknown = ['gone' as RobotId];
     assert.deepEqual(stepPlaces([], facts([waits], { others: unknown })).granted, []);
+  });
+
+  it('is shown with the stuck robot that has it, while others wait', () => {
+    const stuck = robot('a', { isOut: true, isStuck: true });
+    const shown = showPlaces([], facts([stuck, robot('b', asks(1))]));
+    const { code, words } = placeOfRobot(shown, 'b' as RobotId) ?? {};
+    assert.equal(code, 'PLACE_AWAITED');
+    assert.equal(words, 'waits for a place in hall=A (1 of 1 taken: a, stuck)');
+    const told = 'hall=A is taken by stuck robots: a; a person has to repair them';
+    assert.equal(stuckWait(shown.places), told);
+    assert.equal(stuckWait(showPlaces([], facts([stuck])).places), null, 'nobody waits');
+    const beside = facts([stuck, robot('b', asks(1))]);
+    const two: PlaceFacts = { ...beside, budget: { ...beside.budget, at_most: 2 } };
+    assert.equal(stuckWait(showPlaces([], two).places), null, 'there is room');
+    const none = robot('b', { tags: [], ...asks(1) });
+    const away = showPlaces([], facts([none, robot('c', { tags: [], isOut: true })]));
+    const group = 'waits for a place in the group without a hall (1 of 1 taken: c)';
+    assert.equal(placeOfRobot(away, none.robot)?.words, group);
   });
 
   it('ends with the report that its robot does not ask any more, not with an older one', () => {

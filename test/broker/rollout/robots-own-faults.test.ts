@@ -67,7 +67,7 @@ const FAULTS: readonly [string, (world: ControllerWorld, robot: string) => void]
   ['DISK_SPACE_SHORT', full],
   ...[
     ...(['SLOT_FOLDER', 'ROOT_OTHER_COMPONENT', 'ROOT_REPLACED', 'ROOT_NOT_MOUNTED'] as const),
-    ...(['TRUST_EXPIRED', 'ANNOUNCEMENT_EXPIRED', 'ANNOUNCEMENT_AHEAD'] as const),
+    ...(['TRUST_EXPIRED', 'ANNOUNCEMENT_EXPIRED', 'ROBOT_CLOCK_OFF'] as const),
   ].map((code) => [code, (...at: [ControllerWorld, string]) => sick(...at, code)] as const),
 ].map(([code, make]) => [code as string, make as typeof full]);
 

@@ -151,6 +151,12 @@ test('a rollout that nobody here leads says so', () => {
   );
   assert.match(listLines([early])[1] ?? '', /first wave$/);
   assert.equal(changeLine(early), changeLine({ ...early, first_wave_in_s: 41 }));
+  const startAt = new Date(NOW + 7_200_000).toISOString();
+  const later = { ...early, first_wave_in_s: 7_200, start_at: startAt };
+  const named = `for its start at ${startAt}, in 2 hours (--start-at): no robot begins before (START_AWAITED)`;
+  assert.equal(waitsFor(later, NOW), named);
+  assert.equal(waitsFor(later, Infinity), named.replace(', in 2 hours', ''));
+  assert.match(waitsFor(early, Infinity), /^for the first wave: /);
   const unopened = withRun({ status: 'paused', opened: false });
   assert.match(statusLines(unopened, NOW).join('\n'), /^ {2}1 .* not open yet/m);
   const other = statusLines(withRun({ leading: false, waits_for: 'approval' }), NOW);

@@ -7,6 +7,7 @@ import { PlaceSeat } from '../../../robot-client/update/place-seat.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { budgetSchema } from '../../../shared/formats/announcement.ts';
 import type { Progress } from '../../../shared/formats/progress.ts';
+import { placeClockProblem, placesLateProblem } from '../../../shared/rules/budget.ts';
 
 const NOW = Date.parse('2026-06-01T00:00:00Z');
 const fields = { at_most: 1, per: 'tag:hall', lease_s: 100 };
@@ -123,6 +124,39 @@ describe('a robot of a rollout with a budget', () => {
       await stage.tell(asked);
       assert.match(stage.waits.at(-1) ?? '', /was over before it was used/);
       assert.equal(stage.seat.askedAtMs, null);
+    }));
+
+  it('names its clock when a place is over although its question is younger than the lease', () =>
+    withStage(async (stage) => {
+      const asked = await stage.ask();
+      // The controller's clock is 300 s behind; its answer comes after 2 s.
+      [stage.now, stage.mono] = [NOW + 2_000, 2_000];
+      await stage.tell(asked, { issued: -298_000, until: -198_000 });
+      assert.match(stage.waits.at(-1) ?? '', /over before it was used \(ROBOT_CLOCK_OFF\)$/);
+      assert.equal(stage.seat.clock?.problem.code, 'ROBOT_CLOCK_OFF');
+      assert.match(stage.seat.clock.problem.message, /at least 4m ahead of the controller/);
+      assert.equal(stage.seat.clock.atMs, NOW + 2_000);
+      assert.equal(stage.seat.mayGo({ budget }), false, 'its clock was not proven to be right');
+      stage.seat.follow('idle');
+      assert.equal(stage.seat.clock, null);
+    }));
+
+  it('does not blame its clock for a place that came late, nor after a clock that jumped', () =>
+    withStage(async (stage) => {
+      const asked = await stage.ask();
+      [stage.now, stage.mono] = [NOW + 101_000, 100_000];
+      await stage.tell(asked);
+      assert.match(stage.waits.at(-1) ?? '', /over before it was used$/);
+      assert.equal(stage.seat.clock, null);
+      const lease = { untilMs: NOW + 100_000, leftMs: 100_000 };
+      const from = { now: NOW, mono: 0 };
+      const jumped = { now: NOW + 300_000, mono: 2_000 };
+      assert.equal(placeClockProblem(lease, from, jumped), null);
+      const slept = { now: NOW + 100_000, mono: 2_000 };
+      assert.equal(placeClockProblem(lease, from, slept), null);
+      assert.equal(placeClockProblem(lease, from, { now: NOW + 50_000, mono: 50_000 }), null);
+      assert.equal(placesLateProblem(1), null);
+      assert.match(placesLateProblem(2)?.message ?? '', /2 places in a row were over before/);
     }));
 
   it('asks for nothing without a budget', () => {

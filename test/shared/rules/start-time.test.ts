@@ -7,6 +7,7 @@ import {
   msToFirstStart,
   parseStartAt,
   parseStartLocal,
+  startAwaited,
   startWait,
 } from '../../../shared/rules/start-time.ts';
 
@@ -41,6 +42,14 @@ describe('the start of a rollout [P-6.12]', () => {
     assert.equal(msToFirstStart({ start_at: NOW + 5 }, NOW), 5);
     assert.equal(msToFirstStart({}, NOW), 0);
   });
+
+  it('is told with the span until then, and as a wall clock where it is one', () => {
+    const told = startAwaited({ start_at: at('2026-12-02T22:54:00Z') }, { now: NOW });
+    assert.equal(told, '2026-12-02T22:54:00Z, in 34 hours (--start-at)');
+    assert.equal(startAwaited({ start_at: NOW }, { now: NOW }), null);
+    const local = startAwaited({ start_local: '2026-12-05T22:00' }, { now: NOW });
+    assert.equal(local, "2026-12-05T22:00 of each robot's wall clock (--start-local)");
+  });
 });
 
 describe('the options of a start', () => {
@@ -52,7 +61,7 @@ describe('the options of a start', () => {
 
   it('refuse what has no zone, or one too many, is no date, is over, or is a season away', () => {
     const refused = [
-      ...['2026-12-01T22:00', '22:00', 'tomorrow', '2026-12-32T00:00Z'],
+      ...['2026-12-01T22:00', '22:00', 'tomorrow', '2026-12-32T00:00Z', '2026-12-01T22:00+15:00'],
       ...['2026-12-01T11:59Z', '2027-12-01T22:00Z'],
     ];
     for (const text of refused) {
