@@ -70,10 +70,7 @@ describe('the robots of a rollout', () => {
     const { ask } = await lead(t, { start_at: '2100-01-01T00:00:00Z' });
     const [first] = (await ask()).robots;
     assert.equal(first?.code, 'START_AWAITED');
-    assert.match(
-      first.reason,
-      /^it starts at 2100-01-01T00:00:00Z, in \d+ days \(--start-at\)$/,
-    );
+    assert.match(first.reason, /^it starts at 2100-01-01T00:00:00Z, in \d+ days \(--start-at\)$/);
   });
 
   it('are named when a wave waits for them, with the reason', async (t) => {
