@@ -147,7 +147,7 @@ test('a rollout that nobody here leads says so', () => {
   );
   assert.match(listLines([early])[1] ?? '', /first wave$/);
   assert.equal(changeLine(early), changeLine({ ...early, first_wave_in_s: 41 }));
-  const startAt = new Date(NOW + 7_200_000).toISOString();
+  const startAt = '2026-11-23T20:00:00Z';
   const later = { ...early, first_wave_in_s: 7_200, start_at: startAt };
   const named = `for its start at ${startAt}, in 2 hours (--start-at): no robot begins before (START_AWAITED)`;
   assert.equal(waitsFor(later, NOW), named);
