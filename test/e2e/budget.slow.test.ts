@@ -79,7 +79,7 @@ it('one robot of each hall is out of service at once, also when one dies in the 
   await robots[killed].kill();
   await writeFile(site.path('go'), '');
   for (const name of others) await robots[name].runs('2.0.0');
-  const after = { place: 'hall=A', at_most: 1, held: [], waiting: [], away: [killed] };
+  const after = { place: 'hall=A', at_most: 1, held: [], stuck: [], waiting: [], away: [killed] };
   assert.deepEqual(await placeOfHallA(), after);
   robots[killed].start();
   await robots[killed].runs('2.0.0');

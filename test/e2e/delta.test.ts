@@ -95,6 +95,8 @@ describe('an update by a delta', () => {
       'compatible',
       'requires',
       'sets',
+      'budget',
+      'start-at',
     ]);
 
     before = proxy.bytesDown;
