@@ -64,8 +64,8 @@ export interface ProgramRun extends Pick<HookRun, Passed> {
 type HookProcess = ChildProcessByStdio<null, Readable, Readable>;
 
 /** Of a hook's output in a report; the log of the update has more. */
-const QUOTED_CHARS_MAX = 140;
-const QUOTED_LINES_MAX = 3;
+const QUOTED_CHARS_MAX = 320; // dpkg names the cause six lines before its end
+const QUOTED_LINES_MAX = 6;
 /** EX_TEMPFAIL of sysexits.h: ask again later. */
 const BUSY_EXIT = 75;
 const MAY_BE_BUSY: readonly HookName[] = ['ready', 'health'];

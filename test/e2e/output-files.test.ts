@@ -20,7 +20,7 @@ const PRECIOUS = 'what nobody has twice';
 async function openStage(t: TestContext) {
   const stage = await LogStage.open(t, 'quorum none');
   const { site } = stage;
-  const { url } = await startBrokerChild(t, {});
+  const { url, httpUrl } = await startBrokerChild(t, {});
   const bundle = await site.bundle('1.0.0');
   await stage.add(url, bundle, '--new');
   await site.publish(url, bundle);
@@ -28,14 +28,14 @@ async function openStage(t: TestContext) {
   const trust = ['--trust', site.path('trust.json')];
   const rotate = ['trust', 'rotate', ...trust, '--rollout', site.path('rollout-2.pub')];
   await site.drover(...rotate, ...rootKey(stage), '--out', site.path('trust-2.json'));
-  return { stage, site, url, bundle, trust, rotate };
+  return { stage, site, url, httpUrl, bundle, trust, rotate };
 }
 
 const rootKey = ({ site }: LogStage): string[] => ['--key', site.path('release.key')];
 
 /** Commands by the option that names their file. */
 async function commandsOf(t: TestContext) {
-  const { stage, site, url, trust, rotate, bundle } = await openStage(t);
+  const { stage, site, url, httpUrl, trust, rotate, bundle } = await openStage(t);
   const broker = ['--broker', url, ...trust];
   const by = ['--key', site.path('rollout.key')];
   const next = await site.bundle('1.1.0');
@@ -53,6 +53,7 @@ async function commandsOf(t: TestContext) {
     ['export', next, ...trust, '--out'],
     ['pack', bundle, '--out'],
     ['fleet', 'logs', 'r1', '--broker', url, '--out'],
+    ['audit', 'export', '--api', httpUrl, '--out'],
     [...stage.verifyArgs(url), '--save'],
   ];
   return { site, commands };
@@ -148,6 +149,7 @@ const KNOWN = [
   'broker/commands/backup.ts: out', // FILE_EXISTS in broker-backup.test.ts
   'broker/commands/enrol.ts: out',
   'broker/commands/passwd.ts: out',
+  'publisher/commands/audit.ts: out',
   'publisher/commands/build.ts: out', // in build.test.ts
   'publisher/commands/export.ts: out',
   'publisher/commands/fleet-logs.ts: out',

@@ -139,13 +139,13 @@ test('what is quoted of a hook has no secret, also where the output is longer th
   const noisy = `${'all is fine\n'.repeat(90)}camera is gone\n`;
   assert.equal(
     describeHook({ ...failed, output: noisy }),
-    'exit 70 (…all is fine / all is fine / camera is gone)',
+    `exit 70 (…${'all is fine / '.repeat(5)}camera is gone)`,
   );
   const long = describeHook({
     ...failed,
-    output: `api_key=${'k'.repeat(250)}\n${'x'.repeat(299)}`,
+    output: `api_key=${'k'.repeat(250)}\n${'x'.repeat(399)}`,
   });
-  assert.match(long, /^exit 70 \(…x{140}\)$/);
+  assert.match(long, /^exit 70 \(…x{320}\)$/);
   assert.doesNotMatch(long, /kk/);
 });
 
