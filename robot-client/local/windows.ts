@@ -120,8 +120,13 @@ export function wallClockOf(zone: string | undefined): WallClock {
   };
 }
 
-/** As `wallClockOf`, with the date: `2026-12-01T22:00`. @throws DroverError USAGE */
+/**
+ * As `wallClockOf`, with the date: `2026-12-01T22:00`. Without a zone it opens no data of zones and
+ * calendars, which would cost each idle agent 5 MiB.
+ * @throws DroverError USAGE
+ */
 export function localTimeOf(zone: string | undefined): LocalTime {
+  if (zone === undefined) return ownLocalTime;
   const read = partsIn(zone, { year: 'numeric', month: '2-digit', day: '2-digit' });
   return (now) => {
     const parts = read(now);
@@ -130,6 +135,14 @@ export function localTimeOf(zone: string | undefined): LocalTime {
     );
     return `${year}-${month}-${day}T${hour}:${minute}`;
   };
+}
+
+/** By the zone of the machine. */
+function ownLocalTime(now: EpochMs): string {
+  const at = new Date(now);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const date = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${date}T${two(at.getHours())}:${two(at.getMinutes())}`;
 }
 
 function partsIn(

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import fc from 'fast-check';
-import { parseWindow, wallClockOf, windowState } from '../../../robot-client/local/windows.ts';
+import {
+  localTimeOf,
+  parseWindow,
+  wallClockOf,
+  windowState,
+} from '../../../robot-client/local/windows.ts';
 
 const MINUTE_MS = 60_000;
 const utc = wallClockOf('UTC');
@@ -95,4 +100,12 @@ describe('a maintenance window', () => {
       { numRuns: 300 },
     );
   });
+});
+
+test('the date and time of the machine are those of its own zone', () => {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  for (const at of ['2026-01-05T03:07:59Z', '2026-07-31T22:59:00Z', '2027-12-31T23:30:00Z']) {
+    const now = Date.parse(at);
+    assert.equal(localTimeOf(undefined)(now), localTimeOf(timeZone)(now));
+  }
 });
