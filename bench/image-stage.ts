@@ -1,5 +1,5 @@
 /**
- * What `bench image` needs: one real file system as the image, a slot on a loop device, a data disk
+ * The stage of `bench image`: one real file system as the image, a slot on a loop device, a data disk
  * on another one, nginx, and counters of what is written and fetched.
  */
 
@@ -29,7 +29,7 @@ export interface ImageRun {
   readonly dataMiB: number;
 }
 
-/** What an updater itself can tell; the stage counts the rest. */
+/** Figures that an updater tells itself; the stage counts the rest. */
 export type UpdaterRun = Omit<ImageRun, 'fetchedMiB' | 'slotMiB' | 'dataMiB'>;
 
 export interface ImageStage {

@@ -11,6 +11,7 @@ import type { RoleName, TrustRoot } from '../../shared/formats/trust.ts';
 import { CHAIN_GAP, type AuditFacts, type AuditRecord } from '../../shared/formats/audit-record.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
+import type { AuditEntry } from '../rollout/rollout-view.ts';
 
 /** A decision before it has a number. */
 export interface AuditedDecision {
@@ -36,16 +37,7 @@ export interface AuditSink {
 }
 
 /** An entry of the history of a rollout, as far as the chain keeps it. */
-export interface RolloutEntry {
-  readonly seq: number;
-  readonly at: string;
-  readonly rollout: string;
-  readonly kind: string;
-  readonly by: string;
-  readonly text: string;
-  readonly wave: number;
-  readonly status: string;
-}
+export type RolloutEntry = Omit<AuditEntry, 'threshold' | 'evidence'>;
 
 export const rolloutKey = (rollout: string): string => `rollout/${rollout}`;
 

@@ -1,10 +1,9 @@
 /** Reads the receivers of `--webhook`, with their secrets and their authority. */
 
-import { readFileSync } from 'node:fs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { readSecret } from '../../shared/io/cli.ts';
+import { readInput, readSecret } from '../../shared/io/cli.ts';
 import { isLoopback } from '../access/access.ts';
 import {
   parseWebhookSecret,
@@ -33,7 +32,7 @@ export function readWebhooks(args: WebhookArgs, isLeading: boolean, log: Log): W
   const secrets = files.map((file) =>
     parseWebhookSecret(readSecret(file, 'webhook secret').trim()),
   );
-  const ca = caFile === undefined ? null : readCa(caFile);
+  const ca = caFile === undefined ? null : Buffer.from(readInput(caFile, '--webhook-ca'));
   return texts.map((text, at) => {
     const url = parseWebhookUrl(text);
     const secret = secrets[at] ?? secrets[0] ?? refuse('no secret');
@@ -43,13 +42,4 @@ export function readWebhooks(args: WebhookArgs, isLeading: boolean, log: Log): W
     }
     return { url, secret, ca };
   });
-}
-
-function readCa(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DroverError('FILE_UNREADABLE', `read --webhook-ca: ${why}`, { cause });
-  }
 }

@@ -18,6 +18,7 @@ import {
   type RolloutCommand,
   type RunView,
   type Speaker,
+  type RolloutWords,
 } from '../rollout/rollout-view.ts';
 import type { Fleet } from '../control/fleet.ts';
 import type { ExpiryView } from '../control/expiry.ts';
@@ -68,17 +69,7 @@ interface ShownRollout extends RolloutView {
   readonly led: Led;
   /** Seconds until the first wave may open, where this broker leads and none is open; else null. */
   readonly first_wave_in_s: number | null;
-  /** Its status, and the event that it waits for, as `drover rollout status` prints them. */
-  readonly words: {
-    readonly status: string;
-    readonly waits: string;
-    /** Counts of the robots that it targets. */
-    readonly robots: string;
-    /** State of its last wave: `open`, or how that ended. */
-    readonly wave: string;
-    /** Its budget, and a line for each place in which something happens. */
-    readonly budget: readonly string[];
-  };
+  readonly words: RolloutWords;
 }
 
 /** Answer about the name of a set. */

@@ -5,7 +5,7 @@
 
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { placeOwner } from '../../shared/rules/budget.ts';
-import type { Fleet, RobotRecord } from '../control/fleet.ts';
+import type { Fleet } from '../control/fleet.ts';
 import { showPlaces, type PlacesView } from './place-view.ts';
 import {
   isBusy,
@@ -70,8 +70,7 @@ export class PlaceKeeper {
 
   /** The places of a rollout, or of its set, for people; null for one without a budget. */
   view(rollout: string, world: PlaceWorld): PlacesView | null {
-    const plan = world.plans.get(rollout);
-    const owner = plan?.rollout.budget ? placeOwner(plan.rollout) : null;
+    const owner = ownerIn(world, rollout);
     const facts = owner === null ? null : this.#factsOf(owner, world);
     if (owner === null || !facts) return null;
     return showPlaces(world.tracked.get(owner)?.run.places ?? [], facts);
@@ -95,7 +94,8 @@ export class PlaceKeeper {
     const robots = new Map<RobotId, PlaceRobot>();
     for (const id of ids) {
       const record = this.#fleet.get(id);
-      const robot = record && readRobot(record, world);
+      const robot =
+        record && placeRobotOf(record, (one) => ownerIn(world, one), world.watchedSinceMs);
       if (robot) robots.set(id, robot);
     }
     return robots;
@@ -120,12 +120,10 @@ export class PlaceKeeper {
   }
 }
 
-function readRobot(record: RobotRecord, { plans, watchedSinceMs }: PlaceWorld): PlaceRobot | null {
-  const ownerOf = (rollout: string): string | null => {
-    const plan = plans.get(rollout);
-    return plan?.rollout.budget ? placeOwner(plan.rollout) : null;
-  };
-  return placeRobotOf(record, ownerOf, watchedSinceMs);
+/** The rollout that has the places of one; null for one without a budget. */
+function ownerIn({ plans }: Pick<PlaceWorld, 'plans'>, rollout: string): string | null {
+  const plan = plans.get(rollout);
+  return plan?.rollout.budget ? placeOwner(plan.rollout) : null;
 }
 
 /** Robots join it: it is rolling, or complete and late robots come. */

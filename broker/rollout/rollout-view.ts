@@ -42,6 +42,19 @@ export interface AuditEntry {
   readonly evidence: readonly MetricEvidence[];
 }
 
+/** A rollout in sentences, as `drover rollout status` prints them. */
+export interface RolloutWords {
+  readonly status: string;
+  /** The event that it waits for. */
+  readonly waits: string;
+  /** Counts of the robots that it targets. */
+  readonly robots: string;
+  /** State of its last wave: `open`, or how that ended. */
+  readonly wave: string;
+  /** Its budget, and a line for each place in which something happens; empty without one. */
+  readonly budget: readonly string[];
+}
+
 export interface RunView {
   readonly component: string;
   readonly version: string;

@@ -3,6 +3,7 @@
  * that are not announced any more. Sans-I/O.
  */
 
+import type { ToldRobots } from '../../shared/rules/unled.ts';
 import { instantText } from '../../shared/base/durations.ts';
 import type { Announcement, Rollout, RolloutSet } from '../../shared/formats/announcement.ts';
 import type { Attachment } from '../../shared/formats/attachments.ts';
@@ -15,6 +16,11 @@ import { classify, contextOf, memberOf, type Class, type Exclusion } from './cla
 import { statusOf, type ShownStatus } from './record.ts';
 import { rulesText } from './rollout-index.ts';
 import type { RunView } from './rollout-view.ts';
+
+interface RobotCounts extends Omit<ToldRobots, 'excluded'> {
+  /** Will not take it, by code: NOT_NEWER, TOO_OLD, ARCH_WRONG, FAILED_BEFORE, LOG_PROOF_*. */
+  readonly excluded: Readonly<Partial<Record<Exclusion, number>>>;
+}
 
 export interface RolloutView {
   readonly id: string;
@@ -44,19 +50,7 @@ export interface RolloutView {
   readonly announced: boolean;
   /** False when this broker has no trust file and shows unverified announcements. */
   readonly verified: boolean;
-  readonly robots: {
-    readonly targeted: number;
-    readonly running: number;
-    /** Ran the version because of this rollout and run a higher one now. */
-    readonly went_on: number;
-    readonly in_progress: number;
-    readonly failed: number;
-    readonly waiting: number;
-    /** Had the version and went back. */
-    readonly recalled: number;
-    /** Will not take it, by code: NOT_NEWER, TOO_OLD, ARCH_WRONG, FAILED_BEFORE, LOG_PROOF_*. */
-    readonly excluded: Readonly<Partial<Record<Exclusion, number>>>;
-  };
+  readonly robots: RobotCounts;
   /** Documents that were published with it: GET /rollouts/ID/KIND. */
   readonly attachments: readonly Attachment[];
   /** Set when the manifest cannot be parsed. */

@@ -75,7 +75,7 @@ async function runExport(args: ExportArgs): Promise<void> {
     for await (const line of linesOf(api, args.after)) {
       entries += 1;
       await target.write(`${line}\n`);
-      problem ??= refusalOf(() => check.take(line));
+      problem ??= refusedBy(() => check.take(line));
     }
     if (entries === 0 && args.after > 0) await assertReaches(api, args.after);
   } catch (error) {
@@ -241,7 +241,7 @@ async function runHead(args: Awaited<ReturnType<typeof withApi>['argv']>): Promi
   ]);
 }
 
-function refusalOf(work: () => unknown): DroverError | null {
+function refusedBy(work: () => unknown): DroverError | null {
   try {
     work();
     return null;

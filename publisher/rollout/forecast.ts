@@ -281,6 +281,7 @@ const HELPED = ['FAILED_BEFORE', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
 
 const isHelped = (one: Outlook): one is StandstillCode | (typeof HELPED)[number] =>
   isStandstill(one) || HELPED.some((code) => code === one);
+
 /** One line for each outlook that some robot has, refusals with examples. */
 export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];

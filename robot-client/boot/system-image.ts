@@ -3,7 +3,7 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { layoutOf, type Layout } from '../install/layout.ts';
-import type { SlotsNow } from './boot-slots.ts';
+import type { BootSlots, SlotsNow } from './boot-slots.ts';
 import { readSlotRecord } from './slot-records.ts';
 import { readSlotWord } from './slot-word.ts';
 import type { SystemSide } from './system-side.ts';
@@ -34,6 +34,7 @@ export class SystemImage implements ImageSide {
   readonly component: string;
   readonly #on: SystemImageOptions;
   readonly #layout: Layout;
+  #asked: Promise<BootSlots> | null = null;
 
   constructor(on: SystemImageOptions) {
     this.#on = on;
@@ -43,12 +44,23 @@ export class SystemImage implements ImageSide {
 
   async look(): Promise<SlotsNow> {
     const { side, disk } = this.#on;
-    const [{ running, other }, bootId] = [await side.open(), await side.bootId()];
+    const [{ running, other }, bootId] = [await this.#open(), await side.bootId()];
     const versions = new Map<string, string | null>();
     for (const slot of [running, other]) {
       versions.set(slot, (await readSlotRecord(disk, this.#layout, slot))?.version ?? null);
     }
     return { bootId, running, other, versions };
+  }
+
+  /** One answer for all roots: the slot of a boot does not change, and its tool may take long. */
+  async #open(): Promise<BootSlots> {
+    this.#asked ??= this.#on.side.open();
+    try {
+      return await this.#asked;
+    } catch (thrown) {
+      this.#asked = null;
+      throw thrown;
+    }
   }
 
   async unready(layout: Layout): Promise<Problem | null> {
@@ -58,7 +70,7 @@ export class SystemImage implements ImageSide {
       if (word?.bootId !== (await side.bootId())) {
         return 'drover-robot recover did not ask the boot loader in this boot';
       }
-      const { running } = await side.open();
+      const { running } = await this.#open();
       if (word.slot === running) return null;
       return `drover-robot recover found another slot (got ${word.slot}, want ${running})`;
     };

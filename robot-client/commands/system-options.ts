@@ -1,7 +1,7 @@
 /** Options about the two system slots of the machine. */
 
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
-import { isSystemSlot, type BootSlots } from '../boot/boot-slots.ts';
+import { isSystemSlot } from '../boot/boot-slots.ts';
 import { openBootSlots, parseBootPlace } from '../boot/open-boot.ts';
 import { SystemImage } from '../boot/system-image.ts';
 import { kernelBootId, type SystemSettings } from '../boot/system-side.ts';
@@ -63,18 +63,7 @@ export function imageOfBoot(
   const root = roots.find(({ component }) => component === found?.component)?.root;
   if (!found || root === undefined) return undefined;
   const { boot, component } = found;
-  // One answer for all roots: the slot of a boot does not change, and its tool may take long.
-  let answer: Promise<BootSlots> | null = null;
-  const open = async (): Promise<BootSlots> => {
-    answer ??= openBootSlots(boot);
-    try {
-      return await answer;
-    } catch (thrown) {
-      answer = null;
-      throw thrown;
-    }
-  };
-  const side = { open, bootId: kernelBootId };
+  const side = { open: () => openBootSlots(boot), bootId: kernelBootId };
   return new SystemImage({ component, root, disk: realDisk, side });
 }
 

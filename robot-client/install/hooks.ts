@@ -182,11 +182,12 @@ function follow(
     settle();
   };
   const settled = (exitCode: number | null, killedBy: string | null) => {
-    onOutput?.(label, `${words.isCut ? '[its first lines are not kept]\n' : ''}${words.safe()}`);
+    const safe = words.safe();
+    onOutput?.(label, words.logged(safe));
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
     if (stdout.total > stdoutMax) return end(() => resolve(flooded(stdoutMax)));
-    const output = words.safe(LIMITS.hookOutputBytesMax);
+    const output = lastChars(safe, LIMITS.hookOutputBytesMax);
     const ended = { mayBeBusy, timedOut, exitCode, killedBy, output };
     end(() => resolve(resultOf(ended)));
   };
@@ -284,14 +285,22 @@ class LastWords {
     return isCut ? fromLine(end) : end;
   }
 
-  /** Without secrets, from the begin of a line where there is one. */
-  safe(bytesMax = this.#bytesMax): string {
+  /** Without secrets, and longer than `bytesMax`: cut it with `lastChars`. */
+  safe(): string {
     const all = this.#bytes.toString('utf8');
-    const text = this.isCut ? redactTail(all) : redact(all);
-    if (text.length <= bytesMax) return text;
-    return fromLine(text.slice(-bytesMax));
+    return this.isCut ? redactTail(all) : redact(all);
+  }
+
+  /** @param safe as it came from `safe` */
+  logged(safe: string): string {
+    const mark = this.isCut ? '[its first lines are not kept]\n' : '';
+    return `${mark}${lastChars(safe, this.#bytesMax)}`;
   }
 }
+
+/** The end of a text, from the begin of a line where there is one. */
+const lastChars = (text: string, max: number): string =>
+  text.length <= max ? text : fromLine(text.slice(-max));
 
 /** From the begin of the next line, unless there is none. */
 function fromLine(text: string): string {

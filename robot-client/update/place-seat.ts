@@ -186,14 +186,7 @@ export class PlaceSeat {
 
   /** The next change of the progress, or some time later: a place ends without any message. */
   async #changeOrLook(signal: AbortSignal): Promise<void> {
-    const ended = new AbortController();
-    const either = AbortSignal.any([signal, ended.signal]);
-    const timer = setTimeout(() => ended.abort(), LIMITS.placeLookMs);
-    try {
-      await this.#changes.next(either);
-    } finally {
-      clearTimeout(timer);
-    }
+    await this.#changes.next(signal, LIMITS.placeLookMs);
     signal.throwIfAborted();
   }
 }

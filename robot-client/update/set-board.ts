@@ -77,12 +77,7 @@ export class SetBoard {
 
   /** Resolves when a component has changed, or after that time. */
   async next(signal: AbortSignal, withinMs: number): Promise<void> {
-    const late = new AbortController();
-    const ended = AbortSignal.any([signal, late.signal]);
-    const timer = sleep(withinMs, undefined, { signal: ended });
-    timer.then(() => late.abort()).catch(() => {}); // the wait is over
-    await this.#changes.next(ended);
-    late.abort();
+    await this.#changes.next(signal, withinMs);
     signal.throwIfAborted();
   }
 

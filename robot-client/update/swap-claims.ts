@@ -16,10 +16,12 @@ export interface Waiting {
 export class Changes {
   readonly #waiters = new Set<() => void>();
 
-  /** Resolves at the next `tell`, or when the signal is aborted. */
-  async next(signal: AbortSignal): Promise<void> {
+  /** Resolves at the next `tell`, when the signal is aborted, or after `withinMs`. */
+  async next(signal: AbortSignal, withinMs?: number): Promise<void> {
     await new Promise<void>((resolve) => {
+      const timer = withinMs === undefined ? undefined : setTimeout(() => end(), withinMs);
       const end = (): void => {
+        clearTimeout(timer);
         this.#waiters.delete(end);
         signal.removeEventListener('abort', end);
         resolve();

@@ -241,18 +241,26 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
       return { kind: 'reboot_due', slots: await slotsOfReturn(job, on) };
     }
     await strategy.revert(job, to);
-    const startFormer = async (): Promise<void> => {
-      await swapBack(on.disk, on.layout, { ...job, previous: to });
-      if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
-    };
-    if (await isParkedBack(job, on, startFormer)) return { kind: 'reboot_due', slots: null };
-    await startFormer();
-    await hookOf(job, on, 'rolled-back', to ?? '');
-    return { kind: 'rolled_back', to };
+    if (await isParkedBack(job, on, () => startFormer(job, to, on))) {
+      return { kind: 'reboot_due', slots: null };
+    }
+    return await endRollback(job, to, on);
   } catch (thrown) {
     on.signal.throwIfAborted();
     return rollbackFailure(on.state(), rollbackProblem(toProblem(thrown)));
   }
+}
+
+/** Leads `active` to the former release, and starts it. */
+async function startFormer(job: Job, to: string | null, on: EffectContext): Promise<void> {
+  await swapBack(on.disk, on.layout, { ...job, previous: to });
+  if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
+}
+
+async function endRollback(job: Job, to: string | null, on: EffectContext): Promise<MachineEvent> {
+  await startFormer(job, to, on);
+  await hookOf(job, on, 'rolled-back', to ?? '');
+  return { kind: 'rolled_back', to };
 }
 
 /**
@@ -271,10 +279,7 @@ export async function endWayBack(
     const failed = failedOf(on.state());
     const to = await returnFrom(on.disk, on.layout, { job, active, failed });
     if (active === job.version) await hookOf(job, on, 'stop', job.version);
-    await swapBack(on.disk, on.layout, { ...job, previous: to });
-    if (to !== null) await startAgain(job, on, to, 'ROLLBACK_FAILED');
-    await hookOf(job, on, 'rolled-back', to ?? '');
-    return { kind: 'rolled_back', to };
+    return await endRollback(job, to, on);
   } catch (thrown) {
     on.signal.throwIfAborted();
     return rollbackFailure(on.state(), rollbackProblem(toProblem(thrown)));

@@ -13,11 +13,13 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 /** At most `charsMax` characters, each unprintable one shown as `\u{hex}`. */
 export function printable(text: string, charsMax: number = QUOTED_CHARS_MAX): string {
   const cut = text.length > charsMax ? `${text.slice(0, charsMax)}…` : text;
-  return cut.replace(UNPRINTABLE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+  return cut.replace(UNPRINTABLE, escaped);
 }
 
+const escaped = (char: string): string => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`;
+
 /** The same but for line feed and tab. */
-const STEERING = /[^\P{Cc}\n\t]|[\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+export const TERMINAL_CONTROL = /[^\P{Cc}\n\t]|[\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 /** Characters that JSON leaves as they are: DEL, C1, and marks that turn the reading order. */
 const RAW_IN_JSON = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
@@ -25,8 +27,7 @@ const RAW_IN_JSON = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
  * A text of any length for a terminal: line feeds and tabs stay, and nothing in it steers the
  * terminal. Every line that a program writes passes here (shared/io/cli.ts).
  */
-export const shown = (text: string): string =>
-  text.replace(STEERING, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+export const shown = (text: string): string => text.replace(TERMINAL_CONTROL, escaped);
 
 /** JSON text in which the same characters are escaped; it means the same. */
 export const shownJson = (json: string): string =>

@@ -8,6 +8,7 @@
 
 import { CATALOGUE } from './error-catalogue.ts';
 import { LIMITS } from './limits.ts';
+import { TERMINAL_CONTROL } from './printable.ts';
 
 export const REDACTED = '[redacted]';
 
@@ -15,8 +16,6 @@ export const REDACTED = '[redacted]';
 const ESCAPES =
   // oxlint-disable-next-line no-control-regex
   /\u001b(?:\[[0-?]*[ -/]*[@-~]?|\][^\u0007\u001b\n]*(?:\u0007|\u001b\\)?|[ -/]*[0-~]?)/gu;
-/** Everything else that prints nothing, or turns the reading order; line feed and tab stay. */
-const UNPRINTABLE = /[^\P{Cc}\n\t]|[\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 const PEM_BEGIN = /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----/;
 const PEM_END = /-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----/;
@@ -161,7 +160,7 @@ const RULES: readonly Rule[] = [
 
 /** Text without escapes and control characters, line feeds and tabs excepted. */
 export const plainText = (text: string): string =>
-  text.replace(/\r\n?/g, '\n').replace(ESCAPES, '').replace(UNPRINTABLE, '');
+  text.replace(/\r\n?/g, '\n').replace(ESCAPES, '').replace(TERMINAL_CONTROL, '');
 
 /**
  * Plain text without secrets. A key of which only a part is there goes as well: only the end of an

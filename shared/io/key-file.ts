@@ -73,10 +73,11 @@ export function openModeOf(path: string): number | null {
 /** Says how to shut a key file that others may read. */
 export function warnIfOpen(path: string, warn: (line: string) => void): void {
   const mode = openModeOf(path);
-  const unsafe = mode === null ? unsafeLine(path, 'key') : null;
-  if (unsafe !== null) warn(unsafe);
-  if (mode === null) return;
-  warn(`key ${path} is open to others (mode ${mode.toString(8)}): chmod 600 ${shellWord(path)}`);
+  const line =
+    mode === null
+      ? unsafeLine(path, 'key')
+      : `key ${path} is open to others (mode ${mode.toString(8)}): chmod 600 ${shellWord(path)}`;
+  if (line !== null) warn(line);
 }
 
 function looksLikePem(bytes: Uint8Array): boolean {

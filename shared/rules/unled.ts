@@ -41,10 +41,12 @@ export interface ToldRun {
 export interface ToldRobots {
   readonly targeted: number;
   readonly running: number;
+  /** Ran the version because of this rollout and run a higher one now. */
   readonly went_on: number;
   readonly in_progress: number;
   readonly failed: number;
   readonly waiting: number;
+  /** Had the version and went back. */
   readonly recalled: number;
   /** By code. */
   readonly excluded: Readonly<Record<string, number>>;

@@ -22,15 +22,14 @@ import {
 } from '../../robot-client/update/state.ts';
 import { SwapClaims } from '../../robot-client/update/swap-claims.ts';
 import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
-import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { makeLog } from '../../shared/io/cli.ts';
 import { makeFleet, tarGz, type SignedBundle } from '../helpers/fleet.ts';
 import { B } from '../robot-client/boot/boot-loaders.ts';
 import { ModelMachine } from '../robot-client/boot/model-machine.ts';
 import { file, folder, imageAt, link, type FolderImage } from './disk-image.ts';
 import { ModelDisk } from './model-disk.ts';
-import { MemoryLink, NOW } from './robot.ts';
+import { MemoryLink, UNWATCHED } from './robot.ts';
 
 export const NAMES = ['system', 'app'] as const;
 export const [OLD, NEW] = ['1.0.0', '1.1.0'];
@@ -194,21 +193,14 @@ class Robot {
     this.#components = NAMES.map(
       (component) =>
         new Component({
+          ...UNWATCHED,
           ...{ ...COMMON, component, disk, sets, hooksFolder, image: imageSide(on) },
           layout: layoutOf(rootOf(component), NAMES.map(rootOf)),
           ...(component === 'system' && { system: machine }),
           claim: claims.of(component),
           link: new MemoryLink(chunks),
           trust: fleet.trust,
-          healthIntervalMs: 1,
-          bytesPerSecondMax: null,
           interlock: { ...ALWAYS_OPEN, readyIntervalMs: 1 },
-          facts: { robot: parseRobotId('r1'), arch: 'x86_64', tags: [] },
-          log: makeLog('crash', 'silent'),
-          now: () => NOW,
-          onChange: () => {},
-          tell: async () => {},
-          wantPackage: () => {},
           onIdle: () => void this.#consider(),
         }),
     );

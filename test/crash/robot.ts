@@ -185,6 +185,18 @@ export interface RobotOptions {
   readonly onTold?: (phase: string, problem: string | null) => void;
 }
 
+/** Options of a component that nobody outside watches. */
+export const UNWATCHED = {
+  healthIntervalMs: 1,
+  bytesPerSecondMax: null,
+  facts: { robot: parseRobotId('r1'), arch: 'x86_64', tags: [] },
+  log: makeLog('crash', 'silent'),
+  now: (): number => NOW,
+  onChange: (): void => {},
+  tell: async (): Promise<void> => {},
+  wantPackage: (): void => {},
+};
+
 export class Robot {
   readonly component: Component;
   readonly #release: Release;
@@ -195,7 +207,7 @@ export class Robot {
   constructor({ disk, release, hooksFolder, interlock, onTold }: RobotOptions) {
     this.#release = release;
     this.component = new Component({
-      ...COMMON,
+      ...{ ...COMMON, ...UNWATCHED },
       layout: layoutOf(ROOT),
       disk,
       link: new MemoryLink(release.chunks),
@@ -205,13 +217,7 @@ export class Robot {
       healthIntervalMs: HEALTH_INTERVAL_MS,
       interlock: { ...ALWAYS_OPEN, readyIntervalMs: READY_INTERVAL_MS, ...interlock },
       hooksFolder,
-      bytesPerSecondMax: null,
-      facts: { robot: parseRobotId('r1'), arch: 'x86_64', tags: [] },
-      log: makeLog('crash', 'silent'),
-      now: () => NOW,
-      onChange: () => {},
       tell: async ({ to, problem }) => onTold?.(to, problem?.code ?? null),
-      wantPackage: () => {},
       onIdle: () => void this.#consider(),
     });
   }

@@ -13,8 +13,7 @@ import { SetBoard } from '../../robot-client/update/set-board.ts';
 import { encodeMachineState, freshState } from '../../robot-client/update/state.ts';
 import { SwapClaims } from '../../robot-client/update/swap-claims.ts';
 import { openAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
-import { parseRobotId, type Sha256Hex } from '../../shared/base/ids.ts';
-import { makeLog } from '../../shared/io/cli.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { seedOfRun } from '../helpers/run-seed.ts';
 import { Share } from '../helpers/share.ts';
@@ -22,7 +21,7 @@ import { tempFolder } from '../helpers/temp-folder.ts';
 import { crashStates } from './crash-states.ts';
 import { file, folder, imageKey, link, type FolderImage } from './disk-image.ts';
 import { ModelDisk } from './model-disk.ts';
-import { MemoryLink, NOW } from './robot.ts';
+import { MemoryLink, UNWATCHED } from './robot.ts';
 
 const NAMES = ['system', 'app'];
 const [OLD, NEW] = ['1.0.0', '1.1.0'];
@@ -68,19 +67,12 @@ class Robot {
     this.components = NAMES.map(
       (component) =>
         new Component({
+          ...UNWATCHED,
           ...{ ...COMMON, component, disk, sets, hooksFolder },
           layout: layoutOf(rootOf(component), NAMES.map(rootOf)),
           claim: claims.of(component),
           link: new MemoryLink(chunks),
           trust: fleet.trust,
-          healthIntervalMs: 1,
-          bytesPerSecondMax: null,
-          facts: { robot: parseRobotId('r1'), arch: 'x86_64', tags: [] },
-          log: makeLog('crash', 'silent'),
-          now: () => NOW,
-          onChange: () => {},
-          tell: async () => {},
-          wantPackage: () => {},
           onIdle: () => void this.#consider(),
         }),
     );

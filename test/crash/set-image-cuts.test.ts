@@ -90,7 +90,7 @@ function machineOf(mark: BootMark, devices: ModelMachine['devices']): ModelMachi
   return machine;
 }
 
-/** What ends a boot of slot B, besides the image itself. */
+/** Ends of a boot of slot B, besides one by the image itself. */
 const FALLS = ['never', 'at once', 'after one boot'] as const;
 
 /** The whole set without a cut, and every state that a cut of it would leave. */

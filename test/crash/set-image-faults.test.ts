@@ -1,5 +1,5 @@
 /**
- * What else may be wrong at the boots of a set with a system image: a `recover` that cannot ask the
+ * More faults at the boots of a set with a system image: a `recover` that cannot ask the
  * boot loader, a full data partition, a state that is lost, and a boot counter that is used up.
  */
 

@@ -37,7 +37,7 @@ exec "$real" "$@"
 
 interface Release {
   readonly version: string;
-  /** What each of its files holds. */
+  /** Content of each of its files. */
   readonly bytes: string;
   readonly folder: string;
 }
@@ -103,7 +103,7 @@ class Site {
     return Number(await readFile(join(this.folder, 'count'), 'utf8'));
   }
 
-  /** What the tree that runs holds; null for no tree. */
+  /** Content of the tree that runs; null for no tree. */
   async runs(): Promise<string | null> {
     const link = await readlink(join(this.place, 'current')).catch(() => null);
     if (link === null) return null;

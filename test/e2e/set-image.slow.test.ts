@@ -28,7 +28,7 @@ async function imageOf(site: Site, version: string): Promise<string> {
 interface Machine {
   readonly robot: Robot;
   readonly boot: string;
-  /** What `recover` said at each boot. */
+  /** Words of `recover` at each boot. */
   readonly boots: string[];
   /** The power fails, and the machine starts again. */
   cut(): void;

@@ -65,7 +65,7 @@ export class SimPlace {
   }
 }
 
-/** What a robot on the floor is, as far as the budget is concerned. */
+/** State of a robot on the floor, as far as the budget is concerned. */
 interface Seen {
   readonly id: RobotId;
   readonly isOnline: boolean;

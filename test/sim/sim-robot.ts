@@ -88,7 +88,7 @@ export class SimRobot {
       isAnswered: true,
       now: nowMs,
     });
-    // What has left its service goes on to an end.
+    // A robot that is out of service goes on to an end.
     if (turn?.problem.code === 'ROLLOUT_STOPPED' && this.place?.isOut !== true) this.#stop();
     if (turn || hasIt || this.#updating || this.blocked.includes(rollout.version)) return;
     this.took.push({ threshold: progress.threshold, status: progress.status });

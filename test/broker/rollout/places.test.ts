@@ -61,7 +61,7 @@ interface Robot {
   lastAskedMs: number;
 }
 
-/** What a broker retains, and what an observer on the floor sees. */
+/** The messages that a broker retains, and the robots that an observer on the floor sees. */
 class Floor {
   readonly random: Random;
   readonly budget: Budget;

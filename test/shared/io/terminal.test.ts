@@ -11,7 +11,7 @@ import { productSources } from '../../helpers/sources.ts';
 const HOSTILE = '\u001b]0;owned\u0007\u001b[31mred\u009b2J\u0085\u202e rtl\rover\u2028end';
 const STEERS = /[^\P{Cc}\n\t]|[\p{Cf}\p{Zl}\p{Zp}]/u;
 
-/** What is written to both streams while `run` runs. */
+/** Collects the text that both streams get while `run` runs. */
 function writtenBy(run: () => void): string {
   const texts: string[] = [];
   const kept = [process.stdout, process.stderr].map((stream) => [stream, stream.write] as const);

@@ -1,7 +1,7 @@
 /** Shapes of the answers of the API that the page reads (docs/http.md). Types only. */
 
 import type { CommandPreview } from '../../../rollout/command-preview.ts';
-import type { AuditEntry, RunView } from '../../../rollout/rollout-view.ts';
+import type { AuditEntry, RolloutWords, RunView } from '../../../rollout/rollout-view.ts';
 import type { RolloutRobot, Standing, WaveCounts } from '../../../rollout/rollout-robots.ts';
 import type { RolloutView } from '../../../rollout/views.ts';
 
@@ -28,14 +28,7 @@ export interface ProblemAnswer {
 export interface RolloutOnPage extends RolloutView {
   readonly run: RunView | null;
   readonly led: string;
-  readonly words: {
-    readonly status: string;
-    readonly waits: string;
-    readonly robots: string;
-    readonly wave: string;
-    /** The budget and its places; empty without one. */
-    readonly budget: readonly string[];
-  };
+  readonly words: RolloutWords;
 }
 
 /** The answer about an id, which may be the name of a set. */
