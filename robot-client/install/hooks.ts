@@ -188,8 +188,7 @@ function follow(
     onStdout?.(stdout.text());
     if (stdout.total > stdoutMax) return end(() => resolve(flooded(stdoutMax)));
     const output = lastChars(safe, LIMITS.hookOutputBytesMax);
-    const ended = { mayBeBusy, timedOut, exitCode, killedBy, output };
-    end(() => resolve(resultOf(ended)));
+    end(() => resolve(resultOf({ mayBeBusy, timedOut, exitCode, killedBy, output })));
   };
   const kill = () => {
     killGroup(child.pid);

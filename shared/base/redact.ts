@@ -230,10 +230,12 @@ const OWN_HINTS: ReadonlySet<string> = new Set(Object.values(CATALOGUE).map(({ h
 export const failureHint = (text: string): string =>
   OWN_HINTS.has(text) ? text : failureText(text);
 
-/** The lines before an END whose BEGIN was cut off. */
+/** The lines before an END whose BEGIN was cut off. Some of them may be redacted already. */
 function dropBody(lines: string[]): void {
-  if (PEM_LAST.test(lines.at(-1) ?? '') && PEM_BODY.test(lines.at(-2) ?? '')) lines.pop();
-  while (lines.length > 0 && PEM_BODY.test(lines.at(-1) ?? '')) lines.pop();
+  const isBody = (line: string | undefined): boolean =>
+    line !== undefined && (line === REDACTED || PEM_BODY.test(line));
+  if (PEM_LAST.test(lines.at(-1) ?? '') && isBody(lines.at(-2))) lines.pop();
+  while (isBody(lines.at(-1))) lines.pop();
 }
 
 function redactLine(line: string): string {

@@ -112,6 +112,18 @@ describe('what a log says about secrets', () => {
     );
   });
 
+  it('removes lines of a key before others that look like one by themselves', () => {
+    const first = '+aa/+/aa/a0a+0/a/a0a+//+a//a++/0/++/+0aa';
+    const others = [
+      '0+000//0a/A0+0++000/Aa+/0/a/+Aa+//0aaa+0',
+      '0a000/0aa/00a/0A0aaa//0+Aaa000/+/A/aA+A0',
+    ];
+    const out = redact(
+      ['start', first, ...others, '-----END EC PRIVATE KEY-----', 'end'].join('\n'),
+    );
+    assert.equal(out, 'start\n[redacted]\nend');
+  });
+
   it('removes the body of a key of which neither begin nor end is there', () => {
     fc.assert(
       fc.property(
