@@ -10,7 +10,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { diskError } from '../install/disk-error.ts';
 import { blockFolder } from './slot-device.ts';
-import type { ImageFacts } from './slot-writer.ts';
+import type { ImageFacts } from './image-target.ts';
 
 /**
  * True when both paths lead to one device or one file: a partition has many paths, and a loop

@@ -115,11 +115,14 @@ async function sizeOfDevice(path: string, rdev: number): Promise<number> {
   throw wrong(path, `its size is not known (${file})`);
 }
 
-/** The folder of a block device in /sys. @param rdev as `stat` reports it */
-export function blockFolder(rdev: number): string {
+/** `major:minor` of a block device. @param rdev as `stat` reports it */
+export function deviceNumber(rdev: number): string {
   const [major, minor] = [Math.floor(rdev / 256) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00)];
-  return `/sys/dev/block/${major}:${minor}`;
+  return `${major}:${minor}`;
 }
+
+/** The folder of a block device in /sys. @param rdev as `stat` reports it */
+export const blockFolder = (rdev: number): string => `/sys/dev/block/${deviceNumber(rdev)}`;
 
 class OpenDevice implements SlotDevice {
   readonly path: string;

@@ -76,7 +76,7 @@ describe('the route of a payload', () => {
   });
 
   it('is a delta only if the release key signed it, its chunks are known and its base is here', () => {
-    const facts = { bases: ['1.0.0', '0.9.0'], failures: [], hasZstd: true };
+    const facts = { bases: ['1.0.0', '0.9.0'], running: '1.0.0', failures: [], hasZstd: true };
     const offers = (
       more: object,
       artifacts = [ARTIFACT],
@@ -107,7 +107,7 @@ function stateIn(phase: MachineState['phase']): MachineState {
   const rollout = makeRollout(world, { ...manifest, deltas: [DELTA] });
   const artifacts = [...rollout.artifacts, ARTIFACT];
   const announcement = announce(world, [{ ...rollout, artifacts }]);
-  const patching = { bases: ['1.0.0'], failures: [], hasZstd: true };
+  const patching = { bases: ['1.0.0'], running: '1.0.0', failures: [], hasZstd: true };
   const { verdict } = decideOffer(announcement, factsOf(world, { patching }));
   assert.ok(verdict.kind === 'take');
   const [delta = null] = verdict.job.offers;
