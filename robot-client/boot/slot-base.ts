@@ -5,7 +5,7 @@
  * downloaded. Whatever is in doubt, the full image is taken instead.
  */
 
-import { open, readFile, stat, type FileHandle } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -14,6 +14,7 @@ import { MOUNTS_FILE, writableMounts } from '../install/mounted-place.ts';
 import type { SystemSlot } from './boot-slots.ts';
 import { isSameDevice } from './slot-check.ts';
 import { deviceNumber } from './slot-device.ts';
+import { SlotReader } from './slot-reader.ts';
 import type { SlotRecord } from './slot-records.ts';
 
 export interface RunningSlot {
@@ -30,11 +31,11 @@ const unusable = (slot: SystemSlot, why: string): DroverError =>
 export class SlotBase {
   readonly bytes: number;
   readonly #slot: SystemSlot;
-  readonly #handle: FileHandle;
+  readonly #reader: SlotReader;
 
-  private constructor(slot: SystemSlot, handle: FileHandle, bytes: number) {
+  private constructor(slot: SystemSlot, reader: SlotReader, bytes: number) {
     this.#slot = slot;
-    this.#handle = handle;
+    this.#reader = reader;
     this.bytes = bytes;
   }
 
@@ -55,10 +56,10 @@ export class SlotBase {
       throw unusable(slot, toProblem(thrown).message);
     });
     if (!found.isFile() && !found.isBlockDevice()) throw unusable(slot, `${path} is no device`);
-    const handle = await open(path, 'r').catch((thrown: unknown) => {
+    const reader = await SlotReader.open(path).catch((thrown: unknown) => {
       throw unusable(slot, toProblem(thrown).message);
     });
-    return new SlotBase(slot, handle, record.size);
+    return new SlotBase(slot, reader, record.size);
   }
 
   /**
@@ -68,12 +69,11 @@ export class SlotBase {
   async read(into: Uint8Array, atByte: number): Promise<number> {
     const wanted = Math.min(into.byteLength, this.bytes - atByte);
     if (wanted <= 0) return 0;
-    const { bytesRead } = await this.#handle
-      .read(into, 0, wanted, atByte)
-      .catch((thrown: unknown) => {
-        throw unusable(this.#slot, `read at byte ${atByte}: ${toProblem(thrown).message}`);
-      });
-    if (bytesRead > 0) return bytesRead;
+    const piece = await this.#reader.read(atByte, wanted).catch((thrown: unknown) => {
+      throw unusable(this.#slot, `read at byte ${atByte}: ${toProblem(thrown).message}`);
+    });
+    into.set(piece);
+    if (piece.byteLength > 0) return piece.byteLength;
     throw unusable(this.#slot, `it ends after ${atByte} bytes (want ${this.bytes})`);
   }
 
@@ -96,7 +96,7 @@ export class SlotBase {
   }
 
   async close(): Promise<void> {
-    await this.#handle.close();
+    await this.#reader.close();
   }
 }
 

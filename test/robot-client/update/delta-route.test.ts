@@ -5,6 +5,7 @@ import {
   offersOf,
   patchLoop,
   rankRoutes,
+  scratchBytesOf,
   withoutDelta,
 } from '../../../robot-client/update/delta.ts';
 import { powerEvent, step } from '../../../robot-client/update/machine.ts';
@@ -97,6 +98,42 @@ describe('the route of a payload', () => {
     assert.deepEqual(offers({ deltas, payload_tar_size: undefined }), []);
     const failed = { version: '1.1.0', payloadSha256: hashOf('payload'), ...problem };
     assert.deepEqual(offers({ deltas }, [ARTIFACT], { ...facts, failures: [failed] }), []);
+  });
+});
+
+describe('the route of a system image', () => {
+  it('[P-12.8] is a delta from the image that runs, and from no other', () => {
+    const image = { size: 7, sha256: hashOf('image') };
+    const older = { ...DELTA, from_version: '0.9.0' };
+    const manifest = manifestWith({
+      ...{ apply_strategy: 'slot_image', image, deltas: [DELTA, older] },
+      ...{ payload_tar_sha256: undefined, payload_tar_size: undefined },
+    });
+    const facts = { bases: ['1.0.0', '0.9.0'], running: '1.0.0', failures: [], hasZstd: true };
+    const [found, ...more] = offersOf(manifest, [ARTIFACT], facts);
+    assert.deepEqual(more, []);
+    const { fromVersion, fromTarSha256, tarSha256, tarBytes } = found ?? {};
+    assert.deepEqual([fromVersion, fromTarSha256], ['1.0.0', TAR]);
+    assert.deepEqual([tarSha256, tarBytes], [image.sha256, image.size]);
+    assert.deepEqual(offersOf(manifest, [ARTIFACT], { ...facts, running: null }), []);
+  });
+
+  it('needs no room on the data disk for what the delta makes', () => {
+    const delta = offer('1.0.0', 100);
+    const bytes = (coding: DeltaOffer['coding'], strategy: string): number =>
+      scratchBytesOf({ delta: { ...delta, coding }, strategy });
+    assert.equal(bytes('add', 'slot_image'), 0);
+    assert.equal(bytes('zstd', 'slot_image'), LIMITS.deltaDictionaryBytesMax);
+    assert.equal(bytes('add', 'atomic_swap'), delta.tarBytes);
+  });
+
+  it('counts as applied while the slot is staged', () => {
+    for (const phase of ['verifying', 'staging'] as const) {
+      const state = stateIn(phase);
+      const job = state.job && { ...state.job, strategy: 'slot_image', patchStarts: 3 };
+      const event = powerEvent({ ...state, job }, 'agent', 3);
+      assert.equal(event.kind, phase === 'staging' ? 'delta_failed' : 'power_returned');
+    }
   });
 });
 
