@@ -91,7 +91,9 @@ export class SlotBase {
     throw new DroverError(
       'DELTA_BASE_CHANGED',
       `patch from slot ${this.#slot}: it was written to, or holds another image (${hashes})`,
-      { hint: 'mount the slots read-only (docs/system-images.md): one mount for writing changes a slot' },
+      {
+        hint: 'mount the slots read-only (docs/system-images.md): one mount for writing changes a slot',
+      },
     );
   }
 

@@ -76,7 +76,12 @@ async function writeSlot(args: WriteArgs): Promise<void> {
       const line = `${version} would go to slot ${slots.other} (${devicePath})`;
       return output.result(told, [line, ...unsure]);
     }
-    const { writtenBytes, skippedBytes, readBack } = await writeImage({ slots, devicePath, source, image });
+    const { writtenBytes, skippedBytes, readBack } = await writeImage({
+      slots,
+      devicePath,
+      source,
+      image,
+    });
     output.result({ ...told, written: writtenBytes, skipped: skippedBytes, read_back: readBack }, [
       `${version} stands in slot ${slots.other} (${devicePath}), and was read back from the ${readBack}`,
       ...unsure,

@@ -125,10 +125,7 @@ export type Manifest = z.output<typeof manifestSchema>;
  * @returns null when the manifest does not say
  */
 export function deltaResultOf(
-  manifest: Pick<
-    Manifest,
-    'apply_strategy' | 'image' | 'payload_tar_sha256' | 'payload_tar_size'
-  >,
+  manifest: Pick<Manifest, 'apply_strategy' | 'image' | 'payload_tar_sha256' | 'payload_tar_size'>,
 ): { readonly sha256: Sha256Hex; readonly bytes: number } | null {
   const { image, payload_tar_sha256: sha256, payload_tar_size: bytes } = manifest;
   if (manifest.apply_strategy === SLOT_IMAGE) {

@@ -51,10 +51,7 @@ interface RobotOptions {
 }
 
 /** A robot that runs 1.0.0 from slot A, as this agent wrote it there. */
-export async function robotWith(
-  t: TestContext,
-  options: RobotOptions = {},
-): Promise<Robot> {
+export async function robotWith(t: TestContext, options: RobotOptions = {}): Promise<Robot> {
   const { reports = true, hasBoot = true, rules = {}, image = imageOf(OLD) } = options;
   const [folder, devices] = [await tempFolder(t), await tempFolder(t)];
   const machine = new ModelMachine();

@@ -81,10 +81,7 @@ class CopyFinder {
   /** Runs that were too short, by their offset in the history: not compared again. */
   readonly #short = new Map<number, number>();
 
-  constructor(
-    history: History,
-    on: { places: PlaceTable; bytesMin: number; coarseBits: number },
-  ) {
+  constructor(history: History, on: { places: PlaceTable; bytesMin: number; coarseBits: number }) {
     this.#history = history;
     this.#places = on.places;
     this.#coarseBits = on.coarseBits;

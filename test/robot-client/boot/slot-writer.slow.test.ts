@@ -57,7 +57,13 @@ async function stageOf(t: TestContext): Promise<Stage> {
       const wanted = more.image ?? facts;
       const from = { disk: realDisk, payloadPath: more.payloadPath ?? payloadPath, image: wanted };
       const source = imageOfPayload({ ...from, signal: more.signal });
-      return await writeImage({ slots: { other: B, spoil }, devicePath, source, ...more, image: wanted });
+      return await writeImage({
+        slots: { other: B, spoil },
+        devicePath,
+        source,
+        ...more,
+        image: wanted,
+      });
     },
   };
 }

@@ -16,12 +16,14 @@ import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { zstdProgram } from '../../../shared/io/zstd.ts';
 import type { PatchCoding } from '../../../shared/transfer/patch-plan.ts';
 import { deltaBetween } from '../../helpers/delta.ts';
+import { seedOfRun } from '../../helpers/run-seed.ts';
+import { Share } from '../../helpers/share.ts';
 import { payloadOf } from '../../helpers/tar.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { fleet, OLD } from '../bench.ts';
-import type { DiskOperation } from '../faulty-disk.ts';
+import { isChange, type DiskOperation } from '../faulty-disk.ts';
 import { A, B } from '../boot/boot-loaders.ts';
-import { IMAGE_BYTES, NEW, robotWith, type Robot } from '../slot-robot.ts';
+import { IMAGE_BYTES, NEW, restart, robotWith, type Robot } from '../slot-robot.ts';
 
 /** Noise that gzip cannot make smaller, then zeroes, with a little that each version has alone. */
 function imageOf(version: string): Buffer {
@@ -40,7 +42,6 @@ interface Chance {
   /** Stands in for the delta's bytes; signed all the same. */
   readonly patch?: Uint8Array;
   readonly program?: PatchProgram | null;
-  readonly takesDeltas?: boolean;
   /** What the disk says is free. */
   readonly freeBytes?: number;
   /** Changes the robot before the announcement. */
@@ -51,11 +52,11 @@ interface Chance {
 const made: Partial<Record<PatchCoding, Uint8Array>> = {};
 
 async function updated(t: TestContext, chance: Chance = {}) {
-  const { coding = 'add', patch, freeBytes, takesDeltas = true } = chance;
+  const { coding = 'add', patch, freeBytes } = chance;
   const program = chance.program === undefined ? zstdProgram('zstd') : chance.program;
   const free = async () => ({ bytes: freeBytes ?? 0, inodes: null });
   const disk = freeBytes === undefined ? {} : { disk: { ...realDisk, free } };
-  const more = { patchProgram: program, takesDeltas, ...disk };
+  const more = { patchProgram: program, ...disk };
   const robot = await robotWith(t, { image: imageOf(OLD), more });
   await chance.before?.(robot);
   const image = imageOf(NEW);
@@ -93,7 +94,10 @@ const isPatching = ({ bench }: Robot, { name, path }: DiskOperation): boolean =>
 describe('an update by a delta from the slot that runs', () => {
   for (const coding of ['zstd', 'add'] as const) {
     it(`[P-12.8] fetches nothing of the image, and writes nothing of it to the data disk (${coding})`, async (t) => {
-      const { robot, announce, counts, delta } = await updated(t, { coding });
+      // Zeroes of the image go over what another system left there, and nothing behind the image.
+      const held = async ({ machine }: Robot): Promise<void> =>
+        await writeFile(machine.devices['B'] ?? '', Buffer.alloc(IMAGE_BYTES + 5_000, 7));
+      const { robot, announce, counts, delta } = await updated(t, { coding, before: held });
       const written = new Set<string>();
       robot.bench.gate = ({ name, path }) => void (name === 'write' && written.add(path));
       const before = await robot.slot('A');
@@ -102,6 +106,8 @@ describe('an update by a delta from the slot that runs', () => {
       assert.deepEqual(counts(), { full: 0, delta: delta.chunks.size });
       assert.deepEqual(robot.bench.codes, []);
       assert.ok((await robot.slot('A')).equals(before), 'the base is never written');
+      const behind = (await robot.slot('B')).subarray(IMAGE_BYTES);
+      assert.ok(behind.equals(Buffer.alloc(5_000, 7)));
       assert.ok(![...written].some((path) => /payload/.test(path)), [...written].join('\n'));
       const { lastUpdate } = robot.bench.component.view.state;
       assert.equal(lastUpdate?.deltaFrom, OLD);
@@ -109,18 +115,6 @@ describe('an update by a delta from the slot that runs', () => {
       assert.ok(lastUpdate.bytes < 4_000, `${lastUpdate.bytes} bytes`);
     });
   }
-
-  it('writes zeroes over what was in the slot before', async (t) => {
-    const before = async ({ machine }: Robot): Promise<void> => {
-      await writeFile(machine.devices['B'] ?? '', Buffer.alloc(IMAGE_BYTES + 5_000, 7));
-    };
-    const { robot, announce, counts } = await updated(t, { before });
-    announce();
-    await assertBooted(robot);
-    assert.equal(counts().full, 0);
-    const behind = (await robot.slot('B')).subarray(IMAGE_BYTES, IMAGE_BYTES + 5_000);
-    assert.ok(behind.equals(Buffer.alloc(5_000, 7)), 'no byte behind the image');
-  });
 
   it('goes on after a power cut while the slot is written, with what was downloaded', async (t) => {
     const { robot, announce, counts } = await updated(t);
@@ -137,25 +131,6 @@ describe('an update by a delta from the slot that runs', () => {
     await assertBooted(robot);
     assert.equal(counts().full, 0);
     assert.deepEqual(bench.codes, []);
-  });
-
-  it('is given up when the power goes every time that it is applied', async (t) => {
-    const { robot, announce, counts } = await updated(t);
-    const { bench } = robot;
-    let hangs = 0;
-    bench.gate = (operation) => {
-      if (!isPatching(robot, operation)) return;
-      hangs += 1;
-      return bench.forever();
-    };
-    announce();
-    for (let cut = 0; cut <= LIMITS.patchStartsMax; cut += 1) {
-      await waitUntil('the delta to be applied', () => hangs > cut);
-      await bench.cutPower();
-    }
-    await assertBooted(robot);
-    assert.deepEqual(bench.codes, ['DELTA_INTERRUPTED']);
-    assert.ok(counts().full > 0);
   });
 });
 
@@ -233,14 +208,12 @@ describe('a robot takes the full image, once and with the reason told, for a del
     assert.ok(counts().full > 0);
   });
 
-  it('and says nothing where it takes no deltas, or has no zstd for this one', async (t) => {
-    for (const chance of [{ takesDeltas: false }, { coding: 'zstd', program: null } as const]) {
-      const { robot, announce, counts } = await updated(t, chance);
-      announce();
-      await assertBooted(robot);
-      assert.deepEqual(robot.bench.codes, []);
-      assert.equal(counts().delta, 0);
-    }
+  it('and says nothing where it has no zstd for this one', async (t) => {
+    const { robot, announce, counts } = await updated(t, { coding: 'zstd', program: null });
+    announce();
+    await assertBooted(robot);
+    assert.deepEqual(robot.bench.codes, []);
+    assert.equal(counts().delta, 0);
   });
 
   it('and blames no delta when the device of the other slot fails', async (t) => {
@@ -254,5 +227,51 @@ describe('a robot takes the full image, once and with the reason told, for a del
     assert.equal(counts().full, 0);
     assert.equal(bench.component.view.state.deltaFailures.length, 0);
     assert.equal(await readFile(recordA(robot), 'utf8').then((text) => text.includes(OLD)), true);
+  });
+});
+
+/** Of so many points one is cut in each run. */
+const ONE_IN = 12;
+
+/**
+ * An update with the power cut at one change of the disk or of the boot side, from the checks of the
+ * delta to the record of the slot. @returns the names of the points that it came by
+ */
+async function updateWithCut(t: TestContext, cutAt: number | null): Promise<string[]> {
+  const { robot, announce, counts } = await updated(t);
+  const { bench, machine } = robot;
+  const before = await robot.slot('A');
+  const points: string[] = [];
+  const cutHere = (name: string): void => {
+    const { phase } = bench.component.view.state;
+    if (phase !== 'verifying' && phase !== 'staging') return;
+    points.push(`${phase} ${name}`);
+    if (points.length - 1 !== cutAt) return;
+    setImmediate(() => void restart(robot));
+    throw new Error('the power is off');
+  };
+  machine.onChange = () => {
+    cutHere('boot side');
+    return undefined;
+  };
+  bench.gate = (operation) => {
+    if (isChange(operation)) cutHere(operation.name);
+  };
+  announce();
+  await assertBooted(robot);
+  const at = `cut at ${cutAt}: ${points[cutAt ?? 0]}`;
+  assert.deepEqual([bench.codes, counts().full], [[], 0], at);
+  assert.ok((await robot.slot('A')).equals(before), at);
+  return points;
+}
+
+describe('a power cut', () => {
+  it('anywhere from the checks of a delta to the record of the slot ends on the new version', async (t) => {
+    const points = await updateWithCut(t, null);
+    assert.ok(points.length > 10, points.join('\n'));
+    const share = new Share(ONE_IN, seedOfRun());
+    const named = points.map((name, at) => ({ name, at }));
+    for (const { at } of share.of(named, ({ name }) => name)) await updateWithCut(t, at);
+    t.diagnostic(share.said);
   });
 });
