@@ -1,8 +1,8 @@
 /**
  * Writes a system image into the other slot. First it marks the slot so that the boot loader does
  * not boot it. Then it streams the image to the device, out of the only member `image` of a payload
- * or as a delta makes it, syncs it, reads it back past the page cache and compares the hash. It does
- * not make the slot boot: `tryNext` does that after this function has returned.
+ * or as a delta makes it, syncs it, reads it back past the page cache and compares the hash. It
+ * does not make the slot boot: `tryNext` does that after this function has returned.
  *
  * An interrupted run leaves a spoiled slot, and the next run writes the whole image again.
  */

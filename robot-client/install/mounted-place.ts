@@ -52,8 +52,8 @@ export interface WritableMount {
 }
 
 /**
- * File systems that the kernel may write to. A mount point can be read-only while its file system is
- * not, so the options of the file system count.
+ * File systems that the kernel may write to. A mount point can be read-only while its file system
+ * is not, so the options of the file system count.
  * @param mounts text of `/proc/self/mountinfo`
  */
 export function writableMounts(mounts: string): WritableMount[] {

@@ -45,8 +45,8 @@ export interface PatchFacts {
 }
 
 /**
- * Both releases that links lead to can be patched from. Of system images only the one that runs can:
- * the new one is written over the other.
+ * Both releases that links lead to can be patched from. Of system images only the one that runs
+ * can: the new one is written over the other.
  */
 export function patchFacts(
   { deltaFailures: failures }: MachineState,

@@ -35,7 +35,7 @@ export interface RouteInput extends ModuleContext {
   readonly signal: AbortSignal;
 }
 
-/** What a delta is applied to. */
+/** The bytes that a delta is applied to. */
 interface DeltaBase extends Readable {
   readonly bytes: number;
   /** @throws DroverError DELTA_BASE_CHANGED, DELTA_BASE_UNUSABLE, or the signal's reason */

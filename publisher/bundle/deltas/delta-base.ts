@@ -1,6 +1,6 @@
 /**
- * Reads the base of a delta: an older bundle, or bare bytes with their version. It is the tar of the
- * payload, or the system image in it for a bundle of an image. A bundle is checked against its
+ * Reads the base of a delta: an older bundle, or bare bytes with their version. It is the tar of
+ * the payload, or the system image in it for a bundle of an image. A bundle is checked against its
  * manifest first: a delta from bytes that no robot runs is useless.
  */
 

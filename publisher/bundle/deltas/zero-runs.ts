@@ -105,7 +105,7 @@ class ZeroCopies {
     // Nothing to copy from: the first bytes are packed as they are.
     if (made === 0 && this.#source === null) made = this.#bytesMin;
     const copies: FoundCopy[] = [...first];
-    // What is left of a run is shorter than a copy is worth: so there are never too many.
+    // The end of a run may be shorter than a copy is worth: so there are never too many copies.
     while (run.bytes - made >= this.#bytesMin) {
       const own = { at: base.bytes + run.at, bytes: made };
       const source = this.#source && this.#source.bytes >= made ? this.#source : own;

@@ -234,8 +234,8 @@ describe('a robot takes the full image, once and with the reason told, for a del
 const ONE_IN = 12;
 
 /**
- * An update with the power cut at one change of the disk or of the boot side, from the checks of the
- * delta to the record of the slot. @returns the names of the points that it came by
+ * An update with the power cut at one change of the disk or of the boot side, from the checks of
+ * the delta to the record of the slot. @returns the names of the points that it came by
  */
 async function updateWithCut(t: TestContext, cutAt: number | null): Promise<string[]> {
   const { robot, announce, counts } = await updated(t);
