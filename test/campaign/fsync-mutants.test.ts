@@ -26,7 +26,7 @@ const EXEMPT = [
   'await disk.syncFolder(layout.kept); await disk.syncFolder(layout.root);',
   // Of modules, which no scenario here has: while there is a state it names the strategy as well,
   // and the folder of a module is made again.
-  'await disk.mkdir(layout.strategies); await disk.syncFolder(layout.root);',
+  'for (const folder of [layout.seals, layout.strategies]) await disk.mkdir(folder); await disk.syncFolder(layout.root);',
   // `drover-robot adopt`, which a person runs while the application does not.
   'await copyDurably(disk, { from, beside: `${layout.staging}/adopt-${slot}`, to }); await disk.syncFolder(layout.releases);',
   'await pointSlot(disk, layout, { slot, version, mayFollow: true }); await disk.syncFolder(layout.root);',
