@@ -109,9 +109,11 @@ class CopyFinder {
     const historyEnd = isInBase ? base.bytes : base.bytes + at;
     if (from < 0 || from > historyEnd) return false;
     const historyStart = isInBase ? 0 : base.bytes;
-    const before = Math.min(at - this.#doneTo, from - historyStart);
+    // A run of the target itself starts at the latest where it would copy itself.
+    const apart = isInBase ? Infinity : base.bytes + at - from;
+    const before = Math.min(at - this.#doneTo, from - historyStart, apart);
     const back = await this.#history.equalBefore(from, at, before);
-    // A run of the target itself ends at the latest where it would copy itself.
+    // And it ends there.
     const ends = Math.min(target.bytes - at, historyEnd - from - (isInBase ? 0 : back));
     const on = ends > 0 ? await this.#history.equalAfter(from, at, ends) : 0;
     if (back + on < this.#bytesMin) {

@@ -72,25 +72,33 @@ async function copiesOf(t: TestContext, base: Uint8Array, target: Uint8Array) {
 const freshBytes = (copies: readonly { bytes: number }[], target: Uint8Array): number =>
   target.byteLength - copies.reduce((sum, { bytes }) => sum + bytes, 0);
 
+async function assertCopies(t: TestContext, base: Buffer, target: Buffer): Promise<void> {
+  const history = Buffer.concat([base, target]);
+  let doneTo = 0;
+  for (const { at, bytes, from } of await copiesOf(t, base, target)) {
+    assert.ok(at >= doneTo && bytes >= LIMITS.deltaCopyBytesMin, 'in order, and worth it');
+    const isInBase = from + bytes <= base.length;
+    const isMade = from >= base.length && from + bytes <= base.length + at;
+    assert.ok(from >= 0 && (isInBase || isMade), 'there already');
+    const source = history.subarray(from, from + bytes);
+    assert.ok(source.equals(target.subarray(at, at + bytes)), 'equal');
+    doneTo = at + bytes;
+  }
+  assert.ok(doneTo <= target.length);
+}
+
 describe('the copies of an image', () => {
   it('are equal runs of what is there before them, in order and apart, whatever changed', async (t) => {
     await fc.assert(
-      fc.asyncProperty(pairs, async ({ base, target }) => {
-        const history = Buffer.concat([base, target]);
-        let doneTo = 0;
-        for (const { at, bytes, from } of await copiesOf(t, base, target)) {
-          assert.ok(at >= doneTo && bytes >= LIMITS.deltaCopyBytesMin, 'in order, and worth it');
-          const isInBase = from + bytes <= base.length;
-          const isMade = from >= base.length && from + bytes <= base.length + at;
-          assert.ok(from >= 0 && (isInBase || isMade), 'there already');
-          const source = history.subarray(from, from + bytes);
-          assert.ok(source.equals(target.subarray(at, at + bytes)), 'equal');
-          doneTo = at + bytes;
-        }
-        assert.ok(doneTo <= target.length);
-      }),
+      fc.asyncProperty(pairs, ({ base, target }) => assertCopies(t, base, target)),
       { numRuns: 25 },
     );
+  });
+
+  it('are no copies of themselves where the image repeats a part again and again', async (t) => {
+    const part = { seed: 1, bytes: 115_338 };
+    const target = imageOf([part, part, part, part, { seed: 2, bytes: 27_550 }]);
+    await assertCopies(t, bytesOf(part), target);
   });
 
   it('cover zeroes that no base has: they double themselves', async (t) => {
