@@ -91,7 +91,7 @@ describe('the copies of an image', () => {
   it('are equal runs of what is there before them, in order and apart, whatever changed', async (t) => {
     await fc.assert(
       fc.asyncProperty(pairs, ({ base, target }) => assertCopies(t, base, target)),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 
@@ -176,7 +176,7 @@ describe('a delta of an image', () => {
         assert.ok(held.subarray(0, target.length).equals(target));
         assert.ok(held.subarray(target.length).equals(Buffer.alloc(1_000, 9)));
       }),
-      { numRuns: 4 },
+      { numRuns: 3 },
     );
   });
 });
