@@ -12,6 +12,7 @@ import { encodeMessage } from '../shared/formats/messages.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
+import { AGENT_COMPONENT } from '../shared/rules/agent-bundle.ts';
 import { isTrustEnding } from '../shared/rules/trust-life.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
@@ -149,7 +150,10 @@ export class Agent {
   async open(): Promise<void> {
     const unknown = await this.#memory.open();
     await this.#machine.open();
+    const isLinkUp = (): boolean => this.#wire?.isUp === true;
+    await this.#options.self?.open({ isLinkUp, ...this.#components.self });
     await this.#components.open();
+    this.#options.self?.start();
     if (unknown) await this.#components.refuse(unknown, { stays: true });
     await this.#orders.tellDamages();
     this.#reporter.start();
@@ -188,6 +192,7 @@ export class Agent {
   async close(): Promise<boolean> {
     this.#saidOnlineMs = Number.POSITIVE_INFINITY;
     this.#watch.close();
+    this.#options.self?.close();
     this.#logs.close();
     this.#orders.close();
     const ended = await this.#components.close();
@@ -279,7 +284,7 @@ export class Agent {
     const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
     const { robot, arch, tags, patchProgram, takesDeltas, logPolicy = null } = this.#options;
-    const { compatible = [], modules, moduleTimeoutMs, system } = this.#options;
+    const { compatible = [], modules, moduleTimeoutMs, system, self } = this.#options;
     const siblings = this.#options.roots.map((one) => one.root);
     return new Component({
       component,
@@ -287,7 +292,7 @@ export class Agent {
       ...{ disk, claims, link: this.#chunks, trust: this.#trust, takesDeltas },
       ...{ patchProgram, hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs },
       system: system?.component === component ? system.side : undefined,
-      image: this.#machine.image,
+      ...{ image: this.#machine.image, self: component === AGENT_COMPONENT ? self : undefined },
       bytesPerSecondMax,
       interlock,
       ...{ claim: this.#swapClaims.of(component), sets: this.#sets },
@@ -359,6 +364,7 @@ export class Agent {
   /** `online` is repeated now and then: another client of an engine may have cleared it. */
   async #report(state: Uint8Array): Promise<void> {
     await this.#sendRetained('state', state);
+    this.#options.self?.noteHeard();
     const { reportHeartbeatMs = LIMITS.reportHeartbeatMs } = this.#options;
     const againMs = this.#saidOnlineMs + LIMITS.onlineHeartbeats * reportHeartbeatMs;
     if (performance.now() >= againMs) await this.#sayOnline();

@@ -6,13 +6,16 @@ import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { parseRate } from '../../shared/base/byte-sizes.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log, PatchProgram } from '../../shared/base/ports.ts';
+import { AGENT_COMPONENT } from '../../shared/rules/agent-bundle.ts';
 import { BROKER_LOGIN, readLogin } from '../../shared/io/cli-options.ts';
-import { makeLog } from '../../shared/io/cli.ts';
+import { makeLog, PRODUCT_VERSION } from '../../shared/io/cli.ts';
 import { readLogPolicy, readTrustFile } from '../../shared/io/trust-file.ts';
 import { findZstdProgram } from '../../shared/io/zstd.ts';
 import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
+import type { Disk } from '../install/disk-port.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
@@ -33,6 +36,10 @@ import {
   socketPathOf,
   spareSocketsOf,
 } from './options.ts';
+import type { ComponentRoot } from './given-roots.ts';
+import { callLocalApi } from '../local/client.ts';
+import { RESTART_EXIT } from '../self/launch.ts';
+import { SelfSide } from '../self/self-side.ts';
 import { serveAgent } from './serve-agent.ts';
 
 export const agentCommand = (argv: Argv): Argv =>
@@ -55,6 +62,9 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const claims = new RootClaims(openOwnFolders(log));
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
+  const disk = claimedDisk(realDisk, claims);
+  const socketPath = socketPathOf(roots, args.socket);
+  const self = selfOf({ roots, disk, socketPath, log });
   const agent = new Agent({
     robot: readRobotId(args.id),
     roots,
@@ -87,16 +97,40 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(args.cert === undefined ? {} : { certFile: args.cert }),
       ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
-    disk: claimedDisk(realDisk, claims),
-    claims,
+    ...{ disk, claims, self },
     logs: parseLogRules(args),
     takesDeltas: args.deltas,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
-  const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
-  await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+  const { restarting } = self ?? {};
+  await serveAgent(agent, { roots, claims, socketPath, spareSockets, restarting, log });
+  if (self?.isEnding === true) endForRestart();
+}
+
+/** Null where the agent is no component of this robot. */
+function selfOf(on: {
+  readonly roots: readonly ComponentRoot[];
+  readonly disk: Disk;
+  readonly socketPath: string;
+  readonly log: Log;
+}): SelfSide | undefined {
+  const { disk, log, socketPath } = on;
+  const root = on.roots.find(({ component }) => component === AGENT_COMPONENT)?.root;
+  if (root === undefined) return undefined;
+  return new SelfSide({
+    ...{ root, disk, log, product: PRODUCT_VERSION },
+    programPath: process.argv[1] ?? '',
+    environment: process.env,
+    askDoor: () => callLocalApi(socketPath, 'GET', '/status'),
+  });
+}
+
+/** A handle that a bug left open must not keep the next agent from starting. */
+function endForRestart(): void {
+  process.exitCode = RESTART_EXIT;
+  setTimeout(() => process.exit(RESTART_EXIT), LIMITS.retrySoonMs).unref();
 }
 
 /** @throws DroverError USAGE */

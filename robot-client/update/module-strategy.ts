@@ -20,6 +20,7 @@ import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
+import type { SelfSide } from '../self/self-side.ts';
 import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
 import { whyNotWhole } from './assert-swappable.ts';
 
@@ -30,6 +31,8 @@ export interface ModuleContext {
   readonly disk: Disk;
   /** The system slots of this machine; left out when the component has none. */
   readonly system?: SystemSide | undefined;
+  /** This process as a release of the component; left out for every other component. */
+  readonly self?: SelfSide | undefined;
   /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
   /**

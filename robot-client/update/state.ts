@@ -18,6 +18,7 @@ import {
   type Rollout,
 } from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import { AGENT_STATE_SCHEMA } from '../../shared/rules/agent-bundle.ts';
 import { placeOwner } from '../../shared/rules/budget.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
@@ -195,13 +196,11 @@ export function parseMachineState(bytes: Uint8Array): MachineState {
   return parseDocument(KIND, bytes);
 }
 
-const SCHEMA = 3;
-
 /** A state of a later version is not damaged: it may hold facts that this version cannot read. */
 function assertNotNewer(bytes: Uint8Array): void {
   const schema = schemaOf(bytes);
-  if (typeof schema !== 'number' || schema <= SCHEMA) return;
-  const counts = `(got schema ${schema}, want ${SCHEMA})`;
+  if (typeof schema !== 'number' || schema <= AGENT_STATE_SCHEMA) return;
+  const counts = `(got schema ${schema}, want ${AGENT_STATE_SCHEMA})`;
   throw new DroverError('STATE_NEWER', `read state file: of a newer drover-robot ${counts}`);
 }
 
