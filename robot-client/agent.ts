@@ -192,11 +192,11 @@ export class Agent {
   async close(): Promise<boolean> {
     this.#saidOnlineMs = Number.POSITIVE_INFINITY;
     this.#watch.close();
-    this.#options.self?.close();
     this.#logs.close();
     this.#orders.close();
     const ended = await this.#components.close();
     await this.#tolerate('usage', this.#reporter.close());
+    await this.#tolerate('count of starts', this.#options.self?.close());
     for (const { component, root } of this.#options.roots) {
       if (!ended.has(component)) continue;
       await this.#tolerate('clean', setCleanMark(this.#options.disk, layoutOf(root)));
@@ -387,8 +387,8 @@ export class Agent {
   }
 
   /** The next report contains what could not be sent now: an install never waits for it. */
-  async #tolerate(what: string, request: Promise<unknown>): Promise<void> {
-    await request.catch(this.#untold(what));
+  async #tolerate(what: string, request: Promise<unknown> | undefined): Promise<void> {
+    await request?.catch(this.#untold(what));
   }
 
   readonly #untold = (what: string) => (error: unknown) =>

@@ -5,7 +5,6 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { countOf, printable } from '../../shared/base/printable.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { isVersion } from '../../shared/base/version.ts';
 
 /** Set to 1 by drover-launch. */
@@ -53,9 +52,7 @@ export function insteadProblem({ version, why }: Instead): Problem {
 function text(first: string, last: readonly string[]): string {
   if (first === 'missing') return 'its program, or a Node.js to run it with, is gone';
   if (first === 'damaged') return 'the count of its starts is damaged, and it was never confirmed';
-  if (last[0] === 'hung') {
-    return `it did not show itself within ${LIMITS.agentStartMs / 60_000} min, and was ended`;
-  }
+  if (last[0] === 'hung') return `it did not show itself within ${last[1] ?? '?'} s, and was ended`;
   const starts = /^\d$/.test(first) ? countOf(Number(first), 'start') : 'its starts';
   const end = last.length > 0 ? `; the last one: ${last.join(' ')}` : '';
   return `it was not confirmed in ${starts}${end}`;

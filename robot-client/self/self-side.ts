@@ -98,8 +98,21 @@ export class SelfSide {
     this.#timer.unref();
   }
 
-  close(): void {
+  /** An agent that ends in order has come up, unless it is on trial. */
+  async close(): Promise<void> {
+    this.#stop();
+    const { disk, root } = this.#options;
+    if (this.#running === null || this.#isOnTrial) return;
+    await clearStarts(disk, layoutOf(root), this.#running);
+  }
+
+  #stop(): void {
     if (this.#timer) clearInterval(this.#timer);
+  }
+
+  get #isOnTrial(): boolean {
+    const onTrial = this.#joined?.onTrial() ?? null;
+    return onTrial !== null && onTrial === this.#running;
   }
 
   noteHeard(): void {
@@ -108,15 +121,14 @@ export class SelfSide {
 
   /** A trial is noted by its confirmation, and no sooner. */
   async #noteUp(): Promise<void> {
-    const onTrial = this.#joined?.onTrial() ?? null;
-    if (onTrial !== null && onTrial === this.#running) return;
+    if (this.#isOnTrial) return;
     const { disk, root } = this.#options;
     const layout = layoutOf(root);
     const active = versionOf((await readSlots(disk, layout)).active);
     // The count of another release stays: that one did not come up.
     if (this.#running === active) await clearStarts(disk, layout, null);
     else if (this.#running !== null) await clearStarts(disk, layout, this.#running);
-    this.close();
+    this.#stop();
   }
 
   /** Why it is not well now; null when it is. */
