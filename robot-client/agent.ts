@@ -151,7 +151,7 @@ export class Agent {
     const unknown = await this.#memory.open();
     await this.#machine.open();
     const isLinkUp = (): boolean => this.#wire?.isUp === true;
-    await this.#options.self?.open({ isLinkUp, ...this.#components.self });
+    this.#options.self?.join({ isLinkUp, ...this.#components.self });
     await this.#components.open();
     this.#options.self?.start();
     if (unknown) await this.#components.refuse(unknown, { stays: true });

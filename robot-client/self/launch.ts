@@ -41,7 +41,7 @@ export function readLaunch(environment: Environment): Launch {
 
 /** Why a version did not come up, as the fleet is told it. */
 export function insteadProblem({ version, why }: Instead): Problem {
-  const [first = '', ...last] = why.split(' ');
+  const [first = '', ...last] = why.trim().split(' ');
   if (first === 'uncounted') {
     const text = `start agent ${version}: the start could not be counted on the disk`;
     return toProblem(new DroverError('BOOT_NOT_COUNTED', text));

@@ -3,7 +3,7 @@
  * check that another release holds an agent, and the counts of starts that drover-launch keeps.
  */
 
-import { realpath } from 'node:fs/promises';
+import { realpathSync } from 'node:fs';
 import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import {
@@ -19,13 +19,21 @@ import { releaseFolder, versionOfLink, type Layout } from '../install/layout.ts'
  * program file.
  * @param programPath file that Node was started with
  */
-export async function runningRelease(root: string, programPath: string): Promise<string | null> {
-  const real = await nullIfFailed(realpath(root));
-  const program = await nullIfFailed(realpath(programPath));
+export function runningRelease(root: string, programPath: string): string | null {
+  const [real, program] = [realOf(root), realOf(programPath)];
   if (real === null || program === null || !program.startsWith(`${real}/`)) return null;
   const end = `/${AGENT_FILES.program}`;
   const below = program.slice(real.length + 1);
   return below.endsWith(end) ? versionOfLink(below.slice(0, -end.length)) : null;
+}
+
+/** Once in the life of a process, before it serves anybody. */
+function realOf(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null; // a root that is not there yet has no release that runs
+  }
 }
 
 /**

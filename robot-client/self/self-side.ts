@@ -45,7 +45,8 @@ const UNREAD: readonly string[] = ['STATE_NEWER', 'STATE_CORRUPT'];
 export class SelfSide {
   readonly #options: SelfOptions;
   readonly launch: Launch;
-  #running: string | null = null;
+  /** The release that runs; null for the installed agent. */
+  readonly running: string | null;
   #joined: Joined | null = null;
   #wasHeard = false;
   #timer: NodeJS.Timeout | null = null;
@@ -59,11 +60,7 @@ export class SelfSide {
   constructor(options: SelfOptions) {
     this.#options = options;
     this.launch = readLaunch(options.environment);
-  }
-
-  /** The release that runs; null for the installed agent. */
-  get running(): string | null {
-    return this.#running;
+    this.running = runningRelease(options.root, options.programPath);
   }
 
   get product(): string {
@@ -85,10 +82,8 @@ export class SelfSide {
   }
 
   /** Before the components are opened. */
-  async open(joined: Joined): Promise<void> {
-    const { root, programPath } = this.#options;
+  join(joined: Joined): void {
     this.#joined = joined;
-    this.#running = await runningRelease(root, programPath);
   }
 
   /** After the components were opened. An agent that runs for a while has come up. */
@@ -102,8 +97,8 @@ export class SelfSide {
   async close(): Promise<void> {
     this.#stop();
     const { disk, root } = this.#options;
-    if (this.#running === null || this.#isOnTrial) return;
-    await clearStarts(disk, layoutOf(root), this.#running);
+    if (this.running === null || this.#isOnTrial) return;
+    await clearStarts(disk, layoutOf(root), this.running);
   }
 
   #stop(): void {
@@ -112,7 +107,7 @@ export class SelfSide {
 
   get #isOnTrial(): boolean {
     const onTrial = this.#joined?.onTrial() ?? null;
-    return onTrial !== null && onTrial === this.#running;
+    return onTrial !== null && onTrial === this.running;
   }
 
   noteHeard(): void {
@@ -126,8 +121,8 @@ export class SelfSide {
     const layout = layoutOf(root);
     const active = versionOf((await readSlots(disk, layout)).active);
     // The count of another release stays: that one did not come up.
-    if (this.#running === active) await clearStarts(disk, layout, null);
-    else if (this.#running !== null) await clearStarts(disk, layout, this.#running);
+    if (this.running === active) await clearStarts(disk, layout, null);
+    else if (this.running !== null) await clearStarts(disk, layout, this.running);
     this.#stop();
   }
 
@@ -153,7 +148,7 @@ export class SelfSide {
    */
   async become(version: string | null, signal: AbortSignal): Promise<void> {
     const { instead } = this.launch;
-    if (this.#running === version || (version !== null && instead?.version === version)) return;
+    if (this.running === version || (version !== null && instead?.version === version)) return;
     return await this.restart(version, signal);
   }
 
