@@ -7,7 +7,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BUNDLED, WORKERS } from './bundled.ts';
-import { agentManifest } from '../shared/rules/agent-bundle.ts';
+import { STATE_SCHEMA_WRITTEN } from '../shared/rules/agent-bundle.ts';
 import { bundledPackages, closureOf, licencesOf, namesOf, type Arch } from './closure.ts';
 import type { Deb, PackedFile } from './deb.ts';
 import { launcher, maintainerScripts } from './scripts.ts';
@@ -58,7 +58,8 @@ const PROGRAMS: readonly Program[] = [
     folder: 'robot-client',
     script: 'robot-client/drover-robot',
     scripts: ['robot-client/drover-launch'],
-    manifest: agentManifest(), // the folder of the package is a release of the component drover-agent
+    // The folder of the package is a release of the agent.
+    manifest: { drover: { stateSchema: STATE_SCHEMA_WRITTEN } },
     units: ['drover-robot.service', 'drover-recover.service', 'drover-enrol.service'],
     defaults: ['drover-robot'],
     user: null,
@@ -100,7 +101,8 @@ function makePackage({ top, version }: Tree, program: Program, arch: Arch): Deb 
   const main = program.script ?? bundle;
   const started = program.script === null ? `"$node" /${home}/${main}` : `/${home}/${main}`;
   const manifest = { name, version, type: 'module', private: true, ...program.manifest };
-  const scripts = [...(program.script === null ? [] : [program.script]), ...(program.scripts ?? [])];
+  const { script, scripts: more = [] } = program;
+  const scripts = script === null ? more : [script, ...more];
   const files: PackedFile[] = [
     file(`${home}/${bundle}`, join(top, bundle)),
     ...workersOf(folder).map((worker) => file(`${home}/${worker}`, join(top, worker))),

@@ -6,16 +6,13 @@ import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { parseRate } from '../../shared/base/byte-sizes.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log, PatchProgram } from '../../shared/base/ports.ts';
-import { AGENT_COMPONENT } from '../../shared/rules/agent-bundle.ts';
 import { BROKER_LOGIN, readLogin } from '../../shared/io/cli-options.ts';
-import { makeLog, PRODUCT_VERSION } from '../../shared/io/cli.ts';
+import { makeLog } from '../../shared/io/cli.ts';
 import { readLogPolicy, readTrustFile } from '../../shared/io/trust-file.ts';
 import { findZstdProgram } from '../../shared/io/zstd.ts';
 import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
-import type { Disk } from '../install/disk-port.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
@@ -36,11 +33,7 @@ import {
   socketPathOf,
   spareSocketsOf,
 } from './options.ts';
-import type { ComponentRoot } from './given-roots.ts';
-import { callLocalApi } from '../local/client.ts';
-import { RESTART_EXIT } from '../self/launch.ts';
-import { SelfSide } from '../self/self-side.ts';
-import { serveAgent } from './serve-agent.ts';
+import { selfOf, serveAsSelf } from './serve-self.ts';
 
 export const agentCommand = (argv: Argv): Argv =>
   argv.command('$0', 'run the agent', withAgent, runAgent);
@@ -51,12 +44,8 @@ async function runAgent(args: AgentArgs): Promise<void> {
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
   const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
-  const system = parseSystem({
-    boot: args.boot,
-    slotDevices: args['slot-device'],
-    rebootCommand: args['reboot-command'],
-    roots,
-  });
+  const [slotDevices, rebootCommand] = [args['slot-device'], args['reboot-command']];
+  const system = parseSystem({ boot: args.boot, slotDevices, rebootCommand, roots });
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
@@ -104,33 +93,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     log,
   });
   const spareSockets = spareSocketsOf(roots, args.socket);
-  const { restarting } = self ?? {};
-  await serveAgent(agent, { roots, claims, socketPath, spareSockets, restarting, log });
-  if (self?.isEnding === true) endForRestart();
-}
-
-/** Null where the agent is no component of this robot. */
-function selfOf(on: {
-  readonly roots: readonly ComponentRoot[];
-  readonly disk: Disk;
-  readonly socketPath: string;
-  readonly log: Log;
-}): SelfSide | undefined {
-  const { disk, log, socketPath } = on;
-  const root = on.roots.find(({ component }) => component === AGENT_COMPONENT)?.root;
-  if (root === undefined) return undefined;
-  return new SelfSide({
-    ...{ root, disk, log, product: PRODUCT_VERSION },
-    programPath: process.argv[1] ?? '',
-    environment: process.env,
-    askDoor: () => callLocalApi(socketPath, 'GET', '/status'),
-  });
-}
-
-/** A handle that a bug left open must not keep the next agent from starting. */
-function endForRestart(): void {
-  process.exitCode = RESTART_EXIT;
-  setTimeout(() => process.exit(RESTART_EXIT), LIMITS.retrySoonMs).unref();
+  await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
 }
 
 /** @throws DroverError USAGE */

@@ -8,7 +8,7 @@ import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import {
   AGENT_FILES,
-  AGENT_STATE_SCHEMA,
+  STATE_SCHEMA_READ,
   assertHoldsAgent,
 } from '../../shared/rules/agent-bundle.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -59,8 +59,8 @@ export async function assertAgentRelease(
   const path = `${folder}/${AGENT_FILES.manifest}`;
   const manifest = await disk.readFile(path, LIMITS.agentManifestBytesMax);
   const schema = assertHoldsAgent({ manifest, missing }, what);
-  if (schema <= AGENT_STATE_SCHEMA) return;
-  const counts = `(got schema ${schema}, want at most ${AGENT_STATE_SCHEMA})`;
+  if (schema <= STATE_SCHEMA_READ) return;
+  const counts = `(got schema ${schema}, want at most ${STATE_SCHEMA_READ})`;
   throw new DroverError('AGENT_STATE_NEWER', `${what}: this agent cannot read its state ${counts}`);
 }
 

@@ -41,7 +41,7 @@ export class SelfStrategy implements ApplyStrategy {
 
   /** @throws DroverError AGENT_NOT_LAUNCHED, AGENT_RELEASE_INVALID, AGENT_STATE_NEWER */
   async prepare({ version }: ApplyTarget, to: string | null): Promise<void> {
-    if (to !== version) return; // the way back is never refused: drover-launch chooses what can start
+    if (to !== version) return; // no way back is refused: drover-launch starts what can start
     this.#self.assertLaunched(`start agent ${version}`);
     await assertAgentRelease(this.#on.disk, this.#on.layout, version);
   }

@@ -1,6 +1,6 @@
 /**
- * Decides about an agent on trial: how long the trial lasts, that it ended because the agent did not
- * come up, and whether an agent that reached no broker is to blame. Sans-I/O.
+ * Decides about an agent on trial: how long the trial lasts, that it ended because the agent did
+ * not come up, and whether an agent that reached no broker is to blame. Sans-I/O.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';

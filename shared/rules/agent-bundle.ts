@@ -11,11 +11,15 @@ import { parseStrictJson } from '../formats/strict-json.ts';
 
 export const AGENT_COMPONENT = 'drover-agent';
 
+/** Highest schema of the state file of a component (machine.json) that this version reads. */
+export const STATE_SCHEMA_READ = 3;
+
 /**
- * Highest schema of the state files that this version writes and reads. An agent says it in its
- * package.json, so that the one before knows, before any switch, whether it could take over again.
+ * Highest schema that it writes. An agent says it in its package.json, so that the one before
+ * knows, before any switch, whether it could take over again. A new schema is read by one release,
+ * and written by the next one.
  */
-export const AGENT_STATE_SCHEMA = 3;
+export const STATE_SCHEMA_WRITTEN = 3;
 
 /** Files of a release that `drover-launch` and the script start; below the release. */
 export const AGENT_FILES = {
@@ -23,11 +27,6 @@ export const AGENT_FILES = {
   program: 'dist/drover-robot.js',
   manifest: 'package.json',
 } as const;
-
-/** The part of package.json that tells about an agent; packaging writes it. */
-export const agentManifest = (): { readonly drover: { readonly stateSchema: number } } => ({
-  drover: { stateSchema: AGENT_STATE_SCHEMA },
-});
 
 const manifestSchema = z.object({
   drover: z.object({ stateSchema: z.number().int().positive() }),
@@ -58,7 +57,7 @@ export interface AgentFacts {
 
 /**
  * Asserts that a folder holds an agent.
- * @returns the highest schema of its state files
+ * @returns the highest schema of the state files that it writes
  * @throws DroverError AGENT_RELEASE_INVALID
  */
 export function assertHoldsAgent({ manifest, missing }: AgentFacts, what: string): number {

@@ -6,7 +6,11 @@
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { callLocalApi } from '../../robot-client/local/client.ts';
-import { AGENT_COMPONENT, AGENT_FILES, agentManifest } from '../../shared/rules/agent-bundle.ts';
+import {
+  AGENT_COMPONENT,
+  AGENT_FILES,
+  STATE_SCHEMA_WRITTEN,
+} from '../../shared/rules/agent-bundle.ts';
 import { PRODUCT_VERSION } from '../../shared/io/cli.ts';
 import { startChild, type Child } from '../helpers/child.ts';
 import { repositoryFile } from '../helpers/repository.ts';
@@ -35,7 +39,8 @@ export async function agentBundle(site: Site, version: string, before = ''): Pro
     .replaceAll(`PRODUCT_VERSION = "${PRODUCT_VERSION}"`, `PRODUCT_VERSION = "${version}"`)
     .split('\n');
   writeFileSync(join(folder, AGENT_FILES.program), [before, ...lines].join('\n'));
-  const manifest = { name: 'drover-robot', version, type: 'module', ...agentManifest() };
+  const drover = { stateSchema: STATE_SCHEMA_WRITTEN };
+  const manifest = { name: 'drover-robot', version, type: 'module', drover };
   writeFileSync(join(folder, AGENT_FILES.manifest), JSON.stringify(manifest));
   const out = site.path('bundles', `agent-${version}`);
   const options = ['--name', AGENT_COMPONENT, '--arch', 'any'];

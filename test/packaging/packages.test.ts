@@ -74,6 +74,16 @@ describe('the packages', { skip: SKIP }, () => {
     for (const unit of UNITS.slice(0, 2)) assert.match(broker, new RegExp(`${unit}\\.service`));
   });
 
+  it('hold with drover-robot the folder of an agent, which drover build takes for drover-agent', async (t) => {
+    const site = await Site.open(t);
+    dpkgDeb('--extract', deb(built, 'drover-robot'), site.path('unpacked'));
+    const folder = site.path('unpacked/usr/lib/drover-robot');
+    assert.equal(statSync(join(folder, 'robot-client/drover-launch')).mode & 0o777, 0o755);
+    const words = ['--name', 'drover-agent', '--version', '1.0.0', '--arch', 'any'];
+    const out = ['--out', site.path('bundle'), '--dry-run'];
+    assert.match(await site.drover('build', folder, ...words, ...out), /drover-agent 1\.0\.0/);
+  });
+
   it('name no path of the machine that built them', async (t) => {
     const folder = await tempFolder(t);
     dpkgDeb('--extract', deb(built, 'drover-broker'), folder);

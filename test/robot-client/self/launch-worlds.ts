@@ -153,7 +153,7 @@ function check(launcher: string, root: string, world: World): void {
 /** @param oneIn share of the worlds; 1 for all */
 export function describeLaunchWorlds(oneIn: number): void {
   describe('drover-launch in every world', () => {
-    it('starts the agent of active while that may be, else the one before, else the installed one', async () => {
+    it('starts the agent of active while that may be, else the one before, else the installed one', async (t) => {
       const share = new Share(oneIn, seedOfRun());
       const kindOf = (world: World): string => {
         const { starts, instead } = expected(world);
@@ -169,7 +169,7 @@ export function describeLaunchWorlds(oneIn: number): void {
           await Promise.resolve(check(launcher, join(folder, String(at)), world));
         }
       });
-      console.log(`# ${worlds.length} worlds: ${share.said}`);
+      t.diagnostic(`${worlds.length} worlds: ${share.said}`);
     });
   });
 }

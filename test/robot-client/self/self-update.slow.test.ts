@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { SelfSide } from '../../../robot-client/self/self-side.ts';
-import { AGENT_FILES, AGENT_STATE_SCHEMA } from '../../../shared/rules/agent-bundle.ts';
+import { AGENT_FILES, STATE_SCHEMA_READ } from '../../../shared/rules/agent-bundle.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { tarGz, type SignedBundle } from '../../helpers/fleet.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
@@ -23,7 +23,7 @@ async function agentBundle(
   version: string,
   more: { schema?: number; files?: Record<string, string>; strategy?: string } = {},
 ): Promise<SignedBundle> {
-  const { schema = AGENT_STATE_SCHEMA, strategy = 'atomic_swap' } = more;
+  const { schema = STATE_SCHEMA_READ, strategy = 'atomic_swap' } = more;
   const payload = await tarGz({
     [AGENT_FILES.script]: { text: `#!/bin/sh\n# ${version}\n`, mode: 0o755 },
     [AGENT_FILES.program]: `// ${version}\n`,
@@ -197,10 +197,11 @@ describe('an agent that updates itself', () => {
   it('survives a cut of the power in each phase, and ends on the new one', async (t) => {
     const robot = await Robot.open(t);
     const cut = new Set<string>();
+    const failures: unknown[] = [];
     robot.bench.onPhase = (phase) => {
       if (cut.has(phase) || phase === 'idle') return;
       cut.add(phase);
-      void robot.bench.cutPower();
+      robot.bench.cutPower().catch((error: unknown) => failures.push(error));
     };
     robot.bench.announce(await agentBundle(NEW), NEW);
     await waitUntil(
@@ -212,6 +213,7 @@ describe('an agent that updates itself', () => {
       },
       { look: () => robot.bench.describe() },
     );
+    assert.deepEqual(failures, []);
     assert.ok(cut.has('swapping') && cut.has('probation'), [...cut].join(' '));
   });
 
@@ -231,7 +233,7 @@ describe('an agent that updates itself', () => {
     const robot = await Robot.open(t);
     const wrong = [
       [{ files: { [AGENT_FILES.program]: '' } }, 'AGENT_RELEASE_INVALID'],
-      [{ schema: AGENT_STATE_SCHEMA + 1 }, 'AGENT_STATE_NEWER'],
+      [{ schema: STATE_SCHEMA_READ + 1 }, 'AGENT_STATE_NEWER'],
       [{ files: { 'package.json': '{}' } }, 'AGENT_RELEASE_INVALID'],
       [{ strategy: 'module/container' }, 'AGENT_STRATEGY'],
     ] as const;
