@@ -1,7 +1,7 @@
 /**
- * A bundle of the component `drover-agent` is checked when it is built: a folder that no robot could
- * start as its agent, or a way of applying it that could not be taken back, is refused here, and not
- * by a fleet.
+ * A bundle of the component `drover-agent` is checked when it is built: a folder that no robot
+ * could start as its agent, or a way of applying it that could not be taken back, is refused here,
+ * and not by a fleet.
  */
 
 import { readFile } from 'node:fs/promises';

@@ -42,6 +42,6 @@ export async function serveAsSelf(
   await serveAgent(agent, { ...on, restarting: self?.restarting });
   if (self?.isEnding !== true) return;
   process.exitCode = RESTART_EXIT;
-  // A handle that a bug left open must not keep the next agent from starting.
-  setTimeout(() => process.exit(RESTART_EXIT), LIMITS.retrySoonMs).unref();
+  // Everything is closed; a handle that a bug left open must not keep the next agent from starting.
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), LIMITS.retrySoonMs).unref();
 }

@@ -19,7 +19,7 @@ import {
 } from '../install/slots.ts';
 import { leadsNowhere, slotsWith } from '../update/unlinked.ts';
 import { MENDED_HINT } from '../update/lost-state.ts';
-import type { SelfSide } from '../self/self-side.ts';
+import type { AgentProcess } from '../self/launch.ts';
 import { takenBack } from '../update/probation.ts';
 import { notUpEvent } from '../update/self-trial.ts';
 import { isUnderWay, type MachineState } from '../update/state.ts';
@@ -136,7 +136,7 @@ export const bootsOf = (active: Slot): Boots => ({
 
 interface StartFacts extends Pick<BootFacts, 'state' | 'slots' | 'bootsMax'> {
   /** The process that starts, where the component is the agent itself. */
-  readonly self?: Pick<SelfSide, 'running' | 'launch'> | undefined;
+  readonly self?: AgentProcess | undefined;
 }
 
 /**

@@ -28,6 +28,13 @@ export interface Launch {
   readonly instead: Instead | null;
 }
 
+/** The agent that this process is. */
+export interface AgentProcess {
+  /** The release that runs; null for the installed agent. */
+  readonly running: string | null;
+  readonly launch: Launch;
+}
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Words that are not of drover-launch tell nothing. */
@@ -39,7 +46,7 @@ export function readLaunch(environment: Environment): Launch {
   return { isLaunched, instead: { version, why: printable(why.join(' ')) } };
 }
 
-/** Why a version did not come up, as the fleet is told it. */
+/** Why a version did not come up, for the fleet. */
 export function insteadProblem({ version, why }: Instead): Problem {
   const [first = '', ...last] = why.trim().split(' ');
   if (first === 'uncounted') {
@@ -59,7 +66,7 @@ function text(first: string, last: readonly string[]): string {
 }
 
 /** The problem of a confirmed agent that another one runs for. */
-export function fellBack(launch: Launch, active: string, running: string | null): Problem {
+export function inPlaceProblem(launch: Launch, active: string, running: string | null): Problem {
   const runs = running ?? 'the installed agent';
   if (!launch.isLaunched) {
     const message = `run agent ${active}: ${runs} was started, and not by drover-launch`;

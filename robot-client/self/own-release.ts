@@ -19,7 +19,7 @@ import { releaseFolder, versionOfLink, type Layout } from '../install/layout.ts'
  * program file.
  * @param programPath file that Node was started with
  */
-export function runningRelease(root: string, programPath: string): string | null {
+export function ownRelease(root: string, programPath: string): string | null {
   const [real, program] = [realOf(root), realOf(programPath)];
   if (real === null || program === null || !program.startsWith(`${real}/`)) return null;
   const end = `/${AGENT_FILES.program}`;

@@ -13,8 +13,8 @@ import type { Disk } from '../install/disk-port.ts';
 import { layoutOf } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
-import { readLaunch, type Launch } from './launch.ts';
-import { clearStarts, runningRelease } from './own-release.ts';
+import { readLaunch, type AgentProcess, type Launch } from './launch.ts';
+import { clearStarts, ownRelease } from './own-release.ts';
 
 export interface SelfOptions {
   readonly root: string;
@@ -42,7 +42,7 @@ export interface Joined {
 /** States that another agent could read, and this one cannot. */
 const UNREAD: readonly string[] = ['STATE_NEWER', 'STATE_CORRUPT'];
 
-export class SelfSide {
+export class SelfSide implements AgentProcess {
   readonly #options: SelfOptions;
   readonly launch: Launch;
   /** The release that runs; null for the installed agent. */
@@ -60,7 +60,7 @@ export class SelfSide {
   constructor(options: SelfOptions) {
     this.#options = options;
     this.launch = readLaunch(options.environment);
-    this.running = runningRelease(options.root, options.programPath);
+    this.running = ownRelease(options.root, options.programPath);
   }
 
   get product(): string {
@@ -141,8 +141,8 @@ export class SelfSide {
   }
 
   /**
-   * Resolves when this process is that release, or when that release was started in vain. Otherwise
-   * the process ends, and it rejects with the reason of the signal.
+   * Resolves when this process is that release, or when drover-launch gave that release up.
+   * Otherwise the process ends, and it rejects with the reason of the signal.
    * @param version null for the installed agent
    * @throws DroverError AGENT_NOT_LAUNCHED
    */
@@ -152,7 +152,7 @@ export class SelfSide {
     return await this.restart(version, signal);
   }
 
-  /** As `become`, also for a release that was started in vain before. */
+  /** As `become`, also for a release that drover-launch gave up before. */
   async restart(version: string | null, signal: AbortSignal): Promise<void> {
     const name = version ?? 'the installed agent';
     this.assertLaunched(`start ${name}`);

@@ -5,14 +5,9 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { insteadProblem, type Launch } from '../self/launch.ts';
+import { insteadProblem, type AgentProcess } from '../self/launch.ts';
 import type { MachineEvent } from './machine.ts';
 import type { Job, MachineState } from './state.ts';
-
-interface SelfFacts {
-  readonly running: string | null;
-  readonly launch: Launch;
-}
 
 /**
  * The event of a start in place of the agent on trial: drover-launch has given that one up. Null
@@ -20,7 +15,7 @@ interface SelfFacts {
  */
 export function notUpEvent(
   { phase, job }: Pick<MachineState, 'phase' | 'job'>,
-  { running, launch }: SelfFacts,
+  { running, launch }: AgentProcess,
 ): MachineEvent | null {
   const { instead } = launch;
   if (phase !== 'probation' || !job || running === job.version) return null;

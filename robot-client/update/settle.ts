@@ -10,7 +10,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { LIMITS } from '../../shared/base/limits.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
-import { fellBack } from '../self/launch.ts';
+import { inPlaceProblem } from '../self/launch.ts';
 import { clearStarts } from '../self/own-release.ts';
 import type { SelfSide } from '../self/self-side.ts';
 import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-strategy.ts';
@@ -69,7 +69,7 @@ async function settled(on: EffectContext): Promise<MachineEvent | Problem | null
 
 /**
  * An agent that runs in place of the one that `active` names tries that one again after a while: the
- * disk, or the options, that kept it down may be mended since.
+ * disk, or the options, that kept it down may be right by then.
  */
 async function settleSelf(
   self: SelfSide,
@@ -77,7 +77,7 @@ async function settleSelf(
   on: EffectContext,
 ): Promise<Problem | null> {
   if (self.running === active) return null;
-  const problem = fellBack(self.launch, active, self.running);
+  const problem = inPlaceProblem(self.launch, active, self.running);
   on.onModule?.(problem);
   await sleep(LIMITS.agentAgainMs, undefined, { signal: on.signal });
   if (!self.launch.isLaunched) return problem;

@@ -45,7 +45,7 @@ describe('agents that go wrong', () => {
     ],
     [
       'damages the states of the robot',
-      'import { writeFileSync as damage } from "node:fs"; for (const one of process.argv) { const root = one.split("=").at(-1); if (/r1(-agent)?$/.test(root)) for (const file of ["machine.json", "starts/1.0.0"]) try { damage(`${root}/state/${file}`, "x"); } catch {} } throw new Error("bad");',
+      'import { writeFileSync as damage } from "node:fs"; for (const one of process.argv) { const root = one.split("=").at(-1); if (/r1(-agent)?$/.test(root)) for (const file of ["machine.json"]) damage(`${root}/state/${file}`, "x"); } throw new Error("bad");',
       {},
       'AGENT_NOT_UP',
     ],

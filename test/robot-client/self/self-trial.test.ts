@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { fellBack, insteadProblem, readLaunch } from '../../../robot-client/self/launch.ts';
+import { inPlaceProblem, insteadProblem, readLaunch } from '../../../robot-client/self/launch.ts';
 import { decideOffered } from '../../../robot-client/update/offered.ts';
 import { notUpEvent, selfFailure, trialMs } from '../../../robot-client/update/self-trial.ts';
 import { freshState, makeJob, type Job } from '../../../robot-client/update/state.ts';
@@ -108,7 +108,7 @@ describe('the words of drover-launch', () => {
     assert.match(said('damaged').message, /count of its starts is damaged/);
     assert.match(said('3 hung 900').message, /did not show itself within 900 s/);
     assert.match(said('3 ').message, /not confirmed in 3 starts$/);
-    const { code } = fellBack({ isLaunched: false, instead: null }, '1.0.0', null);
+    const { code } = inPlaceProblem({ isLaunched: false, instead: null }, '1.0.0', null);
     assert.equal(code, 'AGENT_NOT_LAUNCHED');
   });
 });
