@@ -49,6 +49,7 @@ export class SelfSide implements AgentProcess {
   readonly running: string | null;
   #joined: Joined | null = null;
   #wasHeard = false;
+  #hasStarted = false;
   #timer: NodeJS.Timeout | null = null;
   #isEnding = false;
   #restart = (): void => undefined;
@@ -88,16 +89,21 @@ export class SelfSide implements AgentProcess {
 
   /** After the components were opened. An agent that runs for a while has come up. */
   start(): void {
-    const { log, upMs = LIMITS.agentUpMs } = this.#options;
-    this.#timer = setInterval(() => inBackground(log, 'note the start', this.#noteUp()), upMs);
+    this.#hasStarted = true;
+    const { upMs = LIMITS.agentUpMs } = this.#options;
+    this.#timer = setInterval(() => this.#isUp(), upMs);
     this.#timer.unref();
+  }
+
+  #isUp(): void {
+    if (this.#hasStarted) inBackground(this.#options.log, 'note the start', this.#noteUp());
   }
 
   /** An agent that ends in order has come up, unless it is on trial. */
   async close(): Promise<void> {
     this.#stop();
     const { disk, root } = this.#options;
-    if (this.running === null || this.#isOnTrial) return;
+    if (!this.#hasStarted || this.running === null || this.#isOnTrial) return;
     await clearStarts(disk, layoutOf(root), this.running);
   }
 
@@ -110,7 +116,9 @@ export class SelfSide implements AgentProcess {
     return onTrial !== null && onTrial === this.running;
   }
 
+  /** The broker took a report. An agent that is not on trial has come up with that. */
   noteHeard(): void {
+    if (!this.#wasHeard) this.#isUp();
     this.#wasHeard = true;
   }
 

@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
@@ -36,13 +36,20 @@ async function agentBundle(
 /** A robot whose agent is a component. */
 class Robot {
   readonly bench: Bench;
+  /** Makes another process. */
+  readonly launch: () => SelfSide;
   readonly #made: SelfSide[];
   /** Releases that end at once when they start, with the reason that drover-launch notes. */
   readonly broken: Map<string, string>;
   readonly seen: { isLinkUp: boolean; isHeard: boolean };
 
-  private constructor(bench: Bench, parts: Pick<Robot, 'broken' | 'seen'> & { made: SelfSide[] }) {
+  private constructor(
+    bench: Bench,
+    launch: () => SelfSide,
+    parts: Pick<Robot, 'broken' | 'seen'> & { made: SelfSide[] },
+  ) {
     this.bench = bench;
+    this.launch = launch;
     this.broken = parts.broken;
     this.seen = parts.seen;
     this.#made = parts.made;
@@ -63,7 +70,7 @@ class Robot {
       enumerable: true,
     });
     bench = await Bench.open(t, more, root);
-    return new Robot(bench, { made, broken, seen });
+    return new Robot(bench, launch, { made, broken, seen });
   }
 
   /** The process that runs now. */
@@ -215,6 +222,40 @@ describe('an agent that updates itself', () => {
     );
     assert.deepEqual(failures, []);
     assert.ok(cut.has('swapping') && cut.has('probation'), [...cut].join(' '));
+  });
+
+  it('goes back when its rollout is recalled, by the one before', async (t) => {
+    const robot = await Robot.open(t);
+    robot.bench.announce(await agentBundle(NEW), NEW);
+    await robot.restart();
+    await robot.bench.runs(NEW);
+    robot.bench.recall(NEW);
+    await robot.restart();
+    assert.equal(robot.self.running, OLD);
+    await robot.until('ROLLOUT_RECALLED');
+    await robot.bench.runs(OLD);
+  });
+
+  it('counts its starts no more when a report was taken, unless it is on trial', async (t) => {
+    const robot = await Robot.open(t);
+    const starts = join(robot.bench.root, 'state/starts');
+    const count = (version: string): void => {
+      mkdirSync(starts, { recursive: true });
+      writeFileSync(join(starts, version), '2\n');
+    };
+    count(OLD);
+    robot.seen.isHeard = false;
+    const again = robot.launch();
+    again.start();
+    again.noteHeard();
+    await waitUntil('the count to go', () => !existsSync(starts));
+    count(OLD);
+    const untried = robot.launch();
+    await untried.close();
+    assert.ok(existsSync(join(starts, OLD)), 'one that never opened its roots did not come up');
+    untried.start();
+    await untried.close();
+    assert.ok(!existsSync(join(starts, OLD)));
   });
 
   it('says that another one runs in place of a confirmed one', async (t) => {
