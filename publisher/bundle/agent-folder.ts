@@ -6,7 +6,6 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { nullIfFailed } from '../../shared/base/errors.ts';
 import {
   AGENT_COMPONENT,
   AGENT_FILES,
@@ -36,6 +35,7 @@ export async function assertAgentFolder(
     const mayRun = name !== AGENT_FILES.script || ((found?.mode ?? 0) & 0o100) !== 0;
     return found === undefined || found.bytes === 0 || !mayRun;
   });
-  const manifest = await nullIfFailed(readFile(join(source, AGENT_FILES.manifest)));
+  // Absent, or not to be read: both are no manifest of an agent.
+  const manifest = await readFile(join(source, AGENT_FILES.manifest)).catch(() => null);
   assertHoldsAgent({ manifest, missing }, `build ${source}`);
 }

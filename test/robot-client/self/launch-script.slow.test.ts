@@ -61,6 +61,21 @@ describe('drover-launch', () => {
     assert.deepEqual(await child.exit, { code: 7, signal: null });
   });
 
+  it('makes the count durable before the agent starts: file, rename, folders', async (t) => {
+    const { launcher, args, starts, root, agent } = await stage(t);
+    const bin = join(root, 'bin');
+    mkdirSync(bin);
+    const seen = '$([ -e "$STARTS/2.0.0" ] && echo counted || echo uncounted)';
+    writeScript(join(bin, 'sync'), `echo "${seen} $*" >>"$STARTS.log"`);
+    agent('2.0.0', 'cat "$STARTS.log"');
+    const env = { ...ENV, PATH: `${bin}:${process.env['PATH'] ?? ''}`, STARTS: starts };
+    const lines = execFileSync(launcher, args, { env, encoding: 'utf8' }).trimEnd().split('\n');
+    assert.deepEqual(lines, [
+      `uncounted ${starts}/2.0.0.new`,
+      `counted ${starts} ${join(root, 'state')}`,
+    ]);
+  });
+
   it('starts the installed agent where drover-agent is no component, and writes nothing', async (t) => {
     const { launcher, starts } = await stage(t);
     const out = execFileSync(launcher, ['--root', '/opt/robot'], { env: ENV, encoding: 'utf8' });

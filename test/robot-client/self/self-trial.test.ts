@@ -5,12 +5,18 @@ import { describe, it } from 'node:test';
 import { inPlaceProblem, insteadProblem, readLaunch } from '../../../robot-client/self/launch.ts';
 import { decideOffered } from '../../../robot-client/update/offered.ts';
 import { notUpEvent, selfFailure, trialMs } from '../../../robot-client/update/self-trial.ts';
-import { freshState, makeJob, type Job } from '../../../robot-client/update/state.ts';
+import {
+  freshState,
+  makeJob,
+  parseMachineState,
+  type Job,
+} from '../../../robot-client/update/state.ts';
 import { planSet } from '../../../publisher/rollout/set-rules.ts';
 import { openAnnouncement } from '../../../shared/formats/announcement.ts';
 import { verifyRollout } from '../../../shared/formats/bundle-signature.ts';
 import { DroverError, toProblem } from '../../../shared/base/errors.ts';
 import { parseRobotId, type Sha256Hex } from '../../../shared/base/ids.ts';
+import { STATE_SCHEMA_READ, STATE_SCHEMA_WRITTEN } from '../../../shared/rules/agent-bundle.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { makeFleet } from '../../helpers/fleet.ts';
 
@@ -66,6 +72,16 @@ describe('an agent on trial', () => {
     const other = { isLaunched: true, instead: { version: '1.0.5', why: 'missing' } };
     assert.equal(notUpEvent({ phase: 'probation', job }, { ...old, launch: other }), null);
   });
+});
+
+it('an older agent reads a state with facts that it does not know, and leaves one of a later schema', async () => {
+  const job = await jobOf('1.1.0');
+  const later = { ...freshState(), phase: 'probation', job: { ...job, tomorrow: 1 }, tomorrow: {} };
+  const encode = (state: object): Uint8Array => new TextEncoder().encode(JSON.stringify(state));
+  assert.deepEqual(parseMachineState(encode(later)).job, job);
+  const newer = encode({ ...later, schema: STATE_SCHEMA_READ + 1 });
+  assert.throws(() => parseMachineState(newer), { code: 'STATE_NEWER' });
+  assert.ok(STATE_SCHEMA_WRITTEN <= STATE_SCHEMA_READ);
 });
 
 it('an agent is no part of a set: publish refuses it with a code', () => {
