@@ -17,6 +17,8 @@ import { CleanRoot } from './clean-root.ts';
 const ARCH = process.arch === 'arm64' ? 'arm64' : 'amd64';
 const MAY_RUN = process.getuid?.() === 0 && existsSync('/usr/bin/dpkg-deb');
 const SKIP = MAY_RUN ? false : 'needs root and dpkg';
+/** Programs that the units start. */
+const PROGRAMS = /\/usr\/(?:bin\/drover-(?:broker|robot)|lib\/\S+\/drover-launch)/g;
 const UNITS = ['drover-broker', 'drover-relay', 'drover-robot', 'drover-recover'];
 
 interface Built {
@@ -175,7 +177,7 @@ describe('the units', () => {
       const text = readFileSync(repositoryFile(`packaging/units/${name}.service`), 'utf8');
       const path = join(folder, `${name}.service`);
       // Verified before anything is installed here: the command has to be one that exists.
-      writeFileSync(path, text.replaceAll(/\/usr\/bin\/drover-(?:broker|robot)/g, '/bin/true'));
+      writeFileSync(path, text.replaceAll(PROGRAMS, '/bin/true'));
       return path;
     });
     const said = execFileSync('systemd-analyze', ['verify', '--man=no', ...paths], {

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { LIMITS } from '../../../shared/base/limits.ts';
@@ -133,6 +134,16 @@ describe('drover-launch', () => {
     agent('1.0.0', 'kill -SEGV $$');
     assert.match(String(recover().stdout), /^installed\|\|recover /);
     assert.ok(!existsSync(starts), 'a boot is counted by recover, not here');
+  });
+
+  it('starts an agent that it gave up again when a person removes the counts', async (t) => {
+    const { launcher, args, starts } = await stage(t);
+    mkdirSync(starts);
+    writeFileSync(join(starts, '2.0.0'), '3 exited 1\n');
+    const who = (): string => execFileSync(launcher, args, { env: ENV, encoding: 'utf8' });
+    assert.match(who(), /^1\.0\.0\|/);
+    rmSync(starts, { recursive: true });
+    assert.match(who(), /^2\.0\.0\|\|/);
   });
 
   it('takes the Node of a release before that of the machine', async (t) => {
