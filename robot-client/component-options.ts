@@ -38,6 +38,7 @@ export interface ComponentOptions extends Pick<
   | 'moduleTimeoutMs'
   | 'system'
   | 'image'
+  | 'self'
   | 'onOutput'
 > {
   /** Default true. */

@@ -33,7 +33,7 @@ import {
   socketPathOf,
   spareSocketsOf,
 } from './options.ts';
-import { serveAgent } from './serve-agent.ts';
+import { selfOf, serveAsSelf } from './serve-self.ts';
 
 export const agentCommand = (argv: Argv): Argv =>
   argv.command('$0', 'run the agent', withAgent, runAgent);
@@ -44,17 +44,16 @@ async function runAgent(args: AgentArgs): Promise<void> {
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
   const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
-  const system = parseSystem({
-    boot: args.boot,
-    slotDevices: args['slot-device'],
-    rebootCommand: args['reboot-command'],
-    roots,
-  });
+  const [slotDevices, rebootCommand] = [args['slot-device'], args['reboot-command']];
+  const system = parseSystem({ boot: args.boot, slotDevices, rebootCommand, roots });
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
+  const disk = claimedDisk(realDisk, claims);
+  const socketPath = socketPathOf(roots, args.socket);
+  const self = selfOf({ roots, disk, socketPath, log });
   const agent = new Agent({
     robot: readRobotId(args.id),
     roots,
@@ -87,16 +86,14 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(args.cert === undefined ? {} : { certFile: args.cert }),
       ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
-    disk: claimedDisk(realDisk, claims),
-    claims,
+    ...{ disk, claims, self },
     logs: parseLogRules(args),
     takesDeltas: args.deltas,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
-  const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
-  await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+  await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
 }
 
 /** @throws DroverError USAGE */
