@@ -5,6 +5,7 @@ import type { EpochMs, RobotId } from '../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
 import type { LogPolicy } from '../shared/tlog/policy.ts';
+import type { OwnerWatchOptions } from './fleet/owner-watch.ts';
 import type { InterlockRules } from './local/interlock.ts';
 import type { SystemSide } from './boot/system-side.ts';
 import type { LogRules } from './logs/log-desk.ts';
@@ -25,6 +26,9 @@ export interface AgentOptions {
   /** The agent takes only bundles that this policy accepts as logged; without it, any. */
   readonly logPolicy?: LogPolicy | null | undefined;
   readonly hooksFolder: string;
+  /** File of `trust`, and the programs beside the hooks: who may change them is watched. */
+  readonly trustFile?: string | undefined;
+  readonly programs?: OwnerWatchOptions['programs'];
   /** Programs that apply releases; none when it is left out. */
   readonly modules?: Modules | undefined;
   /** Time-out of one run of a verb of a module in ms; default `moduleTimeoutMsDefault`. */

@@ -24,6 +24,7 @@ import type { HealthWatch } from './fleet/health-watch.ts';
 import { Inbox } from './fleet/inbox.ts';
 import { MachineReport } from './fleet/machine-report.ts';
 import { Memory } from './fleet/memory.ts';
+import { OwnerWatch } from './fleet/owner-watch.ts';
 import { Outbox, OUTBOX } from './fleet/outbox.ts';
 import { ProgressTopics } from './fleet/progress-topics.ts';
 import { iso, type ComponentView } from './fleet/report.ts';
@@ -62,6 +63,7 @@ export class Agent {
   readonly #orders: Orders;
   readonly #unheard = new Unheard();
   readonly #progressTopics: ProgressTopics;
+  readonly #owners: OwnerWatch;
   readonly #twins: TwinWatch;
   readonly #memory: Memory;
   readonly #logs: LogDesk;
@@ -74,6 +76,7 @@ export class Agent {
     this.#options = options;
     this.#log = options.log;
     this.#machine = new MachineReport(options);
+    this.#owners = new OwnerWatch({ ...options, onChange: () => this.#reporter.soon(true) });
     this.#twins = new TwinWatch(options.log, () => this.#wire?.endings ?? 0);
     const [first] = options.roots;
     if (!first) throw new TypeError('Agent: no component');
@@ -135,6 +138,7 @@ export class Agent {
     inBackground(this.#log, 'look at the slots', this.#components.refresh());
     this.#memory.settle().catch(this.#untold('floors'));
     inBackground(this.#log, 'look at the modules', this.refreshModules());
+    inBackground(this.#log, 'look at the owners', this.#owners.look());
   }
 
   /** Also when a person asks for another try: the module may have been put there meanwhile. */
@@ -150,6 +154,7 @@ export class Agent {
     const unknown = await this.#memory.open();
     await this.#machine.open();
     await this.#components.open();
+    await this.#owners.look();
     if (unknown) await this.#components.refuse(unknown, { stays: true });
     await this.#orders.tellDamages();
     this.#reporter.start();
@@ -218,7 +223,8 @@ export class Agent {
 
   /** The components as reports show them. */
   get #views(): ComponentView[] {
-    return this.#unheard.over(this.#components.views, this.#inbox.announcement);
+    const views = this.#owners.over(this.#components.views);
+    return this.#unheard.over(views, this.#inbox.announcement);
   }
 
   get #isWatched(): boolean {
@@ -241,6 +247,7 @@ export class Agent {
         expires_at: iso(announcement.expires_at),
       },
       events_waiting: this.#outbox.waiting,
+      warnings: this.#owners.warned,
     };
   }
 
@@ -256,6 +263,7 @@ export class Agent {
       endings: this.#twins.endings,
       trust: this.#trust,
       logPolicy: this.#options.logPolicy ?? null,
+      warned: this.#owners.warned,
     };
     return explainRobot(facts, this.#views, this.#now());
   }
@@ -288,6 +296,7 @@ export class Agent {
       ...{ patchProgram, hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs },
       system: system?.component === component ? system.side : undefined,
       image: this.#machine.image,
+      assertOwn: () => this.#owners.assertOwn(component),
       bytesPerSecondMax,
       interlock,
       ...{ claim: this.#swapClaims.of(component), sets: this.#sets },

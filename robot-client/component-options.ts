@@ -39,6 +39,7 @@ export interface ComponentOptions extends Pick<
   | 'system'
   | 'image'
   | 'onOutput'
+  | 'assertOwn'
 > {
   /** Default true. */
   readonly takesDeltas?: boolean | undefined;

@@ -19,6 +19,7 @@ import { parseLogRules } from './log-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
 import { MachineSide } from '../boot/system-side.ts';
 import { parseSystem } from './system-options.ts';
+import { programsOf, warnOfFiles } from './guarded-files.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
 import {
@@ -55,10 +56,13 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const claims = new RootClaims(openOwnFolders(log));
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
+  const modules = await readModules(args.modules, log);
+  warnOfFiles(args, log);
   const agent = new Agent({
     robot: readRobotId(args.id),
     roots,
     trust: readTrustFile(args.trust),
+    trustFile: resolve(args.trust),
     logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
     arch: args.arch,
     model: args.model === undefined ? machineModel() : parseModel(args.model),
@@ -66,7 +70,8 @@ async function runAgent(args: AgentArgs): Promise<void> {
     compatible: readMachineNames(args.compatible, args['compatible-file']),
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
-    modules: await readModules(args.modules, log),
+    modules,
+    programs: () => programsOf({ modules, folder: args.modules, boot: system?.boot }),
     moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
     system: system && { component: system.component, side: new MachineSide(system) },
     bytesPerSecondMax: parseRate(args['max-rate']),
