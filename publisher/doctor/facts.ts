@@ -8,7 +8,6 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
-import type { Unsafe } from '../../shared/io/owned-file.ts';
 import type { FleetRow } from '../rollout/fleet-report.ts';
 
 /** `unknown`: it was not asked for, or something that failed before was needed for it. */
@@ -105,8 +104,8 @@ export interface DoctorFacts {
   readonly drover: string;
   readonly disk: Fact<{ readonly folder: string; readonly freeBytes: number }>;
   readonly trust: Fact<TrustRoot>;
-  /** Who else may change that file; null for nobody. */
-  readonly trustUnsafe: Unsafe | null;
+  /** The reason why others may change that file, and the command that repairs it; else null. */
+  readonly trustUnsafe: { readonly why: string; readonly mend: string } | null;
   readonly keys: readonly KeyFact[];
   readonly brokerDoors: readonly DoorFact[];
   readonly broker: BrokerFacts;

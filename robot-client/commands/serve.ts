@@ -17,7 +17,8 @@ import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
-import { MachineSide } from '../boot/system-side.ts';
+import { MachineSide, type SystemSettings } from '../boot/system-side.ts';
+import type { ComponentRoot } from './given-roots.ts';
 import { parseSystem } from './system-options.ts';
 import { programsOf, warnOfFiles } from './guarded-files.ts';
 import { openOwnFolders } from './own-folders.ts';
@@ -45,12 +46,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
   const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
-  const system = parseSystem({
-    boot: args.boot,
-    slotDevices: args['slot-device'],
-    rebootCommand: args['reboot-command'],
-    roots,
-  });
+  const system = readSystem(args, roots);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
@@ -102,6 +98,12 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
   await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+}
+
+/** @throws DroverError USAGE */
+function readSystem(args: AgentArgs, roots: readonly ComponentRoot[]): SystemSettings | undefined {
+  const slots = { boot: args.boot, slotDevices: args['slot-device'] };
+  return parseSystem({ ...slots, rebootCommand: args['reboot-command'], roots });
 }
 
 /** @throws DroverError USAGE */

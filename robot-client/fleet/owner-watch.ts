@@ -1,7 +1,7 @@
 /**
- * Watches who may change the programs that the agent runs, the keys that it trusts and the folders of
- * its roots. It looks at the start and with each heartbeat, so that the fleet and a person at the
- * robot see it before an update needs them; an update looks once more before it begins.
+ * Watches the rights to change programs that the agent runs, keys that it trusts and folders of its
+ * roots. It checks them at the start and with each heartbeat, so that the fleet and a person at the
+ * robot see a problem before an update needs them; an update checks once more before it begins.
  */
 
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
@@ -31,7 +31,7 @@ export interface OwnerWatchOptions {
   onChange(): void;
 }
 
-/** What is unsafe for one component, or with a null name for all of them. */
+/** An unsafe path of one component; with a null name it concerns all of them. */
 type Exposed = Held & { readonly component: string | null };
 
 export class OwnerWatch {
@@ -49,7 +49,7 @@ export class OwnerWatch {
     return this.#warned;
   }
 
-  /** Looks at all of it, and logs what is new. Never twice at once: a disk may not answer. */
+  /** Checks all paths, and logs new problems. Never twice at once: a disk may not answer. */
   async look(): Promise<void> {
     if (this.#isLooking) return;
     this.#isLooking = true;
@@ -74,7 +74,7 @@ export class OwnerWatch {
    * @throws DroverError PROGRAM_UNSAFE, TRUST_UNSAFE, ROOT_UNSAFE
    */
   async assertOwn(component: string): Promise<void> {
-    await this.look(); // what was mended is told of no more
+    await this.look(); // a repaired path is no longer reported
     const [found] = refusedOf(await judgeAll([...this.#common, ...this.#rootOf(component)]));
     if (found) throw new DroverError(found.code, found.message);
   }

@@ -23,7 +23,7 @@ export async function prepareLayout(disk: Disk, layout: Layout): Promise<void> {
 /**
  * Takes the right to write from everybody else: an agent of 0.1 that ran with a umask of 0 made its
  * folders so, and then any user could replace a release that was verified. A folder of another user
- * stays as it is: who may write it is told elsewhere (fleet/owner-watch.ts).
+ * stays as it is: fleet/owner-watch.ts reports its owner.
  */
 async function shut(disk: Disk, folder: string): Promise<void> {
   const { kind, mode } = await disk.stat(folder);

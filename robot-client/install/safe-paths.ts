@@ -3,9 +3,9 @@
  * a program that the agent runs, the keys that it trusts, and the folders of its roots. Whoever
  * replaces one of them runs code that no key signed.
  *
- * Every user of the machine, or an owner who is neither root nor the user of the agent: the program
- * is not run, and no update begins. A group: that is told, and nothing stops. Roots that belong to
- * another user are told of as well: they are often those of the application.
+ * A path that every user of the machine may change, or that belongs to a user who is neither root nor
+ * that of the agent, is refused: the program does not run, and no update begins. A right of a group
+ * is reported as a warning; so is a root of another user, which is often that of the application.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -17,7 +17,7 @@ export type HookName = (typeof HOOK_NAMES)[number];
 
 export type UnsafeCode = 'PROGRAM_UNSAFE' | 'ROOT_UNSAFE' | 'TRUST_UNSAFE';
 
-/** A path, and the code under which it is told. */
+/** A path, and the code with which it is reported. */
 export interface GuardedPath {
   readonly path: string;
   /** In messages, such as `hook ready`. */

@@ -1,9 +1,9 @@
 /**
- * Tells who else may change a file that is run, or that says what is trusted: whoever can replace it
- * chooses the code, the broker, the keys or the login of its owner. As in OpenSSH and sudo, the file,
+ * Finds out which other users may change a program, or a file that names keys or a broker: a user
+ * who can replace it chooses the code or the keys of its owner. As in OpenSSH and sudo, the file,
  * each link to it and each folder above them have to belong to root or to the user of this process,
- * and nobody else may write them. A folder with the sticky bit (`/tmp`) passes: others may add to it,
- * and not replace what is there.
+ * and no other user may write them. A folder with the sticky bit (`/tmp`) passes: others may add to
+ * it, and not replace its files.
  */
 
 import { lstatSync, readlinkSync } from 'node:fs';
