@@ -3,9 +3,9 @@
  * a program that the agent runs, the keys that it trusts, and the folders of its roots. Whoever
  * replaces one of them runs code that no key signed.
  *
- * A path that every user of the machine may change, or that belongs to a user who is neither root nor
- * that of the agent, is refused: the program does not run, and no update begins. A right of a group
- * is reported as a warning; so is a root of another user, which is often that of the application.
+ * A path that every user of the machine may change, or that belongs to a user who is neither root
+ * nor that of the agent, is refused: the program does not run, and no update begins. A right of a
+ * group is reported as a warning; so is a root of another user, often that of the application.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';

@@ -18,7 +18,7 @@ export interface Unsafe {
   readonly mend: string;
 }
 
-/** Who else may change a path. All are null when only root and this user may. */
+/** Users who may change a path. All are null when only root and this user may. */
 export interface Judged {
   /** Every user of the machine. */
   readonly others: Unsafe | null;
@@ -65,7 +65,7 @@ export async function judgePath(path: string): Promise<Judged> {
   }
 }
 
-/** Asks for each name on the way in turn; it is told null for one that is not there. Sans-I/O. */
+/** Asks for each name on the way in turn; the answer is null for one that is absent. Sans-I/O. */
 function* walkTo(path: string): Generator<string, Judged, Place | null> {
   const own = process.geteuid?.();
   let judged = NOBODY;
@@ -120,7 +120,7 @@ function judgePlace(at: string, { uid, mode, isFolder, target }: Place, own: num
   return { ...NOBODY, group: { why: `${at} may be written by its group ${bits}`, mend } };
 }
 
-/** Null for what cannot be looked at: its reader says why. */
+/** Null for a path that cannot be read: its reader reports why. */
 function placeNow(at: string): Place | null {
   try {
     const found = lstatSync(at);
