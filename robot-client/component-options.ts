@@ -40,6 +40,7 @@ export interface ComponentOptions extends Pick<
   | 'image'
   | 'self'
   | 'onOutput'
+  | 'assertOwn'
 > {
   /** Default true. */
   readonly takesDeltas?: boolean | undefined;

@@ -17,8 +17,10 @@ import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
-import { MachineSide } from '../boot/system-side.ts';
+import { MachineSide, type SystemSettings } from '../boot/system-side.ts';
+import type { ComponentRoot } from './given-roots.ts';
 import { parseSystem } from './system-options.ts';
+import { programsOf, warnOfFiles } from './guarded-files.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
 import {
@@ -44,8 +46,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
   const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
-  const [slotDevices, rebootCommand] = [args['slot-device'], args['reboot-command']];
-  const system = parseSystem({ boot: args.boot, slotDevices, rebootCommand, roots });
+  const system = readSystem(args, roots);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
@@ -54,10 +55,13 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const disk = claimedDisk(realDisk, claims);
   const socketPath = socketPathOf(roots, args.socket);
   const self = selfOf({ roots, disk, socketPath, log });
+  const modules = await readModules(args.modules, log);
+  warnOfFiles(args, log);
   const agent = new Agent({
     robot: readRobotId(args.id),
     roots,
     trust: readTrustFile(args.trust),
+    trustFile: resolve(args.trust),
     logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
     arch: args.arch,
     model: args.model === undefined ? machineModel() : parseModel(args.model),
@@ -65,7 +69,8 @@ async function runAgent(args: AgentArgs): Promise<void> {
     compatible: readMachineNames(args.compatible, args['compatible-file']),
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
-    modules: await readModules(args.modules, log),
+    modules,
+    programs: () => programsOf({ modules, folder: args.modules, boot: system?.boot }),
     moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
     system: system && { component: system.component, side: new MachineSide(system) },
     bytesPerSecondMax: parseRate(args['max-rate']),
@@ -94,6 +99,12 @@ async function runAgent(args: AgentArgs): Promise<void> {
   });
   const spareSockets = spareSocketsOf(roots, args.socket);
   await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
+}
+
+/** @throws DroverError USAGE */
+function readSystem(args: AgentArgs, roots: readonly ComponentRoot[]): SystemSettings | undefined {
+  const slots = { boot: args.boot, slotDevices: args['slot-device'] };
+  return parseSystem({ ...slots, rebootCommand: args['reboot-command'], roots });
 }
 
 /** @throws DroverError USAGE */

@@ -46,7 +46,7 @@ export async function readEnrolled(out: string, claimSha256: string): Promise<st
 export async function ownSecret(out: string): Promise<string> {
   const path = secretPath(out);
   return await onDisk('write', path, async () => {
-    await mkdir(dirname(out), { recursive: true });
+    await mkdir(dirname(out), { recursive: true, mode: 0o755 });
     return await withFileLock(path, () => readOrMake(path));
   });
 }

@@ -71,6 +71,8 @@ export interface ComponentView {
   readonly unkept?: Held | null;
   /** The expired trust root, with which nothing new is taken; null while it is valid. */
   readonly expired?: Held | null;
+  /** Another user may change what its updates run or trust; absent when none can. */
+  readonly exposed?: Held | null;
   /** Why a rollout for it cannot be followed; null or absent when all can. */
   readonly unheard?: Held | null;
   /** The log of its last failed update, where the robot hands that over. */
@@ -191,8 +193,8 @@ function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
   const inSlots = slotProblem(slots) ?? damage;
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
-  const { held, unkept, expired, clock } = view;
-  const standing = held ?? unkept ?? live.stays ?? live.module ?? expired ?? clock;
+  const { held, unkept, exposed, expired, clock } = view;
+  const standing = held ?? unkept ?? live.stays ?? live.module ?? exposed ?? expired ?? clock;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))

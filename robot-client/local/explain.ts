@@ -35,6 +35,8 @@ export function explainRobot(
     readonly trust?: Pick<TrustRoot, 'version' | 'expires'>;
     /** Null when it also takes releases that are in no log. */
     readonly logPolicy?: LogPolicy | null;
+    /** Lines about paths that others may change, with which updates go on. */
+    readonly warned?: readonly string[];
   },
   components: readonly ComponentView[],
   now: EpochMs,
@@ -47,6 +49,7 @@ export function explainRobot(
     ...(facts.linkProblem ? problemLines('no link', facts.linkProblem) : []),
     ...(facts.trust ? explainTrust(facts.trust, now) : []),
     ...(facts.logPolicy ? [explainLog(facts.logPolicy)] : []),
+    ...(facts.warned ?? []).map((line) => `  warning: ${line}`),
     ...explainEndings(facts.endings ?? 0),
     ...(eventsWaiting > 0
       ? [`  ${countOf(eventsWaiting, 'event waits', 'events wait')} to be sent`]
@@ -111,6 +114,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   }
   if (view.damage) lines.push(...problemLines('not whole', view.damage));
   if (view.held) lines.push(...problemLines('nothing is swapped', view.held.problem));
+  if (view.exposed) lines.push(...problemLines('no update begins', view.exposed.problem));
   if (live.module) lines.push(...problemLines('what runs', live.module.problem));
   if (live.stays) lines.push(...problemLines('stays as it is', live.stays.problem));
   if (view.unkept) lines.push(...problemLines('not kept on the disk', view.unkept.problem));
