@@ -212,6 +212,11 @@ export class Agent {
     inBackground(this.#log, 'hold the components', this.#components.hold(door));
   }
 
+  /** Connects again, as with a renewed certificate. */
+  reconnect(why: string): void {
+    this.#wire?.renew?.(why);
+  }
+
   get components(): ComponentSet {
     return this.#components;
   }
@@ -235,6 +240,7 @@ export class Agent {
         up: this.#wire?.isUp ?? false,
         broker: this.#options.link.url,
         problem: this.#linkProblem,
+        certificate: this.#options.certificate?.() ?? null,
       },
       announcement: announcement && {
         seq: announcement.seq,
@@ -256,6 +262,7 @@ export class Agent {
       endings: this.#twins.endings,
       trust: this.#trust,
       logPolicy: this.#options.logPolicy ?? null,
+      certificate: this.#options.certificate?.() ?? null,
     };
     return explainRobot(facts, this.#views, this.#now());
   }

@@ -39,6 +39,10 @@ export const enrolSelfCommand = (argv: Argv): Argv =>
           default: DEFAULT_OUT,
           describe: 'file for id and credential, as the unit of the agent reads it',
         })
+        .option('identity', {
+          ...TEXT,
+          describe: 'get a certificate, whose key never leaves this new folder; else a secret',
+        })
         .option('wait', {
           ...TEXT,
           default: '0s',
@@ -53,6 +57,7 @@ interface EnrolArgs {
   readonly broker: string;
   readonly ca?: string | undefined;
   readonly out: string;
+  readonly identity?: string | undefined;
   readonly wait: string;
   readonly json: boolean;
 }
@@ -68,7 +73,8 @@ async function runEnrol(args: EnrolArgs): Promise<void> {
   const waitMs = readWait(args.wait);
   const output = makeOutput(args.json);
   const onKey = (key: string): void => output.say(`key of this robot: ${key}`);
-  const { robot, isNew } = await enrolRobot({ door, claim, out, waitMs, onKey });
+  const identity = args.identity === undefined ? undefined : resolve(args.identity);
+  const { robot, isNew } = await enrolRobot({ door, claim, out, identity, waitMs, onKey });
   const line = isNew ? `enrolled as ${robot}: ${out}` : `${robot} is enrolled: ${out}`;
   output.result({ robot_id: robot, is_new: isNew, file: out }, [line]);
 }

@@ -20,7 +20,14 @@ import { parseModuleTimeout, readMachineNames, readModules } from './module-opti
 import { MachineSide } from '../boot/system-side.ts';
 import { parseSystem } from './system-options.ts';
 import { openOwnFolders } from './own-folders.ts';
-import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
+import type { CertificateKeeper } from '../enrolment/certificate-keeper.ts';
+import { viewOfFile } from '../enrolment/certificate-view.ts';
+import {
+  IDENTITY_VARIABLE,
+  ROBOT_ID_VARIABLE,
+  withAgent,
+  type AgentArgs,
+} from './declare-options.ts';
 import {
   machineModel,
   parseAdoptVersion,
@@ -55,8 +62,11 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const claims = new RootClaims(openOwnFolders(log));
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
+  const keeper = await openIdentity(args, log);
+  const { cert } = args;
   const agent = new Agent({
-    robot: readRobotId(args.id),
+    robot: readRobotId(args.id, keeper),
+    certificate: cert === undefined ? keeper && (() => keeper.view()) : () => viewOfFile(cert),
     roots,
     trust: readTrustFile(args.trust),
     logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
@@ -86,6 +96,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(args.ca === undefined ? {} : { caFile: args.ca }),
       ...(args.cert === undefined ? {} : { certFile: args.cert }),
       ...(args.key === undefined ? {} : { keyFile: args.key }),
+      ...(keeper && { certFile: keeper.pemFile, keyFile: keeper.pemFile }),
     },
     disk: claimedDisk(realDisk, claims),
     claims,
@@ -96,12 +107,30 @@ async function runAgent(args: AgentArgs): Promise<void> {
   });
   const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
-  await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+  keeper?.start(() => agent.reconnect('the certificate was renewed'));
+  try {
+    await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+  } finally {
+    await keeper?.close();
+  }
+}
+
+/** Undefined for a robot with a certificate that was made by hand, or without one. */
+async function openIdentity(args: AgentArgs, log: Log): Promise<CertificateKeeper | undefined> {
+  const isNamed = args.cert !== undefined || args.username !== undefined;
+  const folder = args.identity ?? (isNamed ? undefined : process.env[IDENTITY_VARIABLE]);
+  if (folder === undefined || folder === '') return undefined;
+  const { CertificateKeeper: Keeper } = await import('../enrolment/certificate-keeper.ts');
+  return Keeper.open({ folder: resolve(folder), caFile: args.ca, log });
 }
 
 /** @throws DroverError USAGE */
-function readRobotId(given: string | undefined): RobotId {
-  const id = given ?? process.env[ROBOT_ID_VARIABLE];
+function readRobotId(given: string | undefined, keeper: CertificateKeeper | undefined): RobotId {
+  const id = given ?? process.env[ROBOT_ID_VARIABLE] ?? keeper?.robot;
+  if (id !== undefined && keeper && id !== keeper.robot) {
+    const want = `its certificate names ${keeper.robot}`;
+    throw new DroverError('USAGE', `run the agent: another robot id (got ${id}, ${want})`);
+  }
   if (id !== undefined) return parseRobotId(id);
   throw new DroverError('USAGE', 'run the agent: it has no robot id', {
     hint: `give --id, or set ${ROBOT_ID_VARIABLE}; drover-robot enrol gets one from a broker`,

@@ -12,6 +12,7 @@ import { countOf, printable } from '../../shared/base/printable.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
+import type { CertificateView } from '../enrolment/certificate-view.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { doubtOf } from '../fleet/report.ts';
 import { runningOf } from '../../shared/rules/running-version.ts';
@@ -35,6 +36,7 @@ export function explainRobot(
     readonly trust?: Pick<TrustRoot, 'version' | 'expires'>;
     /** Null when it also takes releases that are in no log. */
     readonly logPolicy?: LogPolicy | null;
+    readonly certificate?: CertificateView | null;
   },
   components: readonly ComponentView[],
   now: EpochMs,
@@ -45,6 +47,7 @@ export function explainRobot(
   return [
     `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
     ...(facts.linkProblem ? problemLines('no link', facts.linkProblem) : []),
+    ...(facts.certificate ? explainCertificate(facts.certificate) : []),
     ...(facts.trust ? explainTrust(facts.trust, now) : []),
     ...(facts.logPolicy ? [explainLog(facts.logPolicy)] : []),
     ...explainEndings(facts.endings ?? 0),
@@ -76,6 +79,13 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
   const since =
     days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${instantText(now)})` : '';
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
+}
+
+function explainCertificate({ expires_at: at, problem, ...one }: CertificateView): string[] {
+  if (problem) return problemLines('its certificate', problem);
+  const days = countOf(Math.max(0, one.days_left), 'day');
+  const how = one.renews ? 'and is renewed before' : 'and was made by hand';
+  return [`  its certificate is good for ${days}, until ${at}, ${how}`];
 }
 
 function explainLog({ logs, quorum }: LogPolicy): string {

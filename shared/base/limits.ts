@@ -222,7 +222,6 @@ export const LIMITS = {
   renewTickMs: MINUTE, // a robot looks so often whether its certificate is due
   renewRetryMsMin: MINUTE, // first wait after a renewal that failed
   renewRetryMsMax: 6 * 60 * MINUTE, // longest one: a third of 90 days has 120 of them
-  renewNotDueMs: DAY, // a broker said that it is too early: its clock counts
   enrolPollMs: 5 * SECOND, // a robot that waits for a person asks again after this
   enrolWaitMsMax: 7 * DAY, // and no longer than this
   passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write

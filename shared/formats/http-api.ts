@@ -49,6 +49,8 @@ export const enrolAnswerSchema = z.object({
 });
 
 export type EnrolRequest = z.output<typeof enrolRequestSchema>;
+/** The same as a robot sends it. */
+export type EnrolAsk = z.input<typeof enrolRequestSchema>;
 export type EnrolAnswer = z.output<typeof enrolAnswerSchema>;
 
 export const renewRequestSchema = z.strictObject({
