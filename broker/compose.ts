@@ -294,6 +294,7 @@ async function openHttp(
   const garbage = () => engine.garbage.views();
   const metrics = new Metrics(parts.counters, {
     ...{ fleet, garbage, chunks: engine.disk, engine: engine.gauges, expiry: views.expiry },
+    certificates: () => parts.enrolment?.certificates() ?? new Map(),
     rollouts: {
       rollouts: views.rollouts,
       run: (id) => controller?.view(id) ?? null,

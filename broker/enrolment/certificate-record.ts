@@ -59,6 +59,10 @@ export interface IssueDecision {
 export const isDue = ({ not_before: from, not_after: until }: Issued, now: EpochMs): boolean =>
   now < from || now >= from + (until - from) / 2;
 
+/** True for one that a robot which is well has renewed by now. */
+export const isLate = ({ not_before: from, not_after: until }: Issued, now: EpochMs): boolean =>
+  now >= from + ((until - from) * 5) / 6;
+
 /** Certificates count in whole seconds. */
 const inSeconds = (ms: EpochMs): EpochMs => Math.floor(ms / 1000) * 1000;
 

@@ -278,6 +278,15 @@ export class Enrolment {
     return views.sort((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
   }
 
+  /** Number of certificates in each state. */
+  certificates(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { certificate } of this.list()) {
+      if (certificate) counts.set(certificate.state, (counts.get(certificate.state) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   /** @throws DroverError NOT_FOUND, DISK_FULL, DISK_WRITE_FAILED */
   async accept(robot: string, by: string): Promise<void> {
     const accept = (record: EnrolmentRecord) => accepted(record, { by, now: Date.now() });

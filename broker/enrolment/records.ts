@@ -17,7 +17,9 @@ import {
   certifiedSchema,
   firstCertified,
   isDue,
+  isLate,
   type Certified,
+  type Issued,
 } from './certificate-record.ts';
 import {
   parseDocument,
@@ -249,8 +251,8 @@ export interface CertificateView {
   readonly expires_at: string;
   /** Negative once it has ended. */
   readonly days_left: number;
-  /** `due`: the robot may renew it, and should. */
-  readonly state: 'good' | 'due' | 'expired';
+  /** `due`: the robot may renew it; `late`: it should have. */
+  readonly state: 'good' | 'due' | 'late' | 'expired';
 }
 
 export function showEnrolment(record: EnrolmentRecord, now: EpochMs): EnrolmentView {
@@ -275,6 +277,12 @@ function showCertificate(certified: Certified | null, now: EpochMs): Certificate
   const current = certified?.current;
   if (!current) return null;
   const { serial, not_after: until } = current;
-  const state = now >= until ? 'expired' : isDue(current, now) ? 'due' : 'good';
-  return { serial, expires_at: instantText(until), days_left: daysUntil(until, now), state };
+  const days = daysUntil(until, now);
+  return { serial, expires_at: instantText(until), days_left: days, state: stateOf(current, now) };
+}
+
+function stateOf(issued: Issued, now: EpochMs): CertificateView['state'] {
+  if (now >= issued.not_after) return 'expired';
+  if (isLate(issued, now)) return 'late';
+  return isDue(issued, now) ? 'due' : 'good';
 }

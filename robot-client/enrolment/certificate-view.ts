@@ -38,6 +38,12 @@ export function showCertificate(facts: CertificateFacts, now: EpochMs): Certific
   };
 }
 
+/** When it ends, for reports: only while that is close or over, and nothing is done about it. */
+export function endingOf(view: CertificateView | null | undefined): EpochMs | null {
+  const code = view?.problem?.code ?? 'CERTIFICATE_CLOCK';
+  return view && code !== 'CERTIFICATE_CLOCK' ? Date.parse(view.expires_at) : null;
+}
+
 /** Of the file of `--cert`; null while it cannot be read, which the link reports. */
 export function viewOfFile(path: string): CertificateView | null {
   try {

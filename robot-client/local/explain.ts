@@ -47,7 +47,7 @@ export function explainRobot(
   return [
     `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
     ...(facts.linkProblem ? problemLines('no link', facts.linkProblem) : []),
-    ...(facts.certificate ? explainCertificate(facts.certificate) : []),
+    ...(facts.certificate ? explainCertificate(facts.certificate, now) : []),
     ...(facts.trust ? explainTrust(facts.trust, now) : []),
     ...(facts.logPolicy ? [explainLog(facts.logPolicy)] : []),
     ...explainEndings(facts.endings ?? 0),
@@ -81,11 +81,11 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
 }
 
-function explainCertificate({ expires_at: at, problem, ...one }: CertificateView): string[] {
+function explainCertificate(view: CertificateView, now: EpochMs): string[] {
+  const { expires_at: at, renews, problem } = view;
   if (problem) return problemLines('its certificate', problem);
-  const days = countOf(Math.max(0, one.days_left), 'day');
-  const how = one.renews ? 'and is renewed before' : 'and was made by hand';
-  return [`  its certificate is good for ${days}, until ${at}, ${how}`];
+  const how = renews ? 'it is renewed before' : 'it was made by hand';
+  return [`  its certificate is good for ${timeLeft(Date.parse(at) - now)}, until ${at}; ${how}`];
 }
 
 function explainLog({ logs, quorum }: LogPolicy): string {
