@@ -38,7 +38,8 @@ const DOES = {
 const DONE = {
   accept: 'accepted: it gets its credential when it asks again',
   refuse: 'refused: its claim is void',
-  revoke: 'revoked: its claim and its credential are void, and its connection has ended',
+  revoke:
+    'revoked: its claim and its credential are void, and its connection to that broker has ended',
 } as const;
 
 export function withEnrolmentCommands(argv: Argv): Argv {

@@ -211,7 +211,7 @@ export const LIMITS = {
   claimTryAddressesMax: 1_000, // addresses that are counted one by one; others share a count
   csrBytesMax: 8 * KiB, // PEM of a request for a certificate: one with RSA of 4096 bits has 1.7 KiB
   certificateLifeMsDefault: 90 * DAY, // what a stolen certificate is good for at most
-  certificateLifeMsMin: 10 * SECOND, // for tests; a renewal takes two round trips
+  certificateLifeMsMin: 2 * SECOND, // for tests; a renewal takes two round trips
   certificateLifeMsMax: 825 * DAY, // as the longest that make-certs.sh makes
   certificateBackdateMs: 60 * MINUTE, // clocks of engines and robots that are behind the broker's
   // a robot that stood in a store for a season renews by itself
