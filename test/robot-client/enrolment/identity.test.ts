@@ -152,7 +152,7 @@ describe('a robot that enrols for a certificate', () => {
     assert.deepEqual(peer.keys, []);
     await rm(join(folder, 'lib'));
     await mkdir(join(identity, 'enrolment.json'), { recursive: true });
-    assert.equal(await enrol(), 'NOT_A_FILE');
+    assert.equal(await enrol(), 'DISK_WRITE_FAILED');
     await rm(join(identity, 'enrolment.json'), { recursive: true });
     assert.equal(await enrol(), 'done');
     assert.equal(peer.keys.length, 2);
