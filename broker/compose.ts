@@ -26,7 +26,7 @@ import { showStore } from './attached/store-state.ts';
 import { openBackupDoor } from './backup/backup-socket.ts';
 import { ControlStore, readAnnouncement } from './control/control-store.ts';
 import { openDataFolder } from './control/data-folder.ts';
-import { Authority } from './enrolment/authority.ts';
+import { IssuingAuthority } from './enrolment/authority.ts';
 import { openEnrolSocket } from './enrolment/enrol-socket.ts';
 import {
   Enrolment,
@@ -160,7 +160,7 @@ type Issues = NonNullable<EnrolmentOptions['certificates']>;
 /** Null where robots get no certificates by enrolment. */
 function openAuthority({ authorityFiles }: BrokerSettings): Issues | null {
   if (!authorityFiles) return null;
-  const authority = Authority.open(authorityFiles);
+  const authority = IssuingAuthority.open(authorityFiles);
   return { authority, enrolled: new EnrolledCertificates(authority.certificates) };
 }
 

@@ -5,7 +5,7 @@ import type { EpochMs, RobotId } from '../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
 import type { LogPolicy } from '../shared/tlog/policy.ts';
-import type { CertificateView } from './enrolment/certificate-view.ts';
+import type { OwnCertificate } from './enrolment/renewal-plan.ts';
 import type { InterlockRules } from './local/interlock.ts';
 import type { SystemSide } from './boot/system-side.ts';
 import type { LogRules } from './logs/log-desk.ts';
@@ -49,7 +49,7 @@ export interface AgentOptions {
   readonly healthWatchMs?: number | undefined;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
   /** How long the certificate of the link is good; null or absent without one. */
-  readonly certificate?: (() => CertificateView | null) | undefined;
+  readonly certificate?: (() => OwnCertificate | null) | undefined;
   /** Opens the link; by default over MQTT. */
   readonly openWire?: typeof openMqttWire | undefined;
   readonly disk: Disk;

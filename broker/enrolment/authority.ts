@@ -37,7 +37,7 @@ export interface AuthorityFiles {
 const SERIAL_BYTES = 16;
 const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-export class Authority {
+export class IssuingAuthority {
   readonly certificates: readonly X509Certificate[];
   readonly #certificate: X509Certificate;
   readonly #key: KeyObject;
@@ -45,7 +45,7 @@ export class Authority {
 
   private constructor(certificates: readonly X509Certificate[], key: KeyObject, lifeMs: number) {
     const [first] = certificates;
-    if (!first) throw new TypeError('Authority: no certificate');
+    if (!first) throw new TypeError('IssuingAuthority: no certificate');
     this.certificates = certificates;
     this.#certificate = first;
     this.#key = key;
@@ -53,14 +53,14 @@ export class Authority {
   }
 
   /** @throws DroverError TLS_INVALID */
-  static open({ certFile, keyFile, lifeMs }: AuthorityFiles): Authority {
+  static open({ certFile, keyFile, lifeMs }: AuthorityFiles): IssuingAuthority {
     const certificates = readCertificates(certFile);
     const key = readKey(keyFile);
     const [first] = certificates;
     if (first?.checkPrivateKey(key) !== true) {
       throw new DroverError('TLS_INVALID', `use ${certFile} with ${keyFile}: they do not fit`);
     }
-    return new Authority(certificates, key, lifeMs);
+    return new IssuingAuthority(certificates, key, lifeMs);
   }
 
   /** When it ends. */

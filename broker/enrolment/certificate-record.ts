@@ -56,8 +56,10 @@ export interface IssueDecision {
 }
 
 /** True for one whose time has come, or which begins in the future: a clock was wrong. */
-export const isDue = ({ not_before: from, not_after: until }: Issued, now: EpochMs): boolean =>
-  now < from || now >= from + (until - from) / 2;
+export const isRenewable = (
+  { not_before: from, not_after: until }: Issued,
+  now: EpochMs,
+): boolean => now < from || now >= from + (until - from) / 2;
 
 /** True for one that a robot which is well has renewed by now. */
 export const isLate = ({ not_before: from, not_after: until }: Issued, now: EpochMs): boolean =>
@@ -86,7 +88,7 @@ export function issueForClaim(
 ): IssueDecision | null {
   const { current } = before;
   if (current && current.key_sha256 !== keySha256) return null;
-  if (current && !isDue(current, draft.now)) return { after: before, issued: current };
+  if (current && !isRenewable(current, draft.now)) return { after: before, issued: current };
   const issued = draw(keySha256, draft);
   return { after: { ...before, current: issued }, issued };
 }
@@ -143,8 +145,9 @@ export function renewal(
   draft: Draft,
 ): IssueDecision {
   const { current, next } = before;
-  if (next?.key_sha256 === key && !isDue(next, draft.now)) return { after: before, issued: next };
-  if (current && !isDue(current, draft.now)) {
+  if (next?.key_sha256 === key && !isRenewable(next, draft.now))
+    return { after: before, issued: next };
+  if (current && !isRenewable(current, draft.now)) {
     const fresh = current.not_before + (current.not_after - current.not_before) / 2;
     const why = `good until ${instantText(current.not_after)}, renewed from ${instantText(fresh)} on`;
     throw new DroverError('CERTIFICATE_NOT_DUE', `renew ${robot}: ${why}`);

@@ -11,7 +11,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { commonNamesOf, signatureOf, spkiOf } from './x509.ts';
+import { commonNamesOf, signatureKindOfPublic, spkiOf } from './x509.ts';
 
 const PEM =
   /^-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----\s+([A-Za-z0-9+/=\s]+)-----END (?:NEW )?CERTIFICATE REQUEST-----\s*$/;
@@ -32,7 +32,7 @@ export function checkRequest(pem: string): CheckedRequest {
   const der = derOf(pem);
   const request = parse(der);
   const key = keyOf(request);
-  const kind = signatureOf(key);
+  const kind = signatureKindOfPublic(key);
   if (!kind) {
     const got = [key.asymmetricKeyType, ...detailsOf(key)].join(' ');
     const want = 'want P-256, Ed25519, or RSA of 2048 to 4096 bits';

@@ -31,7 +31,7 @@ import {
 import type { EnrolledCertificates, ShownCertificate } from '../access/enrolled-certificates.ts';
 import type { EnrolledUsers } from '../access/live-credentials.ts';
 import type { DatabaseSnapshot } from '../control/durable-level.ts';
-import { assertNamesNoOther, readRenewal, type Authority } from './authority.ts';
+import { assertNamesNoOther, readRenewal, type IssuingAuthority } from './authority.ts';
 import { changesOf } from './certificate-changes.ts';
 import { assertInGrace, issueForClaim, renewal, seen } from './certificate-record.ts';
 import type { CheckedRequest } from './certificate-request.ts';
@@ -62,7 +62,7 @@ export interface EnrolmentOptions {
   readonly users?: EnrolledUsers;
   /** Signs certificates, and the list of those that are good; left out where none are issued. */
   readonly certificates?: {
-    readonly authority: Authority;
+    readonly authority: IssuingAuthority;
     readonly enrolled: EnrolledCertificates;
   };
   /** True for a name of the credentials file, which counts before an enrolled robot. */

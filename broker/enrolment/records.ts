@@ -16,7 +16,7 @@ import {
   afterRestoreOf,
   certifiedSchema,
   firstCertified,
-  isDue,
+  isRenewable,
   isLate,
   type Certified,
   type Issued,
@@ -284,5 +284,5 @@ function showCertificate(certified: Certified | null, now: EpochMs): Certificate
 function stateOf(issued: Issued, now: EpochMs): CertificateView['state'] {
   if (now >= issued.not_after) return 'expired';
   if (isLate(issued, now)) return 'late';
-  return isDue(issued, now) ? 'due' : 'good';
+  return isRenewable(issued, now) ? 'due' : 'good';
 }

@@ -55,7 +55,7 @@ const RSA_BITS = { least: 2048, most: 4096 } as const;
  * How signatures by this key look; null for a kind or size of key that we do not take. Public keys
  * only: P-256, Ed25519, and RSA of 2048 to 4096 bits.
  */
-export function signatureOf(key: KeyObject): SignatureKind | null {
+export function signatureKindOfPublic(key: KeyObject): SignatureKind | null {
   const { namedCurve, modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
   const kind = key.asymmetricKeyType ?? '';
   if (kind === 'ec' && namedCurve !== CURVE) return null;
@@ -145,7 +145,7 @@ function signed(certificate: Certificate, key: KeyObject): string {
 }
 
 const signatureKindOf = (key: KeyObject): SignatureKind => {
-  const kind = signatureOf(createPublicKey(key));
+  const kind = signatureKindOfPublic(createPublicKey(key));
   if (kind) return kind;
   throw new DroverError('TLS_INVALID', 'use key of the authority: want P-256, Ed25519 or RSA');
 };

@@ -21,7 +21,7 @@ import { MachineSide } from '../boot/system-side.ts';
 import { parseSystem } from './system-options.ts';
 import { openOwnFolders } from './own-folders.ts';
 import type { CertificateKeeper } from '../enrolment/certificate-keeper.ts';
-import { viewOfFile } from '../enrolment/certificate-view.ts';
+import { viewOfFile } from '../enrolment/identity-files.ts';
 import {
   IDENTITY_VARIABLE,
   ROBOT_ID_VARIABLE,
@@ -40,6 +40,7 @@ import {
   socketPathOf,
   spareSocketsOf,
 } from './options.ts';
+import type { AgentOptions } from '../agent-options.ts';
 import { serveAgent } from './serve-agent.ts';
 
 export const agentCommand = (argv: Argv): Argv =>
@@ -50,7 +51,6 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
-  const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
   const system = parseSystem({
     boot: args.boot,
     slotDevices: args['slot-device'],
@@ -88,16 +88,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
-    link: {
-      url: args.broker,
-      chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
-      keepaliveS: parseKeepalive(args.keepalive),
-      ...login,
-      ...(args.ca === undefined ? {} : { caFile: args.ca }),
-      ...(args.cert === undefined ? {} : { certFile: args.cert }),
-      ...(args.key === undefined ? {} : { keyFile: args.key }),
-      ...(keeper && { certFile: keeper.pemFile, keyFile: keeper.pemFile }),
-    },
+    link: linkOf(args, keeper),
     disk: claimedDisk(realDisk, claims),
     claims,
     logs: parseLogRules(args),
@@ -113,6 +104,20 @@ async function runAgent(args: AgentArgs): Promise<void> {
   } finally {
     await keeper?.close();
   }
+}
+
+/** @throws DroverError USAGE, FILE_UNREADABLE */
+function linkOf(args: AgentArgs, keeper: CertificateKeeper | undefined): AgentOptions['link'] {
+  const { ca, cert = keeper?.pemFile, key = keeper?.pemFile } = args;
+  return {
+    url: args.broker,
+    chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
+    keepaliveS: parseKeepalive(args.keepalive),
+    ...readLogin({ ...args, environment: process.env }, BROKER_LOGIN),
+    ...(ca === undefined ? {} : { caFile: ca }),
+    ...(cert === undefined ? {} : { certFile: cert }),
+    ...(key === undefined ? {} : { keyFile: key }),
+  };
 }
 
 /** Undefined for a robot with a certificate that was made by hand, or without one. */

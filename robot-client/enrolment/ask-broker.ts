@@ -1,6 +1,7 @@
 /**
- * Asks the HTTP API of a broker to enrol this robot, or to renew its certificate. The answer is not trusted: it has a bound and
- * a time-out, and no redirect is followed, since the claim is for the named broker.
+ * Asks the HTTP API of a broker to enrol this robot, or to renew its certificate. The answer is not
+ * trusted: it has a bound and a time-out, and no redirect is followed, since the claim is for the
+ * named broker.
  */
 
 import { readFileSync } from 'node:fs';

@@ -12,19 +12,27 @@ import type { Log } from '../../shared/base/ports.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { renewalText } from '../../shared/formats/http-api.ts';
 import { askToRenew, readDoor } from './ask-broker.ts';
-import { lifeOf, showCertificate, type CertificateView } from './certificate-view.ts';
 import {
   checkCertificate,
   identityPath,
+  lifeOf,
   nextKey,
   readIdentity,
   replaceIdentity,
-  type Identity,
+  type RobotIdentity,
 } from './identity-files.ts';
-import { afterFailure, isAsked, NO_TRIES, tickMs, type Tries } from './renewal-plan.ts';
+import {
+  afterFailure,
+  isAsked,
+  NO_TRIES,
+  showCertificate,
+  tickMs,
+  type OwnCertificate,
+  type Tries,
+} from './renewal-plan.ts';
 import { makeRequest } from './signing-request.ts';
 
-export interface KeeperOptions {
+export interface CertificateKeeperOptions {
   readonly folder: string;
   /** PEM file of the authority of the broker's certificate; undefined: those of the system. */
   readonly caFile: string | undefined;
@@ -32,20 +40,20 @@ export interface KeeperOptions {
 }
 
 export class CertificateKeeper {
-  readonly #options: KeeperOptions;
-  #identity: Identity;
+  readonly #options: CertificateKeeperOptions;
+  #identity: RobotIdentity;
   #tries: Tries = NO_TRIES;
   #failure: Problem | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<void> | null = null;
 
-  private constructor(options: KeeperOptions, identity: Identity) {
+  private constructor(options: CertificateKeeperOptions, identity: RobotIdentity) {
     this.#options = options;
     this.#identity = identity;
   }
 
   /** @throws DroverError FILE_UNREADABLE */
-  static open(options: KeeperOptions): CertificateKeeper {
+  static open(options: CertificateKeeperOptions): CertificateKeeper {
     return new CertificateKeeper(options, readIdentity(options.folder));
   }
 
@@ -58,7 +66,7 @@ export class CertificateKeeper {
     return identityPath(this.#options.folder);
   }
 
-  view(): CertificateView {
+  view(): OwnCertificate {
     const { certificate } = this.#identity;
     const facts = { life: lifeOf(certificate), renews: true, failure: this.#failure };
     return showCertificate(facts, Date.now());
@@ -75,7 +83,7 @@ export class CertificateKeeper {
     tick();
   }
 
-  /** What is being written is finished first. */
+  /** Finishes a file that is being written first. */
   async close(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer);
     await this.#work;

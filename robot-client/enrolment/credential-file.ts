@@ -1,8 +1,8 @@
 /**
  * Two files of a robot that enrols: the secret that it made, from before it asks until the
- * credential stands, and the credential: with the secret, or with the folder of its certificate. Each is written whole or not at all, and only its owner
- * may read it. The secret is never replaced while it is needed: a broker that knows its hash
- * takes no other one for this claim.
+ * credential stands, and the credential: with the secret, or with the folder of its certificate.
+ * Each is written whole or not at all, and only its owner may read it. The secret is never replaced
+ * while it is needed: a broker that knows its hash takes no other one for this claim.
  */
 
 import { randomBytes } from 'node:crypto';

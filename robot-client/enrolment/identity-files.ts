@@ -17,7 +17,8 @@ import { parseDocument, robotIdSchema } from '../../shared/formats/schema.ts';
 import { syncFolder, writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { withFileLock } from '../../shared/io/file-lock.ts';
 import { onDisk, readIfAny } from './credential-file.ts';
-import { makeKey, publicKeyOf } from './signing-request.ts';
+import { showCertificate, type CertificateLife, type OwnCertificate } from './renewal-plan.ts';
+import { makeKey, ownSpkiOf } from './signing-request.ts';
 
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
@@ -39,7 +40,7 @@ const originSchema = z.object({
 /** Where the identity comes from. */
 export type Origin = z.output<typeof originSchema>;
 
-export interface Identity {
+export interface RobotIdentity {
   readonly robot: RobotId;
   readonly key: KeyObject;
   readonly certificate: X509Certificate;
@@ -47,7 +48,7 @@ export interface Identity {
 }
 
 /** @throws DroverError FILE_UNREADABLE when there is none, or it is damaged */
-export function readIdentity(folder: string): Identity {
+export function readIdentity(folder: string): RobotIdentity {
   const damaged = (why: string, cause?: unknown): DroverError =>
     new DroverError('FILE_UNREADABLE', `read ${identityPath(folder)}: ${why}`, {
       hint: 'drover-robot enrol makes it, with a new claim; move what is left in the folder away before',
@@ -105,7 +106,7 @@ export async function nextKey(folder: string, inUse: KeyObject | null): Promise<
     return await withFileLock(path, async () => {
       const found = await readIfAny(path);
       const known = found === null ? null : keyIn(path, found);
-      if (known && !(inUse && publicKeyOf(known).equals(publicKeyOf(inUse)))) return known;
+      if (known && !(inUse && ownSpkiOf(known).equals(ownSpkiOf(inUse)))) return known;
       const key = makeKey();
       const pem = key.export({ type: 'pkcs8', format: 'pem' }) as string;
       await writeFileAtomic(path, pem, FILE_MODE);
@@ -135,7 +136,10 @@ function keyIn(path: string, pem: string): KeyObject {
  * Checks what a broker sent for a key of ours, before it takes the place of anything.
  * @throws DroverError BROKER_REFUSED
  */
-export function checkCertificate(pem: string, { robot, key }: Pick<Identity, 'robot' | 'key'>) {
+export function checkCertificate(
+  pem: string,
+  { robot, key }: Pick<RobotIdentity, 'robot' | 'key'>,
+) {
   const refuse = (why: string): never => {
     throw new DroverError('BROKER_REFUSED', `read certificate from the broker: ${why}`);
   };
@@ -157,7 +161,11 @@ export function checkCertificate(pem: string, { robot, key }: Pick<Identity, 'ro
  */
 export async function writeIdentity(
   folder: string,
-  { key, certificate, origin }: Pick<Identity, 'key'> & { certificate: string; origin: Origin },
+  {
+    key,
+    certificate,
+    origin,
+  }: Pick<RobotIdentity, 'key'> & { certificate: string; origin: Origin },
 ): Promise<void> {
   const path = identityPath(folder);
   await onDisk('write', path, async () => {
@@ -170,7 +178,7 @@ export async function writeIdentity(
 /** The same for a renewal, of which only key and certificate change. */
 export async function replaceIdentity(
   folder: string,
-  { key, certificate }: Pick<Identity, 'key'> & { certificate: string },
+  { key, certificate }: Pick<RobotIdentity, 'key'> & { certificate: string },
 ): Promise<void> {
   const path = identityPath(folder);
   const secret = key.export({ type: 'pkcs8', format: 'pem' }) as string;
@@ -183,4 +191,23 @@ export async function replaceIdentity(
 /** Its certificate is durable, or another claim has begun. */
 export async function dropNextKey(folder: string): Promise<void> {
   await rm(nextKeyPath(folder), { force: true });
+}
+
+export function lifeOf(certificate: X509Certificate): CertificateLife {
+  const tail = Number.parseInt(certificate.serialNumber.slice(-8), 16);
+  return {
+    notBefore: Date.parse(certificate.validFrom),
+    notAfter: Date.parse(certificate.validTo),
+    spread: Number.isNaN(tail) ? 0 : tail / 2 ** 32,
+  };
+}
+
+/** Of the file of `--cert`; null while it cannot be read, which the link reports. */
+export function viewOfFile(path: string): OwnCertificate | null {
+  try {
+    const life = lifeOf(new X509Certificate(readFileSync(path)));
+    return showCertificate({ life, renews: false, failure: null }, Date.now());
+  } catch {
+    return null;
+  }
 }

@@ -6,9 +6,10 @@
 
 import { backoffMs } from '../../shared/base/backoff.ts';
 import { instantText, timeLeft } from '../../shared/base/durations.ts';
-import { DroverError, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { daysUntil } from '../../shared/rules/trust-life.ts';
 
 export interface CertificateLife {
   readonly notBefore: EpochMs;
@@ -33,7 +34,7 @@ export const renewsAt = (life: CertificateLife): EpochMs =>
 
 export type LifeState = 'not_begun' | 'good' | 'due' | 'expired';
 
-export function stateOf(life: CertificateLife, now: EpochMs): LifeState {
+export function lifeStateOf(life: CertificateLife, now: EpochMs): LifeState {
   if (now < life.notBefore) return 'not_begun';
   if (now >= life.notAfter) return 'expired';
   return now < renewsAt(life) ? 'good' : 'due';
@@ -55,7 +56,7 @@ export const NO_TRIES: Tries = { failed: 0, nextAtMs: Number.NEGATIVE_INFINITY }
 export const isAsked = (
   life: CertificateLife,
   { now, monoMs, tries }: { readonly now: EpochMs; readonly monoMs: MonoMs; readonly tries: Tries },
-): boolean => stateOf(life, now) !== 'good' && monoMs >= tries.nextAtMs;
+): boolean => lifeStateOf(life, now) !== 'good' && monoMs >= tries.nextAtMs;
 
 /**
  * The next try after one that failed.
@@ -70,14 +71,14 @@ export function afterFailure(
   const most = Math.min(LIMITS.renewRetryMsMax, spanOf(life) * TRIES.most);
   const least = Math.min(LIMITS.renewRetryMsMin, spanOf(life) * TRIES.first);
   // The clock here is wrong, which no other try changes; it may be set at any time.
-  const isClock = code === 'CERTIFICATE_NOT_DUE' || stateOf(life, now) === 'not_begun';
+  const isClock = code === 'CERTIFICATE_NOT_DUE' || lifeStateOf(life, now) === 'not_begun';
   const waitMs = isClock
     ? most + random * most
     : backoffMs(failed, { minMs: least, maxMs: most }, random);
   return { failed: failed + 1, nextAtMs: monoMs + waitMs };
 }
 
-/** What is known of a certificate. */
+/** A certificate, and what became of the last try to renew it. */
 export interface CertificateFacts {
   readonly life: CertificateLife;
   /** False for one that was made by hand. */
@@ -93,7 +94,7 @@ export function certificateProblem(
 ): DroverError | null {
   const { notBefore, notAfter } = life;
   const because = failure === null ? '' : `; it was not renewed: ${failure.message}`;
-  switch (stateOf(life, now)) {
+  switch (lifeStateOf(life, now)) {
     case 'not_begun': {
       const why = `the clock of this robot says ${instantText(now)}, it begins at ${instantText(notBefore)}`;
       return new DroverError('CERTIFICATE_CLOCK', `check certificate: ${why}${because}`);
@@ -112,4 +113,29 @@ export function certificateProblem(
       return new DroverError('CERTIFICATE_EXPIRING', `check certificate: ${why}`);
     }
   }
+}
+
+/** As `drover-robot status` shows it. */
+export interface OwnCertificate {
+  readonly expires_at: string;
+  /** Negative once it has ended, by the clock of this robot. */
+  readonly days_left: number;
+  /** True when this robot renews it by itself. */
+  readonly renews: boolean;
+  readonly problem: Problem | null;
+}
+
+export function showCertificate(facts: CertificateFacts, now: EpochMs): OwnCertificate {
+  const { life, renews } = facts;
+  const problem = certificateProblem(facts, now);
+  return {
+    ...{ expires_at: instantText(life.notAfter), days_left: daysUntil(life.notAfter, now), renews },
+    problem: problem && toProblem(problem),
+  };
+}
+
+/** When it ends, for reports: only while that is close or over, and nothing is done about it. */
+export function endingOf(view: OwnCertificate | null | undefined): EpochMs | null {
+  const code = view?.problem?.code ?? 'CERTIFICATE_CLOCK';
+  return view && code !== 'CERTIFICATE_CLOCK' ? Date.parse(view.expires_at) : null;
 }

@@ -17,7 +17,7 @@ const ECDSA_SHA256 = Buffer.from('300a06082a8648ce3d040302', 'hex');
 export const makeKey = (): KeyObject =>
   generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
 
-export const publicKeyOf = (key: KeyObject): Buffer =>
+export const ownSpkiOf = (key: KeyObject): Buffer =>
   createPublicKey(key).export({ type: 'spki', format: 'der' });
 
 export interface SigningRequest {
@@ -30,7 +30,7 @@ export interface SigningRequest {
 
 /** @param key made by `makeKey` */
 export function makeRequest(key: KeyObject): SigningRequest {
-  const publicKey = publicKeyOf(key);
+  const publicKey = ownSpkiOf(key);
   const info = der(
     TAG.sequence,
     der(TAG.integer, Buffer.of(0)),

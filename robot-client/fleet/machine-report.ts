@@ -8,7 +8,7 @@ import { MANIFEST_CAPABILITIES, SLOT_CAPABILITY } from '../../shared/formats/app
 import { LOG_CAPABILITY } from '../../shared/tlog/logged.ts';
 import type { AgentOptions } from '../agent-options.ts';
 import { SystemImage } from '../boot/system-image.ts';
-import { endingOf } from '../enrolment/certificate-view.ts';
+import { endingOf } from '../enrolment/renewal-plan.ts';
 import { layoutOf } from '../install/layout.ts';
 import { NO_MODULES } from '../modules/module-folder.ts';
 import { patchCapabilities } from '../update/delta.ts';

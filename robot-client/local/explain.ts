@@ -12,7 +12,7 @@ import { countOf, printable } from '../../shared/base/printable.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
-import type { CertificateView } from '../enrolment/certificate-view.ts';
+import type { OwnCertificate } from '../enrolment/renewal-plan.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { doubtOf } from '../fleet/report.ts';
 import { runningOf } from '../../shared/rules/running-version.ts';
@@ -36,7 +36,7 @@ export function explainRobot(
     readonly trust?: Pick<TrustRoot, 'version' | 'expires'>;
     /** Null when it also takes releases that are in no log. */
     readonly logPolicy?: LogPolicy | null;
-    readonly certificate?: CertificateView | null;
+    readonly certificate?: OwnCertificate | null;
   },
   components: readonly ComponentView[],
   now: EpochMs,
@@ -81,7 +81,7 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
 }
 
-function explainCertificate(view: CertificateView, now: EpochMs): string[] {
+function explainCertificate(view: OwnCertificate, now: EpochMs): string[] {
   const { expires_at: at, renews, problem } = view;
   if (problem) return problemLines('its certificate', problem);
   const how = renews ? 'it is renewed before' : 'it was made by hand';

@@ -8,7 +8,7 @@ import {
   assertInGrace,
   firstCertified,
   goodOf,
-  isDue,
+  isRenewable,
   issueForClaim,
   renewal,
   seen,
@@ -119,7 +119,7 @@ describe('a renewal', () => {
 
   it('is due at once for a certificate from the future, which a wrong clock made', () => {
     const { after, issued } = enrolled(NOW + 1000 * DAY);
-    assert.ok(isDue(issued, NOW));
+    assert.ok(isRenewable(issued, NOW));
     assert.equal(
       verdictOf(() => renew(after, SECOND, NOW)),
       'taken',

@@ -46,10 +46,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as E
 csr = x509.load_pem_x509_csr(open(sys.argv[1], 'rb').read())
 cert = x509.load_pem_x509_certificate(open(sys.argv[2], 'rb').read())
 ca = x509.load_pem_x509_certificate(open(sys.argv[3], 'rb').read())
-ca.public_key().verify(cert.signature, cert.tbs_certificate_bytes, ec.ECDSA(cert.signature_hash_algorithm))
+how = ec.ECDSA(cert.signature_hash_algorithm)
+ca.public_key().verify(cert.signature, cert.tbs_certificate_bytes, how)
+keys = [one.public_key().public_numbers() for one in (cert, csr)]
 e = {x.oid._name: x for x in cert.extensions}
 print(csr.is_signature_valid, len(csr.extensions), len(csr.subject), cert.subject.rfc4514_string(),
-  hex(cert.serial_number)[2:], cert.public_key().public_numbers() == csr.public_key().public_numbers(), e['basicConstraints'].value.ca,
+  hex(cert.serial_number)[2:], keys[0] == keys[1], e['basicConstraints'].value.ca,
   e['basicConstraints'].critical, list(e['extendedKeyUsage'].value) == [E.CLIENT_AUTH],
   e['keyUsage'].value.digital_signature, e['keyUsage'].value.key_cert_sign, len(e),
   e['authorityKeyIdentifier'].value.key_identifier ==

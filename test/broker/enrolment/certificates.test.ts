@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { EnrolledCertificates } from '../../../broker/access/enrolled-certificates.ts';
 import type { AuditedDecision } from '../../../broker/audit/decision.ts';
-import { Authority } from '../../../broker/enrolment/authority.ts';
+import { IssuingAuthority } from '../../../broker/enrolment/authority.ts';
 import { Enrolment } from '../../../broker/enrolment/enrolment.ts';
 import { afterRestore } from '../../../broker/enrolment/records.ts';
 import { selfSignedAuthority, spkiOf } from '../../../broker/enrolment/x509.ts';
@@ -55,7 +55,7 @@ async function open(t: TestContext) {
   const audited: AuditedDecision[] = [];
   let ended = 0;
   const start = async (name = 'enrolment') => {
-    const authority = Authority.open({ certFile, keyFile, lifeMs: 90 * DAY });
+    const authority = IssuingAuthority.open({ certFile, keyFile, lifeMs: 90 * DAY });
     const enrolled = new EnrolledCertificates(authority.certificates);
     const enrolment = await Enrolment.open({
       ...{ folder: join(folder, name), log: makeLog('test', 'silent') },
@@ -234,7 +234,7 @@ describe('an authority', () => {
     const [cert, key] = await writeAuthority(folder, 'one');
     const [other, otherKey] = await writeAuthority(folder, 'two');
     const openAt = (certFile: string, keyFile: string) =>
-      Authority.open({ certFile, keyFile, lifeMs: DAY });
+      IssuingAuthority.open({ certFile, keyFile, lifeMs: DAY });
     for (const files of [
       [cert, otherKey],
       [key, key],

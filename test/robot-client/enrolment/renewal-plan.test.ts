@@ -8,7 +8,7 @@ import {
   isAsked,
   NO_TRIES,
   renewsAt,
-  stateOf,
+  lifeStateOf,
   tickMs,
   type CertificateLife,
 } from '../../../robot-client/enrolment/renewal-plan.ts';
@@ -31,7 +31,7 @@ describe('the renewal of a certificate', () => {
     assert.equal(renewsAt(life(1)), BEGIN + 67.5 * DAY);
     assert.ok(!asks(BEGIN + 59 * DAY));
     assert.ok(asks(BEGIN + 60 * DAY));
-    assert.equal(stateOf(life(), BEGIN + 90 * DAY), 'expired');
+    assert.equal(lifeStateOf(life(), BEGIN + 90 * DAY), 'expired');
     assert.ok(asks(BEGIN + 900 * DAY), 'the broker says whether it is too late');
   });
 
