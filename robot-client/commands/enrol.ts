@@ -11,8 +11,6 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { isClaim } from '../../shared/formats/http-api.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readSecret } from '../../shared/io/cli.ts';
-import { readDoor } from '../enrolment/ask-broker.ts';
-import { enrolRobot } from '../enrolment/enrol.ts';
 
 const CLAIM_VARIABLE = 'DROVER_CLAIM';
 const DEFAULT_OUT = '/etc/drover/credentials';
@@ -67,6 +65,9 @@ interface EnrolArgs {
  *   ENROLMENT_PENDING, CLAIM_USED, CLAIM_EXPIRED, CLAIM_REVOKED, CLAIM_UNKNOWN and others
  */
 async function runEnrol(args: EnrolArgs): Promise<void> {
+  // Loaded here: the agent is the same program, and enrols once in its life.
+  const { readDoor } = await import('../enrolment/ask-broker.ts');
+  const { enrolRobot } = await import('../enrolment/enrol.ts');
   const out = resolve(args.out);
   const claim = readClaim(args);
   const door = readDoor(args.broker, args.ca);

@@ -21,7 +21,6 @@ import { MachineSide } from '../boot/system-side.ts';
 import { parseSystem } from './system-options.ts';
 import { openOwnFolders } from './own-folders.ts';
 import type { CertificateKeeper } from '../enrolment/certificate-keeper.ts';
-import { viewOfFile } from '../enrolment/identity-files.ts';
 import {
   IDENTITY_VARIABLE,
   ROBOT_ID_VARIABLE,
@@ -63,10 +62,9 @@ async function runAgent(args: AgentArgs): Promise<void> {
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
   const keeper = await openIdentity(args, log);
-  const { cert } = args;
   const agent = new Agent({
     robot: readRobotId(args.id, keeper),
-    certificate: cert === undefined ? keeper && (() => keeper.view()) : () => viewOfFile(cert),
+    certificate: await certificateOf(args, keeper),
     roots,
     trust: readTrustFile(args.trust),
     logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
@@ -118,6 +116,16 @@ function linkOf(args: AgentArgs, keeper: CertificateKeeper | undefined): AgentOp
     ...(cert === undefined ? {} : { certFile: cert }),
     ...(key === undefined ? {} : { keyFile: key }),
   };
+}
+
+/** How long the certificate of the link is good; undefined without one. */
+async function certificateOf(
+  { cert }: AgentArgs,
+  keeper: CertificateKeeper | undefined,
+): Promise<AgentOptions['certificate']> {
+  if (cert === undefined) return keeper && (() => keeper.view());
+  const { viewOfFile } = await import('../enrolment/identity-files.ts');
+  return () => viewOfFile(cert);
 }
 
 /** Undefined for a robot with a certificate that was made by hand, or without one. */
