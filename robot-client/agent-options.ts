@@ -9,6 +9,7 @@ import type { Log, PatchProgram } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
 import type { LogPolicy } from '../shared/tlog/policy.ts';
 import type { OwnerWatchOptions } from './fleet/owner-watch.ts';
+import type { OwnCertificate } from './enrolment/renewal-plan.ts';
 import type { InterlockRules } from './local/interlock.ts';
 import type { SystemSide } from './boot/system-side.ts';
 import type { LogRules } from './logs/log-desk.ts';
@@ -60,6 +61,8 @@ export interface AgentOptions {
   /** Interval of the health checks of a confirmed version in ms; 0 for none. */
   readonly healthWatchMs?: number | undefined;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
+  /** How long the certificate of the link is good; null or absent without one. */
+  readonly certificate?: (() => OwnCertificate | null) | undefined;
   /** Opens the link; by default over MQTT. */
   readonly openWire?: typeof openMqttWire | undefined;
   readonly disk: Disk;

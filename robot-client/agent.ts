@@ -221,6 +221,11 @@ export class Agent {
     inBackground(this.#log, 'hold the components', this.#components.hold(door));
   }
 
+  /** Connects again, as with a renewed certificate. */
+  reconnect(why: string): void {
+    this.#wire?.renew?.(why);
+  }
+
   get components(): ComponentSet {
     return this.#components;
   }
@@ -245,6 +250,7 @@ export class Agent {
         up: this.#wire?.isUp ?? false,
         broker: this.#options.link.url,
         problem: this.#linkProblem,
+        certificate: this.#options.certificate?.() ?? null,
       },
       announcement: announcement && {
         seq: announcement.seq,
@@ -268,6 +274,7 @@ export class Agent {
       trust: this.#trust,
       logPolicy: this.#options.logPolicy ?? null,
       warned: this.#owners.warned,
+      certificate: this.#options.certificate?.() ?? null,
     };
     return explainRobot(facts, this.#views, this.#now());
   }

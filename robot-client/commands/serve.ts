@@ -22,7 +22,13 @@ import type { ComponentRoot } from './given-roots.ts';
 import { parseSystem } from './system-options.ts';
 import { programsOf, warnOfFiles } from './guarded-files.ts';
 import { openOwnFolders } from './own-folders.ts';
-import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
+import type { CertificateKeeper } from '../enrolment/certificate-keeper.ts';
+import {
+  IDENTITY_VARIABLE,
+  ROBOT_ID_VARIABLE,
+  withAgent,
+  type AgentArgs,
+} from './declare-options.ts';
 import {
   machineModel,
   parseAdoptVersion,
@@ -35,6 +41,7 @@ import {
   socketPathOf,
   spareSocketsOf,
 } from './options.ts';
+import type { AgentOptions } from '../agent-options.ts';
 import { selfOf, serveAsSelf } from './serve-self.ts';
 
 export const agentCommand = (argv: Argv): Argv =>
@@ -45,7 +52,6 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
-  const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
   const system = readSystem(args, roots);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
@@ -57,8 +63,10 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const self = selfOf({ roots, disk, socketPath, log });
   const modules = await readModules(args.modules, log);
   warnOfFiles(args, log);
+  const keeper = await openIdentity(args, log);
   const agent = new Agent({
-    robot: readRobotId(args.id),
+    robot: readRobotId(args.id, keeper),
+    certificate: await certificateOf(args, keeper),
     roots,
     trust: readTrustFile(args.trust),
     trustFile: resolve(args.trust),
@@ -82,15 +90,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
-    link: {
-      url: args.broker,
-      chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
-      keepaliveS: parseKeepalive(args.keepalive),
-      ...login,
-      ...(args.ca === undefined ? {} : { caFile: args.ca }),
-      ...(args.cert === undefined ? {} : { certFile: args.cert }),
-      ...(args.key === undefined ? {} : { keyFile: args.key }),
-    },
+    link: linkOf(args, keeper),
     ...{ disk, claims, self },
     logs: parseLogRules(args),
     takesDeltas: args.deltas,
@@ -98,7 +98,12 @@ async function runAgent(args: AgentArgs): Promise<void> {
     log,
   });
   const spareSockets = spareSocketsOf(roots, args.socket);
-  await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
+  keeper?.start(() => agent.reconnect('the certificate was renewed'));
+  try {
+    await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
+  } finally {
+    await keeper?.close();
+  }
 }
 
 /** @throws DroverError USAGE */
@@ -107,9 +112,46 @@ function readSystem(args: AgentArgs, roots: readonly ComponentRoot[]): SystemSet
   return parseSystem({ ...slots, rebootCommand: args['reboot-command'], roots });
 }
 
+/** @throws DroverError USAGE, FILE_UNREADABLE */
+function linkOf(args: AgentArgs, keeper: CertificateKeeper | undefined): AgentOptions['link'] {
+  const { ca, cert = keeper?.pemFile, key = keeper?.pemFile } = args;
+  return {
+    url: args.broker,
+    chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
+    keepaliveS: parseKeepalive(args.keepalive),
+    ...readLogin({ ...args, environment: process.env }, BROKER_LOGIN),
+    ...(ca === undefined ? {} : { caFile: ca }),
+    ...(cert === undefined ? {} : { certFile: cert }),
+    ...(key === undefined ? {} : { keyFile: key }),
+  };
+}
+
+/** How long the certificate of the link is good; undefined without one. */
+async function certificateOf(
+  { cert }: AgentArgs,
+  keeper: CertificateKeeper | undefined,
+): Promise<AgentOptions['certificate']> {
+  if (cert === undefined) return keeper && (() => keeper.view());
+  const { viewOfFile } = await import('../enrolment/identity-files.ts');
+  return () => viewOfFile(cert);
+}
+
+/** Undefined for a robot with a certificate that was made by hand, or without one. */
+async function openIdentity(args: AgentArgs, log: Log): Promise<CertificateKeeper | undefined> {
+  const isNamed = args.cert !== undefined || args.username !== undefined;
+  const folder = args.identity ?? (isNamed ? undefined : process.env[IDENTITY_VARIABLE]);
+  if (folder === undefined || folder === '') return undefined;
+  const { CertificateKeeper: Keeper } = await import('../enrolment/certificate-keeper.ts');
+  return Keeper.open({ folder: resolve(folder), caFile: args.ca, log });
+}
+
 /** @throws DroverError USAGE */
-function readRobotId(given: string | undefined): RobotId {
-  const id = given ?? process.env[ROBOT_ID_VARIABLE];
+function readRobotId(given: string | undefined, keeper: CertificateKeeper | undefined): RobotId {
+  const id = given ?? process.env[ROBOT_ID_VARIABLE] ?? keeper?.robot;
+  if (id !== undefined && keeper && id !== keeper.robot) {
+    const want = `its certificate names ${keeper.robot}`;
+    throw new DroverError('USAGE', `run the agent: another robot id (got ${id}, ${want})`);
+  }
   if (id !== undefined) return parseRobotId(id);
   throw new DroverError('USAGE', 'run the agent: it has no robot id', {
     hint: `give --id, or set ${ROBOT_ID_VARIABLE}; drover-robot enrol gets one from a broker`,

@@ -230,6 +230,8 @@ export interface RobotFactsForReport {
   readonly trustVersion: number;
   /** When the trust expires, while that is soon or past; null otherwise. */
   readonly trustEndsMs: EpochMs | null;
+  /** The same for its certificate, where it was not renewed; null without one. */
+  readonly certificateEndsMs?: EpochMs | null;
   readonly announcementSeq: number;
   readonly progressRefused: RefusedProgressFields;
   readonly metrics: Readonly<Record<string, number>>;
@@ -252,6 +254,9 @@ export function reportRobot(
     ...(facts.modules.length > 0 ? { modules: [...facts.modules] } : {}),
     trust_version: facts.trustVersion,
     ...(facts.trustEndsMs !== null ? { trust_expires_at: iso(facts.trustEndsMs) } : {}),
+    ...(typeof facts.certificateEndsMs === 'number' && {
+      certificate_expires_at: iso(facts.certificateEndsMs),
+    }),
     announcement_seq: facts.announcementSeq,
     ...(facts.progressRefused.length > 0 ? { progress_refused: [...facts.progressRefused] } : {}),
     components: components.map((view) => ({

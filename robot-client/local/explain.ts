@@ -12,6 +12,7 @@ import { countOf, printable } from '../../shared/base/printable.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
+import type { OwnCertificate } from '../enrolment/renewal-plan.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { doubtOf } from '../fleet/report.ts';
 import { runningOf } from '../../shared/rules/running-version.ts';
@@ -37,6 +38,7 @@ export function explainRobot(
     readonly logPolicy?: LogPolicy | null;
     /** Lines about paths that others may change, with which updates go on. */
     readonly warned?: readonly string[];
+    readonly certificate?: OwnCertificate | null;
   },
   components: readonly ComponentView[],
   now: EpochMs,
@@ -47,6 +49,7 @@ export function explainRobot(
   return [
     `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
     ...(facts.linkProblem ? problemLines('no link', facts.linkProblem) : []),
+    ...(facts.certificate ? explainCertificate(facts.certificate, now) : []),
     ...(facts.trust ? explainTrust(facts.trust, now) : []),
     ...(facts.logPolicy ? [explainLog(facts.logPolicy)] : []),
     ...(facts.warned ?? []).map((line) => `  warning: ${line}`),
@@ -79,6 +82,13 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
   const since =
     days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${instantText(now)})` : '';
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
+}
+
+function explainCertificate(view: OwnCertificate, now: EpochMs): string[] {
+  const { expires_at: at, renews, problem } = view;
+  if (problem) return problemLines('its certificate', problem);
+  const how = renews ? 'it is renewed before' : 'it was made by hand';
+  return [`  its certificate is good for ${timeLeft(Date.parse(at) - now)}, until ${at}; ${how}`];
 }
 
 function explainLog({ logs, quorum }: LogPolicy): string {
