@@ -3,9 +3,10 @@
  * a program that the agent runs, the keys that it trusts, and the folders of its roots. Whoever
  * replaces one of them runs code that no key signed.
  *
- * A path that every user of the machine may change, or that belongs to a user who is neither root
- * nor that of the agent, is refused: the program does not run, and no update begins. A right of a
- * group is reported as a warning; so is a root of another user, often that of the application.
+ * A path that every user of the machine may change is refused: the program does not run, and no
+ * update begins. A path of one other user, or a right of a group, is reported as a warning: many
+ * robots have their hooks and roots in the home of one user, and an agent that refused them after
+ * its own update could not be reached by any update again.
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -33,9 +34,8 @@ export interface PathVerdict {
 }
 
 export async function judgeGuarded({ path, label, code }: GuardedPath): Promise<PathVerdict> {
-  const { others, owner, group } = await judgePath(path);
-  const [refused, warned] =
-    code === 'ROOT_UNSAFE' ? [others, owner ?? group] : [others ?? owner, group];
+  const { others: refused, owner, group } = await judgePath(path);
+  const warned = owner ?? group;
   return {
     refused: refused && { ...toProblem(new DroverError(code, wordsOf(label, refused))), code },
     warned: warned && wordsOf(label, warned),
