@@ -8,7 +8,7 @@ import { DroverError, toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
-import { encodeMessage } from '../shared/formats/messages.ts';
+import { encodeMessage, type RobotEventFields } from '../shared/formats/messages.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -49,7 +49,7 @@ export class Agent {
   readonly #log: Log;
   readonly #components: ComponentSet;
   readonly #swapClaims = new SwapClaims();
-  readonly #sets = new SetBoard();
+  readonly #sets: SetBoard;
   readonly #machine: MachineReport;
   readonly #chunks: ChunkLink;
   readonly #trust: LiveTrust;
@@ -72,7 +72,7 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#options = options;
-    this.#log = options.log;
+    [this.#log, this.#sets] = [options.log, new SetBoard(options.computers)];
     this.#machine = new MachineReport(options);
     this.#twins = new TwinWatch(options.log, () => this.#wire?.endings ?? 0);
     const [first] = options.roots;
@@ -84,14 +84,11 @@ export class Agent {
     this.#inbox = new Inbox(options.disk, `${state}/seen.json`, this.#trust, copies);
     this.#outbox = new Outbox(options.disk, `${state}/${OUTBOX}`, options.log);
     this.#reporter = new Reporter({
-      disk: options.disk,
-      usagePath: `${state}/usage.json`,
-      log: options.log,
+      ...{ disk: options.disk, log: options.log, usagePath: `${state}/usage.json` },
       heartbeatMs: options.reportHeartbeatMs ?? LIMITS.reportHeartbeatMs,
       intervalMs: options.reportIntervalMs ?? LIMITS.reportIntervalMs,
-      now: () => this.#now(),
-      facts: () => this.#facts(),
-      views: () => this.#views,
+      ...{ now: () => this.#now(), facts: () => this.#facts(), views: () => this.#views },
+      elsewhere: options.computers,
       canSend: () => this.#wire?.isUp === true,
       onHeartbeat: () => this.#onHeartbeat(),
       isWatched: () => this.#isWatched,
@@ -127,6 +124,13 @@ export class Agent {
       onTrust: () => this.#reporter.soon(true),
       askAgain: () => this.#askAgain(),
     });
+    options.computers?.attach({
+      ...{ board: this.#sets, pulls: this.#chunks, heard: () => this.#orders.heard },
+      tell: (event) => this.#tell(event),
+      want: (wanted) => this.#wants.send(wanted),
+      askOrders: (nextTrust) => this.#link().subscribe(orderFilters(nextTrust), 1),
+      onNews: () => this.#reporter.soon(true),
+    });
     this.#watch = makeHealthWatch(options, { components: all, reporter: this.#reporter });
   }
 
@@ -150,6 +154,7 @@ export class Agent {
     const unknown = await this.#memory.open();
     await this.#machine.open();
     await this.#components.open();
+    await this.#options.computers?.open();
     if (unknown) await this.#components.refuse(unknown, { stays: true });
     await this.#orders.tellDamages();
     this.#reporter.start();
@@ -169,6 +174,7 @@ export class Agent {
       {
         onMessage: async (topic, payload) => {
           if (this.#logs.take(topic, payload)) return;
+          this.#options.computers?.carry(topic, payload);
           if (!(await this.#orders.take(topic, payload))) await this.#chunks.deliver(payload);
         },
         onUp: () => void this.#onUp(),
@@ -190,6 +196,7 @@ export class Agent {
     this.#watch.close();
     this.#logs.close();
     this.#orders.close();
+    await this.#options.computers?.close();
     const ended = await this.#components.close();
     await this.#tolerate('usage', this.#reporter.close());
     for (const { component, root } of this.#options.roots) {
@@ -257,7 +264,8 @@ export class Agent {
       trust: this.#trust,
       logPolicy: this.#options.logPolicy ?? null,
     };
-    return explainRobot(facts, this.#views, this.#now());
+    const about = explainRobot(facts, this.#views, this.#now());
+    return [...about, ...(this.#options.computers?.explain() ?? [])];
   }
 
   /** Why there is no link; null when there is one. */
@@ -300,13 +308,15 @@ export class Agent {
         this.#reporter.soon(urgent);
       },
       onIdle: () => void this.#orders.consider(),
-      tell: async (event) => {
-        await this.#outbox.add(event);
-        inBackground(this.#log, 'send events', this.#flush());
-      },
+      tell: (event) => this.#tell(event),
       wantPackage: (wanted, version) =>
         this.#wants.ask({ component, wanted, version }, this.#now()),
     });
+  }
+
+  async #tell(event: Omit<RobotEventFields, 'event_seq'>): Promise<void> {
+    await this.#outbox.add(event);
+    inBackground(this.#log, 'send events', this.#flush());
   }
 
   async #onUp(): Promise<void> {

@@ -9,6 +9,7 @@ import { AFTER_SWITCH } from '../local/ready-lease.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { BOOT_KINDS } from '../boot/open-boot.ts';
 import { withLogs } from './log-options.ts';
+import { withComputers } from './member-options.ts';
 import { REBOOT_COMMAND } from './system-options.ts';
 import { defaultArch } from './options.ts';
 
@@ -100,7 +101,7 @@ export const withSlotDevices = <T>(args: Argv<T>) =>
   });
 
 export const withAgentOptions = <T>(args: Argv<T>) =>
-  withLogs(withSlotDevices(withMachine(withLogin(withInstall(withRoots(args))))))
+  withComputers(withLogs(withSlotDevices(withMachine(withLogin(withInstall(withRoots(args)))))))
     .option('id', { ...TEXT, describe: `robot id, or ${ROBOT_ID_VARIABLE}` })
     .option('broker', BROKER_URL)
     .option('trust', { ...TEXT, describe: 'trust.json of the image' })
@@ -174,6 +175,6 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     .option('key', { ...TEXT, implies: 'cert', describe: 'PEM of the key of --cert' });
 
 export const withAgent = <T>(args: Argv<T>) =>
-  withAgentOptions(args).demandOption(['broker', 'trust']);
+  withAgentOptions(args).demandOption(['trust']);
 
 export type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;

@@ -2,7 +2,6 @@
 
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
-import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { parseRate } from '../../shared/base/byte-sizes.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
@@ -16,6 +15,7 @@ import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
+import { readComputers } from './member-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
 import { MachineSide } from '../boot/system-side.ts';
 import { parseSystem } from './system-options.ts';
@@ -42,7 +42,6 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const log = makeLog('drover-robot');
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
-  assertBrokerUrl(args.broker);
   const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
   const system = parseSystem({
     boot: args.boot,
@@ -55,15 +54,22 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const claims = new RootClaims(openOwnFolders(log));
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
+  const disk = claimedDisk(realDisk, claims);
+  const compatible = readMachineNames(args.compatible, args['compatible-file']);
+  const id = args.id ?? process.env[ROBOT_ID_VARIABLE];
+  const own = { robot: id === undefined ? null : parseRobotId(id), roots, compatible, disk, log };
+  const { url, robot, leader, member } = await readComputers(args, { ...own, arch: args.arch });
   const agent = new Agent({
-    robot: readRobotId(args.id),
+    robot: robot ?? readRobotId(args.id),
+    computers: leader ?? member,
+    openWire: member?.openWire,
     roots,
     trust: readTrustFile(args.trust),
     logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
     arch: args.arch,
     model: args.model === undefined ? machineModel() : parseModel(args.model),
     tags: parseTags(args.tags),
-    compatible: readMachineNames(args.compatible, args['compatible-file']),
+    compatible,
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
     modules: await readModules(args.modules, log),
@@ -79,7 +85,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
     link: {
-      url: args.broker,
+      url,
       chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
       keepaliveS: parseKeepalive(args.keepalive),
       ...login,
@@ -87,7 +93,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(args.cert === undefined ? {} : { certFile: args.cert }),
       ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
-    disk: claimedDisk(realDisk, claims),
+    disk,
     claims,
     logs: parseLogRules(args),
     takesDeltas: args.deltas,

@@ -25,7 +25,13 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ROBOT_PHASES, type RobotPhase } from '../../shared/formats/messages.ts';
-import { deltaOfferSchema, followsSchema, slotTrialSchema, type DeltaOffer } from './job-parts.ts';
+import {
+  commitIdSchema,
+  deltaOfferSchema,
+  followsSchema,
+  slotTrialSchema,
+  type DeltaOffer,
+} from './job-parts.ts';
 import {
   idSchema,
   parseDocument,
@@ -105,6 +111,11 @@ const jobSchema = z.object({
    * all of the set were switched. A start asks again.
    */
   health: z.enum(['unasked', 'well', 'sure']).default('unasked'),
+  /**
+   * Of a set over several computers, from `prepared` on: the decision that binds this component.
+   * Null when only this robot's own states decide.
+   */
+  commitId: commitIdSchema.nullable().default(null),
   /** The budget of its rollout, with the rollout that grants the places; null without one. */
   budget: budgetSchema.extend({ owner: idSchema }).nullable().default(null),
 });
@@ -126,9 +137,9 @@ const lastUpdateSchema = z.object({
 const stateSchema = z.object({
   /**
    * An older agent must not touch the file: 2 while a module, a set or a system slot is at work, 3
-   * while a set with a system image is.
+   * while a set with a system image is, 4 while a set over several computers is.
    */
-  schema: z.union([z.literal(1), z.literal(2), z.literal(3)]),
+  schema: z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4)]),
   phase: z.enum(ROBOT_PHASES),
   job: jobSchema.nullable(),
   /** The job that brought the active version: a recall undoes it. */
@@ -195,7 +206,7 @@ export function parseMachineState(bytes: Uint8Array): MachineState {
   return parseDocument(KIND, bytes);
 }
 
-const SCHEMA = 3;
+const SCHEMA = 4;
 
 /** A state of a later version is not damaged: it may hold facts that this version cannot read. */
 function assertNotNewer(bytes: Uint8Array): void {
@@ -217,6 +228,7 @@ function schemaOf(bytes: Uint8Array): unknown {
 
 const schemaFor = (job: Job | null): MachineState['schema'] => {
   if (job === null) return 1;
+  if (job.commitId !== null) return 4;
   if (job.follows !== null || job.set?.image !== undefined) return 3;
   return needsNewAgent(job) ? 2 : 1;
 };
@@ -261,6 +273,18 @@ export function expectedOf({ phase, job, installed, lastActive }: MachineState):
 /** A swap or a rollback itself says where `active` leads. */
 export const isUnderWay = (phase: RobotPhase): boolean =>
   ['swapping', 'rebooting', 'rolling_back', 'reverting'].includes(phase);
+
+/**
+ * True while a decision of the leader binds a component: it has said that it may be switched, or
+ * that it is healthy for good, and does not change its mind.
+ */
+export function isBound({ phase, job }: MachineState): boolean {
+  if (job === null || job.commitId === null) return false;
+  return phase === 'waiting' || (phase === 'probation' && job.health === 'sure');
+}
+
+export const withCommit = (state: MachineState, commitId: string | null): MachineState =>
+  state.job ? { ...state, job: { ...state.job, commitId } } : state;
 
 /** Versions that failed here. */
 export const failedOf = ({ blocked }: MachineState): string[] =>
@@ -335,6 +359,7 @@ export function makeJob(input: {
     cause: null,
     set: rollout.set ?? null,
     health: 'unasked',
+    commitId: null,
     budget: rollout.budget ? { ...rollout.budget, owner: placeOwner(rollout) } : null,
   };
 }
