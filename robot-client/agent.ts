@@ -129,7 +129,7 @@ export class Agent {
       tell: (event) => this.#tell(event),
       want: (wanted) => this.#wants.send(wanted),
       askOrders: (nextTrust) => this.#link().subscribe(orderFilters(nextTrust), 1),
-      onNews: () => this.#reporter.soon(true),
+      ...{ onNews: () => this.#reporter.soon(true), onViews: () => void this.#orders.consider() },
     });
     this.#watch = makeHealthWatch(options, { components: all, reporter: this.#reporter });
   }

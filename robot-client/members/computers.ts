@@ -23,6 +23,8 @@ export interface AgentSide {
   want(payload: Uint8Array): Promise<void>;
   /** Subscribes to orders again, from this version of the trust on: a member has an older one. */
   askOrders(nextTrust: number): Promise<void>;
+  /** What runs on another computer has changed: orders are judged again. */
+  onViews(): void;
   /** Something that the report shows has changed. */
   onNews(): void;
 }

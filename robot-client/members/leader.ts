@@ -29,7 +29,7 @@ import type { AgentSide, Computers } from './computers.ts';
 import { HandOn } from './hand-on.ts';
 import { LeaderDoor, type DoorKeeper } from './leader-door.ts';
 import { MemberDesk } from './member-desk.ts';
-import { encodeNews, parseReport, viewFields } from './messages.ts';
+import { encodeNews, parseReport, viewFields, whatRuns } from './messages.ts';
 import type { Pair } from './pair-file.ts';
 import { ReportFile } from './report-file.ts';
 import type { Address } from './secure-link.ts';
@@ -312,6 +312,7 @@ export class Leader implements Computers, DoorKeeper {
     if (!desk.take(report, this.#now())) return;
     await this.#reports.keep(this.#desks);
     this.#side?.onNews();
+    if (whatRuns(before) !== whatRuns(desk.views)) this.#side?.onViews();
     if (JSON.stringify([...before]) === JSON.stringify([...desk.views])) return;
     this.#side?.board.changed({ isElsewhere: true });
     this.#news();

@@ -19,7 +19,7 @@ import type { Decision } from '../update/joint-set.ts';
 import type { MemberView } from '../update/set-verdict.ts';
 import { ChunkFetch } from './chunk-fetch.ts';
 import type { AgentSide, Computers } from './computers.ts';
-import { encodeReport, parseNews, viewFields, type News } from './messages.ts';
+import { encodeReport, parseNews, viewFields, whatRuns, type News } from './messages.ts';
 import type { Pair } from './pair-file.ts';
 import { LeaderLink, type Address, type Answer } from './secure-link.ts';
 import { decisionIn, isRecalledIn, openIn, type ToldCommit } from './told-commits.ts';
@@ -64,6 +64,7 @@ export class Member implements Computers {
     this.#wire = new LeaderWire({
       ...{ link: this.#link, handlers, log },
       onNews: (news) => this.#take(news),
+      onHeard: () => void (this.#isReportDue && this.reportSoon()),
       onState: (state) => this.#keepState(state),
     });
     return this.#wire;
@@ -114,15 +115,18 @@ export class Member implements Computers {
   }
 
   #take({ commits, views }: News): void {
+    const before = whatRuns(this.#views);
     this.#commits = commits;
     this.#views = new Map(views.map(({ name, view }) => [name, view]));
     this.#side?.board.changed({ isElsewhere: true });
+    if (whatRuns(this.#views) !== before) this.#side?.onViews();
   }
 
   /** Called after a state of a component is on the disk: only then the leader may hear of it. */
   reportSoon(): void {
-    if (this.#isReportDue) return;
     this.#isReportDue = true;
+    // One that runs may have read older states; a second one behind it has all.
+    if (this.#reports.size >= 2) return;
     inBackground(this.#options.log, 'report to the leader', this.#report());
   }
 
@@ -169,6 +173,8 @@ interface LeaderWireOptions {
   readonly handlers: WireHandlers;
   readonly log: Log;
   onNews(news: News): void;
+  /** The leader has answered. */
+  onHeard(): void;
   onState(state: Uint8Array): Promise<void>;
 }
 
@@ -273,6 +279,7 @@ class LeaderWire implements Wire {
     if (news && !this.#replay.signal.aborted) this.#at = { epoch: news.epoch, after: news.version };
     if (news) this.#options.onNews(news);
     if (!this.#isUp) this.#up();
+    this.#options.onHeard();
     for (const { topic, payload } of news?.orders ?? []) await this.#deliver(topic, payload);
   }
 

@@ -112,6 +112,12 @@ export function viewFields(
   return { ...at, state: text, active, rollback, doubt };
 }
 
+/** Changes when other components may be judged in another way. */
+export const whatRuns = (views: ReadonlyMap<string, MemberView | null>): string =>
+  JSON.stringify(
+    [...views].map(([name, view]) => [name, view?.active, view?.state.phase, view?.state.blocked]),
+  );
+
 /** Without what only its own computer needs. */
 const slim = (job: Job | null): Job | null =>
   job && { ...job, signatures: [], offers: [], delta: null };

@@ -4,13 +4,17 @@
  * a thief of the secret. Who does not have the secret gets no connection, in either direction.
  */
 
+import { constants } from 'node:crypto';
 import { Agent as HttpsAgent, request as httpsRequest, type ServerOptions } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Pair } from './pair-file.ts';
 
-/** TLS 1.2: Node.js has no secrets of this kind in TLS 1.3. */
+/**
+ * No session is resumed: each connection proves the secret. TLS 1.2: Node.js has no secrets of this kind in
+ * TLS 1.3.
+ */
 const TLS = {
   ciphers: 'ECDHE-PSK-CHACHA20-POLY1305',
   minVersion: 'TLSv1.2',
@@ -36,7 +40,11 @@ export function serverSide(pairs: readonly Pair[]): {
   const memberOf = (socket: unknown): Pair | null =>
     typeof socket === 'object' && socket !== null ? (members.get(socket) ?? null) : null;
   // A missing hint makes OpenSSL leave the exchange out.
-  return { options: { ...TLS, pskCallback, pskIdentityHint: 'drover' }, memberOf };
+  const secureOptions = constants.SSL_OP_NO_TICKET;
+  return {
+    options: { ...TLS, pskCallback, pskIdentityHint: 'drover', secureOptions },
+    memberOf,
+  };
 }
 
 export interface Address {
@@ -55,6 +63,7 @@ export class LeaderLink {
       ...TLS,
       keepAlive: true,
       maxSockets: LIMITS.memberRequestsMax,
+      maxCachedSessions: 0,
       pskCallback: () => ({ psk: pair.secret, identity: pair.computer }),
       // The secret proves the leader, instead of a certificate with a name.
       checkServerIdentity: () => undefined,
