@@ -77,7 +77,11 @@ export function decideCommit(
       return areBound ? { ...known, decision: 'switch' } : known;
     }
     case 'switch': {
-      const hasFallen = bound.some(({ step }) => FALLEN.includes(step));
+      // One that went back may be staged again before the leader hears of it: it is not bound then.
+      const hasFallen = bound.some(
+        ({ step, commitId }) =>
+          FALLEN.includes(step) || (step !== 'unknown' && commitId !== known.id),
+      );
       const isLost = bound.some(({ awayMs }) => awayMs > LIMITS.memberAwayMs);
       if (hasFallen || isLost || facts.isRecalled) return { ...known, decision: 'back' };
       const areSure = areBound && bound.every(({ step }) => step === 'sure');

@@ -14,7 +14,10 @@ describe('a set over two computers of one robot', () => {
     console.log(leader.child.describe(), member.child.describe());
     await member.hook('health', '[ "$DROVER_VERSION" != 2.0.0 ] || exit 70');
     await publish('2.0.0', '--health-timeout', '2s');
-    const { last_update: why } = await leader.until('went back', (one) => one.last_update?.outcome === 'rolled_back' && one.phase === 'idle');
+    const { last_update: why } = await leader.until(
+      'went back',
+      (one) => one.last_update?.outcome === 'rolled_back' && one.phase === 'idle',
+    );
     assert.equal(why?.code, 'SET_FAILED');
     await both('1.0.0');
     console.log(leader.child.describe(), member.child.describe());

@@ -54,6 +54,8 @@ export interface Rules {
   /** Messages may be late, so that an older one comes after newer things have happened. */
   readonly areLate: boolean;
   readonly mayReplace: boolean;
+  /** Default true: components leave and fail by themselves, and agents start again. */
+  readonly mayFail?: boolean;
 }
 
 export interface Move {
@@ -152,7 +154,12 @@ const withComputer = (world: World, at: number, change: Partial<Computer>): Worl
 });
 
 /** What a component does by itself, by its rules. */
-function* acts(world: World, at: number, { part, news }: Computer): Generator<Move> {
+function* acts(
+  world: World,
+  at: number,
+  { part, news }: Computer,
+  mayFail: boolean,
+): Generator<Move> {
   const { step, id } = part;
   const become = (what: string, next: Partial<Part>, isFault = false): Move => ({
     ...{ what: `c${at} ${what}`, isFault },
@@ -169,11 +176,11 @@ function* acts(world: World, at: number, { part, news }: Computer): Generator<Mo
   if (step === 'staged') {
     if (verdict(step) === 'release') yield become('is released', { id: 0 });
     if (verdict(step) === 'go') yield become('switches', { step: 'trial' });
-    if (id === 0) yield become('leaves', { step: 'pending' }, true);
+    if (id === 0 && mayFail) yield become('leaves', { step: 'pending' }, true);
   } else if (step === 'trial') {
     if (verdict(step) === 'back') yield become('goes back', back);
     if (verdict('well') === 'go') yield become('is sure', { step: 'sure' });
-    yield become('fails', back, true); // alone: it has promised nothing for good
+    if (mayFail) yield become('fails', back, true); // alone: it has promised nothing for good
   } else if (step === 'sure') {
     if (verdict(step) === 'back') yield become('goes back', back);
     if (verdict(step) === 'go') yield become('confirms', { step: 'done', id: 0, by: id });
@@ -198,7 +205,7 @@ function* messages(world: World, at: number, one: Computer, { areLate }: Rules):
 }
 
 /** A start loses what was only in memory, and the connection with what was on its way. */
-function* restarts(world: World, { mayReplace }: Rules): Generator<Move> {
+function* restarts(world: World, { mayReplace, mayFail = true }: Rules): Generator<Move> {
   const isForgotten = world.open !== null && !isKept(world.open);
   const unheard = { seen: null, lateReport: null, lateNews: null } as const;
   const computers = world.computers.map((one) => ({
@@ -209,7 +216,8 @@ function* restarts(world: World, { mayReplace }: Rules): Generator<Move> {
   yield { what: 'leader restarts', isFault: true, to: { ...world, computers, open } };
   for (const at of world.computers.keys()) {
     const lost = { news: 'unheard', lateReport: null, lateNews: null } as const;
-    yield { what: `c${at} restarts`, isFault: true, to: withComputer(world, at, lost) };
+    if (mayFail)
+      yield { what: `c${at} restarts`, isFault: true, to: withComputer(world, at, lost) };
     if (!mayReplace || world.computers.some(({ isNew }) => isNew)) continue;
     const part = { step: 'pending', id: 0, by: 0 } as const;
     const to = withComputer(world, at, { ...lost, part, isNew: true });
@@ -220,7 +228,7 @@ function* restarts(world: World, { mayReplace }: Rules): Generator<Move> {
 export function* movesOf(world: World, rules: Rules): Generator<Move> {
   yield* decisions(world, rules);
   for (const [at, one] of world.computers.entries()) {
-    yield* acts(world, at, one);
+    yield* acts(world, at, one, rules.mayFail !== false);
     yield* messages(world, at, one, rules);
   }
   yield* restarts(world, rules);
