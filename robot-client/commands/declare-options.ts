@@ -174,7 +174,6 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     })
     .option('key', { ...TEXT, implies: 'cert', describe: 'PEM of the key of --cert' });
 
-export const withAgent = <T>(args: Argv<T>) =>
-  withAgentOptions(args).demandOption(['trust']);
+export const withAgent = <T>(args: Argv<T>) => withAgentOptions(args).demandOption(['trust']);
 
 export type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;

@@ -116,7 +116,8 @@ async function readMember(leader: string, path: string, facts: Facts): Promise<C
 /** @throws DroverError USAGE */
 export function parseAddress(text: string, option: string): Address {
   const url = URL.canParse(`http://${text}`) ? new URL(`http://${text}`) : null;
-  const isAddress = url !== null && url.hostname !== '' && url.pathname === '/' && url.search === '';
+  const isAddress =
+    url !== null && url.hostname !== '' && url.pathname === '/' && url.search === '';
   if (!isAddress || text.includes('@') || text.includes('/')) {
     throw new DroverError('USAGE', `read ${option}: no address (want HOST or HOST:PORT)`);
   }

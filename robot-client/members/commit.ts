@@ -138,8 +138,11 @@ export const isKept = ({ decision }: Pick<Commit, 'decision'>): boolean => decis
 export const isSameSet = (a: RolloutSet, b: RolloutSet): boolean =>
   a.id === b.id && JSON.stringify(a.members) === JSON.stringify(b.members);
 
-/** For how long a computer was not heard; 0 while its last message is fresh. */
-export function awayMsOf(lastHeardMs: MonoMs, now: MonoMs): number {
+/**
+ * For how long a computer was not heard; 0 while its last message is fresh.
+ * @param isLost its connection has ended since
+ */
+export function awayMsOf(lastHeardMs: MonoMs, now: MonoMs, isLost: boolean): number {
   const silentMs = now - lastHeardMs;
-  return silentMs <= LIMITS.memberSilentMs ? 0 : Math.max(1, silentMs);
+  return silentMs <= (isLost ? LIMITS.memberLostMs : LIMITS.memberSilentMs) ? 0 : silentMs;
 }

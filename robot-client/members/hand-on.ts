@@ -10,7 +10,6 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { writeWhole } from '../install/small-file.ts';
 import type { PullLink, PullListener } from '../update/download.ts';
 
 interface Wanted {
@@ -64,10 +63,10 @@ export class HandOn implements PullListener {
     const wanted = this.#wanted.get(hash);
     if (!wanted) return;
     const copy = Uint8Array.from(bytes); // a view of the link
-    wanted.settle(copy);
     await this.#keep(hash, copy).catch((thrown: unknown) => {
       this.#log.debug({ problem: toProblem(thrown) }, 'chunk for other computers was not kept');
     });
+    wanted.settle(copy); // before that a second question would go to the fleet again
   }
 
   onUp(): void {
@@ -119,12 +118,24 @@ export class HandOn implements PullListener {
     if (free < LIMITS.memberCacheRoomMin + bytes.byteLength) {
       throw new DroverError('DISK_FULL', 'keep chunk for other computers: little room is left');
     }
-    await writeWhole(this.#disk, this.#path(hash), bytes);
+    await this.#write(hash, bytes);
     this.#note(hash, bytes.byteLength);
     for (const oldest of this.#kept.keys()) {
       if (this.#bytesKept <= LIMITS.memberCacheBytesMax) break;
       await this.#remove(oldest);
     }
+  }
+
+  /** Not synced: what a power cut leaves of it has another hash, and is removed when it is read. */
+  async #write(hash: Sha256Hex, bytes: Uint8Array): Promise<void> {
+    const beside = `${this.#path(hash)}.new`;
+    const file = await this.#disk.open(beside, 'create', 0o600);
+    try {
+      await file.write(bytes, 0);
+    } finally {
+      await file.close();
+    }
+    await this.#disk.rename(beside, this.#path(hash));
   }
 
   #note(hash: Sha256Hex, bytes: number): void {

@@ -27,6 +27,8 @@ export interface DoorKeeper {
     asked: { readonly epoch: string; readonly after: number; readonly nextTrust: number },
     signal: AbortSignal,
   ): Promise<Uint8Array | null>;
+  /** Its connection has ended before it got its answer. */
+  lost(pair: Pair): void;
   chunk(hash: Sha256Hex): Promise<Uint8Array | null>;
 }
 
@@ -100,6 +102,7 @@ export class LeaderDoor {
     const pair = this.#memberOf(request.socket);
     if (!pair) return void response.destroy();
     const running = this.#running.get(pair.computer) ?? 0;
+    response.on('close', () => void (response.writableFinished || this.#keeper.lost(pair)));
     this.#running.set(pair.computer, running + 1);
     try {
       const isTooMany = running >= LIMITS.memberRequestsMax;

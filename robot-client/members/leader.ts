@@ -335,6 +335,10 @@ export class Leader implements Computers, DoorKeeper {
     if (want.robot_id === this.#options.robot && want.package) await this.#side?.want(body);
   }
 
+  lost({ computer }: Pair): void {
+    this.#desks.get(computer)?.lost();
+  }
+
   async chunk(hash: Sha256Hex): Promise<Uint8Array | null> {
     return (await this.#handOn?.get(hash)) ?? null;
   }

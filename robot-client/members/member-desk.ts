@@ -34,6 +34,7 @@ export class MemberDesk {
   #heardMs: MonoMs;
   /** On the wall clock; null before it was heard since this start. */
   #heardAtMs: EpochMs | null = null;
+  #isLost = false;
   #hasReported = false;
 
   /** @param now counts as the last time that it was heard */
@@ -59,11 +60,17 @@ export class MemberDesk {
   heard(now: MonoMs, clock: EpochMs): void {
     this.#heardMs = now;
     this.#heardAtMs = clock;
+    this.#isLost = false;
+  }
+
+  /** Its connection has ended in the middle of a request. */
+  lost(): void {
+    this.#isLost = true;
   }
 
   /** 0 while it is there. */
   awayMs(now: MonoMs): number {
-    const silentMs = awayMsOf(this.#heardMs, now);
+    const silentMs = awayMsOf(this.#heardMs, now, this.#isLost);
     return this.#hasReported ? silentMs : Math.max(1, silentMs);
   }
 

@@ -415,6 +415,7 @@ export const LIMITS = {
   setRollbackWaitMs: 60_000, // a member of a set that goes back lets later ones go first, so long
   prepareMs: MINUTE, // computers of a robot that were asked to be ready: the answer of the first ages
   memberSilentMs: 15 * SECOND, // a computer of the robot that says nothing for so long is away
+  memberLostMs: 2 * SECOND, // the same after its connection has ended: it may come back at once
   memberAwayMs: 10 * MINUTE, // away so long in the middle of a set: the others go back
   memberPollMs: 5 * SECOND, // the leader answers a question for news after this at the latest
   memberLookMs: SECOND, // the leader looks at its time-outs about sets this often

@@ -20,17 +20,19 @@ export interface Stage {
   both(version: string): Promise<void>;
 }
 
-export async function stageMembers(t: TestContext): Promise<Stage> {
+export async function stageMembers(t: TestContext, { leads = false } = {}): Promise<Stage> {
   const site = await Site.open(t);
-  const broker = await startBrokerChild(t);
+  const controls = ['--rollout-key', site.path('rollout.key'), '--controller-start', '1s'];
+  const args = leads ? ['--trust', site.path('trust.json'), ...controls] : [];
+  const broker = await startBrokerChild(t, { args });
   const pair = site.path('members', 'perception.json');
   await mkdir(site.path('members'));
   const words = ['pair', 'perception', '--id', 'amr', '--component', 'vision', '--out', pair];
   const paired = startDrover(t, 'robot-client', words);
   if ((await paired.exit).code !== 0) throw new Error(paired.describe());
   const at = `127.0.0.1:${await freePort()}`;
-  const leads = ['--members', site.path('members'), '--members-listen', at];
-  const leader = site.robot('amr', broker.url, leads);
+  const leading = ['--members', site.path('members'), '--members-listen', at];
+  const leader = site.robot('amr', broker.url, leading);
   const memberArgs = ['--trust', site.path('trust.json'), '--leader', at, '--pair', pair];
   await mkdir(site.path('perception'));
   const member = new Robot(t, 'amr', site.path('perception'), memberArgs, {}, ['vision']);

@@ -11,7 +11,7 @@ test('a set on two computers: both or none, through kill -9, and again on a repl
   await publish('1.0.0', '--id', 'first');
   await both('1.0.0');
   const fleet = await site.drover('fleet', 'robots', '--api', broker.httpUrl);
-  console.log(fleet);
+  assert.match(fleet, /amr +yes +app +1\.0\.0[^]*amr +yes +vision +1\.0\.0/);
 
   // The second one is unhealthy: the first was switched already, and goes back with it.
   await leader.hook('health', '[ "$DROVER_VERSION" != 2.0.0 ] || exit 70');
