@@ -89,9 +89,8 @@ export class Agent {
       intervalMs: options.reportIntervalMs ?? LIMITS.reportIntervalMs,
       ...{ now: () => this.#now(), facts: () => this.#facts(), views: () => this.#views },
       elsewhere: options.computers,
-      canSend: () => this.#wire?.isUp === true,
+      ...{ canSend: () => this.#wire?.isUp === true, isWatched: () => this.#isWatched },
       onHeartbeat: () => this.#onHeartbeat(),
-      isWatched: () => this.#isWatched,
       send: (state) => this.#report(state),
     });
     const [trust, trustFile, inbox] = [this.#trust, this.#trustFile, this.#inbox];
@@ -116,8 +115,7 @@ export class Agent {
     this.#orders = new Orders({
       ...{ components: this.#components, inbox, memory: this.#memory, trust, trustFile },
       ...{ log: options.log, now: () => this.#now() },
-      isTwin: () => this.#twins.endings > 0,
-      unheard: this.#unheard,
+      ...{ unheard: this.#unheard, isTwin: () => this.#twins.endings > 0 },
       ...{ progressTopics: this.#progressTopics, lookMs: options.ordersLookMs },
       isWatched: () => this.#isWatched,
       onUnheard: () => this.#reporter.soon(true),
@@ -126,8 +124,7 @@ export class Agent {
     });
     options.computers?.attach({
       ...{ board: this.#sets, pulls: this.#chunks, heard: () => this.#orders.heard },
-      tell: (event) => this.#tell(event),
-      want: (wanted) => this.#wants.send(wanted),
+      ...{ tell: (event) => this.#tell(event), want: (wanted) => this.#wants.send(wanted) },
       askOrders: (nextTrust) => this.#link().subscribe(orderFilters(nextTrust), 1),
       ...{ onNews: () => this.#reporter.soon(true), onViews: () => void this.#orders.consider() },
     });

@@ -9,8 +9,8 @@ import type { Log } from '../../shared/base/ports.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import { layoutOf } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
-import type { Leader } from '../members/leader.ts';
-import type { Member } from '../members/member.ts';
+import type { LeaderSide } from '../members/leader.ts';
+import type { MemberSide } from '../members/member.ts';
 import { readPairFile, readPairFolder } from '../members/pair-file.ts';
 import type { Address } from '../members/secure-link.ts';
 import type { ComponentRoot } from './given-roots.ts';
@@ -61,8 +61,8 @@ export interface ComputerSide {
   readonly url: string;
   /** Of the pair file; null where --id names the robot. */
   readonly robot: RobotId | null;
-  readonly leader?: Leader;
-  readonly member?: Member;
+  readonly leader?: LeaderSide;
+  readonly member?: MemberSide;
 }
 
 /** @throws DroverError USAGE, PAIR_INVALID, FILE_UNREADABLE */
@@ -87,8 +87,8 @@ export async function readComputers(args: ComputerArgs, facts: Facts): Promise<C
     throw new DroverError('USAGE', 'lead the computers of this robot: give --members-listen');
   }
   // Loaded here: `recover` has the same options, runs at each boot, and needs no link.
-  const { Leader } = await import('../members/leader.ts');
-  const leader = new Leader({
+  const { LeaderSide } = await import('../members/leader.ts');
+  const leader = new LeaderSide({
     pairs: readPairFolder(resolve(args.members), robot, own),
     ...{ robot, listen: parseAddress(listen, '--members-listen'), disk, arch, compatible, log },
     folder: `${layoutOf(first.root).state}/members`,
@@ -108,8 +108,8 @@ async function readMember(leader: string, path: string, facts: Facts): Promise<C
     throw new DroverError('USAGE', `read --root: other components than in ${path} ${counts}`);
   }
   const at = parseAddress(leader, '--leader');
-  const { Member } = await import('../members/member.ts');
-  const member = new Member({ pair, leader: at, arch, compatible, log });
+  const { MemberSide } = await import('../members/member.ts');
+  const member = new MemberSide({ pair, leader: at, arch, compatible, log });
   return { url: `https://${at.host}:${at.port}`, robot: pair.robot, member };
 }
 

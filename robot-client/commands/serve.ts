@@ -84,15 +84,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
-    link: {
-      url,
-      chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
-      keepaliveS: parseKeepalive(args.keepalive),
-      ...login,
-      ...(args.ca === undefined ? {} : { caFile: args.ca }),
-      ...(args.cert === undefined ? {} : { certFile: args.cert }),
-      ...(args.key === undefined ? {} : { keyFile: args.key }),
-    },
+    link: { url, ...login, ...linkOf(args) },
     disk,
     claims,
     logs: parseLogRules(args),
@@ -103,6 +95,17 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
   await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+}
+
+/** @throws DroverError USAGE */
+function linkOf(args: AgentArgs) {
+  return {
+    chunkQos: args['chunk-qos'] === 0 ? (0 as const) : (1 as const),
+    keepaliveS: parseKeepalive(args.keepalive),
+    ...(args.ca === undefined ? {} : { caFile: args.ca }),
+    ...(args.cert === undefined ? {} : { certFile: args.cert }),
+    ...(args.key === undefined ? {} : { keyFile: args.key }),
+  };
 }
 
 /** @throws DroverError USAGE */

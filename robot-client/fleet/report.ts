@@ -235,7 +235,7 @@ export interface RobotFactsForReport {
 }
 
 /** The components of other computers of the robot, as these report them. */
-export interface Elsewhere {
+export interface ToldElsewhere {
   readonly told: readonly ComponentStateFields[];
   /** Changes when counters of one of them begin from zero. */
   readonly countedBy: string;
@@ -244,7 +244,7 @@ export interface Elsewhere {
 interface Beside {
   readonly counted: Counted;
   readonly now: EpochMs;
-  readonly elsewhere?: Elsewhere | undefined;
+  readonly elsewhere?: ToldElsewhere | undefined;
 }
 
 export function reportRobot(

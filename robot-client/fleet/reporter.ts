@@ -14,7 +14,7 @@ import type { Disk } from '../install/disk-port.ts';
 import {
   reportRobot,
   type ComponentView,
-  type Elsewhere,
+  type ToldElsewhere,
   type RobotFactsForReport,
 } from './report.ts';
 import type { Counts } from './usage.ts';
@@ -35,7 +35,7 @@ export interface ReporterOptions {
   facts(): RobotFactsForReport;
   views(): readonly ComponentView[];
   /** The components of other computers of this robot; left out on a robot of one. */
-  readonly elsewhere?: Elsewhere | undefined;
+  readonly elsewhere?: ToldElsewhere | undefined;
   /** False while there is no link: a new link requests a report by itself. */
   canSend(): boolean;
   /** Called once in a heartbeat, for checks that no message triggers. */

@@ -24,8 +24,8 @@ export interface Told {
 }
 
 /**
- * False for a start of a component at rest, and for the rounds in which the computers of a robot ask
- * each other whether they are ready.
+ * False for a start of a component at rest, and for the rounds in which the computers of a robot
+ * ask each other whether they are ready.
  */
 export function isTold({ kind }: MachineEvent, { phase }: MachineState): boolean {
   if (kind === 'prepared' || kind === 'released') return false;

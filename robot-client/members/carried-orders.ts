@@ -8,12 +8,12 @@
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 
-export interface Order {
+export interface CarriedOrder {
   readonly topic: string;
   readonly payload: Uint8Array;
 }
 
-interface Carried extends Order {
+interface Carried extends CarriedOrder {
   readonly version: number;
 }
 
@@ -49,8 +49,8 @@ export class CarriedOrders {
   }
 
   /** Of versions after the first and up to the second; trust first, since it judges the others. */
-  between(after: number, upTo: number): Order[] {
-    const isTrust = ({ topic }: Order): boolean => kindOf(topic) === 'trust';
+  between(after: number, upTo: number): CarriedOrder[] {
+    const isTrust = ({ topic }: CarriedOrder): boolean => kindOf(topic) === 'trust';
     const isNews = ({ version }: Carried): boolean => version > after && version <= upTo;
     const all = [...this.#orders.values()].filter(isNews);
     const trust = all.filter(isTrust).toSorted((a, b) => trustOf(a) - trustOf(b));
@@ -63,7 +63,7 @@ function kindOf(topic: string): keyof typeof BOUNDS | null {
   return kind === 'updates' || kind === 'progress' || kind === 'trust' ? kind : null;
 }
 
-function trustOf({ topic }: Order): number {
+function trustOf({ topic }: CarriedOrder): number {
   const parsed = parseTopic(topic);
   return parsed?.kind === 'trust' ? parsed.version : 0;
 }

@@ -47,7 +47,8 @@ export class ChunkFetch {
         if (this.#wanted.get(hash) === wish) this.#wanted.delete(hash);
         this.#next();
       };
-      this.#fetch(hash, wish.signal).then(ended, ended); // the pull asks again for what did not come
+      // The pull asks again for what did not come.
+      this.#fetch(hash, wish.signal).then(ended, ended);
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * The other computers of a robot as its agent uses them: an agent leads members, or is a member of a
- * leader, or has neither. The agent is the same program in all three; only its link differs.
+ * The other computers of a robot as its agent uses them: an agent leads members, or is a member of
+ * a leader, or has neither. The agent is the same program in all three; only its link differs.
  * Sans-I/O.
  */
 

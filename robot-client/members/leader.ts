@@ -19,7 +19,7 @@ import {
 } from '../../shared/formats/messages.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { decideRecall } from '../update/decide.ts';
-import type { Decision } from '../update/joint-set.ts';
+import type { CommitDecision } from '../update/joint-set.ts';
 import { Changes } from '../update/swap-claims.ts';
 import { canGoBack, setOf, stepOf, type MemberView } from '../update/set-verdict.ts';
 import { isSameSet, type ComponentFact } from './commit.ts';
@@ -50,7 +50,7 @@ export interface LeaderOptions {
   readonly now?: (() => EpochMs) | undefined;
 }
 
-export class Leader implements Computers, DoorKeeper {
+export class LeaderSide implements Computers, DoorKeeper {
   readonly isMember = false;
   readonly #options: LeaderOptions;
   readonly #desks: ReadonlyMap<string, MemberDesk>;
@@ -126,7 +126,7 @@ export class Leader implements Computers, DoorKeeper {
     return found ? `computer ${found.pair.computer} of this robot (MEMBER_AWAY)` : null;
   }
 
-  decisionOn(commitId: string): Decision {
+  decisionOn(commitId: string): CommitDecision {
     return decisionIn(this.#book.told, commitId);
   }
 

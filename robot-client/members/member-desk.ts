@@ -1,7 +1,7 @@
 /**
- * What the leader knows of one member: its last report, and when it was heard. A member that is away
- * keeps its last report, over restarts of the leader too; its versions are then in doubt, and never
- * nothing. Sans-I/O.
+ * The facts that the leader has about one member: its last report, and when it was heard. A member
+ * that is away keeps its last report, over restarts of the leader too; its versions are then in
+ * doubt, and never nothing. Sans-I/O.
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';

@@ -1,7 +1,7 @@
 /**
  * The side of a member: its link to the fleet goes through the leader, and looks to the agent like
- * any other link (Wire). Orders and chunks come from the leader as they came from the fleet, and are
- * verified here with the trust of this computer. Decisions about sets come from the leader alone.
+ * any other link (Wire). Orders and chunks come from the leader as they came from the fleet, and
+ * are verified here with the trust of this computer. Decisions about sets come from the leader alone.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -15,13 +15,13 @@ import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import type { ComponentStateFields, RobotStateFields } from '../../shared/formats/messages.ts';
 import { parseTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
-import type { Decision } from '../update/joint-set.ts';
+import type { CommitDecision } from '../update/joint-set.ts';
 import type { MemberView } from '../update/set-verdict.ts';
 import { ChunkFetch } from './chunk-fetch.ts';
 import type { AgentSide, Computers } from './computers.ts';
 import { encodeReport, parseNews, viewFields, whatRuns, type News } from './messages.ts';
 import type { Pair } from './pair-file.ts';
-import { LeaderLink, type Address, type Answer } from './secure-link.ts';
+import { LeaderLink, type Address, type LinkAnswer } from './secure-link.ts';
 import { decisionIn, isRecalledIn, openIn, type ToldCommit } from './told-commits.ts';
 
 const EPOCH_BYTES = 8;
@@ -34,7 +34,7 @@ export interface MemberOptions {
   readonly log: Log;
 }
 
-export class Member implements Computers {
+export class MemberSide implements Computers {
   readonly isMember = true;
   readonly #options: MemberOptions;
   readonly #link: LeaderLink;
@@ -102,7 +102,7 @@ export class Member implements Computers {
     return this.#wire?.isUp === true ? null : 'the leader of this robot (LEADER_AWAY)';
   }
 
-  decisionOn(commitId: string): Decision {
+  decisionOn(commitId: string): CommitDecision {
     return decisionIn(this.#commits, commitId);
   }
 
@@ -159,7 +159,7 @@ export class Member implements Computers {
 }
 
 /** @throws DroverError MEMBER_REFUSED, with what the leader said */
-function assertTaken(what: string, { status, body }: Answer): void {
+function assertTaken(what: string, { status, body }: LinkAnswer): void {
   if (status < 300) return;
   const said = /"message":"([^"]{0,300})/.exec(new TextDecoder().decode(body))?.[1];
   throw new DroverError(
@@ -267,7 +267,7 @@ class LeaderWire implements Wire {
     const { epoch, after } = this.#at;
     const path = `/news?epoch=${epoch}&after=${after}&trust=${this.#nextTrust}`;
     const signal = AbortSignal.any([closed, this.#replay.signal]);
-    let answer: Answer;
+    let answer: LinkAnswer;
     try {
       answer = await this.#options.link.ask('GET', path, { signal });
     } catch (thrown) {

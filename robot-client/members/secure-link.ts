@@ -1,7 +1,7 @@
 /**
  * The encrypted link between two computers of a robot: HTTP over TLS with the secret of their pair
- * file and a fresh key for each connection (ECDHE-PSK), so an old recording stays unreadable also to
- * a thief of the secret. Who does not have the secret gets no connection, in either direction.
+ * file and a fresh key for each connection (ECDHE-PSK), so an old recording stays unreadable also
+ * to a thief of the secret. Who does not have the secret gets no connection, in either direction.
  */
 
 import { constants } from 'node:crypto';
@@ -12,8 +12,8 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Pair } from './pair-file.ts';
 
 /**
- * No session is resumed: each connection proves the secret. TLS 1.2: Node.js has no secrets of this kind in
- * TLS 1.3.
+ * No session is resumed: each connection proves the secret. TLS 1.2: Node.js has no secrets of this
+ * kind in TLS 1.3.
  */
 const TLS = {
   ciphers: 'ECDHE-PSK-CHACHA20-POLY1305',
@@ -21,7 +21,7 @@ const TLS = {
   maxVersion: 'TLSv1.2',
 } as const;
 
-export interface Answer {
+export interface LinkAnswer {
   readonly status: number;
   readonly body: Uint8Array;
 }
@@ -79,7 +79,7 @@ export class LeaderLink {
     method: 'GET' | 'POST',
     path: string,
     { body, signal }: { readonly body?: Uint8Array; readonly signal?: AbortSignal } = {},
-  ): Promise<Answer> {
+  ): Promise<LinkAnswer> {
     const late = AbortSignal.timeout(LIMITS.memberAnswerMs);
     const ended = signal ? AbortSignal.any([signal, late]) : late;
     try {
@@ -102,8 +102,8 @@ export class LeaderLink {
     path: string,
     body: Uint8Array | null,
     signal: AbortSignal,
-  ): Promise<Answer> {
-    return await new Promise<Answer>((resolve, reject) => {
+  ): Promise<LinkAnswer> {
+    return await new Promise<LinkAnswer>((resolve, reject) => {
       const sent = httpsRequest(
         { ...this.#at, method, path, agent: this.#agent, signal },
         (answer) => {

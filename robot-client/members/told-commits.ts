@@ -4,7 +4,7 @@
  */
 
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
-import type { Decision } from '../update/joint-set.ts';
+import type { CommitDecision } from '../update/joint-set.ts';
 import { isSameSet, type Commit } from './commit.ts';
 
 /** With the component that has to say now that it is prepared; null for none. */
@@ -15,7 +15,10 @@ export type ToldCommit = Commit & { readonly asked: string | null };
  * to it goes back, or was not switched. Presumed abort.
  * @param commits null when the leader was not heard since the start
  */
-export function decisionIn(commits: readonly ToldCommit[] | null, commitId: string): Decision {
+export function decisionIn(
+  commits: readonly ToldCommit[] | null,
+  commitId: string,
+): CommitDecision {
   if (commits === null) return 'unheard';
   const found = commits.find(({ id }) => id === commitId)?.decision ?? 'back';
   return found === 'recall' ? 'back' : found;

@@ -1,8 +1,9 @@
 /**
  * A set whose components are on several computers of a robot. Their states lie on several disks, so
  * the states alone decide nothing: the leader of the robot decides, keeps each decision on its disk
- * before anybody acts on it, and every component follows that (robot-client/members/commit.ts). This
- * file has the rules of one component: when it may still decide alone, and how it follows. Sans-I/O.
+ * before anybody acts on it, and every component follows that (robot-client/members/commit.ts).
+ * This file has the rules of one component: when it may still decide alone, and how it follows.
+ * Sans-I/O.
  */
 
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
@@ -28,7 +29,7 @@ import {
  * - `back`: all go back, or stay as they are. An id that the leader does not know is this: it never
  *   decided to switch, or all ended it long ago.
  */
-export type Decision = 'unheard' | 'prepare' | 'switch' | 'confirm' | 'back';
+export type CommitDecision = 'unheard' | 'prepare' | 'switch' | 'confirm' | 'back';
 
 /** - `release`: the component was not switched, and may decide alone again */
 export type JointVerdict = SetVerdict | 'release';
@@ -41,7 +42,7 @@ export interface JointSide {
   readonly isMember: boolean;
   /** The computer for which such a set waits; null when all are there. */
   awayFor(set: RolloutSet): string | null;
-  decisionOn(commitId: string): Decision;
+  decisionOn(commitId: string): CommitDecision;
   /** Id of a decision about this set for which the component has to say that it is prepared. */
   openFor(set: RolloutSet, component: string): string | null;
   /** True when the leader decided that all of a confirmed set goes back. */
@@ -56,7 +57,7 @@ export interface JointSide {
 export function jointVerdict(
   { step, commitId }: { readonly step: MemberStep; readonly commitId: string | null },
   verdict: SetVerdict,
-  decision: Decision,
+  decision: CommitDecision,
 ): JointVerdict {
   switch (step) {
     case 'pending':

@@ -413,7 +413,7 @@ export const LIMITS = {
   slotAskTriesMax: 3, // questions of recover to the boot loader: its tool may come up late
   slotAskWaitMs: 300, // between two of them: a boot waits for it
   setRollbackWaitMs: 60_000, // a member of a set that goes back lets later ones go first, so long
-  prepareMs: MINUTE, // computers of a robot that were asked to be ready: the answer of the first ages
+  prepareMs: MINUTE, // a round in which computers of a robot say they are ready: answers age
   memberSilentMs: 15 * SECOND, // a computer of the robot that says nothing for so long is away
   memberLostMs: 2 * SECOND, // the same after its connection has ended: it may come back at once
   memberAwayMs: 10 * MINUTE, // away so long in the middle of a set: the others go back

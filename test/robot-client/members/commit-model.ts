@@ -11,7 +11,7 @@ import {
   type Commit,
   type CommitFacts,
 } from '../../../robot-client/members/commit.ts';
-import { jointVerdict, type Decision } from '../../../robot-client/update/joint-set.ts';
+import { jointVerdict, type CommitDecision } from '../../../robot-client/update/joint-set.ts';
 import type { RolloutSet } from '../../../shared/formats/announcement.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 
@@ -26,7 +26,7 @@ export interface Part {
 }
 
 /** What a component heard of the leader. */
-type News = `${number} ${Decision} ${'asked' | '-'}` | 'none' | 'unheard';
+type News = `${number} ${CommitDecision} ${'asked' | '-'}` | 'none' | 'unheard';
 
 export interface Computer {
   readonly part: Part;
@@ -142,10 +142,10 @@ function newsFor(world: World, at: number): News {
 }
 
 /** An id that the leader does not know was never decided, or ended long ago. */
-function decisionIn(news: News, id: number): Decision {
+function decisionIn(news: News, id: number): CommitDecision {
   if (news === 'unheard') return 'unheard';
   const [known, decision] = news.split(' ');
-  return news === 'none' || Number(known) !== id ? 'back' : (decision as Decision);
+  return news === 'none' || Number(known) !== id ? 'back' : (decision as CommitDecision);
 }
 
 const withComputer = (world: World, at: number, change: Partial<Computer>): World => ({

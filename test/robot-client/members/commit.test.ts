@@ -10,7 +10,7 @@ import {
   type Commit,
   type CommitFacts,
 } from '../../../robot-client/members/commit.ts';
-import { jointVerdict, type Decision } from '../../../robot-client/update/joint-set.ts';
+import { jointVerdict, type CommitDecision } from '../../../robot-client/update/joint-set.ts';
 import { MEMBER_STEPS } from '../../../robot-client/update/member-steps.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import type { RolloutSet } from '../../../shared/formats/announcement.ts';
@@ -87,7 +87,7 @@ describe('one step of the leader', () => {
 });
 
 describe('the rules of one component', () => {
-  const decisions: readonly Decision[] = ['unheard', 'prepare', 'switch', 'confirm', 'back'];
+  const decisions: readonly CommitDecision[] = ['unheard', 'prepare', 'switch', 'confirm', 'back'];
   const verdicts = ['go', 'back', 'wait'] as const;
 
   it('binds one that is prepared, or is healthy for good, to the decision alone', () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { AgentSide } from '../../../robot-client/members/computers.ts';
-import { Leader } from '../../../robot-client/members/leader.ts';
+import { LeaderSide } from '../../../robot-client/members/leader.ts';
 import { encodeReport, parseNews } from '../../../robot-client/members/messages.ts';
 import {
   makePairFile,
@@ -39,7 +39,7 @@ async function stage(t: TestContext) {
   const asked: Sha256Hex[] = [];
   const listeners = new Set<PullListener>();
   const log = makeLog('test', 'silent');
-  const leader = new Leader({
+  const leader = new LeaderSide({
     ...{ robot: ROBOT, pairs: readPairFolder(pairs, ROBOT, ['app']), disk: realDisk, log },
     ...{ listen: { host: '127.0.0.1', port: 0 }, folder: join(folder, 'state'), arch: 'x86_64' },
     compatible: [],
