@@ -1,7 +1,7 @@
 /**
- * The open decisions of the leader, on its disk. Each step is stored before anybody hears of it; a
+ * The open decisions of the leader, on its disk. Each step is stored before anybody gets it; a
  * disk that refuses keeps the decision from being taken. A file that was lost is a lost disk: an
- * unknown decision then means to go back, for computers that had not heard of its end yet.
+ * unknown decision then means to go back, for computers that had not received its end yet.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -34,7 +34,7 @@ const KIND = {
   code: 'STATE_CORRUPT',
 } as const;
 
-/** What the leader knows about a set now. */
+/** The facts of the leader about a set. */
 export type SetFacts = Pick<CommitFacts, 'components' | 'isRecalled'>;
 
 export class CommitBook {
@@ -60,7 +60,7 @@ export class CommitBook {
     return problem;
   }
 
-  /** What may be told: all of it that has to be on the disk is there. */
+  /** May be sent: all of it that has to be on the disk is there. */
   get told(): readonly ToldCommit[] {
     return this.#told;
   }
@@ -69,7 +69,7 @@ export class CommitBook {
    * One step of all decisions.
    * @param sets that the components of the robot work on, or have confirmed
    * @param factsOf what is known now about such a set
-   * @returns true when members have to hear of it; why the disk refused a decision, else null
+   * @returns true when members have to receive it; why the disk refused a decision, else null
    */
   async step(
     sets: readonly RolloutSet[],

@@ -2,7 +2,7 @@
  * The decisions of the leader about a set over several computers: a two-phase commit with presumed
  * abort. All components say that they are prepared, the leader decides to switch; all are healthy,
  * it decides to confirm; whatever fails before that, it decides to go back. It stores a decision
- * before anybody hears of it. A decision that it does not know was never taken. Sans-I/O.
+ * before anybody gets it. A decision that it does not know was never taken. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -24,15 +24,15 @@ export const commitSchema = z.object({
 
 export type Commit = z.output<typeof commitSchema>;
 
-/** What the leader last heard of one component of the set. */
+/** The last facts that the leader received about one component of the set. */
 export interface ComponentFact {
   readonly component: string;
   readonly step: MemberStep;
   /** The decision that it is prepared for. */
   readonly commitId: string | null;
-  /** For how long its computer was not heard; 0 while it is there. */
+  /** For how long nothing came from its computer; 0 while it is there. */
   readonly awayMs: number;
-  /** What its confirmed release replaced is still there. */
+  /** The release before the confirmed one is still there. */
   readonly canGoBack: boolean;
 }
 
@@ -77,7 +77,7 @@ export function decideCommit(
       return areBound ? { ...known, decision: 'switch' } : known;
     }
     case 'switch': {
-      // One that went back may be staged again before the leader hears of it: it is not bound then.
+      // One that went back may be staged again before the leader knows: it is not bound then.
       const hasFallen = bound.some(
         ({ step, commitId }) =>
           FALLEN.includes(step) || (step !== 'unknown' && commitId !== known.id),
@@ -131,7 +131,7 @@ export function askedOf(
   return components.find((name) => !isPrepared(name)) ?? null;
 }
 
-/** Everything but a question is kept over a power cut: it is on the disk before it is told. */
+/** Everything but a question is kept over a power cut: it is on the disk before it is sent. */
 export const isKept = ({ decision }: Pick<Commit, 'decision'>): boolean => decision !== 'prepare';
 
 /** Two announcements of one set are the same when they bring the same bytes. */
@@ -139,7 +139,7 @@ export const isSameSet = (a: RolloutSet, b: RolloutSet): boolean =>
   a.id === b.id && JSON.stringify(a.members) === JSON.stringify(b.members);
 
 /**
- * For how long a computer was not heard; 0 while its last message is fresh.
+ * For how long nothing came from a computer; 0 while its last message is fresh.
  * @param isLost its connection has ended since
  */
 export function awayMsOf(lastHeardMs: MonoMs, now: MonoMs, isLost: boolean): number {

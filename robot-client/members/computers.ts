@@ -1,7 +1,6 @@
 /**
  * The other computers of a robot as its agent uses them: an agent leads members, or is a member of
  * a leader, or has neither. The agent is the same program in all three; only its link differs.
- * Sans-I/O.
  */
 
 import type { ComponentStateFields, RobotEventFields } from '../../shared/formats/messages.ts';
@@ -10,7 +9,7 @@ import type { JointSide } from '../update/joint-set.ts';
 import type { SetBoard } from '../update/set-board.ts';
 import type { HeardFacts } from '../update/verdict.ts';
 
-/** What the agent gives to the side of the other computers. */
+/** The parts of the agent that it gives to the side of the other computers. */
 export interface AgentSide {
   readonly board: SetBoard;
   /** The link of this computer to the fleet, for chunks. */
@@ -23,7 +22,7 @@ export interface AgentSide {
   want(payload: Uint8Array): Promise<void>;
   /** Subscribes to orders again, from this version of the trust on: a member has an older one. */
   askOrders(nextTrust: number): Promise<void>;
-  /** What runs on another computer has changed: orders are judged again. */
+  /** Another computer runs something else than before: orders are judged again. */
   onViews(): void;
   /** Something that the report shows has changed. */
   onNews(): void;

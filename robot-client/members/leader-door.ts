@@ -13,9 +13,9 @@ import type { Log } from '../../shared/base/ports.ts';
 import type { Pair } from './pair-file.ts';
 import { serverSide, type Address } from './secure-link.ts';
 
-/** What the leader does about each request. */
+/** The answers of the leader to each request. */
 export interface DoorKeeper {
-  /** @throws DroverError: the member is told why */
+  /** @throws DroverError: the member gets the reason */
   takeReport(pair: Pair, body: Uint8Array): Promise<void>;
   /** @throws DroverError */
   takeEvent(pair: Pair, body: Uint8Array): Promise<void>;

@@ -1,6 +1,6 @@
 /**
- * The side of the leader: it hears all members, decides about sets over several computers
- * (commit.ts), carries the orders and chunks of the fleet to them, and tells the fleet about all
+ * The side of the leader: it receives the reports of all members, decides about sets over several computers
+ * (commit.ts), carries the orders and chunks of the fleet to them, and reports all
  * components as those of one robot.
  */
 
@@ -111,7 +111,7 @@ export class LeaderSide implements Computers, DoorKeeper {
     await this.#door.close();
   }
 
-  // What this computer knows of the others.
+  // The facts about the other computers.
 
   get views(): ReadonlyMap<string, MemberView | null> {
     return new Map([...this.#desks.values()].flatMap(({ views }) => [...views]));
@@ -163,7 +163,7 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   // Decisions.
 
-  /** Something has changed here or on a member: all hear of it, and the decisions look again. */
+  /** Something has changed here or on a member: all receive it, and the decisions look again. */
   #news(): void {
     this.#version += 1;
     this.#changes.tell();
@@ -280,7 +280,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   /**
-   * The version up to which members are told. An announcement waits until the fleet had the time to
+   * The version up to which members receive news. An announcement waits until the fleet had the time to
    * send the progress of its rollouts, which may have stopped one of them.
    */
   get #told(): number {

@@ -1,7 +1,7 @@
 /**
- * The facts that the leader has about one member: its last report, and when it was heard. A member
+ * The facts that the leader has about one member: its last report, and when it came. A member
  * that is away keeps its last report, over restarts of the leader too; its versions are then in
- * doubt, and never nothing. Sans-I/O.
+ * doubt, and never nothing.
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
@@ -32,19 +32,19 @@ export class MemberDesk {
   #nth = -1;
   readonly #over: string[] = [];
   #heardMs: MonoMs;
-  /** On the wall clock; null before it was heard since this start. */
+  /** On the wall clock; null before something came since this start. */
   #heardAtMs: EpochMs | null = null;
   #isLost = false;
   #hasReported = false;
 
-  /** @param now counts as the last time that it was heard */
+  /** @param now counts as the time of its last message */
   constructor(pair: Pair, now: MonoMs) {
     this.pair = pair;
     this.#heardMs = now;
     for (const name of pair.components) this.#views.set(name, null);
   }
 
-  /** What was known of it before this start. */
+  /** Its last report before this start. */
   restore(kept: KeptReport): void {
     this.#kept = kept;
   }

@@ -1,7 +1,8 @@
 /**
  * The side of a member: its link to the fleet goes through the leader, and looks to the agent like
  * any other link (Wire). Orders and chunks come from the leader as they came from the fleet, and
- * are verified here with the trust of this computer. Decisions about sets come from the leader alone.
+ * are verified here with the trust of this computer. Decisions about sets come from the leader
+ * alone.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -43,7 +44,7 @@ export class MemberSide implements Computers {
   #nth = 0;
   #side: AgentSide | null = null;
   #state: RobotStateFields | null = null;
-  /** Null before the leader was heard since the start. */
+  /** Null before the first news since the start. */
   #commits: readonly ToldCommit[] | null = null;
   #views: ReadonlyMap<string, MemberView | null> = new Map();
   #wire: LeaderWire | null = null;
@@ -122,7 +123,7 @@ export class MemberSide implements Computers {
     if (whatRuns(this.#views) !== before) this.#side?.onViews();
   }
 
-  /** Called after a state of a component is on the disk: only then the leader may hear of it. */
+  /** Called after a state of a component is on the disk: only then the leader may get it. */
   reportSoon(): void {
     this.#isReportDue = true;
     // One that runs may have read older states; a second one behind it has all.

@@ -1,6 +1,6 @@
 /**
- * The last report of each member on the disk of the leader: after a restart the leader tells the
- * fleet the versions that a member had, marked as in doubt until it is heard. Written when a
+ * The last report of each member on the disk of the leader: after a restart the leader reports
+ * the versions that a member had, marked as in doubt until it reports. Written when a
  * version or a phase has changed, and not with each counter.
  */
 

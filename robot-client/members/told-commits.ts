@@ -13,7 +13,7 @@ export type ToldCommit = Commit & { readonly asked: string | null };
 /**
  * An id that is not in the list was never decided, or was ended by all: a component that is bound
  * to it goes back, or was not switched. Presumed abort.
- * @param commits null when the leader was not heard since the start
+ * @param commits null before the first news since the start
  */
 export function decisionIn(
   commits: readonly ToldCommit[] | null,

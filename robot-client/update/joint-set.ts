@@ -21,8 +21,8 @@ import {
 } from './set-verdict.ts';
 
 /**
- * The decision that a component is bound to, as far as this computer has heard:
- * - `unheard`: the leader was not heard since the start of this agent
+ * The decision that a component is bound to, as far as this computer knows:
+ * - `unheard`: nothing came from the leader since the start of this agent
  * - `prepare`: not taken yet
  * - `switch`: all are switched, and confirmed when all are healthy
  * - `confirm`: all are confirmed
@@ -36,7 +36,7 @@ export type JointVerdict = SetVerdict | 'release';
 
 /** The other computers of the robot, and the decisions about all of them. */
 export interface JointSide {
-  /** The components on other computers; null for one whose computer was never heard. */
+  /** The components on other computers; null for one whose computer never reported. */
   readonly views: MemberViews;
   /** True when this computer may not know all components of the robot: it is not the leader. */
   readonly isMember: boolean;
@@ -87,7 +87,7 @@ export function spans(set: RolloutSet, joint: JointSide, local: ReadonlySet<stri
   );
 }
 
-/** Adds the components of other computers; null for those of a set that were never heard of. */
+/** Adds the components of other computers; null for those of a set that never reported. */
 export function viewsOfAll(local: MemberViews, joint: JointSide): MemberViews {
   const all = new Map([...joint.views, ...local]);
   if (!joint.isMember) return all;
