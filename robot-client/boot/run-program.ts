@@ -1,7 +1,8 @@
 /**
  * Runs a program that talks to the boot loader (fw_setenv, rauc, one of the integrator) to its end.
- * It is external code, so it gets its own process group, which is killed at the time-out, an
- * environment of a few variables, and no input. Its output is stored only up to a bound.
+ * It is external code, so it gets its own process group, an environment of a few variables, and no
+ * input. Its output is stored only up to a bound. When it is late, all that it started is killed
+ * before the failure is reported: a slot must not be marked after the agent decided otherwise.
  */
 
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
@@ -10,6 +11,8 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { killGroup, PATH_DEFAULT } from '../install/hooks.ts';
+import { endAll } from '../modules/orphans.ts';
+import { nameRun, RUN_VARIABLE } from '../modules/processes.ts';
 
 /** Characters from the end of its output that an error repeats. */
 const LAST_WORDS_CHARS = 300;
@@ -24,6 +27,8 @@ type BootProgram = ChildProcessByStdio<null, Readable, Readable>;
 interface Ended {
   readonly output: string;
   readonly failure: string | null;
+  /** Number of its first process; null when it was killed by nobody here, or never started. */
+  readonly killed: number | null;
 }
 
 /**
@@ -35,10 +40,15 @@ export async function runBootProgram(
   args: readonly string[],
   msMax: number = LIMITS.bootProgramMsMax,
 ): Promise<string> {
-  const { output, failure } = await runToEnd(program, args, msMax);
+  const name = await nameRun();
+  const env = { ...environment(), [RUN_VARIABLE]: name };
+  const { output, failure, killed } = await runToEnd([program, ...args], env, msMax);
   if (failure === null) return output;
+  const run = { name, root: null, marker: RUN_VARIABLE, isFresh: true };
+  const isOver = killed === null || (await endAll({ ...run, leader: killed }));
   const called = printable([program, ...args].join(' '));
-  throw new DroverError('BOOT_TOOL_FAILED', `run ${called}: ${failure}`);
+  const left = isOver ? '' : ', and a process of it cannot be killed';
+  throw new DroverError('BOOT_TOOL_FAILED', `run ${called}: ${failure}${left}`);
 }
 
 function environment(): Record<string, string> {
@@ -50,12 +60,16 @@ function environment(): Record<string, string> {
   return { ...Object.fromEntries(kept), PATH: path, LC_ALL: 'C' };
 }
 
-async function runToEnd(program: string, args: readonly string[], msMax: number): Promise<Ended> {
+async function runToEnd(
+  [program, ...args]: readonly [string, ...string[]],
+  env: Record<string, string>,
+  msMax: number,
+): Promise<Ended> {
   return await new Promise((resolve) => {
-    const child: BootProgram = spawn(program, [...args], {
+    const child: BootProgram = spawn(program, args, {
       cwd: '/',
       detached: true,
-      env: environment(),
+      env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const [stdout, stderr] = [new Bounded(), new Bounded()];
@@ -71,7 +85,8 @@ async function runToEnd(program: string, args: readonly string[], msMax: number)
       clearTimeout(leaveBehind);
       for (const stream of [child.stdout, child.stderr]) stream.destroy();
       child.unref();
-      resolve({ output: stdout.text(), failure });
+      const killed = isLate || stdout.isFull ? (child.pid ?? null) : null;
+      resolve({ output: stdout.text(), failure, killed });
     };
     const timer = setTimeout(() => {
       isLate = true;

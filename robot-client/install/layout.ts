@@ -82,6 +82,9 @@ export const releaseFolder = (layout: Layout, version: string): string =>
 export const keptFolder = (layout: Layout, version: string): string => `${layout.kept}/${version}`;
 export const strategyFile = (layout: Layout, version: string): string =>
   `${layout.strategies}/${version}`;
+/** A second copy, in another folder: the first one may be lost. Its name is no version. */
+export const strategyCopyFile = (layout: Layout, version: string): string =>
+  `${layout.seals}/.strategy-${version}`;
 export const moduleFolder = (layout: Layout, module: string): string =>
   `${layout.modules}/${module}`;
 export const recipeFile = (layout: Layout, version: string): string => `${layout.bases}/${version}`;

@@ -16,6 +16,7 @@ import {
   recipeFile,
   releaseFolder,
   sealFile,
+  strategyCopyFile,
   strategyFile,
   type Layout,
 } from './layout.ts';
@@ -62,8 +63,9 @@ export async function pruneReleases(
 
 /** Says no more how a release of that version was applied. */
 export async function removeStrategy(disk: Disk, layout: Layout, version: string): Promise<void> {
-  const path = strategyFile(layout, version);
-  if ((await disk.kind(path)) !== 'absent') await disk.unlink(path);
+  for (const path of [strategyFile(layout, version), strategyCopyFile(layout, version)]) {
+    if ((await disk.kind(path)) !== 'absent') await disk.unlink(path);
+  }
 }
 
 /**

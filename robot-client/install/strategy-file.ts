@@ -1,6 +1,7 @@
 /**
  * Stores the strategy of each release beside the release in the root: it has to be known when the
- * state of the robot is lost. A release without such a file needs only the link `active`.
+ * state of the robot is lost. A second copy stands among the seals: a folder `strategies/` that is
+ * gone must not turn a release of a module into one that needs only the link `active`.
  */
 
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
@@ -8,7 +9,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { Disk } from './disk-port.ts';
 import { readSlots } from './read-slots.ts';
 import { versionOf } from './slots.ts';
-import { strategyFile, type Layout } from './layout.ts';
+import { strategyCopyFile, strategyFile, type Layout } from './layout.ts';
 import { removeStrategy } from './prune.ts';
 import { writeWhole } from './small-file.ts';
 
@@ -26,20 +27,45 @@ export async function keepStrategy(
 ): Promise<void> {
   // A file of an earlier release of the same version.
   if (strategy === ATOMIC_SWAP) return await removeStrategy(disk, layout, version);
-  const path = strategyFile(layout, version);
-  await disk.mkdir(layout.strategies);
+  const bytes = new TextEncoder().encode(`${strategy}\n`);
+  for (const folder of [layout.seals, layout.strategies]) await disk.mkdir(folder);
   await disk.syncFolder(layout.root);
-  await writeWhole(disk, path, new TextEncoder().encode(`${strategy}\n`));
+  for (const path of pathsOf(layout, version)) await writeWhole(disk, path, bytes);
 }
 
-/** @throws DroverError MODULE_UNKNOWN for a file whose strategy this agent does not know */
+/** The first is the one that people read and change. */
+const pathsOf = (layout: Layout, version: string): readonly [string, string] => [
+  strategyFile(layout, version),
+  strategyCopyFile(layout, version),
+];
+
+/**
+ * The strategy of the first file that can be read; `atomic_swap` when there is none.
+ * @throws DroverError MODULE_UNKNOWN when no file names a strategy that this agent knows; or as the
+ * disk, when it cannot read them
+ */
 export async function readStrategy(disk: Disk, layout: Layout, version: string): Promise<string> {
-  const path = strategyFile(layout, version);
+  const paths = pathsOf(layout, version);
+  let failure: unknown = null;
+  for (const path of paths) {
+    try {
+      const strategy = await readOne(disk, path);
+      if (strategy !== null) return strategy;
+    } catch (thrown) {
+      failure ??= thrown;
+    }
+  }
+  if (failure !== null) throw failure;
+  return ATOMIC_SWAP;
+}
+
+/** Null when there is no such file. */
+async function readOne(disk: Disk, path: string): Promise<string | null> {
   const bytes = await disk.readFile(path, BYTES_MAX);
-  if (bytes === null) return ATOMIC_SWAP;
+  if (bytes === null) return null;
   const parsed = strategySchema.safeParse(new TextDecoder().decode(bytes).trim());
   if (parsed.success) return parsed.data;
-  const hint = `write "module/NAME" into the file, or remove it where active alone decides`;
+  const hint = `write "module/NAME" into the file, or "${ATOMIC_SWAP}" where active alone decides`;
   throw new DroverError('MODULE_UNKNOWN', `read ${path}: no strategy that is known`, { hint });
 }
 

@@ -50,7 +50,7 @@ export async function awaitRest(
 }
 
 /** Kills until none is left; false when one hangs in the kernel. */
-async function endAll(run: OurRun): Promise<boolean> {
+export async function endAll(run: OurRun): Promise<boolean> {
   const until = performance.now() + LIMITS.moduleOrphanMs;
   for (;;) {
     const found = await processesOf(run);

@@ -1,8 +1,8 @@
 /**
- * Finds the processes of one run of a verb, or of a `stop` hook. A tool may give itself a process
- * group (`timeout`) or a session (`setsid`), so the group of the run does not have them all. Each
- * inherits a variable with the unique name of the run, which /proc shows. A program that clears its
- * environment and leaves the session as well is not found.
+ * Finds the processes of one run of a verb, of a `stop` hook or of a boot program. A tool may give
+ * itself a process group (`timeout`) or a session (`setsid`), so the group of the run does not have
+ * them all. Each inherits a variable with the unique name of the run, which /proc shows. A program
+ * that clears its environment and leaves the session as well is not found.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -23,8 +23,9 @@ export interface NotedRun {
 }
 
 export interface OurRun extends NotedRun {
-  readonly root: string;
-  /** Beginning of a variable that each of its processes has, besides its `DROVER_ROOT`. */
+  /** Each of its processes has it as `DROVER_ROOT`; null for a run that concerns no root. */
+  readonly root: string | null;
+  /** Beginning of a variable that each of its processes has besides. */
   readonly marker: string;
   /**
    * True while this agent has seen the leader end just now: its number cannot belong to another
@@ -121,7 +122,7 @@ async function environmentOf(number: number): Promise<string> {
 
 function isMarked(environment: string, { root, marker, name }: OurRun): boolean {
   const words = environment.split('\0');
-  if (!words.includes(`DROVER_ROOT=${root}`)) return false;
+  if (root !== null && !words.includes(`DROVER_ROOT=${root}`)) return false;
   if (name !== null && !words.includes(`${RUN_VARIABLE}=${name}`)) return false;
   return words.some((one) => one.startsWith(marker));
 }

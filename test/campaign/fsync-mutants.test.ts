@@ -26,7 +26,9 @@ const EXEMPT = [
   'await disk.syncFolder(layout.kept); await disk.syncFolder(layout.root);',
   // Of modules, which no scenario here has: while there is a state it names the strategy as well,
   // and the folder of a module is made again.
-  'await disk.mkdir(layout.strategies); await disk.syncFolder(layout.root);',
+  'await disk.mkdir(folder); await disk.syncFolder(layout.root);',
+  // The log of a failed update: nothing is unsafe without it.
+  'await this.#disk.mkdir(this.#folder); await this.#disk.syncFolder(this.#state);',
   // `drover-robot adopt`, which a person runs while the application does not.
   'await copyDurably(disk, { from, beside: `${layout.staging}/adopt-${slot}`, to }); await disk.syncFolder(layout.releases);',
   'await pointSlot(disk, layout, { slot, version, mayFollow: true }); await disk.syncFolder(layout.root);',
@@ -42,8 +44,13 @@ const EXEMPT = [
   '} await disk.syncFolder(layout.root);',
   // In the middle of a long download: it bounds what is fetched again, nothing is unsafe without.
   'unsynced = 0; await file.sync();',
+  // The mark of an application that was stopped: one that comes back costs another start.
+  'await disk.removeTree(stoppedMark(layout)); await disk.syncFolder(layout.state);',
   'await disk.mkdir(folder); await disk.syncFolder(layout.modules);',
   'await disk.syncFolder(layout.modules); await disk.syncFolder(layout.root);',
+  // Of system images, whose cuts have a walk of their own (test/crash/set-image-cuts.test.ts).
+  'await removeLink(on.disk, on.layout, on.layout.rollback); await on.disk.syncFolder(on.layout.root);',
+  'await removeLink(disk, layout, layout.rollback); await disk.syncFolder(layout.root);',
   // `recover` goes back from a damaged release: after a cut it looks again, and goes back again.
   'const kept = await removeSameRollback(disk, layout); await disk.syncFolder(layout.root);',
 ];

@@ -15,7 +15,6 @@ import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { requirePeer } from '../../helpers/peer.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
-import { waitUntil } from '../../helpers/wait-until.ts';
 import { A, B, makeUBoot, runPeer, uBootFiles } from './boot-loaders.ts';
 
 describe('the memory of GRUB', () => {
@@ -104,18 +103,20 @@ describe('a program of the boot side', () => {
     await assert.rejects(runBootProgram('sh', ['-c', 'yes']), /printed more than|took more than/);
   });
 
-  it('that is late is killed with all that it started', async (t) => {
-    const folder = await tempFolder(t);
-    const path = join(folder, 'late');
-    await writeFile(path, `#!/bin/sh\nsleep 600 & echo $! > "${folder}/child"\nwait\n`);
-    await chmod(path, 0o755);
-    await assert.rejects(runBootProgram(path, [], 500), /took more than 0.5 s/);
-    const child = Number(await readFile(join(folder, 'child'), 'utf8'));
-    await waitUntil('its child to be gone', async () => {
-      const stat = await readFile(`/proc/${child}/stat`, 'utf8').catch(() => null);
-      return stat === null || / Z /.test(stat);
+  for (const start of ['', 'setsid ', 'timeout 600 ']) {
+    it(`that is late is killed with all that it started: "${start}sleep"`, async (t) => {
+      const folder = await tempFolder(t);
+      const [path, child] = [join(folder, 'late'), join(folder, 'child')];
+      const sleeper = `${start}sh -c 'echo $$ > "${child}"; exec sleep 600'`;
+      await writeFile(path, `#!/bin/sh\n${sleeper} &\nwait\n`);
+      await chmod(path, 0o755);
+      await assert.rejects(runBootProgram(path, [], 500), /took more than 0.5 s$/);
+      const stat = await readFile(`/proc/${Number(await readFile(child, 'utf8'))}/stat`, 'utf8')
+        .then((text) => text.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3))
+        .catch(() => 'gone');
+      assert.match(stat, /^(gone|Z)$/, 'before the time-out is told');
     });
-  });
+  }
 });
 
 describe('the slot that runs', () => {
