@@ -78,14 +78,12 @@ export class LeaderDoor {
         const message = `listen for the computers of this robot on ${host}:${port}: ${cause.message}`;
         reject(new DroverError('LISTEN_FAILED', message, { cause }));
       };
-      this.#server.once('error', failed);
-      this.#server.listen(port, host, () => {
-        this.#server.off('error', failed);
-        this.#server.on('error', (error) =>
-          this.#log.warn({ error: error.message }, 'member door'),
-        );
-        resolve();
+      // Once it listens a failure is logged: the promise has ended by then.
+      this.#server.on('error', (error) => {
+        this.#log.warn({ error: error.message }, 'the door for the computers of this robot failed');
+        failed(error);
       });
+      this.#server.listen(port, host, resolve);
     });
     const at = this.#server.address();
     return typeof at === 'object' && at !== null ? at.port : port;

@@ -1,6 +1,6 @@
 /**
- * The side of the leader: it receives the reports of all members, decides about sets over several computers
- * (commit.ts), carries the orders and chunks of the fleet to them, and reports all
+ * The side of the leader: it receives the reports of all members, decides about sets over several
+ * computers (commit.ts), carries the orders and chunks of the fleet to them, and reports all
  * components as those of one robot.
  */
 
@@ -280,8 +280,8 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   /**
-   * The version up to which members receive news. An announcement waits until the fleet had the time to
-   * send the progress of its rollouts, which may have stopped one of them.
+   * The version up to which members receive news. An announcement waits until the fleet had the
+   * time to send the progress of its rollouts, which may have stopped one of them.
    */
   get #told(): number {
     const { unanswered } = this.#side?.heard() ?? {};

@@ -418,7 +418,7 @@ export const LIMITS = {
   memberLostMs: 2 * SECOND, // the same after its connection has ended: it may come back at once
   memberAwayMs: 10 * MINUTE, // away so long in the middle of a set: the others go back
   memberPollMs: 5 * SECOND, // the leader answers a question for news after this at the latest
-  memberLookMs: SECOND, // the leader looks at its time-outs about sets this often
+  memberLookMs: SECOND, // the leader checks its time-outs about sets this often
   memberAnswerMs: 20 * SECOND, // a request between computers of a robot is given up after this
   memberRetryMsMin: 500, // first wait after a lost link between computers of a robot
   memberRetryMsMax: 5 * SECOND, // and the longest: a computer that restarts is back within this
