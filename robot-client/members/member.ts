@@ -49,6 +49,7 @@ export class MemberSide implements Computers {
   #views: ReadonlyMap<string, MemberView | null> = new Map();
   #wire: LeaderWire | null = null;
   #isReportDue = false;
+  #leaderEpoch = '';
 
   constructor(options: MemberOptions) {
     this.#options = options;
@@ -115,7 +116,10 @@ export class MemberSide implements Computers {
     return isRecalledIn(this.#commits, set);
   }
 
-  #take({ commits, views }: News): void {
+  #take({ epoch, commits, views }: News): void {
+    // A leader that has started again knows no report of this computer.
+    if (epoch !== this.#leaderEpoch) this.#isReportDue = true;
+    this.#leaderEpoch = epoch;
     const before = whatRuns(this.#views);
     this.#commits = commits;
     this.#views = new Map(views.map(({ name, view }) => [name, view]));

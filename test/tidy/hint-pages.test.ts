@@ -18,6 +18,7 @@ const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/enrolment.md': ['ENROLMENT_OFF', '--credentials', 'mosquitto'],
   'docs/engines.md': ['tested', '| topics | read | write |'],
   'docs/robot-integration.md': ['local API'],
+  'docs/members.md': ['drover-robot pair', '--pair'],
   'docs/modules.md': ['## Verbs', '--modules'],
   'docs/system-images.md': ['--boot', '--slot-device'],
 };
