@@ -113,7 +113,9 @@ async function openBases(job: BuildJob): Promise<DeltaBase[]> {
   const bases: DeltaBase[] = [];
   if (job.deltasFrom && job.deltasFrom.length > 0) await probeZstd(zstdOf(job));
   try {
-    for (const text of job.deltasFrom ?? []) bases.push(await openDeltaBase(parseDeltaFrom(text)));
+    for (const text of job.deltasFrom ?? []) {
+      bases.push(await openDeltaBase(parseDeltaFrom(text), job.labels.image !== undefined));
+    }
     assertDeltaBases(job.labels, bases);
     return bases;
   } catch (error) {
@@ -155,9 +157,11 @@ async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle>
     ).finally(meter.stop);
     const image = { size: imageHash.bytes, sha256: imageHash.digestHex() };
     assertPayloadWithinLimits(payload, isImage ? image.size : undefined);
-    const { output } = job;
     const places = { payload, payloadPath, bundleFolder: beside, scratch: scratch.path };
-    const deltas = await makeDeltas({ zstd: zstdOf(job), bases, ...places, output });
+    const deltas = await makeDeltas({
+      ...{ zstd: zstdOf(job), bases, ...places, output: job.output },
+      image: isImage ? { path: job.source, sha256: image.sha256, bytes: image.size } : null,
+    });
     const { attachments } = named(planned.attachments);
     await writeAttachments(planned.attachments, beside);
     const manifest = encodeManifest(

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { PatchProgram } from '../../shared/base/ports.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { moduleStrategy, fitsMachine } from '../../shared/formats/apply-strategy.ts';
@@ -30,6 +31,8 @@ export interface ModuleContext {
   readonly disk: Disk;
   /** The system slots of this machine; left out when the component has none. */
   readonly system?: SystemSide | undefined;
+  /** Null on a robot without one: it takes the deltas that need none. */
+  readonly patchProgram?: PatchProgram | null | undefined;
   /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
   /**

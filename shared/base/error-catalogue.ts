@@ -576,6 +576,10 @@ export const CATALOGUE = {
     'operator',
     'find out what writes into the release folder (find RELEASE -newer RELEASE/..): a release is never changed in place',
   ),
+  DELTA_BASE_UNUSABLE: refused(
+    'operator',
+    'mount the slot that runs read-only, and see that its device can be read; this update comes as the full image, after which the agent knows the slot again',
+  ),
   DELTA_MEMORY_SHORT: refused(
     'operator',
     'build on a machine with more memory free; robots without zstd take full payloads meanwhile',
