@@ -70,12 +70,15 @@ const NOBODYS_FAULT: readonly string[] = [
   'RELEASE_LOST',
   'MODULE_BUSY',
   'MODULE_MISSING',
+  'PROGRAM_UNSAFE',
   'BOOT_MISSING',
   'BOOT_TOOL_FAILED',
   'BOOT_STATE_DAMAGED',
   'BOOT_REBOOT_FAILED',
   'READY_LEASE_LOST',
   'SET_FAILED',
+  'AGENT_UNHEARD',
+  'AGENT_NOT_LAUNCHED',
 ];
 
 /** A version that ran and failed is blocked; only a swap that never happened has no fault. */

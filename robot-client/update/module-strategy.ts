@@ -21,6 +21,7 @@ import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
+import type { SelfSide } from '../self/self-side.ts';
 import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
 import { whyNotWhole } from './assert-swappable.ts';
 
@@ -33,6 +34,8 @@ export interface ModuleContext {
   readonly system?: SystemSide | undefined;
   /** Null on a robot without one: it takes the deltas that need none. */
   readonly patchProgram?: PatchProgram | null | undefined;
+  /** This process as a release of the component; left out for every other component. */
+  readonly self?: SelfSide | undefined;
   /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
   /**
@@ -246,6 +249,7 @@ const inWords = (version: string | null): string => version ?? 'nothing';
 
 function codeOf(result: HookResult, failed: ErrorCode): ErrorCode {
   if (result.kind === 'absent') return 'MODULE_MISSING';
+  if (result.kind === 'failed' && result.code) return result.code;
   if (result.kind === 'busy') return 'MODULE_BUSY';
   return result.kind === 'timedOut' ? 'MODULE_TIMED_OUT' : failed;
 }

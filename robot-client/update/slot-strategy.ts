@@ -35,6 +35,7 @@ import {
 } from './apply-strategy.ts';
 import { ensureImageRelease } from './image-release.ts';
 import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
+import { SelfStrategy } from './self-strategy.ts';
 import { openImage } from './slot-delta.ts';
 import { jobBytes, type Job } from './state.ts';
 import { swapTo } from './swap.ts';
@@ -250,6 +251,7 @@ function imageOf(job: Job): ImageFacts {
 
 /** For a strategy of a manifest; `strategyOf` prefers the file beside the release. */
 export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrategy {
+  if (on.self) return new SelfStrategy(on.self, on);
   if (strategy === SLOT_IMAGE) return new SlotStrategy(on);
   const module = moduleOf(strategy);
   return module === null ? BY_LINK_ALONE : new ModuleStrategy(module, on);

@@ -5,6 +5,7 @@
  * Sans-I/O.
  */
 
+import { AGENT_CODES } from './error-catalogue-agent.ts';
 import { BOOT_CODES } from './error-catalogue-boot.ts';
 import { ENROLMENT_CODES } from './error-catalogue-enrolment.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
@@ -561,6 +562,9 @@ export const CATALOGUE = {
   ROBOT_NOT_RUNNING: unreachable(
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
   ),
+
+  // The agent as a component
+  ...AGENT_CODES,
 
   // System images
   ...BOOT_CODES,
