@@ -154,8 +154,10 @@ export class Agent {
   async open(): Promise<void> {
     const unknown = await this.#memory.open();
     await this.#machine.open();
-    const isLinkUp = (): boolean => this.#wire?.isUp === true;
-    this.#options.self?.join({ isLinkUp, ...this.#components.self });
+    this.#options.self?.join({
+      isLinkUp: () => this.#wire?.isUp === true,
+      ...this.#components.self,
+    });
     await this.#components.open();
     await this.#options.computers?.open();
     this.#options.self?.start();
@@ -251,14 +253,12 @@ export class Agent {
       ...this.#reporter.state(),
       trust: showTrust(this.#trust, this.#now()),
       link: {
-        up: this.#wire?.isUp ?? false,
-        broker: this.#options.link.url,
+        ...{ up: this.#wire?.isUp ?? false, broker: this.#options.link.url },
         problem: this.#linkProblem,
         certificate: this.#options.certificate?.() ?? null,
       },
       announcement: announcement && {
-        seq: announcement.seq,
-        expires_at: iso(announcement.expires_at),
+        ...{ seq: announcement.seq, expires_at: iso(announcement.expires_at) },
       },
       events_waiting: this.#outbox.waiting,
       warnings: this.#owners.warned,
@@ -268,8 +268,7 @@ export class Agent {
   explain(): string[] {
     const { robot, link } = this.#options;
     const facts = {
-      robot,
-      broker: link.url,
+      ...{ robot, broker: link.url },
       isUp: this.#wire?.isUp === true,
       linkProblem: this.#linkProblem,
       announcementSeq: this.#inbox.announcement?.seq ?? null,
