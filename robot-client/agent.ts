@@ -154,10 +154,8 @@ export class Agent {
   async open(): Promise<void> {
     const unknown = await this.#memory.open();
     await this.#machine.open();
-    this.#options.self?.join({
-      isLinkUp: () => this.#wire?.isUp === true,
-      ...this.#components.self,
-    });
+    const isLinkUp = (): boolean => this.#wire?.isUp === true;
+    this.#options.self?.join({ isLinkUp, ...this.#components.self });
     await this.#components.open();
     await this.#options.computers?.open();
     this.#options.self?.start();
