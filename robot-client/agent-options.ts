@@ -14,6 +14,7 @@ import type { InterlockRules } from './local/interlock.ts';
 import type { SystemSide } from './boot/system-side.ts';
 import type { LogRules } from './logs/log-desk.ts';
 import type { Modules } from './modules/module-folder.ts';
+import type { Computers } from './members/computers.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { Disk } from './install/disk-port.ts';
 import type { SelfSide } from './self/self-side.ts';
@@ -65,6 +66,8 @@ export interface AgentOptions {
   readonly certificate?: (() => OwnCertificate | null) | undefined;
   /** Opens the link; by default over MQTT. */
   readonly openWire?: typeof openMqttWire | undefined;
+  /** The other computers of the robot; left out on a robot of one. */
+  readonly computers?: Computers | undefined;
   readonly disk: Disk;
   /** Locks of the roots; absent where no other agent can run. */
   readonly claims?: Claims | undefined;

@@ -8,7 +8,7 @@ import { DroverError, toProblem, type Problem } from '../shared/base/errors.ts';
 import type { EpochMs } from '../shared/base/ids.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 import type { Log, Wire } from '../shared/base/ports.ts';
-import { encodeMessage } from '../shared/formats/messages.ts';
+import { encodeMessage, type RobotEventFields } from '../shared/formats/messages.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -50,7 +50,7 @@ export class Agent {
   readonly #log: Log;
   readonly #components: ComponentSet;
   readonly #swapClaims = new SwapClaims();
-  readonly #sets = new SetBoard();
+  readonly #sets: SetBoard;
   readonly #machine: MachineReport;
   readonly #chunks: ChunkLink;
   readonly #trust: LiveTrust;
@@ -74,7 +74,7 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#options = options;
-    this.#log = options.log;
+    [this.#log, this.#sets] = [options.log, new SetBoard(options.computers)];
     this.#machine = new MachineReport(options);
     this.#owners = new OwnerWatch({ ...options, onChange: () => this.#reporter.soon(true) });
     this.#twins = new TwinWatch(options.log, () => this.#wire?.endings ?? 0);
@@ -87,17 +87,13 @@ export class Agent {
     this.#inbox = new Inbox(options.disk, `${state}/seen.json`, this.#trust, copies);
     this.#outbox = new Outbox(options.disk, `${state}/${OUTBOX}`, options.log);
     this.#reporter = new Reporter({
-      disk: options.disk,
-      usagePath: `${state}/usage.json`,
-      log: options.log,
+      ...{ disk: options.disk, log: options.log, usagePath: `${state}/usage.json` },
       heartbeatMs: options.reportHeartbeatMs ?? LIMITS.reportHeartbeatMs,
       intervalMs: options.reportIntervalMs ?? LIMITS.reportIntervalMs,
-      now: () => this.#now(),
-      facts: () => this.#facts(),
-      views: () => this.#views,
-      canSend: () => this.#wire?.isUp === true,
+      ...{ now: () => this.#now(), facts: () => this.#facts(), views: () => this.#views },
+      elsewhere: options.computers,
+      ...{ canSend: () => this.#wire?.isUp === true, isWatched: () => this.#isWatched },
       onHeartbeat: () => this.#onHeartbeat(),
-      isWatched: () => this.#isWatched,
       send: (state) => this.#report(state),
     });
     const [trust, trustFile, inbox] = [this.#trust, this.#trustFile, this.#inbox];
@@ -122,13 +118,18 @@ export class Agent {
     this.#orders = new Orders({
       ...{ components: this.#components, inbox, memory: this.#memory, trust, trustFile },
       ...{ log: options.log, now: () => this.#now() },
-      isTwin: () => this.#twins.endings > 0,
-      unheard: this.#unheard,
+      ...{ unheard: this.#unheard, isTwin: () => this.#twins.endings > 0 },
       ...{ progressTopics: this.#progressTopics, lookMs: options.ordersLookMs },
       isWatched: () => this.#isWatched,
       onUnheard: () => this.#reporter.soon(true),
       onTrust: () => this.#reporter.soon(true),
       askAgain: () => this.#askAgain(),
+    });
+    options.computers?.attach({
+      ...{ board: this.#sets, pulls: this.#chunks, heard: () => this.#orders.heard },
+      ...{ tell: (event) => this.#tell(event), want: (wanted) => this.#wants.send(wanted) },
+      askOrders: (nextTrust) => this.#link().subscribe(orderFilters(nextTrust), 1),
+      ...{ onNews: () => this.#reporter.soon(true), onViews: () => void this.#orders.consider() },
     });
     this.#watch = makeHealthWatch(options, { components: all, reporter: this.#reporter });
   }
@@ -156,6 +157,7 @@ export class Agent {
     const isLinkUp = (): boolean => this.#wire?.isUp === true;
     this.#options.self?.join({ isLinkUp, ...this.#components.self });
     await this.#components.open();
+    await this.#options.computers?.open();
     this.#options.self?.start();
     await this.#owners.look();
     if (unknown) await this.#components.refuse(unknown, { stays: true });
@@ -177,6 +179,7 @@ export class Agent {
       {
         onMessage: async (topic, payload) => {
           if (this.#logs.take(topic, payload)) return;
+          this.#options.computers?.carry(topic, payload);
           if (!(await this.#orders.take(topic, payload))) await this.#chunks.deliver(payload);
         },
         onUp: () => void this.#onUp(),
@@ -198,6 +201,7 @@ export class Agent {
     this.#watch.close();
     this.#logs.close();
     this.#orders.close();
+    await this.#options.computers?.close();
     const ended = await this.#components.close();
     await this.#tolerate('usage', this.#reporter.close());
     await this.#tolerate('count of starts', this.#options.self?.close());
@@ -247,14 +251,12 @@ export class Agent {
       ...this.#reporter.state(),
       trust: showTrust(this.#trust, this.#now()),
       link: {
-        up: this.#wire?.isUp ?? false,
-        broker: this.#options.link.url,
+        ...{ up: this.#wire?.isUp ?? false, broker: this.#options.link.url },
         problem: this.#linkProblem,
         certificate: this.#options.certificate?.() ?? null,
       },
       announcement: announcement && {
-        seq: announcement.seq,
-        expires_at: iso(announcement.expires_at),
+        ...{ seq: announcement.seq, expires_at: iso(announcement.expires_at) },
       },
       events_waiting: this.#outbox.waiting,
       warnings: this.#owners.warned,
@@ -264,19 +266,18 @@ export class Agent {
   explain(): string[] {
     const { robot, link } = this.#options;
     const facts = {
-      robot,
-      broker: link.url,
+      ...{ robot, broker: link.url },
       isUp: this.#wire?.isUp === true,
       linkProblem: this.#linkProblem,
       announcementSeq: this.#inbox.announcement?.seq ?? null,
       eventsWaiting: this.#outbox.waiting,
-      endings: this.#twins.endings,
-      trust: this.#trust,
+      ...{ endings: this.#twins.endings, trust: this.#trust },
       logPolicy: this.#options.logPolicy ?? null,
       warned: this.#owners.warned,
       certificate: this.#options.certificate?.() ?? null,
     };
-    return explainRobot(facts, this.#views, this.#now());
+    const elsewhere = this.#options.computers?.explain() ?? [];
+    return [...explainRobot(facts, this.#views, this.#now()), ...elsewhere];
   }
 
   /** Why there is no link; null when there is one. */
@@ -307,13 +308,15 @@ export class Agent {
         this.#reporter.soon(urgent);
       },
       onIdle: () => void this.#orders.consider(),
-      tell: async (event) => {
-        await this.#outbox.add(event);
-        inBackground(this.#log, 'send events', this.#flush());
-      },
+      tell: (event) => this.#tell(event),
       wantPackage: (wanted, version) =>
         this.#wants.ask({ component, wanted, version }, this.#now()),
     });
+  }
+
+  async #tell(event: Omit<RobotEventFields, 'event_seq'>): Promise<void> {
+    await this.#outbox.add(event);
+    inBackground(this.#log, 'send events', this.#flush());
   }
 
   async #onUp(): Promise<void> {

@@ -35,7 +35,7 @@ import { SetBoard, type SetSeat } from './update/set-board.ts';
 import { memberViewOf } from './update/set-verdict.ts';
 import { PlaceSeat } from './update/place-seat.ts';
 import { SwapClaims, type SwapClaim } from './update/swap-claims.ts';
-import { logTransition, tellTransition, viewOf, type Told } from './fleet/tell.ts';
+import { isTold, logTransition, tellTransition, viewOf, type Told } from './fleet/tell.ts';
 
 export class Component {
   readonly #options: ComponentOptions;
@@ -141,7 +141,7 @@ export class Component {
       await this.#refreshSlots();
       if (await this.#obeyRecall(heard)) return;
       if (foreignProblem(this.#slots.slots) || this.#live.isMending) return;
-      if (this.#set.isHeld) return;
+      if (this.#set.isBound) return;
       if (!(await this.#hasRoot())) return;
       const { phase } = this.#state;
       if (!accepts(phase, 'offered') && !accepts(phase, 'superseded')) return;
@@ -347,8 +347,8 @@ export class Component {
     await this.#options.updateLog?.follow({ before, event: taken, after }); // before it goes back
     for (const effect of effects) this.#start(effect);
     this.#set.changed();
-    const isRestAtBoot = taken.kind === 'power_returned' && after.phase === 'idle';
-    if (!isRestAtBoot)
+    if (taken.kind === 'released') this.#options.onIdle(); // orders that came while it was bound
+    if (isTold(taken, after))
       await this.#tell({ event: taken.kind, before, problem, version: this.#slots.active });
     else if (unkept) await this.#noteRefusal(unkept, null);
     this.#options.onChange(true);
@@ -379,8 +379,7 @@ export class Component {
     });
     return {
       ...this.#options,
-      ...{ claim: this.#claim, set: this.#set, place: this.#place },
-      signal,
+      ...{ claim: this.#claim, set: this.#set, place: this.#place, signal },
       now: () => this.#now(),
       confirmed,
       state: () => this.#state,

@@ -19,6 +19,7 @@ import type { ProgressTopics } from './fleet/progress-topics.ts';
 import { OrdersWatch } from './fleet/resubscribe.ts';
 import { problemOf, RefusedRetry } from './fleet/retry-refused.ts';
 import type { Unheard } from './fleet/unheard.ts';
+import type { HeardFacts } from './update/verdict.ts';
 import type { TrustFile } from './fleet/trust-store.ts';
 import { LIMITS } from '../shared/base/limits.ts';
 
@@ -187,13 +188,16 @@ export class Orders {
     if (CATALOGUE[problem.code].retry === 'later') this.#refusedRetry.keep(topic, payload);
   }
 
+  /** All of one instant: a progress without its `completeSince` would count from now on. */
+  get heard(): HeardFacts {
+    return { ...this.#options.inbox.heard, unanswered: this.#options.progressTopics.unanswered };
+  }
+
   /** Passes the current documents to the components. */
   async consider(): Promise<void> {
     if (this.#closed) return;
     try {
-      // All of one instant: a progress without its `completeSince` would count from now on.
-      const { unanswered } = this.#options.progressTopics;
-      const heard = { ...this.#options.inbox.heard, unanswered };
+      const { heard } = this;
       // A recall holds without an announcement: it undoes an earlier one.
       await this.#options.components.consider(null, heard);
       const announcement = this.#options.inbox.currentAnnouncement(this.#options.now());

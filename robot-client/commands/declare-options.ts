@@ -9,6 +9,7 @@ import { AFTER_SWITCH } from '../local/ready-lease.ts';
 import { ADOPTED_VERSION_DEFAULT } from '../recover/adoption.ts';
 import { BOOT_KINDS } from '../boot/open-boot.ts';
 import { withLogs } from './log-options.ts';
+import { withComputers } from './member-options.ts';
 import { REBOOT_COMMAND } from './system-options.ts';
 import { defaultArch } from './options.ts';
 
@@ -102,7 +103,7 @@ export const withSlotDevices = <T>(args: Argv<T>) =>
   });
 
 export const withAgentOptions = <T>(args: Argv<T>) =>
-  withLogs(withSlotDevices(withMachine(withLogin(withInstall(withRoots(args))))))
+  withComputers(withLogs(withSlotDevices(withMachine(withLogin(withInstall(withRoots(args)))))))
     .option('id', { ...TEXT, describe: `robot id, or ${ROBOT_ID_VARIABLE}` })
     .option('broker', BROKER_URL)
     .option('trust', { ...TEXT, describe: 'trust.json of the image' })
@@ -180,7 +181,6 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     })
     .conflicts('identity', ['cert', 'username', 'password-file']);
 
-export const withAgent = <T>(args: Argv<T>) =>
-  withAgentOptions(args).demandOption(['broker', 'trust']);
+export const withAgent = <T>(args: Argv<T>) => withAgentOptions(args).demandOption(['trust']);
 
 export type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;

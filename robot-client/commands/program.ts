@@ -7,6 +7,7 @@ import { adoptCommand } from './adopt.ts';
 import { bootWords } from './boot-words.ts';
 import { enrolSelfCommand } from './enrol.ts';
 import { explainCommand } from './explain.ts';
+import { pairCommand } from './pair.ts';
 import { recoverCommand } from './recover.ts';
 import { retryCommand } from './retry.ts';
 import { agentCommand } from './serve.ts';
@@ -26,10 +27,11 @@ export const ROBOT_PROGRAM: CommandLine = {
     adopt: adoptCommand,
     retry: retryCommand,
     unblock: unblockCommand,
+    pair: pairCommand,
     slots: slotsCommand,
   },
   groups: { slots: SLOTS_VERBS },
-  lists: ['root', 'tags', 'window', 'compatible', 'slot-device', 'log-unit'],
+  lists: ['root', 'tags', 'window', 'compatible', 'slot-device', 'log-unit', 'component'],
   inPlaceOf: (words, refusal) => {
     const instead = bootWords(words, process.stdin.isTTY);
     if (instead === null) return null;

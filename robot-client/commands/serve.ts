@@ -2,7 +2,6 @@
 
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
-import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { parseRate } from '../../shared/base/byte-sizes.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
@@ -16,6 +15,7 @@ import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
+import { readComputers } from './member-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
 import { MachineSide, type SystemSettings } from '../boot/system-side.ts';
 import type { ComponentRoot } from './given-roots.ts';
@@ -51,7 +51,6 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const log = makeLog('drover-robot');
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
-  assertBrokerUrl(args.broker);
   const system = readSystem(args, roots);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
@@ -64,8 +63,13 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const modules = await readModules(args.modules, log);
   warnOfFiles(args, log);
   const keeper = await openIdentity(args, log);
+  const compatible = readMachineNames(args.compatible, args['compatible-file']);
+  const id = args.id ?? process.env[ROBOT_ID_VARIABLE];
+  const own = { robot: id === undefined ? null : parseRobotId(id), roots, compatible, disk, log };
+  const { url, robot, leader, member } = await readComputers(args, { ...own, arch: args.arch });
   const agent = new Agent({
-    robot: readRobotId(args.id, keeper),
+    robot: robot ?? readRobotId(args.id, keeper),
+    ...{ computers: leader ?? member, openWire: member?.openWire },
     certificate: await certificateOf(args, keeper),
     roots,
     trust: readTrustFile(args.trust),
@@ -74,7 +78,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     arch: args.arch,
     model: args.model === undefined ? machineModel() : parseModel(args.model),
     tags: parseTags(args.tags),
-    compatible: readMachineNames(args.compatible, args['compatible-file']),
+    compatible,
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
     modules,
@@ -90,7 +94,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
-    link: linkOf(args, keeper),
+    link: { ...linkOf(args, keeper), url },
     ...{ disk, claims, self },
     logs: parseLogRules(args),
     takesDeltas: args.deltas,
@@ -113,10 +117,12 @@ function readSystem(args: AgentArgs, roots: readonly ComponentRoot[]): SystemSet
 }
 
 /** @throws DroverError USAGE, FILE_UNREADABLE */
-function linkOf(args: AgentArgs, keeper: CertificateKeeper | undefined): AgentOptions['link'] {
+function linkOf(
+  args: AgentArgs,
+  keeper: CertificateKeeper | undefined,
+): Omit<AgentOptions['link'], 'url'> {
   const { ca, cert = keeper?.pemFile, key = keeper?.pemFile } = args;
   return {
-    url: args.broker,
     chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
     keepaliveS: parseKeepalive(args.keepalive),
     ...readLogin({ ...args, environment: process.env }, BROKER_LOGIN),

@@ -2,6 +2,7 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { failureHint, failureText } from '../../shared/base/redact.ts';
 import {
   toldPhase,
@@ -237,11 +238,28 @@ export interface RobotFactsForReport {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/** The components of other computers of the robot, as these report them. */
+export interface ToldElsewhere {
+  readonly told: readonly ComponentStateFields[];
+  /** Changes when counters of one of them begin from zero. */
+  readonly countedBy: string;
+}
+
+interface Beside {
+  readonly counted: Counted;
+  readonly now: EpochMs;
+  readonly elsewhere?: ToldElsewhere | undefined;
+}
+
 export function reportRobot(
   facts: RobotFactsForReport,
   components: readonly ComponentView[],
-  { counted, now }: { readonly counted: Counted; readonly now: EpochMs },
+  { counted, now, elsewhere }: Beside,
 ): RobotStateFields {
+  const own = components.map((view) => ({
+    ...reportComponent(view),
+    usage: [...counted.told(view.name)],
+  }));
   return {
     robot_id: facts.robot,
     at: iso(now),
@@ -259,16 +277,19 @@ export function reportRobot(
     }),
     announcement_seq: facts.announcementSeq,
     ...(facts.progressRefused.length > 0 ? { progress_refused: [...facts.progressRefused] } : {}),
-    components: components.map((view) => ({
-      ...reportComponent(view),
-      usage: [...counted.told(view.name)],
-    })),
+    components: [...own, ...(elsewhere?.told ?? [])],
     metrics: { ...facts.metrics },
-    counter_epoch: counted.epoch,
+    counter_epoch: epochOf(counted.epoch, elsewhere?.countedBy ?? ''),
     instance: facts.instance,
     ...(facts.endings > 0 ? { link_endings: facts.endings } : {}),
   };
 }
+
+/** One epoch for the counters of all computers: it is compared, and never read. */
+const epochOf = (own: string, others: string): string =>
+  others === ''
+    ? own
+    : sha256Hex(new TextEncoder().encode(`${own},${others}`)).slice(0, own.length);
 
 /** The request of a robot that is too old for an announcement: a full package that it can take. */
 export function reportWant(input: {

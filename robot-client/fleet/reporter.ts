@@ -11,7 +11,12 @@ import { encodeMessage, type RobotStateFields } from '../../shared/formats/messa
 import { type Problem, DroverError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { reportRobot, type ComponentView, type RobotFactsForReport } from './report.ts';
+import {
+  reportRobot,
+  type ComponentView,
+  type ToldElsewhere,
+  type RobotFactsForReport,
+} from './report.ts';
 import type { Counts } from './usage.ts';
 import { UsageBook } from './usage-file.ts';
 import type { Announcement } from '../../shared/formats/announcement.ts';
@@ -29,6 +34,8 @@ export interface ReporterOptions {
   now(): EpochMs;
   facts(): RobotFactsForReport;
   views(): readonly ComponentView[];
+  /** The components of other computers of this robot; left out on a robot of one. */
+  readonly elsewhere?: ToldElsewhere | undefined;
   /** False while there is no link: a new link requests a report by itself. */
   canSend(): boolean;
   /** Called once in a heartbeat, for checks that no message triggers. */
@@ -95,8 +102,8 @@ export class Reporter {
   }
 
   state(): RobotStateFields {
-    const { facts, views, now } = this.#options;
-    return reportRobot(facts(), views(), { counted: this.#usage, now: now() });
+    const { facts, views, elsewhere, now } = this.#options;
+    return reportRobot(facts(), views(), { counted: this.#usage, now: now(), elsewhere });
   }
 
   /** Counters go to the disk first: a reported total must not fall after a power cut. */

@@ -12,6 +12,7 @@ import type { ComponentOptions } from '../component-options.ts';
 import { reportTransition, type ComponentView, type Held } from './report.ts';
 import type { SlotWatch } from '../update/slot-watch.ts';
 import { standing } from '../update/blocks.ts';
+import type { MachineEvent } from '../update/machine.ts';
 import type { Job, MachineState } from '../update/state.ts';
 
 export interface Told {
@@ -21,6 +22,15 @@ export interface Told {
   /** The version of the event; null for none. */
   readonly version: string | null;
   readonly problem: Problem | null;
+}
+
+/**
+ * False for a start of a component at rest, and for the rounds in which the computers of a robot
+ * ask each other whether they are ready.
+ */
+export function isTold({ kind }: MachineEvent, { phase }: MachineState): boolean {
+  if (kind === 'prepared' || kind === 'released') return false;
+  return kind !== 'power_returned' || phase !== 'idle';
 }
 
 export async function tellTransition(

@@ -1,5 +1,6 @@
 /** Publishes requests for packages that this robot can take; each once over one connection. */
 
+import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
 import { encodeMessage } from '../../shared/formats/messages.ts';
 import type { Log, Wire } from '../../shared/base/ports.ts';
@@ -27,6 +28,13 @@ export class Wants {
   /** A new connection: the earlier requests may not have arrived. */
   forget(): void {
     this.#asked.clear();
+  }
+
+  /** Sends the request of another computer of this robot. @throws DroverError BROKER_UNREACHABLE */
+  async send(bytes: Uint8Array): Promise<void> {
+    const wire = this.#wire();
+    if (!wire) throw new DroverError('BROKER_UNREACHABLE', 'request a package: not connected yet');
+    await wire.send(robotTopic(this.#robot.robot, 'want'), bytes, { retain: false, qos: 1 });
   }
 
   ask(want: Want, now: EpochMs): void {

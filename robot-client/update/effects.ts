@@ -44,6 +44,7 @@ import { bootBack, bootOther } from './slot-effects.ts';
 import { settle } from './settle.ts';
 import { startIfStopped } from './hook-calls.ts';
 import { assertSetImage, followBoot, followsOf, isFollowing } from './follow-effects.ts';
+import { askJoint } from './joint-effects.ts';
 import { awaitSet, endWayBack, probe, ready, rollBack, swap } from './swap-effects.ts';
 
 /** @returns the event the effect ended in; null for `cleanUp` and mostly `settle` */
@@ -242,6 +243,14 @@ async function stageImage(job: Job, tree: string, on: EffectContext): Promise<Ma
 }
 
 async function askReady(job: Job, on: EffectContext): Promise<MachineEvent> {
+  if (on.set?.isJoint === true) {
+    const askNow = (): Promise<MachineEvent> => askReadyNow(job, on);
+    return await askJoint(
+      job,
+      { ...on, set: on.set },
+      { askNow, hasPlace: () => hasPlace(job, on) },
+    );
+  }
   for (;;) {
     if (job.set?.image !== undefined) {
       const problem = await allReady(job, on);

@@ -42,6 +42,9 @@ export const followsSchema = z.object({
   to: idSchema,
 });
 
+/** Id of one decision about a set over several computers; made by chance by the leader. */
+export const commitIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'want 32 hex digits');
+
 export type DeltaOffer = z.output<typeof deltaOfferSchema>;
 export type Follows = z.output<typeof followsSchema>;
 export type SlotTrial = z.output<typeof slotTrialSchema>;

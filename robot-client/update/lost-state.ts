@@ -189,6 +189,7 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     cause: null,
     set: null,
     health: 'unasked',
+    commitId: null,
     budget: null,
   };
 }

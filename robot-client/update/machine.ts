@@ -18,7 +18,7 @@ import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } f
 import { afterSlotEvent, withTold, type SlotEvent } from './slot-state.ts';
 import { wayBackIn, type WayBack } from './way-back-plan.ts';
 import type { DeltaOffer, Follows } from './job-parts.ts';
-import { withConfirmed, type Job, type MachineState } from './state.ts';
+import { isBound, withCommit, withConfirmed, type Job, type MachineState } from './state.ts';
 
 // prettier-ignore
 export const TABLE = {
@@ -27,7 +27,7 @@ export const TABLE = {
   downloading:  { downloaded: 'verifying', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'downloading' },
   verifying:    { intact: 'staging', corrupt: 'downloading', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'verifying' },
   staging:      { staged: 'waiting', delta_failed: 'downloading', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'staging' },
-  waiting:      { ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
+  waiting:      { prepared: 'waiting', released: 'waiting', ready: 'swapping', refused: 'idle', superseded: 'checking', withdrawn: 'idle', held: 'idle', looping: 'idle', power_returned: 'waiting' },
   swapping:     { swapped: 'probation', reboot_due: 'rebooting', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'swapping' },
   rebooting:    { told: 'rebooting', swapped: 'probation', lease_lost: 'waiting', swap_failed: 'rolling_back', looping: 'rolling_back', power_returned: 'rebooting' },
   probation:    { well: 'probation', healthy: 'idle', unhealthy: 'rolling_back', boots_exhausted: 'rolling_back', recalled: 'rolling_back', looping: 'rolling_back', power_returned: 'probation' },
@@ -63,6 +63,8 @@ export type MachineEvent =
     } & WayBack)
   | LeaseLost
   | SlotEvent
+  /** The decision of this id about a set over several computers binds the component from here on. */
+  | { readonly kind: 'prepared'; readonly commitId: string }
   /** With the version that runs again, when it is not the one of the job. */
   | { readonly kind: 'rolled_back'; readonly to?: string | null }
   | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }
@@ -76,7 +78,9 @@ export type MachineEvent =
         | 'healthy'
         | 'withdrawn'
         | 'held'
-        | 'retried';
+        | 'retried'
+        /** The decision that it was prepared for was never taken. */
+        | 'released';
     };
 
 /** The runner's action on entering a phase. All are idempotent. */
@@ -113,7 +117,7 @@ export function step(state: MachineState, event: MachineEvent, now: EpochMs): St
   if (phase === undefined) {
     throw new TypeError(`machine: event ${event.kind} cannot happen in phase ${state.phase}`);
   }
-  const next = count({ ...remember(state, event, now), phase });
+  const next = count({ ...remember(state, event, now), phase }, event);
   return { state: next, effects: effectsOf(next, event.kind === 'power_returned') };
 }
 
@@ -127,7 +131,7 @@ export function powerEvent(
   const loop = by === 'agent' ? patchLoop(state) : null;
   if (loop) return { kind: 'delta_failed', problem: loop };
   const counted = by === 'agent' && job?.bootCounted === true;
-  if (phase === 'probation' && job && !counted && job.boots >= bootsMax) {
+  if (phase === 'probation' && job && !counted && !isBound(state) && job.boots >= bootsMax) {
     const message = `start ${job.version}: not confirmed in ${countOf(job.boots, 'boot')} (want at most ${bootsMax})`;
     return { kind: 'boots_exhausted', problem: problemOf('BOOT_LIMIT_REACHED', message) };
   }
@@ -149,7 +153,7 @@ export function payloadFailure(state: MachineState, problem: Problem): MachineEv
 
 /** A job that writes its state more often than any honest one is going in circles. */
 export function isLooping(state: MachineState): boolean {
-  return (state.job?.persists ?? 0) >= LIMITS.persistsPerJobMax;
+  return !isBound(state) && (state.job?.persists ?? 0) >= LIMITS.persistsPerJobMax;
 }
 
 /** The event to take: a job that runs in a loop ends, unless the event ends it anyway. */
@@ -171,8 +175,9 @@ function problemOf(code: Problem['code'], message: string): Problem {
   return { code, message, hint: CATALOGUE[code].hint };
 }
 
-function count(state: MachineState): MachineState {
-  if (!state.job) return state;
+function count(state: MachineState, { kind }: MachineEvent): MachineState {
+  // A set waits for a busy computer as long as it takes; each round has a time of its own.
+  if (!state.job || kind === 'prepared' || kind === 'released') return state;
   return { ...state, job: { ...state.job, persists: state.job.persists + 1 } };
 }
 
@@ -187,6 +192,9 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return job ? { ...state, job: { ...job, delta: event.delta ?? null } } : state;
     case 'delta_failed':
       return withoutDelta(state, event.problem);
+    case 'prepared':
+    case 'released':
+      return withCommit(state, event.kind === 'prepared' ? event.commitId : null);
     case 'ready':
       return job ? { ...state, job: { ...job, ...begun(event) } } : state;
     case 'lease_lost':

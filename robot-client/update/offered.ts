@@ -86,7 +86,9 @@ function factsOfAll({ views, trust }: Offered): Map<string, OtherFacts | null> {
       const blocked = blockedOf(standing(state, trust));
       const payloadSha256 = payloadOf(state, version);
       const running = { ...neighbourOf(view), payloadSha256, highest, ran, blocked };
-      return [name, { component: name, ...running, joined: job?.rollout ?? null }];
+      const { elsewhere } = view;
+      const machine = elsewhere && { elsewhere, ...elsewhere };
+      return [name, { component: name, ...running, ...machine, joined: job?.rollout ?? null }];
     }),
   );
 }
@@ -118,6 +120,8 @@ interface SetFacts {
   readonly hinder: string | null;
   /** Why it stays although another one went back. */
   readonly staysBehind: Problem | null;
+  /** The leader of the robot decides for it: its set is on several computers. */
+  readonly isJoint: boolean;
 }
 
 /**
@@ -126,13 +130,14 @@ interface SetFacts {
  *   a recall, when what runs has what it requires
  */
 export function obeyedRecall(
-  { views, component, hinder, staysBehind }: SetFacts,
+  { views, component, hinder, staysBehind, isJoint }: SetFacts,
   { progress, toldBy }: HeardFacts,
   now: EpochMs,
 ): { readonly event: MachineEvent | null; readonly stays: Problem | null } {
   const own = views.get(component);
   if (!own) return { event: null, stays: null };
   const problem = decideRecall({ ...own, progress, hinder, now }) ?? staysBehind;
+  if (problem?.code === 'ROLLOUT_RECALLED' && isJoint) return { event: null, stays: null };
   if (problem?.code !== 'ROLLOUT_RECALLED') {
     return { event: null, stays: problem ?? unmetAtRest(component, views) };
   }

@@ -12,7 +12,7 @@ import { compareVersions } from '../../shared/base/version.ts';
 import type { Slots } from '../install/slots.ts';
 import { blockOf } from './blocks.ts';
 import { isPatching } from './delta.ts';
-import type { Job, MachineState } from './state.ts';
+import { isBound, type Job, type MachineState } from './state.ts';
 
 export type OnTrial =
   | { readonly kind: 'runs' }
@@ -87,6 +87,8 @@ export function counted(state: MachineState, by: 'recover' | 'agent'): MachineSt
     return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
   }
   if (!job || phase !== 'probation') return state;
+  // It has said that it is healthy for good: the decision confirms it, or takes it back.
+  if (isBound(state)) return state;
   const asked = { ...job, health: 'unasked' } as const;
   if (by === 'agent' && job.bootCounted) return { ...state, job: { ...asked, bootCounted: false } };
   return { ...state, job: { ...asked, boots: job.boots + 1, bootCounted: by === 'recover' } };

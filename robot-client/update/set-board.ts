@@ -16,11 +16,20 @@ import {
   type MemberView,
   type MemberViews,
 } from './set-verdict.ts';
+import {
+  behindOf,
+  jointBackEvent,
+  jointStateOf,
+  viewsOfAll,
+  type JointSide,
+  type JointState,
+  type JointViews,
+} from './joint-set.ts';
 import type { MemberStep } from './member-steps.ts';
 import { mayAskReady, mayBootImage, type MayBoot } from './image-set-verdict.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { MachineEvent } from './machine.ts';
-import type { Job } from './state.ts';
+import { isBound, type Job } from './state.ts';
 import { Changes, type Waiting } from './swap-claims.ts';
 
 interface Sitter {
@@ -34,26 +43,97 @@ interface Sitter {
 const BEGUN: readonly MemberStep[] = ['switching', 'parked', 'trial', 'well', 'sure'];
 
 export class SetBoard {
+  /** Null on a robot of one computer. */
+  readonly #joint: JointSide | null;
   readonly #seats = new Map<string, Sitter>();
   readonly #changes = new Changes();
   /** When each component said that it is ready, in ms of the monotonic clock. */
   readonly #readyAtMs = new Map<string, number>();
+
+  constructor(joint: JointSide | null = null) {
+    this.#joint = joint;
+  }
 
   join(component: string, sitter: Sitter): SetSeat {
     this.#seats.set(component, sitter);
     return new SetSeat(this, component);
   }
 
-  get views(): Map<string, MemberView | null> {
+  /** Of this computer. */
+  get localViews(): Map<string, MemberView | null> {
     return new Map([...this.#seats].map(([name, seat]) => [name, seat.view()]));
   }
 
-  /** A component has persisted another state, or was read. */
-  changed(): void {
+  get views(): MemberViews {
+    return this.#joint ? viewsOfAll(this.localViews, this.#joint) : this.localViews;
+  }
+
+  /** Called after each change of a component of this computer. */
+  onChange: () => void = () => {};
+
+  /** A component has persisted another state, or was read, here or on another computer. */
+  changed({ isElsewhere = false } = {}): void {
     this.#changes.tell();
     for (const [component, sitter] of this.#seats) {
       // The component has logged a failure; it is tried again after the next change.
-      if (setBackEvent(component, this.views)) sitter.goBack().catch(() => {});
+      if (this.backEvent(component)) sitter.goBack().catch(() => {});
+    }
+    if (!isElsewhere) this.onChange();
+  }
+
+  backEvent(component: string): MachineEvent | null {
+    const on = this.#jointViews();
+    return this.jointState(component)
+      ? jointBackEvent(component, on)
+      : setBackEvent(component, on.views);
+  }
+
+  /** Null for a component in no set, or in one of this computer alone. */
+  jointState(component: string): JointState | null {
+    return jointStateOf(component, this.#jointViews());
+  }
+
+  staysBehind(component: string): Problem | null {
+    const on = this.#jointViews();
+    return behindOf(component, on) ?? staysBehind(component, on.views);
+  }
+
+  #jointViews(): JointViews {
+    return { views: this.views, joint: this.#joint, local: new Set(this.#seats.keys()) };
+  }
+
+  /** The decision that asks whether this component is prepared; null when there is none. */
+  openFor(component: string): string | null {
+    const found = this.jointState(component);
+    return found && this.#joint ? this.#joint.openFor(found.set, component) : null;
+  }
+
+  /** Resolves with the id when the leader asks whether this component is prepared. */
+  async untilAsked(component: string, on: Waiting): Promise<string> {
+    return await this.#untilIt(on, component, () => this.openFor(component));
+  }
+
+  /** Resolves when the leader has decided about a component that is prepared. */
+  async untilDecided(component: string, on: Waiting): Promise<'go' | 'release'> {
+    return await this.#untilIt(on, component, () => {
+      const verdict = this.jointState(component)?.verdict;
+      return verdict === 'go' || verdict === 'release' ? verdict : null;
+    });
+  }
+
+  async #untilIt<T>(on: Waiting, component: string, ask: () => T | null): Promise<T> {
+    let said: string | null = null;
+    for (;;) {
+      on.signal.throwIfAborted();
+      const found = ask();
+      if (found !== null) {
+        if (said !== null) on.onWaiting(null, null);
+        return found;
+      }
+      const why = this.jointState(component)?.waitingFor ?? null;
+      if (why !== said) on.onWaiting(why, null);
+      said = why;
+      await this.#changes.next(on.signal);
     }
   }
 
@@ -66,7 +146,7 @@ export class SetBoard {
     let said: string | null = null;
     for (;;) {
       on.signal.throwIfAborted();
-      const found = stateOfSet(component, this.views);
+      const found = this.jointState(component) ?? stateOfSet(component, this.views);
       if (found === null || found.verdict === 'go') break;
       if (found.waitingFor !== said) on.onWaiting(found.waitingFor, null);
       said = found.waitingFor;
@@ -183,12 +263,35 @@ export class SetSeat {
     return isHeldBySet(this.component, this.views);
   }
 
+  /** It takes and leaves nothing: another component swaps with it, or it waits for a decision. */
+  get isBound(): boolean {
+    const own = this.views.get(this.component);
+    return this.isHeld || (own !== undefined && own !== null && isBound(own.state));
+  }
+
   get mayGo(): boolean {
     return stateOfSet(this.component, this.views)?.verdict === 'go';
   }
 
   get backEvent(): MachineEvent | null {
-    return setBackEvent(this.component, this.views);
+    return this.#board.backEvent(this.component);
+  }
+
+  /** True for a component in a set over several computers: the leader decides about it. */
+  get isJoint(): boolean {
+    return this.#board.jointState(this.component) !== null;
+  }
+
+  get openId(): string | null {
+    return this.#board.openFor(this.component);
+  }
+
+  untilAsked(on: Waiting): Promise<string> {
+    return this.#board.untilAsked(this.component, on);
+  }
+
+  untilDecided(on: Waiting): Promise<'go' | 'release'> {
+    return this.#board.untilDecided(this.component, on);
   }
 
   get hinder(): string | null {
@@ -196,7 +299,7 @@ export class SetSeat {
   }
 
   get staysBehind(): Problem | null {
-    return staysBehind(this.component, this.views);
+    return this.isJoint ? null : this.#board.staysBehind(this.component);
   }
 
   changed(): void {

@@ -12,7 +12,7 @@ import type {
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { compareReleases } from '../../shared/rules/release-identity.ts';
-import { moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP, moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import type { Job } from './state.ts';
 import { FOR_OTHERS, type OtherFacts, type RobotFacts, type Verdict } from './verdict.ts';
 
@@ -47,7 +47,8 @@ export function judgeSet(taken: Taken, set: RolloutSet, offer: SetOffer): Verdic
   if (!isOwn || names.size < set.members.length) {
     return no('SET_INCOMPLETE', 'the set does not name this bundle, or a component twice');
   }
-  const unfit = unfitBeside(job, component, set);
+  const isJoint = set.members.some((one) => offer.facts.others?.get(one.component)?.elsewhere);
+  const unfit = unfitBeside(job, component, set) ?? (isJoint && unfitOverComputers(job, component));
   if (unfit) return no(unfit.code, unfit.why);
   for (const member of set.members) {
     if (member === own) continue;
@@ -77,6 +78,13 @@ function unfitBeside(
   }
   if (image === undefined || moduleOf(strategy) === null) return null;
   return { code: 'SET_MIXED', why: `${component} is applied by ${strategy}` } as const;
+}
+
+/** The decision of the leader is followed by one rename on each computer. */
+function unfitOverComputers({ strategy }: Pick<Job, 'strategy'>, component: string) {
+  if (strategy === ATOMIC_SWAP) return null;
+  const why = `${component} is applied by ${strategy}, in a set over several computers`;
+  return { code: 'SET_MIXED', why } as const;
 }
 
 /** @returns null for a bundle that is taken, or runs here */

@@ -64,6 +64,14 @@ export interface MemberView {
   readonly rollback: string | null;
   /** Code of why it is not known that `active` runs; null when it is. */
   readonly doubt: string | null;
+  /** Absent for a component of this computer. */
+  readonly elsewhere?: Elsewhere;
+}
+
+/** Another computer of the robot, which a bundle for one of its components has to fit. */
+export interface Elsewhere {
+  readonly arch: string;
+  readonly compatible: readonly string[];
 }
 
 export const memberViewOf = (
@@ -224,8 +232,10 @@ function describe(
 export function setBackEvent(component: string, views: MemberViews): MachineEvent | null {
   const own = views.get(component);
   const found = stateOfSet(component, views);
-  if (!own || found?.verdict !== 'back') return null;
-  const { problem } = found;
+  return own && found?.verdict === 'back' ? backEventOf(own, found.problem) : null;
+}
+
+export function backEventOf(own: MemberView, problem: Problem): MachineEvent | null {
   switch (own.state.phase) {
     case 'checking':
     case 'downloading':
@@ -256,7 +266,7 @@ export function staysBehind(component: string, views: MemberViews): Problem | nu
 }
 
 /** True when what a confirmed release replaced is still there, or was nothing. */
-function canGoBack({ state, active, rollback }: MemberView): boolean {
+export function canGoBack({ state, active, rollback }: MemberView): boolean {
   const { installed } = state;
   if (!installed || installed.version !== active) return false;
   return installed.previousVersion === null || installed.previousVersion === rollback;

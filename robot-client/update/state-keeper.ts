@@ -72,10 +72,13 @@ export class StateKeeper {
  */
 export function unlessStored(
   event: MachineEvent,
-  { phase }: MachineState,
+  { phase, job }: MachineState,
   problem: Problem,
 ): MachineEvent | null {
-  if (event.kind === 'ready') return { kind: 'refused', problem };
+  if (event.kind === 'ready' || event.kind === 'prepared') return { kind: 'refused', problem };
+  // A promise that the disk does not have must not be made.
+  if (event.kind === 'well' && job?.commitId && job.health === 'well')
+    return { kind: 'unhealthy', problem };
   // On the way back it goes on: a full disk must not keep the robot on a bad version.
   if (event.kind !== 'told' || phase !== 'rebooting') return null;
   const message = `note the order to the boot loader: ${problem.message} (${problem.code})`;

@@ -26,7 +26,13 @@ import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ROBOT_PHASES, type RobotPhase } from '../../shared/formats/messages.ts';
-import { deltaOfferSchema, followsSchema, slotTrialSchema, type DeltaOffer } from './job-parts.ts';
+import {
+  commitIdSchema,
+  deltaOfferSchema,
+  followsSchema,
+  slotTrialSchema,
+  type DeltaOffer,
+} from './job-parts.ts';
 import {
   idSchema,
   parseDocument,
@@ -106,6 +112,11 @@ const jobSchema = z.object({
    * all of the set were switched. A start asks again.
    */
   health: z.enum(['unasked', 'well', 'sure']).default('unasked'),
+  /**
+   * Of a set over several computers, from `prepared` on: the decision that binds this component.
+   * Null when only this robot's own states decide.
+   */
+  commitId: commitIdSchema.nullable().default(null),
   /** The budget of its rollout, with the rollout that grants the places; null without one. */
   budget: budgetSchema.extend({ owner: idSchema }).nullable().default(null),
 });
@@ -127,9 +138,9 @@ const lastUpdateSchema = z.object({
 const stateSchema = z.object({
   /**
    * An older agent must not touch the file: 2 while a module, a set or a system slot is at work, 3
-   * while a set with a system image is.
+   * while a set with a system image is, 4 while a set over several computers is.
    */
-  schema: z.union([z.literal(1), z.literal(2), z.literal(3)]),
+  schema: z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4)]),
   phase: z.enum(ROBOT_PHASES),
   job: jobSchema.nullable(),
   /** The job that brought the active version: a recall undoes it. */
@@ -216,7 +227,8 @@ function schemaOf(bytes: Uint8Array): unknown {
 
 const schemaFor = (job: Job | null): MachineState['schema'] => {
   if (job === null) return 1;
-  if (job.follows !== null || job.set?.image !== undefined) return STATE_SCHEMA_WRITTEN;
+  if (job.commitId !== null) return STATE_SCHEMA_WRITTEN;
+  if (job.follows !== null || job.set?.image !== undefined) return 3;
   return needsNewAgent(job) ? 2 : 1;
 };
 
@@ -260,6 +272,18 @@ export function expectedOf({ phase, job, installed, lastActive }: MachineState):
 /** A swap or a rollback itself says where `active` leads. */
 export const isUnderWay = (phase: RobotPhase): boolean =>
   ['swapping', 'rebooting', 'rolling_back', 'reverting'].includes(phase);
+
+/**
+ * True while a decision of the leader binds a component: it has said that it may be switched, or
+ * that it is healthy for good, and does not change its mind.
+ */
+export function isBound({ phase, job }: MachineState): boolean {
+  if (job === null || job.commitId === null) return false;
+  return phase === 'waiting' || (phase === 'probation' && job.health === 'sure');
+}
+
+export const withCommit = (state: MachineState, commitId: string | null): MachineState =>
+  state.job ? { ...state, job: { ...state.job, commitId } } : state;
 
 /** Versions that failed here. */
 export const failedOf = ({ blocked }: MachineState): string[] =>
@@ -334,6 +358,7 @@ export function makeJob(input: {
     cause: null,
     set: rollout.set ?? null,
     health: 'unasked',
+    commitId: null,
     budget: rollout.budget ? { ...rollout.budget, owner: placeOwner(rollout) } : null,
   };
 }

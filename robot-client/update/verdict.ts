@@ -11,6 +11,7 @@ import type { LocalTime } from '../../shared/rules/start-time.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { PatchFacts } from './delta.ts';
 import type { Neighbour } from './requires-check.ts';
+import type { Elsewhere } from './set-verdict.ts';
 import type { Job, MachineState } from './state.ts';
 
 export interface RobotFacts {
@@ -55,7 +56,11 @@ export type OtherFacts = Pick<
   RobotFacts,
   'component' | 'version' | 'payloadSha256' | 'blocked' | 'highest' | 'ran' | 'joined'
 > &
-  Neighbour;
+  Partial<Pick<RobotFacts, 'arch' | 'compatible'>> &
+  Neighbour & {
+    /** The computer of the robot that it is on; absent for this one. */
+    readonly elsewhere?: Elsewhere;
+  };
 
 /** The accepted documents at one instant. */
 export interface HeardFacts extends Pick<

@@ -9,6 +9,7 @@ import { AGENT_CODES } from './error-catalogue-agent.ts';
 import { BOOT_CODES } from './error-catalogue-boot.ts';
 import { ENROLMENT_CODES } from './error-catalogue-enrolment.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
+import { MEMBER_CODES } from './error-catalogue-members.ts';
 import { MODULE_CODES } from './error-catalogue-modules.ts';
 import { refused, unfinished, unreachable, usage, type CatalogueEntry } from './catalogue-entry.ts';
 import { SLOT_CODES } from './error-catalogue-slots.ts';
@@ -629,6 +630,9 @@ export const CATALOGUE = {
 
   // Machines and modules
   ...MODULE_CODES,
+
+  // Several computers in one robot
+  ...MEMBER_CODES,
 
   // HTTP
   HTTP_UNAUTHORIZED: refused(

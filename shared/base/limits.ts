@@ -433,6 +433,25 @@ export const LIMITS = {
   slotAskTriesMax: 3, // questions of recover to the boot loader: its tool may come up late
   slotAskWaitMs: 300, // between two of them: a boot waits for it
   setRollbackWaitMs: 60_000, // a member of a set that goes back lets later ones go first, so long
+  prepareMs: MINUTE, // a round in which computers of a robot say they are ready: answers age
+  memberSilentMs: 15 * SECOND, // a computer of the robot that says nothing for so long is away
+  memberLostMs: 2 * SECOND, // the same after its connection has ended: it may come back at once
+  memberAwayMs: 10 * MINUTE, // away so long in the middle of a set: the others go back
+  memberPollMs: 5 * SECOND, // the leader answers a question for news after this at the latest
+  memberLookMs: SECOND, // the leader checks its time-outs about sets this often
+  memberAnswerMs: 20 * SECOND, // a request between computers of a robot is given up after this
+  memberRetryMsMin: 500, // first wait after a lost link between computers of a robot
+  memberRetryMsMax: 5 * SECOND, // and the longest: a computer that restarts is back within this
+  memberComputersMax: 16, // computers of one robot: as many as it has components
+  memberRequestsMax: 8, // requests of one computer at once: chunks, reports and a question for news
+  memberFileBytesMax: 4 * KiB, // the file of drover-robot pair
+  memberViewBytesMax: 512 * KiB, // state of one component: two jobs with manifests in base64
+  memberBodyBytesMax: 8 * MiB, // states of all components, or all that the fleet has announced
+  memberChunkFetches: 4, // chunks at once from the leader to one computer
+  memberChunkWaitMs: 15 * SECOND, // the leader waits so long for a chunk of the fleet
+  memberCacheBytesMax: 512 * MiB, // chunks that the leader keeps for its other computers
+  memberCacheRoomMin: 256 * MiB, // left free for updates of its own
+  commitsMax: 16, // open decisions about sets over several computers: as many as components
   rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
   verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked
   persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it

@@ -12,14 +12,14 @@ import { parseStrictJson } from '../formats/strict-json.ts';
 export const AGENT_COMPONENT = 'drover-agent';
 
 /** Highest schema of the state file of a component (machine.json) that this version reads. */
-export const STATE_SCHEMA_READ = 3;
+export const STATE_SCHEMA_READ = 4;
 
 /**
  * Highest schema that it writes. An agent says it in its package.json, so that the one before
  * knows, before any switch, whether it could take over again. A new schema is read by one release,
  * and written by the next one.
  */
-export const STATE_SCHEMA_WRITTEN = 3;
+export const STATE_SCHEMA_WRITTEN = 4;
 
 /** Files of a release that `drover-launch` and the script start; below the release. */
 export const AGENT_FILES = {

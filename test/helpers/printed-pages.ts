@@ -21,6 +21,8 @@ const APPROVERS = 'wants a user for each person; test/e2e/approvers.test.ts says
 
 const SETS = 'wants a robot of three components; test/e2e/sets.slow.test.ts has one of two';
 
+const MEMBERS = 'wants two computers; test/e2e/members.slow.test.ts has both on one';
+
 const FAILED =
   'wants a robot whose update failed; test/e2e/failure-logs.test.ts asks one in both ways';
 
@@ -54,6 +56,7 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
     'wants an application; test/e2e/sets.slow.test.ts builds one with --requires',
     SETS,
   ],
+  'docs/members.md': [MEMBERS, MEMBERS, MEMBERS, MEMBERS],
   'docs/audit.md': [AUDIT],
   'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],

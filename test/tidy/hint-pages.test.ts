@@ -17,6 +17,7 @@ const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/tls.md': ['TLS_CLIENT_REFUSED', 'certificate'],
   'docs/enrolment.md': ['ENROLMENT_OFF', '--credentials', 'mosquitto'],
   'docs/engines.md': ['tested', '| topics | read | write |'],
+  'docs/members.md': ['drover-robot pair', '--pair'],
   'docs/robot-integration.md': ['local API', '## 9. An agent that updates itself', 'drover-launch'],
   'docs/modules.md': ['## Verbs', '--modules'],
   'docs/system-images.md': ['--boot', '--slot-device'],

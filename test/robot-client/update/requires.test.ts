@@ -179,7 +179,13 @@ describe('the states that components have persisted', () => {
   it('report a release that lacks what it requires after a rollback, and undo nothing', () => {
     const heard = { progress: new Map(), completeSince: new Map() };
     const look = (found: MemberViews) => {
-      const on = { views: found, component: 'app', hinder: null, staysBehind: null };
+      const on = {
+        views: found,
+        component: 'app',
+        hinder: null,
+        staysBehind: null,
+        isJoint: false,
+      };
       return obeyedRecall(on, heard, NOW);
     };
     const after = look(views(installed, '1.0.0'));

@@ -1,0 +1,148 @@
+/**
+ * The decisions of the leader about a set over several computers: a two-phase commit with presumed
+ * abort. All components say that they are prepared, the leader decides to switch; all are healthy,
+ * it decides to confirm; whatever fails before that, it decides to go back. It stores a decision
+ * before anybody gets it. A decision that it does not know was never taken. Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { rolloutSetSchema, type RolloutSet } from '../../shared/formats/announcement.ts';
+import type { MonoMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { idSchema } from '../../shared/formats/schema.ts';
+import { commitIdSchema } from '../update/job-parts.ts';
+import type { MemberStep, Steps } from '../update/member-steps.ts';
+
+export const commitSchema = z.object({
+  id: commitIdSchema,
+  set: rolloutSetSchema,
+  /** The components that it binds, in the order of the questions; those that ran it are left out. */
+  components: z.array(idSchema).min(1).max(LIMITS.setMembersMax),
+  /** `recall`: a confirmed set goes back. */
+  decision: z.enum(['prepare', 'switch', 'confirm', 'back', 'recall']),
+});
+
+export type Commit = z.output<typeof commitSchema>;
+
+/** The last facts that the leader received about one component of the set. */
+export interface ComponentFact {
+  readonly component: string;
+  readonly step: MemberStep;
+  /** The decision that it is prepared for. */
+  readonly commitId: string | null;
+  /** For how long nothing came from its computer; 0 while it is there. */
+  readonly awayMs: number;
+  /** The release before the confirmed one is still there. */
+  readonly canGoBack: boolean;
+}
+
+export interface CommitFacts {
+  readonly set: RolloutSet;
+  /** In the order of the set. */
+  readonly components: readonly ComponentFact[];
+  /** The fleet takes the set back. */
+  readonly isRecalled: boolean;
+  /** Since when the round of questions is open. */
+  readonly openMs: number;
+  /** The component that was not ready in the last round: it is asked first, and alone. */
+  readonly laggard: string | null;
+}
+
+const AT_REST: Steps = ['staged', 'done', 'had'];
+const FALLEN: Steps = [
+  ...(['missing', 'failed', 'undone', 'undone_for_good', 'undoing', 'stuck', 'pending'] as const),
+];
+
+/**
+ * One step.
+ * @param known null when there is no decision about the set
+ * @param newId of a decision that begins with this step
+ * @returns the decision from now on; null when none is needed any more
+ */
+export function decideCommit(
+  known: Commit | null,
+  facts: CommitFacts,
+  newId: string,
+): Commit | null {
+  const { components } = facts;
+  const isThere = components.every(({ awayMs }) => awayMs === 0);
+  if (known === null) return isThere ? begun(facts, newId) : null;
+  const bound = components.filter(({ component }) => known.components.includes(component));
+  const areBound = bound.every(({ commitId }) => commitId === known.id);
+  switch (known.decision) {
+    case 'prepare': {
+      const hasLeft = !isThere || bound.some(({ step }) => step !== 'staged');
+      // Nobody was switched, and this id is never decided: all decide alone again.
+      if (hasLeft || facts.isRecalled || facts.openMs > LIMITS.prepareMs) return null;
+      return areBound ? { ...known, decision: 'switch' } : known;
+    }
+    case 'switch': {
+      // One that went back may be staged again before the leader knows: it is not bound then.
+      const hasFallen = bound.some(
+        ({ step, commitId }) =>
+          FALLEN.includes(step) || (step !== 'unknown' && commitId !== known.id),
+      );
+      const isLost = bound.some(({ awayMs }) => awayMs > LIMITS.memberAwayMs);
+      if (hasFallen || isLost || facts.isRecalled) return { ...known, decision: 'back' };
+      const areSure = areBound && bound.every(({ step }) => step === 'sure');
+      return areSure ? { ...known, decision: 'confirm' } : known;
+    }
+    case 'confirm':
+    case 'back': {
+      const isOpen = bound.some(({ commitId }) => commitId === known.id);
+      return isThere && !isOpen ? null : known;
+    }
+    case 'recall': {
+      const isOpen = bound.some(({ step }) => step === 'done' || step === 'undoing');
+      return isThere && !isOpen ? null : known;
+    }
+  }
+}
+
+function begun({ set, components, isRecalled, laggard }: CommitFacts, id: string): Commit | null {
+  if (!components.every(({ step }) => AT_REST.includes(step))) return null;
+  const at = (step: MemberStep): ComponentFact[] => components.filter((one) => one.step === step);
+  const named = (facts: readonly ComponentFact[]): string[] => facts.map((one) => one.component);
+  const [staged, done] = [at('staged'), at('done')];
+  if (isRecalled) {
+    const mayGoBack = staged.length === 0 && done.length > 0 && done.every((one) => one.canGoBack);
+    return mayGoBack ? { id, set, components: named(done), decision: 'recall' } : null;
+  }
+  // One that is bound to an older decision is released first.
+  const areFree = staged.length > 0 && staged.every(({ commitId }) => commitId === null);
+  const asked = staged.toSorted((a, b) => rank(a, laggard) - rank(b, laggard));
+  return areFree ? { id, set, components: named(asked), decision: 'prepare' } : null;
+}
+
+const rank = ({ component }: ComponentFact, laggard: string | null): number =>
+  component === laggard ? 0 : 1;
+
+/**
+ * The component that has to say now that it is prepared; null for none. One after another: while
+ * one is busy, the others write nothing to their disks.
+ */
+export function askedOf(
+  { id, components, decision }: Commit,
+  facts: readonly Pick<ComponentFact, 'component' | 'commitId'>[],
+): string | null {
+  if (decision !== 'prepare') return null;
+  const isPrepared = (name: string): boolean =>
+    facts.some(({ component, commitId }) => component === name && commitId === id);
+  return components.find((name) => !isPrepared(name)) ?? null;
+}
+
+/** Everything but a question is kept over a power cut: it is on the disk before it is sent. */
+export const isKept = ({ decision }: Pick<Commit, 'decision'>): boolean => decision !== 'prepare';
+
+/** Two announcements of one set are the same when they bring the same bytes. */
+export const isSameSet = (a: RolloutSet, b: RolloutSet): boolean =>
+  a.id === b.id && JSON.stringify(a.members) === JSON.stringify(b.members);
+
+/**
+ * For how long nothing came from a computer; 0 while its last message is fresh.
+ * @param isLost its connection has ended since
+ */
+export function awayMsOf(lastHeardMs: MonoMs, now: MonoMs, isLost: boolean): number {
+  const silentMs = now - lastHeardMs;
+  return silentMs <= (isLost ? LIMITS.memberLostMs : LIMITS.memberSilentMs) ? 0 : silentMs;
+}

@@ -1,0 +1,161 @@
+/**
+ * The door of the leader for its members, on the robot's own network. It only carries: the bytes
+ * that a member asks for, the orders of the fleet as they came, reports and events the other way.
+ * Every request comes from a computer that has proved its identity (secure-link.ts).
+ */
+
+import { createServer } from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { Pair } from './pair-file.ts';
+import { serverSide, type Address } from './secure-link.ts';
+
+/** The answers of the leader to each request. */
+export interface DoorKeeper {
+  /** @throws DroverError: the member gets the reason */
+  takeReport(pair: Pair, body: Uint8Array): Promise<void>;
+  /** @throws DroverError */
+  takeEvent(pair: Pair, body: Uint8Array): Promise<void>;
+  /** @throws DroverError */
+  takeWant(pair: Pair, body: Uint8Array): Promise<void>;
+  /** Waits for news, and no longer than `memberPollMs`; null for none. */
+  newsFor(
+    pair: Pair,
+    asked: { readonly epoch: string; readonly after: number; readonly nextTrust: number },
+    signal: AbortSignal,
+  ): Promise<Uint8Array | null>;
+  /** Its connection has ended before it got its answer. */
+  lost(pair: Pair): void;
+  chunk(hash: Sha256Hex): Promise<Uint8Array | null>;
+}
+
+interface Reply {
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
+const OK: Reply = { status: 200, body: new Uint8Array() };
+const NOT_FOUND: Reply = { status: 404, body: new Uint8Array() };
+
+export class LeaderDoor {
+  readonly #server: Server;
+  readonly #memberOf: (socket: unknown) => Pair | null;
+  readonly #keeper: DoorKeeper;
+  readonly #log: Log;
+  /** Requests of each computer that are being answered. */
+  readonly #running = new Map<string, number>();
+
+  constructor(pairs: readonly Pair[], keeper: DoorKeeper, log: Log) {
+    const { options, memberOf } = serverSide(pairs);
+    this.#memberOf = memberOf;
+    this.#keeper = keeper;
+    this.#log = log;
+    this.#server = createServer(
+      { ...options, requestTimeout: LIMITS.memberAnswerMs, headersTimeout: LIMITS.memberAnswerMs },
+      (request, response) => {
+        this.#answer(request, response).catch((error: unknown) => {
+          this.#log.debug({ error: String(error) }, 'a computer of this robot was not answered');
+          response.destroy();
+        });
+      },
+    );
+    this.#server.maxConnections = LIMITS.memberRequestsMax * (pairs.length + 1);
+    this.#server.on('tlsClientError', (error) => {
+      this.#log.debug(
+        { error: error.message },
+        'refused a connection without a secret of this robot',
+      );
+    });
+  }
+
+  /** @returns the port @throws DroverError LISTEN_FAILED */
+  async open({ host, port }: Address): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      const failed = (cause: Error): void => {
+        const message = `listen for the computers of this robot on ${host}:${port}: ${cause.message}`;
+        reject(new DroverError('LISTEN_FAILED', message, { cause }));
+      };
+      // Once it listens a failure is logged: the promise has ended by then.
+      this.#server.on('error', (error) => {
+        this.#log.warn({ error: error.message }, 'the door for the computers of this robot failed');
+        failed(error);
+      });
+      this.#server.listen(port, host, resolve);
+    });
+    const at = this.#server.address();
+    return typeof at === 'object' && at !== null ? at.port : port;
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const pair = this.#memberOf(request.socket);
+    if (!pair) return void response.destroy();
+    const running = this.#running.get(pair.computer) ?? 0;
+    response.on('close', () => void (response.writableFinished || this.#keeper.lost(pair)));
+    this.#running.set(pair.computer, running + 1);
+    try {
+      const isTooMany = running >= LIMITS.memberRequestsMax;
+      const reply = isTooMany ? { status: 429, body: OK.body } : await this.#reply(pair, request);
+      response.writeHead(reply.status, { 'content-length': reply.body.byteLength });
+      response.end(reply.body);
+    } finally {
+      this.#running.set(pair.computer, (this.#running.get(pair.computer) ?? 1) - 1);
+    }
+  }
+
+  async #reply(pair: Pair, request: IncomingMessage): Promise<Reply> {
+    try {
+      return await this.#route(pair, request);
+    } catch (thrown) {
+      const problem = toProblem(thrown);
+      this.#log.warn({ computer: pair.computer, problem }, 'a computer of this robot was refused');
+      return { status: 400, body: new TextEncoder().encode(JSON.stringify(problem)) };
+    }
+  }
+
+  async #route(pair: Pair, request: IncomingMessage): Promise<Reply> {
+    const { pathname, searchParams: query } = new URL(request.url ?? '/', 'https://leader');
+    const [, what, hash = ''] = pathname.split('/');
+    if (request.method === 'GET' && what === 'chunks' && isSha256Hex(hash)) {
+      const bytes = await this.#keeper.chunk(hash);
+      return bytes ? { status: 200, body: bytes } : NOT_FOUND;
+    }
+    if (request.method === 'GET' && what === 'news') {
+      const number = (name: string): number => Math.trunc(Number(query.get(name))) || 0;
+      const asked = { after: number('after'), nextTrust: number('trust') };
+      const gone = new AbortController();
+      request.on('close', () => gone.abort());
+      const epoch = query.get('epoch') ?? '';
+      const body = await this.#keeper.newsFor(pair, { ...asked, epoch }, gone.signal);
+      return body ? { status: 200, body } : { status: 204, body: OK.body };
+    }
+    if (request.method !== 'POST') return NOT_FOUND;
+    const body = await bodyOf(request);
+    if (what === 'report') await this.#keeper.takeReport(pair, body);
+    else if (what === 'events') await this.#keeper.takeEvent(pair, body);
+    else if (what === 'want') await this.#keeper.takeWant(pair, body);
+    else return NOT_FOUND;
+    return OK;
+  }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Uint8Array> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of request) {
+    pieces.push(piece as Buffer);
+    bytes += (piece as Buffer).byteLength;
+    if (bytes <= LIMITS.memberBodyBytesMax) continue;
+    throw new DroverError('DOCUMENT_TOO_LARGE', 'read message of a member: it is too long');
+  }
+  return Buffer.concat(pieces);
+}

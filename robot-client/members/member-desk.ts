@@ -1,0 +1,138 @@
+/**
+ * The facts that the leader has about one member: its last report, and when it came. A member
+ * that is away keeps its last report, over restarts of the leader too; its versions are then in
+ * doubt, and never nothing.
+ */
+
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { ComponentStateFields } from '../../shared/formats/messages.ts';
+import type { MemberView } from '../update/set-verdict.ts';
+import { awayMsOf } from './commit.ts';
+import type { Report } from './messages.ts';
+import type { Pair } from './pair-file.ts';
+
+/** Starts of the agent of one member that are known to be over. */
+const EPOCHS_MAX = LIMITS.eventEpochsMax;
+
+/** The last report of a member as the leader keeps it. */
+export interface KeptReport {
+  readonly components: readonly ComponentStateFields[];
+  readonly countedBy: string;
+  readonly atMs: EpochMs;
+}
+
+export class MemberDesk {
+  readonly pair: Pair;
+  #views = new Map<string, MemberView | null>();
+  #kept: KeptReport | null = null;
+  #epoch = '';
+  #nth = -1;
+  readonly #over: string[] = [];
+  #heardMs: MonoMs;
+  /** On the wall clock; null before something came since this start. */
+  #heardAtMs: EpochMs | null = null;
+  #isLost = false;
+  #hasReported = false;
+
+  /** @param now counts as the time of its last message */
+  constructor(pair: Pair, now: MonoMs) {
+    this.pair = pair;
+    this.#heardMs = now;
+    for (const name of pair.components) this.#views.set(name, null);
+  }
+
+  /** Its last report before this start. */
+  restore(kept: KeptReport): void {
+    this.#kept = kept;
+  }
+
+  get kept(): KeptReport | null {
+    return this.#kept;
+  }
+
+  get views(): ReadonlyMap<string, MemberView | null> {
+    return this.#views;
+  }
+
+  heard(now: MonoMs, clock: EpochMs): void {
+    this.#heardMs = now;
+    this.#heardAtMs = clock;
+    this.#isLost = false;
+  }
+
+  /** Its connection has ended in the middle of a request. */
+  lost(): void {
+    this.#isLost = true;
+  }
+
+  /** 0 while it is there. */
+  awayMs(now: MonoMs): number {
+    const silentMs = awayMsOf(this.#heardMs, now, this.#isLost);
+    return this.#hasReported ? silentMs : Math.max(1, silentMs);
+  }
+
+  /**
+   * @returns false for a report that is older than the last one
+   * @throws DroverError MEMBER_REFUSED for one about other components than its pair file names
+   */
+  take(report: Report, now: EpochMs): boolean {
+    const { epoch, nth } = report;
+    const isOlder = epoch === this.#epoch ? nth <= this.#nth : this.#over.includes(epoch);
+    if (isOlder) return false;
+    const names = report.views.map(({ name }) => name);
+    if (names.toSorted().join() !== this.pair.components.toSorted().join()) {
+      const counts = `(got ${names.join()}, want ${this.pair.components.join()})`;
+      const message = `hear computer ${this.pair.computer}: other components than in its pair file ${counts}`;
+      throw new DroverError('MEMBER_REFUSED', message, {
+        hint: 'give its agent one --root for each component of its pair file, or pair it again',
+      });
+    }
+    if (epoch !== this.#epoch && this.#epoch !== '') {
+      this.#over.push(this.#epoch);
+      if (this.#over.length > EPOCHS_MAX) this.#over.shift();
+    }
+    [this.#epoch, this.#nth, this.#hasReported] = [epoch, nth, true];
+    this.#views = new Map(report.views.map(({ name, view }) => [name, view]));
+    if (report.state === null) return true;
+    const { components, counter_epoch: countedBy = '' } = report.state;
+    this.#kept = {
+      components: components.filter(({ name }) => names.includes(name)),
+      countedBy,
+      atMs: now,
+    };
+    return true;
+  }
+
+  /** Its components for the report of the robot. */
+  told(now: MonoMs, clock: EpochMs): ComponentStateFields[] {
+    const isAway = this.awayMs(now) > 0;
+    return this.pair.components.map((name) => {
+      const known = this.#kept?.components.find((one) => one.name === name);
+      // Logs of failures stay on the computer where they were written.
+      const { failure_log: _, ...fields } = known ?? unknown(name);
+      return isAway ? { ...fields, ...this.#away(clock) } : fields;
+    });
+  }
+
+  #away(clock: EpochMs): Pick<ComponentStateFields, 'version_doubt' | 'last_error'> {
+    const known = this.#heardAtMs ?? this.#kept?.atMs ?? null;
+    const atMs = known ?? clock;
+    const since = known !== null ? `since ${new Date(atMs).toISOString()}` : 'and was never heard';
+    const code = 'MEMBER_AWAY';
+    const message = `hear computer ${this.pair.computer} of this robot: it is away ${since}`;
+    const at = new Date(atMs).toISOString();
+    return {
+      version_doubt: code,
+      last_error: { code, message, hint: CATALOGUE[code].hint, version: null, at },
+    };
+  }
+}
+
+const unknown = (name: string): ComponentStateFields => ({
+  name,
+  version: null,
+  phase: 'idle',
+});

@@ -1,0 +1,310 @@
+/**
+ * The side of a member: its link to the fleet goes through the leader, and looks to the agent like
+ * any other link (Wire). Orders and chunks come from the leader as they came from the fleet, and
+ * are verified here with the trust of this computer. Decisions about sets come from the leader
+ * alone.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../shared/base/backoff.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log, Wire, WireHandlers } from '../../shared/base/ports.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
+import type { RolloutSet } from '../../shared/formats/announcement.ts';
+import type { ComponentStateFields, RobotStateFields } from '../../shared/formats/messages.ts';
+import { parseTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
+import type { CommitDecision } from '../update/joint-set.ts';
+import type { MemberView } from '../update/set-verdict.ts';
+import { ChunkFetch } from './chunk-fetch.ts';
+import type { AgentSide, Computers } from './computers.ts';
+import { encodeReport, parseNews, viewFields, whatRuns, type News } from './messages.ts';
+import type { Pair } from './pair-file.ts';
+import { LeaderLink, type Address, type LinkAnswer } from './secure-link.ts';
+import { decisionIn, isRecalledIn, openIn, type ToldCommit } from './told-commits.ts';
+
+const EPOCH_BYTES = 8;
+
+export interface MemberOptions {
+  readonly pair: Pair;
+  readonly leader: Address;
+  readonly arch: string;
+  readonly compatible: readonly string[];
+  readonly log: Log;
+}
+
+export class MemberSide implements Computers {
+  readonly isMember = true;
+  readonly #options: MemberOptions;
+  readonly #link: LeaderLink;
+  readonly #epoch = randomBytes(EPOCH_BYTES).toString('hex');
+  readonly #reports = new SerialQueue();
+  #nth = 0;
+  #side: AgentSide | null = null;
+  #state: RobotStateFields | null = null;
+  /** Null before the first news since the start. */
+  #commits: readonly ToldCommit[] | null = null;
+  #views: ReadonlyMap<string, MemberView | null> = new Map();
+  #wire: LeaderWire | null = null;
+  #isReportDue = false;
+  #leaderEpoch = '';
+
+  constructor(options: MemberOptions) {
+    this.#options = options;
+    this.#link = new LeaderLink(options.pair, options.leader);
+  }
+
+  attach(side: AgentSide): void {
+    this.#side = side;
+    side.board.onChange = () => this.reportSoon();
+  }
+
+  /** The link of the agent (`openWire` of its options). */
+  readonly openWire = (_options: unknown, handlers: WireHandlers, log: Log): Wire => {
+    this.#wire = new LeaderWire({
+      ...{ link: this.#link, handlers, log },
+      onNews: (news) => this.#take(news),
+      onHeard: () => void (this.#isReportDue && this.reportSoon()),
+      onState: (state) => this.#keepState(state),
+    });
+    return this.#wire;
+  };
+
+  async open(): Promise<void> {
+    // The agent opens the link itself.
+  }
+
+  async close(): Promise<void> {
+    await this.#reports.idle();
+    this.#link.close();
+  }
+
+  carry(): void {
+    // A member has no members.
+  }
+
+  readonly told: readonly ComponentStateFields[] = [];
+  readonly countedBy = '';
+
+  explain(): string[] {
+    const { host, port } = this.#options.leader;
+    const isUp = this.#wire?.isUp === true;
+    return [
+      `computer ${this.#options.pair.computer}: its leader at ${host}:${port} is ${isUp ? 'there' : 'away'}`,
+    ];
+  }
+
+  get views(): ReadonlyMap<string, MemberView | null> {
+    return this.#views;
+  }
+
+  awayFor(_set: RolloutSet): string | null {
+    return this.#wire?.isUp === true ? null : 'the leader of this robot (LEADER_AWAY)';
+  }
+
+  decisionOn(commitId: string): CommitDecision {
+    return decisionIn(this.#commits, commitId);
+  }
+
+  openFor(set: RolloutSet, component: string): string | null {
+    return openIn(this.#commits, set, component);
+  }
+
+  isRecalled(set: RolloutSet): boolean {
+    return isRecalledIn(this.#commits, set);
+  }
+
+  #take({ epoch, commits, views }: News): void {
+    // A leader that has started again knows no report of this computer.
+    if (epoch !== this.#leaderEpoch) this.#isReportDue = true;
+    this.#leaderEpoch = epoch;
+    const before = whatRuns(this.#views);
+    this.#commits = commits;
+    this.#views = new Map(views.map(({ name, view }) => [name, view]));
+    this.#side?.board.changed({ isElsewhere: true });
+    if (whatRuns(this.#views) !== before) this.#side?.onViews();
+  }
+
+  /** Called after a state of a component is on the disk: only then the leader may get it. */
+  reportSoon(): void {
+    this.#isReportDue = true;
+    // One that runs may have read older states; a second one behind it has all.
+    if (this.#reports.size >= 2) return;
+    inBackground(this.#options.log, 'report to the leader', this.#report());
+  }
+
+  async #keepState(state: Uint8Array): Promise<void> {
+    this.#state = JSON.parse(new TextDecoder().decode(state)) as RobotStateFields;
+    this.#isReportDue = true;
+    await this.#report();
+  }
+
+  /** One report after another: each has all that is true when it is sent. */
+  async #report(): Promise<void> {
+    await this.#reports.run(async () => {
+      if (!this.#isReportDue || this.#wire?.isUp !== true) return;
+      this.#isReportDue = false;
+      this.#nth += 1;
+      const views = [...(this.#side?.board.localViews ?? [])];
+      const body = encodeReport({
+        ...{ epoch: this.#epoch, nth: this.#nth, state: this.#state },
+        views: views.map(([name, view]) => viewFields(name, view, this.#options)),
+      });
+      try {
+        assertTaken('report', await this.#link.ask('POST', '/report', { body }));
+      } catch (thrown) {
+        this.#isReportDue = true;
+        this.#wire?.noteProblem(thrown);
+        throw thrown;
+      }
+    });
+  }
+}
+
+/** @throws DroverError MEMBER_REFUSED, with what the leader said */
+function assertTaken(what: string, { status, body }: LinkAnswer): void {
+  if (status < 300) return;
+  const said = /"message":"([^"]{0,300})/.exec(new TextDecoder().decode(body))?.[1];
+  throw new DroverError(
+    'MEMBER_REFUSED',
+    `send ${what} to the leader: ${said ?? `status ${status}`}`,
+  );
+}
+
+interface LeaderWireOptions {
+  readonly link: LeaderLink;
+  readonly handlers: WireHandlers;
+  readonly log: Log;
+  onNews(news: News): void;
+  /** The leader has answered. */
+  onHeard(): void;
+  onState(state: Uint8Array): Promise<void>;
+}
+
+/** The link of the agent of a member: it asks the leader for news again and again. */
+class LeaderWire implements Wire {
+  readonly #options: LeaderWireOptions;
+  readonly #queue = new SerialQueue();
+  readonly #chunks: ChunkFetch;
+  readonly #closed = new AbortController();
+  readonly #ended: Promise<void>;
+  #replay = new AbortController();
+  #isUp = false;
+  #lastError: DroverError | null = null;
+  #at = { epoch: '', after: 0 };
+  #nextTrust = 1;
+
+  constructor(options: LeaderWireOptions) {
+    this.#options = options;
+    this.#chunks = new ChunkFetch(options.link, (topic, bytes) => this.#deliver(topic, bytes));
+    this.#ended = this.#listen();
+  }
+
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  get lastError(): DroverError | null {
+    return this.#lastError;
+  }
+
+  noteProblem(thrown: unknown): void {
+    if (thrown instanceof DroverError) this.#lastError = thrown;
+  }
+
+  async send(topic: string, payload: Uint8Array): Promise<void> {
+    const parsed = parseTopic(topic);
+    if (parsed?.kind !== 'robot') return;
+    if (!this.#isUp) throw new DroverError('LEADER_AWAY', 'send to the leader: it is away');
+    const { link, onState } = this.#options;
+    if (parsed.leaf === 'state') await onState(payload);
+    else if (parsed.leaf === 'events' || parsed.leaf === 'want')
+      assertTaken(parsed.leaf, await link.ask('POST', `/${parsed.leaf}`, { body: payload }));
+  }
+
+  /** Orders are delivered again, as a broker does with retained messages. */
+  async subscribe(filters: readonly string[]): Promise<void> {
+    for (const filter of filters) {
+      const parsed = parseTopic(filter);
+      if (parsed?.kind === 'chunk') this.#chunks.want(parsed.hash);
+      if (parsed?.kind === 'trust') this.#nextTrust = parsed.version;
+    }
+    if (!filters.includes(UPDATES_TOPIC)) return;
+    this.#at = { epoch: '', after: 0 };
+    this.#replay.abort();
+  }
+
+  async unsubscribe(filters: readonly string[]): Promise<void> {
+    for (const filter of filters) {
+      const parsed = parseTopic(filter);
+      if (parsed?.kind === 'chunk') this.#chunks.forget(parsed.hash);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    this.#chunks.close();
+    await this.#ended;
+    this.#isUp = false;
+  }
+
+  async #listen(): Promise<void> {
+    const { signal } = this.#closed;
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        await this.#hear(signal);
+        failures = 0;
+      } catch (thrown) {
+        if (signal.aborted) return;
+        this.#down(thrown);
+        const bounds = { minMs: LIMITS.memberRetryMsMin, maxMs: LIMITS.memberRetryMsMax };
+        const waitMs = backoffMs(failures, bounds, Math.random());
+        failures += 1;
+        await sleep(waitMs, undefined, { signal, ref: false }).catch(() => {}); // closed meanwhile
+      }
+    }
+  }
+
+  async #hear(closed: AbortSignal): Promise<void> {
+    this.#replay = new AbortController();
+    const { epoch, after } = this.#at;
+    const path = `/news?epoch=${epoch}&after=${after}&trust=${this.#nextTrust}`;
+    const signal = AbortSignal.any([closed, this.#replay.signal]);
+    let answer: LinkAnswer;
+    try {
+      answer = await this.#options.link.ask('GET', path, { signal });
+    } catch (thrown) {
+      if (this.#replay.signal.aborted) return;
+      throw thrown;
+    }
+    assertTaken('question for news', answer);
+    const news = answer.status === 200 ? parseNews(answer.body) : null;
+    if (news && !this.#replay.signal.aborted) this.#at = { epoch: news.epoch, after: news.version };
+    if (news) this.#options.onNews(news);
+    if (!this.#isUp) this.#up();
+    this.#options.onHeard();
+    for (const { topic, payload } of news?.orders ?? []) await this.#deliver(topic, payload);
+  }
+
+  async #deliver(topic: string, payload: Uint8Array): Promise<void> {
+    await this.#queue.run(async () => await this.#options.handlers.onMessage(topic, payload, true));
+  }
+
+  #up(): void {
+    this.#isUp = true;
+    this.#lastError = null;
+    this.#options.log.info({}, 'the leader of this robot is there');
+    this.#options.handlers.onUp?.();
+  }
+
+  #down(thrown: unknown): void {
+    const problem = toProblem(thrown);
+    if (thrown instanceof DroverError) this.#lastError = thrown;
+    if (!this.#isUp) return;
+    this.#isUp = false;
+    this.#options.log.warn({ problem }, 'the leader of this robot is away');
+    this.#options.handlers.onDown?.(problem.message);
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The two messages between computers of a robot: the report of a member, and the news that the
+ * leader has for it. Each is the whole truth of its sender, so a lost one is made up for by the
+ * next. Sans-I/O.
+ */
+
+import { z } from 'zod';
+import { base64ToBytes, bytesToBase64, utf8 } from '../../shared/crypto/bytes.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { parseRobotState, type RobotStateFields } from '../../shared/formats/messages.ts';
+import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/formats/schema.ts';
+import { parseTopic } from '../../shared/formats/topics.ts';
+import type { MemberView } from '../update/set-verdict.ts';
+import { encodeMachineState, parseMachineState, type Job } from '../update/state.ts';
+import { commitSchema } from './commit.ts';
+
+const epochSchema = z.string().regex(/^[0-9a-f]{16}$/);
+
+const viewSchema = z
+  .object({
+    name: idSchema,
+    /** The state file of the component; null when it cannot be read now. */
+    state: z.string().max(LIMITS.memberViewBytesMax).nullable(),
+    active: versionSchema.nullable(),
+    rollback: versionSchema.nullable(),
+    doubt: z.string().max(64).nullable(),
+    arch: z.string().max(64),
+    compatible: z.array(z.string().max(64)).max(LIMITS.machineNamesMax),
+  })
+  .transform(({ name, state, active, rollback, doubt, arch, compatible }) => {
+    const elsewhere = { arch, compatible };
+    const view: MemberView | null =
+      state === null
+        ? null
+        : { state: parseMachineState(utf8(state)), active, rollback, doubt, elsewhere };
+    return { name, view };
+  });
+
+/** As it was written: the leader puts its components into its own report. */
+const stateSchema = z.record(z.string(), z.unknown()).transform((state) => {
+  parseRobotState(utf8(JSON.stringify(state)));
+  return state as unknown as RobotStateFields;
+});
+
+const reportSchema = z.object({
+  /** Of this start of the agent. */
+  epoch: epochSchema,
+  /** Rises with each report of it: an older one that comes late is dropped. */
+  nth: sizeSchema,
+  /** The report of the member as a robot would send it; null before its first one. */
+  state: stateSchema.nullable(),
+  views: z.array(viewSchema).max(LIMITS.setMembersMax),
+});
+
+const topicSchema = z.string().refine((text) => parseTopic(text) !== null, 'no topic of ours');
+
+const newsSchema = z.object({
+  /** Of this start of the leader. */
+  epoch: epochSchema,
+  version: sizeSchema,
+  /** All decisions about sets over several computers, with the component that is asked. */
+  commits: z.array(commitSchema.extend({ asked: idSchema.nullable() })).max(LIMITS.commitsMax),
+  /** The components of all other computers. */
+  views: z.array(viewSchema).max(LIMITS.setMembersMax),
+  /** Orders of the fleet that came since, as they came: the member judges them itself. */
+  orders: z
+    .array(z.object({ topic: topicSchema, payload: z.string() }))
+    .max(LIMITS.rolloutsMax * 2 + LIMITS.trustUpdatesAheadMax + 1)
+    .transform((all) =>
+      all.map(({ topic, payload }) => ({ topic, payload: base64ToBytes(payload) ?? utf8('') })),
+    ),
+});
+
+export type Report = z.output<typeof reportSchema>;
+export type News = z.output<typeof newsSchema>;
+type ViewFields = z.input<typeof viewSchema>;
+
+const kind = <S extends z.ZodType>(what: string, schema: S) =>
+  ({ what, schema, bytesMax: LIMITS.memberBodyBytesMax, code: 'MEMBER_MESSAGE_INVALID' }) as const;
+
+export const parseReport = (bytes: Uint8Array): Report =>
+  parseDocument(kind('report of a member', reportSchema), bytes);
+export const parseNews = (bytes: Uint8Array): News =>
+  parseDocument(kind('news of the leader', newsSchema), bytes);
+
+export const encodeReport = (
+  report: Omit<Report, 'views'> & { readonly views: readonly ViewFields[] },
+): Uint8Array => utf8(JSON.stringify(report));
+
+export const encodeNews = (
+  news: Omit<News, 'views'> & { readonly views: readonly ViewFields[] },
+): Uint8Array =>
+  utf8(
+    JSON.stringify({
+      ...news,
+      orders: news.orders.map(({ topic, payload }) => ({ topic, payload: bytesToBase64(payload) })),
+    }),
+  );
+
+/** @param machine of the computer that it is on, unless the view says it */
+export function viewFields(
+  name: string,
+  view: MemberView | null,
+  machine: { readonly arch: string; readonly compatible: readonly string[] },
+): ViewFields {
+  const { arch, compatible } = view?.elsewhere ?? machine;
+  const at = { name, arch, compatible: [...compatible] };
+  if (view === null) return { ...at, state: null, active: null, rollback: null, doubt: null };
+  const { active, rollback, doubt, state: whole } = view;
+  const state = { ...whole, job: slim(whole.job), installed: slim(whole.installed) };
+  const text = new TextDecoder().decode(encodeMachineState(state));
+  return { ...at, state: text, active, rollback, doubt };
+}
+
+/** Changes when other components may be judged in another way. */
+export const whatRuns = (views: ReadonlyMap<string, MemberView | null>): string =>
+  JSON.stringify(
+    [...views].map(([name, view]) => [name, view?.active, view?.state.phase, view?.state.blocked]),
+  );
+
+/** Without what only its own computer needs. */
+const slim = (job: Job | null): Job | null =>
+  job && { ...job, signatures: [], offers: [], delta: null };

@@ -1,0 +1,89 @@
+/**
+ * The last report of each member on the disk of the leader: after a restart the leader reports
+ * the versions that a member had, marked as in doubt until it reports. Written when a
+ * version or a phase has changed, and not with each counter.
+ */
+
+import { z } from 'zod';
+import { toProblem } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import type { ComponentStateFields } from '../../shared/formats/messages.ts';
+import { idSchema, parseDocument, sizeSchema } from '../../shared/formats/schema.ts';
+import type { Disk } from '../install/disk-port.ts';
+import { readOrSetAside, writeWhole } from '../install/small-file.ts';
+import type { KeptReport, MemberDesk } from './member-desk.ts';
+
+const KIND = {
+  what: 'reports.json',
+  schema: z.object({
+    reports: z
+      .array(
+        z.object({
+          computer: idSchema,
+          atMs: sizeSchema,
+          countedBy: z.string().max(64),
+          // Written by this program from reports that it had parsed; the broker checks each again.
+          components: z.array(z.record(z.string(), z.unknown())).max(LIMITS.setMembersMax),
+        }),
+      )
+      .max(LIMITS.memberComputersMax),
+  }),
+  bytesMax: LIMITS.manifestBytesMax * 4,
+  code: 'STATE_CORRUPT',
+} as const;
+
+type Desks = ReadonlyMap<string, MemberDesk>;
+
+export class ReportFile {
+  readonly #disk: Disk;
+  readonly #path: string;
+  readonly #log: Log;
+  #facts = '';
+
+  constructor(disk: Disk, path: string, log: Log) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#log = log;
+  }
+
+  async load(desks: Desks): Promise<void> {
+    const { value, problem } = await readOrSetAside(this.#disk, this.#path, (bytes) =>
+      parseDocument(KIND, bytes),
+    );
+    if (problem) this.#log.warn({ problem }, 'last reports of other computers were lost');
+    for (const { computer, ...kept } of value?.reports ?? []) {
+      const components = kept.components as unknown as ComponentStateFields[];
+      desks.get(computer)?.restore({ ...kept, components });
+    }
+    this.#facts = factsOf(desks);
+  }
+
+  /** Never rejects: a report that is not kept is in doubt after a restart, as any other. */
+  async keep(desks: Desks): Promise<void> {
+    const facts = factsOf(desks);
+    if (facts === this.#facts) return;
+    const reports = [...desks].flatMap(([computer, { kept }]) =>
+      kept === null ? [] : [{ computer, ...kept }],
+    );
+    try {
+      await writeWhole(
+        this.#disk,
+        this.#path,
+        new TextEncoder().encode(JSON.stringify({ reports })),
+      );
+      this.#facts = facts;
+    } catch (thrown) {
+      this.#log.warn(
+        { problem: toProblem(thrown) },
+        'last report of another computer was not kept',
+      );
+    }
+  }
+}
+
+const factsOf = (desks: Desks): string =>
+  JSON.stringify([...desks.values()].map(({ kept }) => kept && [kept.countedBy, ...slim(kept)]));
+
+const slim = ({ components }: KeptReport) =>
+  components.map(({ name, version, phase, blocked }) => [name, version, phase, blocked]);

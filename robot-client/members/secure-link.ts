@@ -1,0 +1,128 @@
+/**
+ * The encrypted link between two computers of a robot: HTTP over TLS with the secret of their pair
+ * file and a fresh key for each connection (ECDHE-PSK), so an old recording stays unreadable also
+ * to a thief of the secret. Who does not have the secret gets no connection, in either direction.
+ */
+
+import { constants } from 'node:crypto';
+import { Agent as HttpsAgent, request as httpsRequest, type ServerOptions } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import { DroverError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import type { Pair } from './pair-file.ts';
+
+/**
+ * No session is resumed: each connection proves the secret. TLS 1.2: Node.js has no secrets of this
+ * kind in TLS 1.3.
+ */
+const TLS = {
+  ciphers: 'ECDHE-PSK-CHACHA20-POLY1305',
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.2',
+} as const;
+
+export interface LinkAnswer {
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
+/** The member of each connection, which has proved that it has the secret. */
+export function serverSide(pairs: readonly Pair[]): {
+  readonly options: ServerOptions;
+  readonly memberOf: (socket: unknown) => Pair | null;
+} {
+  const members = new WeakMap<object, Pair>();
+  const pskCallback = (socket: TLSSocket, identity: string) => {
+    const pair = pairs.find(({ computer }) => computer === identity);
+    if (pair) members.set(socket, pair);
+    return pair?.secret ?? null;
+  };
+  const memberOf = (socket: unknown): Pair | null =>
+    typeof socket === 'object' && socket !== null ? (members.get(socket) ?? null) : null;
+  // A missing hint makes OpenSSL leave the exchange out.
+  const secureOptions = constants.SSL_OP_NO_TICKET;
+  return {
+    options: { ...TLS, pskCallback, pskIdentityHint: 'drover', secureOptions },
+    memberOf,
+  };
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Requests of a member to its leader. */
+export class LeaderLink {
+  readonly #agent: HttpsAgent;
+  readonly #at: Address;
+
+  constructor(pair: Pair, at: Address) {
+    this.#at = at;
+    this.#agent = new HttpsAgent({
+      ...TLS,
+      keepAlive: true,
+      maxSockets: LIMITS.memberRequestsMax,
+      maxCachedSessions: 0,
+      pskCallback: () => ({ psk: pair.secret, identity: pair.computer }),
+      // The secret proves the leader, instead of a certificate with a name.
+      checkServerIdentity: () => undefined,
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /** @throws DroverError LEADER_AWAY; the reason of the signal when it is aborted */
+  async ask(
+    method: 'GET' | 'POST',
+    path: string,
+    { body, signal }: { readonly body?: Uint8Array; readonly signal?: AbortSignal } = {},
+  ): Promise<LinkAnswer> {
+    const late = AbortSignal.timeout(LIMITS.memberAnswerMs);
+    const ended = signal ? AbortSignal.any([signal, late]) : late;
+    try {
+      return await this.#send(method, path, body ?? null, ended);
+    } catch (cause) {
+      signal?.throwIfAborted();
+      const why = late.aborted
+        ? 'no answer'
+        : cause instanceof Error
+          ? cause.message
+          : String(cause);
+      const { host, port } = this.#at;
+      const message = `reach the leader of this robot at ${host}:${port}: ${why}`;
+      throw new DroverError('LEADER_AWAY', message, { cause });
+    }
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    body: Uint8Array | null,
+    signal: AbortSignal,
+  ): Promise<LinkAnswer> {
+    return await new Promise<LinkAnswer>((resolve, reject) => {
+      const sent = httpsRequest(
+        { ...this.#at, method, path, agent: this.#agent, signal },
+        (answer) => {
+          const pieces: Buffer[] = [];
+          let bytes = 0;
+          answer.on('data', (piece: Buffer) => {
+            bytes += piece.byteLength;
+            pieces.push(piece);
+            if (bytes > LIMITS.memberBodyBytesMax)
+              answer.destroy(new Error('its answer is too long'));
+          });
+          answer.on('error', reject);
+          answer.on('end', () =>
+            resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(pieces) }),
+          );
+        },
+      );
+      sent.on('error', reject);
+      sent.end(body);
+    });
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * Every history of a set over three computers, and over two whose messages come late: the walk of
+ * test/robot-client/members/commit.test.ts in worlds that take minutes.
+ */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { checkHistories } from '../robot-client/members/commit-walk.ts';
+
+describe('a set over several computers, in every history', () => {
+  it('of three: is never mixed, and always comes to an end', () => {
+    const found = checkHistories(3, { idsMax: 1, areLate: false, mayReplace: false });
+    assert.ok(found.confirmed > 0 && found.undone > 0, JSON.stringify(found));
+  });
+
+  it('of two, with messages that come late', () => {
+    const rules = { idsMax: 1, areLate: true, mayReplace: false, mayFail: false };
+    const found = checkHistories(2, rules);
+    assert.ok(found.confirmed > 0, JSON.stringify(found));
+  });
+
+  it('of two, in two attempts, one of which is replaced', () => {
+    const found = checkHistories(2, { idsMax: 2, areLate: false, mayReplace: true });
+    assert.ok(found.caughtUp > 0 && found.undone > 0, JSON.stringify(found));
+  });
+});
