@@ -1,6 +1,6 @@
 /**
- * Options of an agent, which options.ts reads from a command line and tests write directly, and what
- * of them each component gets.
+ * Options of an agent, which options.ts reads from a command line and tests write directly, and the
+ * part of them that each component gets.
  */
 
 import type { MqttWireOptions, openMqttWire } from '../shared/io/mqtt-wire.ts';

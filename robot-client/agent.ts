@@ -45,6 +45,8 @@ import { Orders } from './orders.ts';
 import { SetBoard } from './update/set-board.ts';
 import { SwapClaims } from './update/swap-claims.ts';
 
+const OFFLINE = encodeMessage({ online: false });
+
 export class Agent {
   readonly #options: AgentOptions;
   readonly #log: Log;
@@ -76,7 +78,8 @@ export class Agent {
     this.#options = options;
     [this.#log, this.#sets] = [options.log, new SetBoard(options.computers)];
     this.#machine = new MachineReport(options);
-    this.#owners = new OwnerWatch({ ...options, onChange: () => this.#reporter.soon(true) });
+    const soon = (): void => this.#reporter.soon(true);
+    this.#owners = new OwnerWatch({ ...options, onChange: soon });
     this.#twins = new TwinWatch(options.log, () => this.#wire?.endings ?? 0);
     const [first] = options.roots;
     if (!first) throw new TypeError('Agent: no component');
@@ -103,7 +106,7 @@ export class Agent {
     this.telemetry = new Telemetry(names, this.#reporter);
     this.#logs = new LogDesk({
       ...{ ...options, rules: options.logs ?? LOG_RULES, now: () => this.#now() },
-      ...{ wire: () => this.#wire, onKept: () => this.#reporter.soon(true) },
+      ...{ wire: () => this.#wire, onKept: soon },
     });
     this.#wants = new Wants(options, () => this.#wire);
     this.#chunks = new ChunkLink(options.robot, () => this.#wire, options.log);
@@ -121,17 +124,19 @@ export class Agent {
       ...{ unheard: this.#unheard, isTwin: () => this.#twins.endings > 0 },
       ...{ progressTopics: this.#progressTopics, lookMs: options.ordersLookMs },
       isWatched: () => this.#isWatched,
-      onUnheard: () => this.#reporter.soon(true),
-      onTrust: () => this.#reporter.soon(true),
-      askAgain: () => this.#askAgain(),
+      ...{ onUnheard: soon, onTrust: soon, askAgain: () => this.#askAgain() },
     });
-    options.computers?.attach({
+    this.#attachComputers();
+    this.#watch = makeHealthWatch(options, { components: all, reporter: this.#reporter });
+  }
+
+  #attachComputers(): void {
+    this.#options.computers?.attach({
       ...{ board: this.#sets, pulls: this.#chunks, heard: () => this.#orders.heard },
       ...{ tell: (event) => this.#tell(event), want: (wanted) => this.#wants.send(wanted) },
       askOrders: (nextTrust) => this.#link().subscribe(orderFilters(nextTrust), 1),
       ...{ onNews: () => this.#reporter.soon(true), onViews: () => void this.#orders.consider() },
     });
-    this.#watch = makeHealthWatch(options, { components: all, reporter: this.#reporter });
   }
 
   /** People and disks may have changed the slots or the modules. */
@@ -168,13 +173,8 @@ export class Agent {
     const { robot, link } = this.#options;
     this.#wire = (this.#options.openWire ?? openMqttWire)(
       {
-        ...link,
-        clientId: robotClientId(robot),
-        will: {
-          topic: robotTopic(robot, 'online'),
-          payload: encodeMessage({ online: false }),
-          retain: true,
-        },
+        ...{ ...link, clientId: robotClientId(robot) },
+        will: { topic: robotTopic(robot, 'online'), payload: OFFLINE, retain: true },
       },
       {
         onMessage: async (topic, payload) => {
@@ -210,8 +210,7 @@ export class Agent {
       await this.#tolerate('clean', setCleanMark(this.#options.disk, layoutOf(root)));
     }
     if (this.#wire?.isUp) {
-      const offline = encodeMessage({ online: false });
-      await this.#tolerate('goodbye', this.#sendRetained('online', offline));
+      await this.#tolerate('goodbye', this.#sendRetained('online', OFFLINE));
     }
     await this.#wire?.close();
     return ended.size === this.#options.roots.length;

@@ -80,24 +80,12 @@ async function runAgent(args: AgentArgs): Promise<void> {
     tags: parseTags(args.tags),
     compatible,
     hooksFolder: resolve(args.hooks),
-    hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
     modules,
     programs: () => programsOf({ modules, folder: args.modules, boot: system?.boot }),
-    moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
     system: system && { component: system.component, side: new MachineSide(system) },
-    bytesPerSecondMax: parseRate(args['max-rate']),
-    interlock: parseInterlock({
-      windows: args.window,
-      zone: args['window-zone'],
-      readyDeadline: args['ready-deadline'],
-      leaseLostAfterSwitch: args['lease-lost-after-switch'],
-    }),
-    bootsMax: args['max-boots'],
-    adoptVersion: parseAdoptVersion(args['adopt-version']),
     link: { ...linkOf(args, keeper), url },
     ...{ disk, claims, self },
-    logs: parseLogRules(args),
-    takesDeltas: args.deltas,
+    ...boundsOf(args),
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
@@ -108,6 +96,25 @@ async function runAgent(args: AgentArgs): Promise<void> {
   } finally {
     await keeper?.close();
   }
+}
+
+/** @throws DroverError USAGE */
+function boundsOf(args: AgentArgs) {
+  return {
+    hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
+    moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
+    bytesPerSecondMax: parseRate(args['max-rate']),
+    interlock: parseInterlock({
+      windows: args.window,
+      zone: args['window-zone'],
+      readyDeadline: args['ready-deadline'],
+      leaseLostAfterSwitch: args['lease-lost-after-switch'],
+    }),
+    bootsMax: args['max-boots'],
+    adoptVersion: parseAdoptVersion(args['adopt-version']),
+    logs: parseLogRules(args),
+    takesDeltas: args.deltas,
+  };
 }
 
 /** @throws DroverError USAGE */
