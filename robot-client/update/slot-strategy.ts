@@ -19,6 +19,7 @@ import {
   writeSlotRecord,
   type SlotRecord,
 } from '../boot/slot-records.ts';
+import { withdrawStrayOrder } from '../boot/stray-order.ts';
 import { assertImageFits, writeImage, type ImageFacts } from '../boot/slot-writer.ts';
 import type { SystemSide } from '../boot/system-side.ts';
 import type { HookResult } from '../install/hooks.ts';
@@ -67,6 +68,8 @@ export class SlotStrategy implements ApplyStrategy {
       );
     }
     const slots = await system.open();
+    // The download may take long, and a power cut in it must not boot what an older update ordered.
+    await withdrawStrayOrder(slots, { disk, layout, phase: 'checking' });
     await assertOtherFree(slots, job, this.#on);
     const devicePath = system.deviceOf(slots.other);
     await assertApart(system.deviceOf(slots.running), devicePath);
@@ -97,7 +100,9 @@ export class SlotStrategy implements ApplyStrategy {
     await removeSlotRecord(disk, layout, slots.other);
     const payloadPath = payloadFile(stagingFolder(layout, job.payloadSha256));
     await writeImage({ slots, devicePath, disk, payloadPath, image, signal });
-    await writeSlotRecord(disk, layout, { slot: slots.other, version: job.version, ...image });
+    const set = job.set === null ? {} : { set: job.set };
+    const record = { slot: slots.other, version: job.version, ...image, ...set };
+    await writeSlotRecord(disk, layout, record);
   }
 
   /**
