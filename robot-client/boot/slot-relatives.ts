@@ -6,7 +6,7 @@
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 
-/** What /sys says, or a folder that looks like it. */
+/** The facts of the kernel about its devices; a test gives another folder. */
 const SYS = '/sys';
 
 interface Range {

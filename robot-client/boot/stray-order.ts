@@ -20,7 +20,7 @@ const GIVES_NO_ORDER: readonly RobotPhase[] = [
   'probation',
 ];
 
-export interface OrderFacts {
+export interface StrayOrderFacts {
   readonly phase: RobotPhase;
   readonly running: SystemSlot;
   readonly other: SystemSlot;
@@ -43,7 +43,7 @@ export type StrayOrder = 'none' | 'given' | 'possible';
  * A person may try the version before, or an image that another program wrote: neither is an order
  * of an update that was lost.
  */
-export function strayOrder(facts: OrderFacts): StrayOrder {
+export function strayOrder(facts: StrayOrderFacts): StrayOrder {
   const { phase, running, other, view, inRunning, inOther, active, rollback } = facts;
   if (!GIVES_NO_ORDER.includes(phase) || inOther === null) return 'none';
   if (inOther === active || inOther === rollback) return 'none';

@@ -60,7 +60,7 @@ const UNREAD_SIBLING =
 /**
  * Checks that nothing occupies the place of the release that must not be removed. A folder without
  * records that holds the same files as the staged tree is taken over.
- * @param staged tree of the release; null before there is one, when such a folder is looked at later
+ * @param staged tree of the release; null before there is one, when such a folder is compared later
  * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…
  */
 export async function assertAdmissible(

@@ -64,7 +64,7 @@ async function pausedAfter(nth: number, disk: ModelDisk, release: Release): Prom
       left -= 1;
       if (left >= 0) return;
       isPaused = true;
-      void robot.pause(NEW).then(atRest);
+      robot.pause(NEW).then(atRest, assert.ifError);
     },
   };
   await Promise.race([robot.open(NEW), rest]);

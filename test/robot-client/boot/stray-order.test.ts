@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { strayOrder, type OrderFacts } from '../../../robot-client/boot/stray-order.ts';
+import { strayOrder, type StrayOrderFacts } from '../../../robot-client/boot/stray-order.ts';
 import { ROBOT_PHASES } from '../../../shared/formats/messages.ts';
 import { A, B } from './boot-loaders.ts';
 
 const NOTHING = { confirmed: null, next: null, triesLeft: null, spoiled: [] };
 const ORDERED = { confirmed: A, next: B, triesLeft: 3, spoiled: [] };
-const LOST: OrderFacts = {
+const LOST: StrayOrderFacts = {
   ...{ phase: 'idle', running: A, other: B, view: ORDERED },
   ...{ inRunning: '1.0.0', inOther: '1.1.0', active: '1.0.0', rollback: null },
 };
