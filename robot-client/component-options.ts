@@ -38,7 +38,9 @@ export interface ComponentOptions extends Pick<
   | 'moduleTimeoutMs'
   | 'system'
   | 'image'
+  | 'self'
   | 'onOutput'
+  | 'assertOwn'
 > {
   /** Default true. */
   readonly takesDeltas?: boolean | undefined;

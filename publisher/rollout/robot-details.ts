@@ -91,6 +91,7 @@ function machineLines(state: RobotState): string[] {
     ...(tags.length > 0 ? [line('tags', tags.join(', '))] : []),
     ...(modules.length > 0 ? [line('modules', modules.join(', '))] : []),
     ...trustLines(state),
+    ...certificateLines(state),
     ...(measured.length > 0 ? [line('measures', measured.join(', '))] : []),
   ];
 }
@@ -100,6 +101,13 @@ function trustLines({ trust_version: version, trust_expires_at: endMs }: RobotSt
   if (version === undefined) return [];
   const end = endMs === undefined ? '' : `, ends at ${instantText(endMs)}`;
   return [line('trust', `trust.json ${version}${end}`)];
+}
+
+/** It reports that end only when nothing was done about it. */
+function certificateLines({ certificate_expires_at: endMs }: RobotState): string[] {
+  return endMs === undefined
+    ? []
+    : [line('certificate', `ends at ${instantText(endMs)}, and was not renewed`)];
 }
 
 function problemLines(label: string, { code, message, hint }: Told, words: HintWords = {}) {
@@ -153,7 +161,9 @@ function lastUpdateLines({ last_update: last }: ComponentState): string[] {
   if (!last) return [];
   const { version, outcome, code, rollout, ended_at: endMs, bytes, delta_from: from } = last;
   const why = code == null ? '' : ` (${code})`;
-  const how = from == null ? formatBytes(bytes) : `${formatBytes(bytes)} as a delta from ${from}`;
+  const size = formatBytes(bytes);
+  const inFull = last.delta_failed == null ? size : `${size} in full (${last.delta_failed})`;
+  const how = from == null ? inFull : `${size} as a delta from ${from}`;
   const when = `${instantText(endMs)}, took ${spanOf(last.took_s)}, ${how}`;
   return [line('  update', `${version} ${outcome}${why} by ${rollout} at ${when}`)];
 }

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { BootSlots, SystemSlot } from './boot-slots.ts';
+import { assertConfigured, type BootSlots, type SystemSlot } from './boot-slots.ts';
 import { openBootSlots, type BootPlace } from './open-boot.ts';
 import { runBootProgram } from './run-program.ts';
 
@@ -48,7 +48,9 @@ export class MachineSide implements SystemSide {
   }
 
   async open(): Promise<BootSlots> {
-    return await openBootSlots(this.#settings.boot);
+    const slots = await openBootSlots(this.#settings.boot);
+    assertConfigured(slots, this.#settings.devices);
+    return slots;
   }
 
   deviceOf(slot: SystemSlot): string {

@@ -17,10 +17,18 @@ import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
-import { MachineSide } from '../boot/system-side.ts';
+import { MachineSide, type SystemSettings } from '../boot/system-side.ts';
+import type { ComponentRoot } from './given-roots.ts';
 import { parseSystem } from './system-options.ts';
+import { programsOf, warnOfFiles } from './guarded-files.ts';
 import { openOwnFolders } from './own-folders.ts';
-import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
+import type { CertificateKeeper } from '../enrolment/certificate-keeper.ts';
+import {
+  IDENTITY_VARIABLE,
+  ROBOT_ID_VARIABLE,
+  withAgent,
+  type AgentArgs,
+} from './declare-options.ts';
 import {
   machineModel,
   parseAdoptVersion,
@@ -33,7 +41,8 @@ import {
   socketPathOf,
   spareSocketsOf,
 } from './options.ts';
-import { serveAgent } from './serve-agent.ts';
+import type { AgentOptions } from '../agent-options.ts';
+import { selfOf, serveAsSelf } from './serve-self.ts';
 
 export const agentCommand = (argv: Argv): Argv =>
   argv.command('$0', 'run the agent', withAgent, runAgent);
@@ -43,22 +52,24 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
-  const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
-  const system = parseSystem({
-    boot: args.boot,
-    slotDevices: args['slot-device'],
-    rebootCommand: args['reboot-command'],
-    roots,
-  });
+  const system = readSystem(args, roots);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
+  const disk = claimedDisk(realDisk, claims);
+  const socketPath = socketPathOf(roots, args.socket);
+  const self = selfOf({ roots, disk, socketPath, log });
+  const modules = await readModules(args.modules, log);
+  warnOfFiles(args, log);
+  const keeper = await openIdentity(args, log);
   const agent = new Agent({
-    robot: readRobotId(args.id),
+    robot: readRobotId(args.id, keeper),
+    certificate: await certificateOf(args, keeper),
     roots,
     trust: readTrustFile(args.trust),
+    trustFile: resolve(args.trust),
     logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
     arch: args.arch,
     model: args.model === undefined ? machineModel() : parseModel(args.model),
@@ -66,7 +77,8 @@ async function runAgent(args: AgentArgs): Promise<void> {
     compatible: readMachineNames(args.compatible, args['compatible-file']),
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
-    modules: await readModules(args.modules, log),
+    modules,
+    programs: () => programsOf({ modules, folder: args.modules, boot: system?.boot }),
     moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
     system: system && { component: system.component, side: new MachineSide(system) },
     bytesPerSecondMax: parseRate(args['max-rate']),
@@ -78,30 +90,68 @@ async function runAgent(args: AgentArgs): Promise<void> {
     }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
-    link: {
-      url: args.broker,
-      chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
-      keepaliveS: parseKeepalive(args.keepalive),
-      ...login,
-      ...(args.ca === undefined ? {} : { caFile: args.ca }),
-      ...(args.cert === undefined ? {} : { certFile: args.cert }),
-      ...(args.key === undefined ? {} : { keyFile: args.key }),
-    },
-    disk: claimedDisk(realDisk, claims),
-    claims,
+    link: linkOf(args, keeper),
+    ...{ disk, claims, self },
     logs: parseLogRules(args),
     takesDeltas: args.deltas,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
-  const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
-  await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+  keeper?.start(() => agent.reconnect('the certificate was renewed'));
+  try {
+    await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
+  } finally {
+    await keeper?.close();
+  }
 }
 
 /** @throws DroverError USAGE */
-function readRobotId(given: string | undefined): RobotId {
-  const id = given ?? process.env[ROBOT_ID_VARIABLE];
+function readSystem(args: AgentArgs, roots: readonly ComponentRoot[]): SystemSettings | undefined {
+  const slots = { boot: args.boot, slotDevices: args['slot-device'] };
+  return parseSystem({ ...slots, rebootCommand: args['reboot-command'], roots });
+}
+
+/** @throws DroverError USAGE, FILE_UNREADABLE */
+function linkOf(args: AgentArgs, keeper: CertificateKeeper | undefined): AgentOptions['link'] {
+  const { ca, cert = keeper?.pemFile, key = keeper?.pemFile } = args;
+  return {
+    url: args.broker,
+    chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
+    keepaliveS: parseKeepalive(args.keepalive),
+    ...readLogin({ ...args, environment: process.env }, BROKER_LOGIN),
+    ...(ca === undefined ? {} : { caFile: ca }),
+    ...(cert === undefined ? {} : { certFile: cert }),
+    ...(key === undefined ? {} : { keyFile: key }),
+  };
+}
+
+/** How long the certificate of the link is good; undefined without one. */
+async function certificateOf(
+  { cert }: AgentArgs,
+  keeper: CertificateKeeper | undefined,
+): Promise<AgentOptions['certificate']> {
+  if (cert === undefined) return keeper && (() => keeper.view());
+  const { viewOfFile } = await import('../enrolment/identity-files.ts');
+  return () => viewOfFile(cert);
+}
+
+/** Undefined for a robot with a certificate that was made by hand, or without one. */
+async function openIdentity(args: AgentArgs, log: Log): Promise<CertificateKeeper | undefined> {
+  const isNamed = args.cert !== undefined || args.username !== undefined;
+  const folder = args.identity ?? (isNamed ? undefined : process.env[IDENTITY_VARIABLE]);
+  if (folder === undefined || folder === '') return undefined;
+  const { CertificateKeeper: Keeper } = await import('../enrolment/certificate-keeper.ts');
+  return Keeper.open({ folder: resolve(folder), caFile: args.ca, log });
+}
+
+/** @throws DroverError USAGE */
+function readRobotId(given: string | undefined, keeper: CertificateKeeper | undefined): RobotId {
+  const id = given ?? process.env[ROBOT_ID_VARIABLE] ?? keeper?.robot;
+  if (id !== undefined && keeper && id !== keeper.robot) {
+    const want = `its certificate names ${keeper.robot}`;
+    throw new DroverError('USAGE', `run the agent: another robot id (got ${id}, ${want})`);
+  }
   if (id !== undefined) return parseRobotId(id);
   throw new DroverError('USAGE', 'run the agent: it has no robot id', {
     hint: `give --id, or set ${ROBOT_ID_VARIABLE}; drover-robot enrol gets one from a broker`,

@@ -19,7 +19,9 @@ import {
 } from '../install/slots.ts';
 import { leadsNowhere, slotsWith } from '../update/unlinked.ts';
 import { MENDED_HINT } from '../update/lost-state.ts';
+import type { AgentProcess } from '../self/launch.ts';
 import { takenBack } from '../update/probation.ts';
+import { notUpEvent } from '../update/self-trial.ts';
 import { isUnderWay, type MachineState } from '../update/state.ts';
 
 export interface BootFacts {
@@ -132,7 +134,10 @@ export const bootsOf = (active: Slot): Boots => ({
   bootsForeign: active.kind === 'foreign' && FOREIGN_FOLDERS.includes(active.problem.code),
 });
 
-type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;
+interface StartFacts extends Pick<BootFacts, 'state' | 'slots' | 'bootsMax'> {
+  /** The process that starts, where the component is the agent itself. */
+  readonly self?: AgentProcess | undefined;
+}
 
 /**
  * The event of a start. A robot on probation whose `active` is another release went back at a boot
@@ -140,10 +145,12 @@ type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;
  * is finished now.
  */
 export function startEvent(
-  { state, slots, bootsMax }: StartFacts,
+  { state, slots, bootsMax, self }: StartFacts,
   by: 'recover' | 'agent',
 ): MachineEvent {
   const { phase, job } = state;
+  const notUp = self ? notUpEvent(state, self) : null;
+  if (notUp) return notUp;
   const active = versionOf(slots.active);
   if (phase === 'probation' && job && active !== null && active !== job.version) {
     const isOurs = slots.rollback.kind === 'absent';

@@ -2,7 +2,6 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
-import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ImageSide } from '../boot/system-image.ts';
 import type { InterlockRules } from '../local/interlock.ts';
@@ -18,8 +17,6 @@ import type { SwapClaim } from './swap-claims.ts';
 export interface EffectContext extends ModuleContext {
   readonly link: PullLink;
   readonly trust: TrustRoot;
-  /** Null on a robot without one: it takes full payloads. */
-  readonly patchProgram?: PatchProgram | null | undefined;
   readonly hooksFolder: string;
   readonly bytesPerSecondMax: number | null;
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */
@@ -39,6 +36,11 @@ export interface EffectContext extends ModuleContext {
   /** The machine's state as it is now. */
   state(): MachineState;
   onProgress: DownloadInput['onProgress'];
+  /**
+   * Asserts that no other user may change what an update of this component runs or trusts; left out
+   * where that is not known. @throws DroverError PROGRAM_UNSAFE, TRUST_UNSAFE, ROOT_UNSAFE
+   */
+  assertOwn?(): Promise<void>;
   onCleaned?(found: Cleaned): void;
   /** Why what a module looks after is not what `active` names; null when it is. */
   onModule?(problem: Problem | null): void;

@@ -70,12 +70,15 @@ const NOBODYS_FAULT: readonly string[] = [
   'RELEASE_LOST',
   'MODULE_BUSY',
   'MODULE_MISSING',
+  'PROGRAM_UNSAFE',
   'BOOT_MISSING',
   'BOOT_TOOL_FAILED',
   'BOOT_STATE_DAMAGED',
   'BOOT_REBOOT_FAILED',
   'READY_LEASE_LOST',
   'SET_FAILED',
+  'AGENT_UNHEARD',
+  'AGENT_NOT_LAUNCHED',
 ];
 /** Codes of the disks, the links and the slots of the robot, which would fail for any version. */
 const OF_THE_ROBOT =

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { PatchProgram } from '../../shared/base/ports.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { moduleStrategy, fitsMachine } from '../../shared/formats/apply-strategy.ts';
@@ -20,6 +21,7 @@ import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
+import type { SelfSide } from '../self/self-side.ts';
 import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
 import { whyNotWhole } from './assert-swappable.ts';
 
@@ -30,6 +32,10 @@ export interface ModuleContext {
   readonly disk: Disk;
   /** The system slots of this machine; left out when the component has none. */
   readonly system?: SystemSide | undefined;
+  /** Null on a robot without one: it takes the deltas that need none. */
+  readonly patchProgram?: PatchProgram | null | undefined;
+  /** This process as a release of the component; left out for every other component. */
+  readonly self?: SelfSide | undefined;
   /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
   /**
@@ -255,6 +261,7 @@ const inWords = (version: string | null): string => version ?? 'nothing';
 
 function codeOf(result: HookResult, failed: ErrorCode): ErrorCode {
   if (result.kind === 'absent') return 'MODULE_MISSING';
+  if (result.kind === 'failed' && result.code) return result.code;
   if (result.kind === 'busy') return 'MODULE_BUSY';
   return result.kind === 'timedOut' ? 'MODULE_TIMED_OUT' : failed;
 }

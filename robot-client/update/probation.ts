@@ -11,6 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 import type { Slots } from '../install/slots.ts';
 import { blockOf } from './blocks.ts';
+import { isPatching } from './delta.ts';
 import type { Job, MachineState } from './state.ts';
 
 export type OnTrial =
@@ -82,7 +83,7 @@ export function counted(state: MachineState, by: 'recover' | 'agent'): MachineSt
   const { job, phase } = state;
   // A person who restarts a stuck robot waits beside it, so the waits begin again.
   if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
-  if (job?.delta && phase === 'verifying' && by === 'agent') {
+  if (job && isPatching(state) && by === 'agent') {
     return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
   }
   if (!job || phase !== 'probation') return state;
