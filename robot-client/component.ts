@@ -30,7 +30,7 @@ import { RootOpener } from './recover/open-root.ts';
 import { StateKeeper, unlessStored } from './update/state-keeper.ts';
 import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './update/slot-watch.ts';
-import { RunningEffects } from './update/running-effects.ts';
+import { followsOthers, RunningEffects } from './update/running-effects.ts';
 import { SetBoard, type SetSeat } from './update/set-board.ts';
 import { memberViewOf } from './update/set-verdict.ts';
 import { PlaceSeat } from './update/place-seat.ts';
@@ -370,7 +370,7 @@ export class Component {
       if (signal.aborted) return;
       if (event) await this.#dispatch(event, rollout);
       else if (effect.kind === 'cleanUp') this.#options.onIdle();
-    });
+    }, followsOthers(effect));
   }
 
   #context(signal: AbortSignal): EffectContext {

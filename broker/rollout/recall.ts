@@ -99,7 +99,7 @@ export const hasToGoBack = (
 export function lookBack(run: RolloutRun, { left, unable }: Recall): RolloutStep {
   if (run.status !== 'rolling_back') return { run, audit: [], isNews: false };
   if (left === 0) {
-    const text = 'every robot that took it is back on what it ran before';
+    const text = 'every robot that is known to have taken it is back on what it ran before';
     const halted: RolloutRun = { ...run, status: 'halted', waitsFor: null };
     return { run: halted, audit: [entry('rolled_back', text)], isNews: true };
   }

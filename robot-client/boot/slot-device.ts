@@ -4,11 +4,12 @@
  */
 
 import { constants } from 'node:fs';
-import { open, readdir, readFile, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { open, readFile, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { DroverError } from '../../shared/base/errors.ts';
 import { codeOf, diskError } from '../install/disk-error.ts';
 import { flock } from '../install/path-lock.ts';
 import { SlotReader } from './slot-reader.ts';
+import { relativeOf } from './slot-relatives.ts';
 
 const SECTOR_BYTES = 512;
 export interface SlotDevice {
@@ -44,6 +45,8 @@ export async function openSlotDevice(path: string): Promise<SlotDevice> {
   if (found.rdev === (await stat('/')).dev) throw busy(path, 'the running system stands on it');
   const isReadOnly = await readFile(`${blockFolder(found.rdev)}/ro`, 'utf8').catch(() => '');
   if (isReadOnly.trim() === '1') throw wrong(path, 'the device is read-only (blockdev --getro)');
+  const device = (await realpath(blockFolder(found.rdev)).catch(() => '')).split('/').at(-1) ?? '';
+  await assertAlone(path, { device });
   const handle = await openExclusive(path);
   try {
     return new OpenDevice(path, handle, await sizeOfDevice(path, found.rdev));
@@ -51,6 +54,15 @@ export async function openSlotDevice(path: string): Promise<SlotDevice> {
     await handle.close();
     throw error;
   }
+}
+
+/** @throws DroverError BOOT_DEVICE_BUSY when another device has the same bytes: it may be mounted */
+async function assertAlone(path: string, own: Parameters<typeof relativeOf>[0]): Promise<void> {
+  const other = await relativeOf(own);
+  if (other === null) return;
+  const why =
+    'file' in own ? `/dev/${other} stands on it` : `/dev/${other} stands on the same bytes`;
+  throw busy(path, why);
 }
 
 /** With O_EXCL the kernel refuses a mounted block device, and lets nobody mount it meanwhile. */
@@ -68,13 +80,8 @@ async function openExclusive(path: string): Promise<FileHandle> {
 
 async function openFile(path: string, bytes: number): Promise<SlotDevice> {
   const real = await realpath(path);
-  for (const device of await readdir('/sys/block').catch(() => [])) {
-    // Most devices have no such file; neither has a device that disappears meanwhile.
-    const backing = await readFile(`/sys/block/${device}/loop/backing_file`, 'utf8').catch(
-      () => '',
-    );
-    if (backing.trim() === real) throw busy(path, `/dev/${device} stands on it`);
-  }
+  const { dev, ino } = await stat(real);
+  await assertAlone(path, { file: `${dev}:${ino}` });
   const handle = await open(real, constants.O_RDWR | constants.O_NOFOLLOW).catch(
     (cause: unknown) => {
       throw diskError('open slot', path, cause);

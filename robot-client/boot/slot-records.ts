@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { rolloutSetSchema } from '../../shared/formats/announcement.ts';
 import { sha256Schema, sizeSchema, versionSchema } from '../../shared/formats/schema.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -20,6 +21,8 @@ const recordSchema = z.object({
   /** Of the image, unpacked. */
   sha256: sha256Schema,
   size: sizeSchema,
+  /** The set that it was written for, in which a trial whose state was lost goes on. */
+  set: rolloutSetSchema.optional(),
 });
 
 export type SlotRecord = z.output<typeof recordSchema>;

@@ -3,9 +3,11 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { layoutOf, type Layout } from '../install/layout.ts';
+import type { RobotPhase } from '../../shared/formats/messages.ts';
 import type { BootSlots, SlotsNow } from './boot-slots.ts';
 import { readSlotRecord } from './slot-records.ts';
 import { readSlotWord } from './slot-word.ts';
+import { withdrawStrayOrder } from './stray-order.ts';
 import type { SystemSide } from './system-side.ts';
 
 export interface SystemImageOptions {
@@ -28,6 +30,13 @@ export interface ImageSide {
    * `recover` asked the boot loader in this boot and got the right answer.
    */
   unready(layout: Layout): Promise<Problem | null>;
+  /**
+   * Takes back an order that no update of the component of the images explains.
+   * @param phase of that component
+   * @returns what was taken back; null for nothing
+   * @throws DroverError of the boot loader or of the disk
+   */
+  withdraw(phase: RobotPhase): Promise<Problem | null>;
 }
 
 export class SystemImage implements ImageSide {
@@ -61,6 +70,11 @@ export class SystemImage implements ImageSide {
       this.#asked = null;
       throw thrown;
     }
+  }
+
+  async withdraw(phase: RobotPhase): Promise<Problem | null> {
+    const on = { disk: this.#on.disk, layout: this.#layout, phase };
+    return await withdrawStrayOrder(await this.#open(), on);
   }
 
   async unready(layout: Layout): Promise<Problem | null> {

@@ -85,6 +85,18 @@ async function* inTime(entries: AsyncIterable<SealEntry>): AsyncGenerator<SealEn
   }
 }
 
+/** True when both trees would get the same seal: the same files, links and modes. */
+export async function isSameTree(disk: Disk, one: string, other: string): Promise<boolean> {
+  const hashOf = async (tree: string): Promise<string> => {
+    const hash = new Sha256Stream();
+    for await (const entry of walk({ disk, tree, buffer: newBuffer() }, '')) {
+      hash.update(Buffer.from(encodeSealEntry(entry)));
+    }
+    return hash.digestHex();
+  };
+  return (await hashOf(one)) === (await hashOf(other));
+}
+
 const newBuffer = (): Uint8Array => new Uint8Array(LIMITS.stageReadBytes);
 
 const besideOf = (layout: Layout): string => `${layout.seals}/.new`;

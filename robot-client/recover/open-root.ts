@@ -5,8 +5,12 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { withdrawStrayOrder } from '../boot/stray-order.ts';
+import type { SystemSide } from '../boot/system-side.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
+import { withStrayOrder } from '../update/lost-state.ts';
 import { freshState, type MachineState } from '../update/state.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { takeCleanMark } from '../install/clean-mark.ts';
@@ -25,7 +29,18 @@ import { prepareLayout } from '../install/make-root.ts';
 const ELSEWHERE = new Set<string | undefined>(['ROOT_REPLACED', 'ROOT_NOT_MOUNTED']);
 const STRAY = new Set<string | undefined>(['ROOT_REPLACED', 'STATE_GONE']);
 
+interface RootOptions {
+  readonly component: string;
+  readonly disk: Disk;
+  readonly layout: Layout;
+  readonly claims?: Claims | undefined;
+  /** The boot loader, for the component of the system images. */
+  readonly system?: Pick<SystemSide, 'open'> | undefined;
+  readonly log?: Log | undefined;
+}
+
 export class RootOpener {
+  readonly #on: RootOptions;
   readonly #disk: Disk;
   readonly #layout: Layout;
   readonly #claims: Claims;
@@ -35,7 +50,8 @@ export class RootOpener {
   /** False until the root is ours, with a state that we can read: nothing is changed before. */
   isOpen = false;
 
-  constructor(on: { component: string; disk: Disk; layout: Layout; claims?: Claims | undefined }) {
+  constructor(on: RootOptions) {
+    this.#on = on;
     this.#component = on.component;
     this.#disk = on.disk;
     this.#layout = on.layout;
@@ -69,7 +85,23 @@ export class RootOpener {
     const adopted = await this.#tried(() => adoptActiveFolder(disk, layout, adoptVersion));
     const read = await this.#tried(() => readMachineState(disk, layout, now));
     const state = read ?? (await lostState(disk, layout, this.problem, now));
-    return { state, adoption: adopted?.problem ?? null };
+    return { state: await this.#withoutStrayOrder(state, now), adoption: adopted?.problem ?? null };
+  }
+
+  /** A boot loader that does not answer yet is asked again while the component rests. */
+  async #withoutStrayOrder(state: MachineState, now: EpochMs): Promise<MachineState> {
+    const { system, component, log } = this.#on;
+    if (!system) return state;
+    try {
+      const on = { disk: this.#disk, layout: this.#layout, phase: state.phase };
+      const problem = await withdrawStrayOrder(await system.open(), on);
+      if (!problem) return state;
+      log?.warn({ component, problem }, 'an order of the boot loader was taken back');
+      return withStrayOrder(state, problem, now);
+    } catch (thrown) {
+      if (!(thrown instanceof DroverError)) throw thrown;
+      return state;
+    }
   }
 
   /**

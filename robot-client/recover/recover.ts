@@ -5,7 +5,7 @@
  * done without it is done. It may run any number of times.
  */
 
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { AGENT_COMPONENT } from '../../shared/rules/agent-bundle.ts';
@@ -31,6 +31,7 @@ import type { RecoverInput, Recovery } from './recover-input.ts';
 import { leadByLinks } from './links-alone.ts';
 import { RecoveryWords } from './recovery-words.ts';
 import { undoUnheld } from '../update/lease-guard.ts';
+import { withStrayOrder } from '../update/lost-state.ts';
 import { linkBeside, mendRollback } from './relink.ts';
 import { relinkAtBoot } from './relink-boot.ts';
 import { besideProblems } from '../install/slot-links.ts';
@@ -102,6 +103,7 @@ class Recoverer {
     const isRead = typeof adoption?.adopted === 'string';
     const wasClean = (await this.#words.tried(() => takeCleanMark(disk, layout))) ?? false;
     await this.#relink();
+    await this.#withdrawOrder();
     const followed = await this.#follow();
     await this.#lookAtReleases({ ...DEEP, isDeep: !wasClean && !isRead });
     if (followed !== 'swapped') await this.#begin(followed !== null);
@@ -172,6 +174,16 @@ class Recoverer {
     };
     const on = { component, release, stateFolders, state: this.#state };
     await relinkAtBoot(disk, layout, { ...on, words, keep });
+  }
+
+  /** The state is written with the next event; the agent asks a boot loader that fails once more. */
+  async #withdrawOrder(): Promise<void> {
+    const { image, component } = this.#input;
+    if (image?.component !== component) return;
+    const problem = await nullIfFailed(image.withdraw(this.#state.phase));
+    if (problem === null) return;
+    this.#state = withStrayOrder(this.#state, problem, Date.now());
+    this.#words.say(problem);
   }
 
   /** The links of a set with a system image follow the slot that runs; null for any other. */

@@ -36,7 +36,7 @@ import { verifyPayload } from './verify.ts';
 import { wayBackFrom } from './way-back.ts';
 import { assertSameStrategy, keepStrategy } from '../install/strategy-file.ts';
 import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
-import { admitImage } from './image-release.ts';
+import { admitImage, makeImageTree } from './image-release.ts';
 import { checkSlotDelta } from './slot-delta.ts';
 import { strategyNamed, systemOf } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
@@ -122,7 +122,7 @@ async function orWithoutDelta(
 async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout } = on;
   await on.assertOwn?.();
-  await assertAdmissible(disk, layout, job.version);
+  await assertAdmissible(disk, layout, job.version, null);
   await assertOneFilesystem(disk, layout);
   await assertSwappable(disk, layout);
   await assertSameStrategy(disk, layout, job);
@@ -223,7 +223,7 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
     packedBytes: job.payloadBytes,
     signal,
   });
-  await assertAdmissible(disk, layout, version);
+  await assertAdmissible(disk, layout, version, tree);
   await writeSeal(disk, layout, { version, tree, signal });
   await keepStrategy(disk, layout, job);
   await admitRelease(disk, layout, { tree, version, recipe: isBase ? recipePath : null });
@@ -236,9 +236,12 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
 async function stageImage(job: Job, tree: string, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout } = on;
   const { version } = job;
-  await assertAdmissible(disk, layout, version);
+  const release = { version, tree, payload_sha256: job.payloadSha256 };
+  // Before the first byte of the slot: the release may not be admitted.
+  await makeImageTree(disk, release);
+  await assertAdmissible(disk, layout, version, tree);
   await strategyNamed(job.strategy, on).stage(job);
-  await admitImage(on, { version, tree, payload_sha256: job.payloadSha256 });
+  await admitImage(on, release);
   return { kind: 'staged' };
 }
 

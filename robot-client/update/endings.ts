@@ -80,6 +80,11 @@ const NOBODYS_FAULT: readonly string[] = [
   'AGENT_UNHEARD',
   'AGENT_NOT_LAUNCHED',
 ];
+/** Codes of the disks, the links and the slots of the robot, which would fail for any version. */
+const OF_THE_ROBOT =
+  /^(?:DISK_|ROOT_|SLOT_|STATE_|BOOT_SLOT_|BOOT_DEVICE_|PERMISSION_DENIED$|NOT_A_FILE$|BOOT_READ_BACK_WRONG$|BOOT_VERSION_UNKNOWN$)/;
+const isNobodysFault = (code: string): boolean =>
+  NOBODYS_FAULT.includes(code) || OF_THE_ROBOT.test(code);
 
 /** A version that ran and failed is blocked; only a swap that never happened has no fault. */
 export function afterRollback(
@@ -97,7 +102,7 @@ export function afterRollback(
   // A confirmed release had not failed: it goes back with another one of its set.
   const isCalledBack = code === 'ROLLOUT_RECALLED' || (isUndone && code === 'SET_FAILED');
   const outcome = isCalledBack ? 'recalled' : 'rolled_back';
-  const after = ended(state, { ...cause, code }, now, NOBODYS_FAULT.includes(code));
+  const after = ended(state, { ...cause, code }, now, isNobodysFault(code));
   const isThere = !isUndone && state.installed?.version === lastActive;
   const installed = isThere ? state.installed : null;
   return finished({ ...after, installed, lastActive }, state.job, { outcome, code, now });

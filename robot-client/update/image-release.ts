@@ -24,19 +24,26 @@ interface Place {
   readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * @param tree folder in which it is made
- * @param facts for a person who looks into the release
- * @throws DroverError RELEASE_IN_THE_WAY, SWAP_FAILED, SLOT_…, DISK_…
- */
-export async function admitImage(
-  { disk, layout, signal }: Place,
-  { version, tree, ...facts }: { version: string; tree: string } & Record<string, string>,
+/** Version, folder in which the release is made, and facts for a person who looks into it. */
+type ImageRelease = { version: string; tree: string } & Record<string, string>;
+
+export async function makeImageTree(
+  disk: Disk,
+  { version, tree, ...facts }: ImageRelease,
 ): Promise<void> {
   await disk.removeTree(tree);
   await disk.mkdir(tree);
   const text = JSON.stringify({ version, ...facts });
   await writeWhole(disk, `${tree}/slot-image.json`, new TextEncoder().encode(text));
+}
+
+/** @throws DroverError RELEASE_IN_THE_WAY, SWAP_FAILED, SLOT_…, DISK_… */
+export async function admitImage(
+  { disk, layout, signal }: Place,
+  release: ImageRelease,
+): Promise<void> {
+  const { version, tree } = release;
+  await makeImageTree(disk, release);
   await writeSeal(disk, layout, { version, tree, signal });
   await keepStrategy(disk, layout, { version, strategy: SLOT_IMAGE });
   await admitRelease(disk, layout, { tree, version, recipe: null });

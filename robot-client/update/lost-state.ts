@@ -65,6 +65,11 @@ function unaskedProblem(active: string, held: readonly string[]): Problem {
   return toProblem(new DroverError('STATE_LOST', message));
 }
 
+/** The boot loader had an order that no update of this state gave, and it was taken back. */
+export function withStrayOrder(state: MachineState, problem: Problem, now: EpochMs): MachineState {
+  return { ...state, lastProblem: { ...problem, version: state.lastActive, atMs: now } };
+}
+
 /**
  * A job without a way back gets one when `rollback` leads to a release: the state may be older than
  * the links, or of another robot. A rollback to nothing would leave a robot without software.

@@ -82,14 +82,25 @@ export class ModuleStrategy implements ApplyStrategy {
     this.#assertThisMachine(target);
     const { modules = NO_MODULES } = this.#on;
     if (!(await modules.has(this.#module))) throw this.#failure('switch', target, ABSENT);
-    if (to === null) return;
-    const { disk, layout } = this.#on;
-    const why = await whyNotWhole(disk, layout, { version: to, mayHash: () => true });
-    if (why !== null) throw new DroverError('RELEASE_DAMAGED', `apply ${to}: ${why}`);
+    if (to !== null) await this.#assertWhole(to, `apply ${to}`);
   }
 
-  /** @throws DroverError MODULE_…, also when the module then reports another version */
+  /**
+   * The release is hashed again: a module that wrote into it applied other bytes than were signed.
+   * @throws DroverError MODULE_…, also when the module then reports another version; RELEASE_DAMAGED
+   */
   async switchTo(target: ApplyTarget): Promise<void> {
+    await this.#switch(target);
+    await this.#assertWhole(target.version, `switch to ${target.version} by ${this.#module}`);
+  }
+
+  async #assertWhole(version: string, what: string): Promise<void> {
+    const { disk, layout } = this.#on;
+    const why = await whyNotWhole(disk, layout, { version, mayHash: () => true });
+    if (why !== null) throw new DroverError('RELEASE_DAMAGED', `${what}: ${why}`);
+  }
+
+  async #switch(target: ApplyTarget): Promise<void> {
     this.#assertThisMachine(target);
     await this.#must('switch', target);
     await this.#assertRuns(target, target.version);
@@ -110,6 +121,7 @@ export class ModuleStrategy implements ApplyStrategy {
   }
 
   async confirm(target: ApplyTarget): Promise<void> {
+    await this.#assertWhole(target.version, `confirm ${target.version} by ${this.#module}`);
     for (let nth = 1; ; nth += 1) {
       try {
         return await this.#must('confirm', target);
@@ -122,7 +134,7 @@ export class ModuleStrategy implements ApplyStrategy {
 
   async revert(target: ApplyTarget, to: string | null): Promise<void> {
     // No other version can boot, so this one stays, and has to run.
-    if (to === target.version) return await this.switchTo(target);
+    if (to === target.version) return await this.#switch(target);
     this.#assertThisMachine(target);
     await this.#must('revert', { ...target, previousVersion: to });
     // A release that another strategy applied is unknown to the module, so it cannot report it.

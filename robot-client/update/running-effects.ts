@@ -4,6 +4,13 @@
  */
 
 import { endsWithin } from '../../shared/io/within.ts';
+import type { Effect } from './machine.ts';
+
+/**
+ * Effects that begin when the ones before have ended: an aborted `stage` may be between the seal of
+ * a release and its name, and a clean-up would remove that seal as one without a release.
+ */
+export const followsOthers = ({ kind }: Effect): boolean => kind === 'cleanUp' || kind === 'stage';
 
 export class RunningEffects {
   readonly #runs = new Set<Promise<void>>();
@@ -15,11 +22,20 @@ export class RunningEffects {
     this.#onFailure = onFailure;
   }
 
-  /** Until `abort`, which stops all that were started since the last one. */
-  start(run: (signal: AbortSignal) => Promise<void>): void {
+  /**
+   * Until `abort`, which stops all that were started since the last one.
+   * @param isLast true to begin when none runs any more that was started before
+   */
+  start(run: (signal: AbortSignal) => Promise<void>, isLast = false): void {
     const current = new AbortController();
     this.#current.add(current);
-    const running = run(current.signal)
+    const before = isLast && this.#runs.size > 0 ? Promise.all(this.#runs) : null;
+    const begin = async (): Promise<void> => {
+      await before;
+      if (before) current.signal.throwIfAborted();
+      await run(current.signal);
+    };
+    const running = begin()
       .catch((error: unknown) => {
         if (!current.signal.aborted) this.#onFailure(error);
       })

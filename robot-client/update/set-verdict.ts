@@ -85,7 +85,7 @@ export function stepOf(member: SetMember, view: MemberView | null | undefined): 
   if (!view) return view === null ? 'unknown' : 'missing';
   const { state } = view;
   const { job, phase, installed } = state;
-  if (job && isOf(job, member)) return stepOfJob(phase, job);
+  if (job && (isOf(job, member) || isFoundTrial(job, member))) return stepOfJob(phase, job);
   if (installed && isOf(installed, member)) return 'done';
   // The state of an update was lost, and what it brought is on trial.
   const isLost = job !== null && isLostJob(job) && job.version === member.version;
@@ -110,6 +110,12 @@ export function stepOf(member: SetMember, view: MemberView | null | undefined): 
 /** A rollout id may be used again for other bytes. */
 const isOf = (job: Job, member: SetMember): boolean =>
   job.rollout === member.rollout && job.payloadSha256 === member.payload_sha256;
+
+/** A system image on trial whose state was lost: its slot says which set it was written for. */
+const isFoundTrial = (job: Job, member: SetMember): boolean =>
+  isLostJob(job) &&
+  job.version === member.version &&
+  job.set?.members.some(({ rollout }) => rollout === member.rollout) === true;
 
 function stepOfJob(phase: MachineState['phase'], job: Job): MemberStep {
   switch (phase) {

@@ -6,9 +6,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { compareVersions } from '../../shared/base/version.ts';
+import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import type { BootSlots, BootView, SystemSlot } from '../boot/boot-slots.ts';
 import { holdsImage } from '../boot/slot-check.ts';
 import { readSlotRecord, removeSlotRecord, type SlotRecord } from '../boot/slot-records.ts';
+import { withdrawStrayOrder } from '../boot/stray-order.ts';
 import { wasConfirmedHere } from '../install/confirmed-mark.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { removeLink } from '../install/slot-links.ts';
@@ -156,7 +159,8 @@ async function leave(slots: BootSlots, undone: SystemSlot, back: SystemSlot): Pr
   try {
     await slots.spoil(undone);
   } catch (thrown) {
-    if (!(thrown instanceof DroverError)) throw thrown;
+    // A boot loader that cannot be written would refuse the other order as well, for another reason.
+    if (!(thrown instanceof DroverError) || thrown.code !== 'BOOT_SLOT_KEPT') throw thrown;
     await slots.tryNext(back, TRIES);
   }
 }
@@ -250,12 +254,22 @@ export async function settleSlots(
   }
   const { version } = record;
   if (version !== active) return await follow({ record, active, slots, view }, on);
+  // A start does that before; the boot loader may not have answered then.
+  const stray = await withdrawStrayOrder(slots, { ...on, phase: on.state().phase });
+  if (stray) return stray;
   if (confirmed === null || confirmed === running) return null;
   // The boot loader came back by itself, which is reported already.
   if (on.state().lastProblem?.code === 'BOOT_FELL_BACK') return null;
   const why = `slot ${running} runs on trial, and no update is under way`;
   return toProblem(new DroverError('BOOT_NOT_CONFIRMED', `keep ${version}: ${why}`));
 }
+
+/**
+ * The set that an image on trial was written for, whose other components decide about it as well. A
+ * version that is older than the one before ran here already, without them.
+ */
+const setOfTrial = ({ version, set }: SlotRecord, previous: string): RolloutSet | null =>
+  compareVersions(version, previous) > 0 ? (set ?? null) : null;
 
 /** Another version runs than `active` names. The slot is read first: the record may be old. */
 async function follow(
@@ -286,7 +300,8 @@ async function follow(
     const slots = { from: other, to: running };
     const lost = `slot ${running} runs ${version} on trial, and its update is not in machine.json; it is on probation, with ${active} to go back to`;
     const told = toProblem(new DroverError('STATE_LOST', `read state: ${lost}`));
-    return { kind: 'trial_found', version, previous: active, slots, problem: told };
+    const set = setOfTrial(record, active);
+    return { kind: 'trial_found', version, previous: active, slots, set, problem: told };
   }
   // The state first: a link alone would look like one that a person changed.
   if (on.state().lastActive !== version) return { kind: 'fell_back', to: version, problem };

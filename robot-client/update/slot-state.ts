@@ -3,6 +3,7 @@
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { blockOf } from './blocks.ts';
@@ -24,6 +25,8 @@ export type SlotEvent =
       readonly version: string;
       readonly previous: string;
       readonly slots: Pick<SlotTrial, 'from' | 'to'>;
+      /** The set that the image was written for; null for an image by itself. */
+      readonly set: RolloutSet | null;
     };
 
 /** The data that these events change; the phase is the table's business. */
@@ -38,7 +41,8 @@ export function afterSlotEvent(state: MachineState, event: SlotEvent, now: Epoch
     case 'trial_found': {
       const next = onProbation(state, event, now);
       const slotTrial = { ...event.slots, toldIn: null };
-      return { ...next, job: next.job && { ...next.job, strategy: SLOT_IMAGE, slotTrial } };
+      const { set } = event;
+      return { ...next, job: next.job && { ...next.job, strategy: SLOT_IMAGE, slotTrial, set } };
     }
   }
 }

@@ -21,6 +21,7 @@ import {
 } from '../boot/slot-records.ts';
 import type { ImageFacts } from '../boot/image-target.ts';
 import { assertImageFits, writeImage } from '../boot/slot-writer.ts';
+import { withdrawStrayOrder } from '../boot/stray-order.ts';
 import type { SystemSide } from '../boot/system-side.ts';
 import type { HookResult } from '../install/hooks.ts';
 import { readSlots } from '../install/read-slots.ts';
@@ -71,6 +72,8 @@ export class SlotStrategy implements ApplyStrategy {
       );
     }
     const slots = await system.open();
+    // The download may take long, and a power cut in it must not boot what an older update ordered.
+    await withdrawStrayOrder(slots, { disk, layout, phase: 'checking' });
     await assertOtherFree(slots, job, this.#on);
     const devicePath = system.deviceOf(slots.other);
     await assertApart(system.deviceOf(slots.running), devicePath);
@@ -100,7 +103,9 @@ export class SlotStrategy implements ApplyStrategy {
     } finally {
       await opened.close();
     }
-    await writeSlotRecord(disk, layout, { slot: slots.other, version: job.version, ...image });
+    const set = job.set === null ? {} : { set: job.set };
+    const record = { slot: slots.other, version: job.version, ...image, ...set };
+    await writeSlotRecord(disk, layout, record);
   }
 
   /** The slot is about to be overwritten. */

@@ -5,6 +5,7 @@
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 import { isOfDelta, recipeFile, releaseFolder, sealFile, type Layout } from '../install/layout.ts';
 import { inWords, type Disk } from '../install/disk-port.ts';
 import {
@@ -16,6 +17,7 @@ import {
   type Slot,
 } from '../install/slots.ts';
 import { followPath, readSlots, siblingLeads } from '../install/read-slots.ts';
+import { isSameTree } from '../install/seal-file.ts';
 import { besideFor, leadsOver, pointSlot, removeLink } from '../install/slot-links.ts';
 import { isOther, keepsRollback, type WayBack } from './way-back-plan.ts';
 
@@ -56,10 +58,17 @@ const UNREAD_SIBLING =
   'may be what a slot of another component leads to, which cannot be looked at now';
 
 /**
- * Checks that nothing occupies the place of the release that must not be removed.
+ * Checks that nothing occupies the place of the release that must not be removed. A folder without
+ * records that holds the same files as the staged tree is taken over.
+ * @param staged tree of the release; null before there is one, when such a folder is compared later
  * @throws DroverError RELEASE_IN_THE_WAY, SLOT_…
  */
-export async function assertAdmissible(disk: Disk, layout: Layout, version: string): Promise<void> {
+export async function assertAdmissible(
+  disk: Disk,
+  layout: Layout,
+  version: string,
+  staged?: string | null,
+): Promise<void> {
   const slots = await readSlots(disk, layout);
   assertOwnSlots(slots);
   const release = releaseFolder(layout, version);
@@ -76,7 +85,14 @@ export async function assertAdmissible(disk: Disk, layout: Layout, version: stri
   }
   const records = [recipeFile(layout, version), sealFile(layout, version)];
   for (const record of records) if ((await disk.kind(record)) === 'file') return;
-  throw no('is there already, and nothing says that Drover made it');
+  if (staged === null) return;
+  if (staged !== undefined && (await isSameTree(disk, staged, release))) return;
+  const { message } = no(
+    'is there already, differs from the bundle, and no record says who made it',
+  );
+  const aside = shellWord(`${layout.root}/${version}.aside`);
+  const hint = `move it away: mv ${shellWord(release)} ${aside}; the update is tried again by itself, at once with drover-robot retry`;
+  throw new DroverError('RELEASE_IN_THE_WAY', message, { hint });
 }
 
 /** Moves the recipe of a release, complete and synced, to its place. */

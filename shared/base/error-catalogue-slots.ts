@@ -58,7 +58,7 @@ export const SLOT_CODES = {
   ),
   RELEASE_IN_THE_WAY: refused(
     'operator',
-    'move the folder that the message names away, or publish another version',
+    'move the folder that the message names away (mv FOLDER ELSEWHERE), or publish another version; the update is tried again by itself',
     'later',
   ),
 } as const satisfies Record<string, CatalogueEntry>;

@@ -407,7 +407,7 @@ export const LIMITS = {
   bootProgramMsMax: 30 * SECOND, // fw_setenv, rauc or a program of the integrator's own
   rebootMsMax: 5 * MINUTE, // from the reboot command to the kill: systemd waits 90 s for a service
   rebootCommandMsMax: 1 * MINUTE, // the command itself, which only asks for a reboot
-  slotRecordBytesMax: 4 * KiB, // version, size and hash of the image in a slot
+  slotRecordBytesMax: 16 * KiB, // version, size and hash of the image in a slot, and its set of 16
   slotReleaseBytes: 64 * KiB, // room for the folder of a release that is an image in a slot
   bootOutputBytesMax: 256 * KiB, // environment of U-Boot, or status of RAUC with all its slots
   bootTemplateBytesMax: 16 * KiB, // entry of systemd-boot: a page of text

@@ -4,7 +4,7 @@
  */
 
 import { formatDurationMs, instantText } from '../base/durations.ts';
-import { printable } from '../base/printable.ts';
+import { countOf, printable } from '../base/printable.ts';
 import {
   firstWaveWait,
   isTakenAlready,
@@ -25,7 +25,7 @@ export function statusWord(rollout: ToldRollout): string {
   const { run, status } = rollout;
   if (unledEnd(rollout) === 'complete') return 'complete';
   const by = run?.superseded_by ?? null;
-  const found = stateWord(run ?? { status });
+  const found = stillRunWord(rollout) ?? stateWord(run ?? { status });
   if (by === null) return found;
   return found === 'superseded'
     ? `superseded by ${word(by)}`
@@ -33,6 +33,16 @@ export function statusWord(rollout: ToldRollout): string {
 }
 
 const ROLLED_BACK = 'rolled back';
+
+/**
+ * Robots that run a version which was called back, and say of no update that brought it: their state
+ * was lost, or it came with an image. Null when there are none: then all are back.
+ */
+function stillRunWord({ run, robots }: Pick<ToldRollout, 'run' | 'robots'>): string | null {
+  const { running } = robots;
+  if (!isRolledBack({ run }) || running === 0) return null;
+  return `halted, ${countOf(running, 'robot')} still ${running === 1 ? 'runs' : 'run'} it`;
+}
 
 /** People read these instead of the names of the wire; docs/glossary.md lists them all. */
 const STATE_WORDS: Readonly<Record<string, string>> = {
@@ -57,8 +67,9 @@ export const isRolledBack = ({
  * The state of the wave that was open when it ended, in one word; null for a rollout that still has
  * an open wave.
  */
-export function endedWave({ run, status }: Pick<ToldRollout, 'run' | 'status'>): string | null {
-  if (isRolledBack({ run })) return ROLLED_BACK;
+export function endedWave(rollout: Pick<ToldRollout, 'run' | 'status' | 'robots'>): string | null {
+  const { run, status } = rollout;
+  if (isRolledBack({ run })) return stillRunWord(rollout) === null ? ROLLED_BACK : 'stopped';
   const now = run?.status ?? status;
   if (now === 'rolling_back') return stateWord({ status: now });
   return now === 'halted' || now === 'superseded' || now === 'withdrawn' ? 'stopped' : null;

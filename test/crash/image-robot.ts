@@ -118,6 +118,10 @@ export interface LifeOptions {
   readonly cut?: AbortSignal;
   /** False for a `recover` without `--boot`. */
   readonly recoverAsks?: (boot: number) => boolean;
+  /** False when the agent starts again and the machine does not: no `recover` runs. */
+  readonly isBoot?: boolean;
+  /** False while nothing is announced, as without a link to the broker. */
+  readonly hears?: boolean;
   /** Called with the states of both at the end of each boot, also of the last one. */
   onEnd?(states: readonly MachineState[]): void;
   /** Called with what `recover` did at a boot, before the agent starts. */
@@ -151,7 +155,7 @@ export function mixture(image: FolderImage, machine: ModelMachine): string | nul
  */
 export async function live(on: LifeOptions): Promise<(string | null)[] | null> {
   for (let boot = 1; boot <= BOOTS_MAX; boot += 1) {
-    on.onBoot?.(boot, await recoverAll(on, boot));
+    if (boot > 1 || on.isBoot !== false) on.onBoot?.(boot, await recoverAll(on, boot));
     const robot = new Robot(on);
     try {
       const end = await robot.run();
@@ -231,7 +235,11 @@ class Robot {
 
   async #consider(): Promise<void> {
     const heard = { progress: new Map(), completeSince: new Map() };
-    for (const one of this.#components) await one.consider(announcement, heard);
-    if (this.#components.every(({ view }) => view.state.phase === 'idle')) this.#end('rest');
+    const offered = this.#on.hears === false ? null : announcement;
+    for (const one of this.#components) await one.consider(offered, heard);
+    // With nothing on offer it rests when it has also found out what runs.
+    const isAtRest = ({ view }: Component): boolean =>
+      view.state.phase === 'idle' && (offered !== null || view.live.module !== undefined);
+    if (this.#components.every(isAtRest)) this.#end('rest');
   }
 }

@@ -129,6 +129,10 @@ export class Release {
     return this.#fleet.progress({ rollout: rolloutOf(version), seq: 1, ...back });
   }
 
+  pause(version: string): Uint8Array {
+    return this.#fleet.progress({ rollout: rolloutOf(version), seq: 1, status: 'paused' });
+  }
+
   async #add(version: string): Promise<void> {
     const payload = new Uint8Array(await payloadOfVersion(version));
     const from = { version: PATCHED.from, payload: await payloadOfVersion(PATCHED.from) };
@@ -242,6 +246,15 @@ export class Robot {
     const progress = openProgress(this.#release.recall(version), this.#release.trust);
     this.#progress.set(progress.rollout, progress);
     this.#offered = null;
+    const rest = this.#rest();
+    await this.#consider();
+    await rest;
+  }
+
+  /** The rollout of a version is paused: an update that has not begun to switch is given up. */
+  async pause(version: string): Promise<void> {
+    const progress = openProgress(this.#release.pause(version), this.#release.trust);
+    this.#progress.set(progress.rollout, progress);
     const rest = this.#rest();
     await this.#consider();
     await rest;

@@ -30,6 +30,7 @@ import {
 import { ModelDisk } from './model-disk.ts';
 
 const ONE_IN = 800;
+const ONE_IN_ORDERED = 200;
 
 interface Cut {
   readonly at: string;
@@ -163,6 +164,35 @@ describe('a power cut after any step of a set with a system image', () => {
       }
     });
   }
+});
+
+describe('an order of the boot loader whose state is lost before the machine restarts', () => {
+  it('boots nothing at a later power cut', async (t) => {
+    const folder = await tempFolder(t);
+    const hooksFolder = '/no-hooks';
+    const { cuts } = await record({ hooksFolder, folder });
+    const ordered = cuts.filter(({ mark }) => mark.confirmed === A && /[1-9]/.test(mark.other));
+    const seed = seedOfRun();
+    const [share, random] = [new Share(ONE_IN_ORDERED, seed), makeRandom(seed)];
+    const chosen = share.of(ordered, ({ at }) => at.slice(0, 4));
+    t.diagnostic(`${ordered.length} states, ${chosen.length} of them, ${share.said}`);
+    for (const cut of chosen) {
+      const where = `${cut.at}, state of the system lost`;
+      const machine = machineOf(cut.mark, await slotsIn(folder, true));
+      const faults: string[] = [];
+      const { disk, onBoot } = watched(cut.image, machine, faults);
+      await disk.unlink('/robot/system/state/machine.json');
+      const on = { disk, machine, hooksFolder, onBoot, hears: false };
+      // The machine runs on: only the agent starts again, or a power cut ends that start as well.
+      if (random() < 0.8) assert.deepEqual(await live({ ...on, isBoot: false }), [OLD, OLD], where);
+      const isTakenBack = machine.mark.other === 'x';
+      machine.restart();
+      const [system, app] = (await live(on)) ?? [];
+      assert.deepEqual([system, faults], [app, []], where);
+      if (isTakenBack) assert.equal(system, OLD, `${where}: nobody asked for ${NEW}`);
+      assert.equal(system, machine.running === B ? NEW : OLD, where);
+    }
+  });
 });
 
 /** Lives from a cut until rest; the power may be cut once more, and slot B may come up no more. */

@@ -203,6 +203,57 @@ describe('a set with a system image', () => {
     assert.deepEqual(on.mixed, []);
   });
 
+  /** The state of the image is lost while the boot loader has its order, and the machine runs on. */
+  async function loseOrdered(on: Stage): Promise<void> {
+    const power = new AbortController();
+    const { restart } = on.machine;
+    on.machine.restart = () => power.abort();
+    assert.equal(await on.run({ cut: power.signal }), null);
+    on.machine.restart = restart;
+    assert.deepEqual(on.machine.mark, { confirmed: A, other: '3' });
+    await on.disk.unlink('/robot/system/state/machine.json');
+  }
+
+  it('is not booted by a power cut after its order was left without a state', async (t) => {
+    const on = await stage(t);
+    await loseOrdered(on);
+    const offline = { isBoot: false, hears: false };
+    assert.deepEqual(await on.run(offline), [OLD, OLD]);
+    assert.deepEqual(on.machine.mark, { confirmed: A, other: 'x' });
+    assert.deepEqual(codes(on), ['STATE_LOST', 'SET_FAILED']);
+    on.machine.restart();
+    assert.deepEqual(await on.run({ hears: false }), [OLD, OLD]);
+    assert.equal(on.machine.running, A);
+    assert.deepEqual(on.mixed, []);
+    assert.equal(codes(on)[0], 'STATE_LOST', 'it is told until it is seen');
+  });
+
+  it('recover takes the order back as well', async (t) => {
+    const on = await stage(t);
+    await loseOrdered(on);
+    const [system] = await recoverAll({ ...on, hooksFolder: '/no-hooks' }, 1);
+    assert.deepEqual(on.machine.mark, { confirmed: A, other: 'x' });
+    const told = system?.actions.find((one) => one.includes('it was taken back')) ?? '';
+    assert.match(told, /slot B with 1\.1\.0 next.*\(STATE_LOST\)/);
+  });
+
+  it('goes back when it boots without its application, which had gone back', async (t) => {
+    const on = await stage(t);
+    await loseOrdered(on);
+    const isStuck = new DroverError('DISK_READ_ONLY', 'the boot folder is read-only');
+    on.machine.onChange = () => Promise.reject(isStuck);
+    assert.deepEqual(await on.run({ isBoot: false, hears: false }), [OLD, OLD]);
+    on.machine.onChange = () => undefined;
+    assert.deepEqual(on.machine.mark, { confirmed: A, other: '3' }, 'the order stands');
+    on.machine.restart();
+    assert.equal(on.machine.running, B);
+    assert.deepEqual(await on.run({ hears: false }), [OLD, OLD]);
+    assert.deepEqual(on.mixed, [`boot 1: app ${OLD} on system ${NEW}`]);
+    assert.equal(on.machine.running, A);
+    assert.equal(on.machine.mark.confirmed, A, 'it was never confirmed');
+    assert.equal(codes(on)[0], 'SET_FAILED');
+  });
+
   it('goes back as a whole when the state of the application is lost at that boot', async (t) => {
     const on = await stage(t);
     lose(on, 'app');

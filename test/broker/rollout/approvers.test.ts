@@ -13,7 +13,7 @@ import { openAnnouncement, type RolloutFields } from '../../../shared/formats/an
 import { openProgress, signProgress } from '../../../shared/formats/progress.ts';
 import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
-import { statusWord, waitsFor } from '../../../shared/rules/rollout-words.ts';
+import { endedWave, statusWord, waitsFor } from '../../../shared/rules/rollout-words.ts';
 import type { Scope } from '../../helpers/scope.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { startApi } from '../api.ts';
@@ -99,6 +99,11 @@ describe('a wave that two users have to approve', () => {
     assert.ok(listed);
     const told = { ...listed, run: controller.view('x'), led: 'here' };
     assert.equal(statusWord(told), 'rolling');
+    const run = told.run && { ...told.run, status: 'halted', recall: true };
+    const ended = (running: number) => ({ ...told, run, robots: { ...told.robots, running } });
+    assert.equal(statusWord(ended(0)), 'rolled back');
+    assert.equal(statusWord(ended(1)), 'halted, 1 robot still runs it');
+    assert.equal(endedWave(ended(1)), 'stopped');
     assert.equal(
       waitsFor(told, world.nowMs),
       'for another user than ana and pub (1 of 2): drover rollout approve x',

@@ -64,7 +64,7 @@ function sampleEvent(kind: string, code: ErrorCode = 'DISK_FULL'): MachineEvent 
   if (kind === 'fell_back') return { kind, to: '1.0.0', problem: problem('BOOT_FELL_BACK') };
   if (kind === 'trial_found') {
     const slots = { from: 'A', to: 'B' };
-    const found = { version: '1.1.0', previous: '1.0.0', slots };
+    const found = { version: '1.1.0', previous: '1.0.0', slots, set: null };
     return { kind, ...found, problem: problem('STATE_LOST') };
   }
   if (kind === 'told') return { kind, bootId: 'boot-1' };

@@ -63,6 +63,21 @@ async function isChildRunning(bench: Bench): Promise<boolean> {
 }
 
 describe('an update by a module', () => {
+  for (const verb of ['switch', 'verify']) {
+    it(`is not confirmed when its ${verb} writes into the release`, async (t) => {
+      const writes = `echo more >>"$(ls "$DROVER_PAYLOAD_DIR"/VERSION*)"`;
+      const only = `[ "$DROVER_VERSION" != ${NEW} ] || ${writes}`;
+      const { bench } = await benchWith(t, { [`${verb} last`]: only });
+      await offered(bench, NEW);
+      await waitUntil('the way back', () => bench.component.view.state.lastUpdate !== null);
+      await rests(bench, OLD);
+      const { lastProblem, lastUpdate } = bench.component.view.state;
+      assert.equal(lastUpdate?.outcome, 'rolled_back');
+      assert.equal(lastProblem?.code, 'RELEASE_DAMAGED', lastProblem?.message);
+      assert.equal(blockOf(bench), undefined, 'the module is to blame, and not the version');
+    });
+  }
+
   it('runs a verb in each phase, and active follows the module', async (t) => {
     const { bench } = await benchWith(t, {});
     await offered(bench, NEW);

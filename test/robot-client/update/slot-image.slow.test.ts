@@ -301,6 +301,22 @@ describe('a boot loader that refuses', () => {
   });
 });
 
+describe('a folder of the boot loader that turns read-only while an image is on trial', () => {
+  it('is what the robot says', async (t) => {
+    const robot = await robotWith(t);
+    const { bench, machine } = robot;
+    machine.onChange = () => {
+      if (machine.running === A) return undefined;
+      throw new DroverError('DISK_READ_ONLY', 'open drover-1.env: EROFS');
+    };
+    await offered(robot, NEW);
+    await waitUntil('the failure', () => errorOf(robot) === 'ROLLBACK_FAILED');
+    const told = reportComponent(bench.component.view).last_error;
+    assert.match(told?.message ?? '', /drover-1\.env: EROFS/);
+    assert.match(bench.component.view.state.lastProblem?.hint ?? '', /DISK_READ_ONLY: mount/);
+  });
+});
+
 /** Of so many points one is cut in each run. */
 const ONE_IN = 5;
 

@@ -30,6 +30,7 @@ const LOSSES = {
 const PHASES = [
   ...([
     'swapping',
+    'the order',
     'the boot into the image',
     'probation',
     'rolling_back',
@@ -55,9 +56,10 @@ const CASES: readonly Case[] = PHASES.flatMap((at) =>
     YES_NO.flatMap((isGone) =>
       YES_NO.flatMap((recovers) =>
         YES_NO.flatMap((reports) =>
-          YES_NO.filter((isHealthy) => !isHealthy || !IS_BACK.includes(at)).map((isHealthy) => ({
-            ...{ at, loss, isGone, recovers, reports, isHealthy },
-          })),
+          YES_NO.filter((isHealthy) => !isHealthy || !IS_BACK.includes(at))
+            // A state that is whole explains its order.
+            .filter(() => at !== 'the order' || loss !== 'is whole')
+            .map((isHealthy) => ({ ...{ at, loss, isGone, recovers, reports, isHealthy } })),
         ),
       ),
     ),
@@ -73,15 +75,21 @@ const nameOf = (one: Case): string =>
     one.isHealthy ? 'healthy' : 'sick',
   ].join(', ');
 
-/** The boot at which the state is lost. */
-async function bootWithout(robot: Robot, { loss, isGone, recovers }: Case): Promise<void> {
+/** The boot at which the state is lost. @param powerOn called when the former agent has ended */
+async function bootWithout(
+  robot: Robot,
+  { at, loss, isGone, recovers }: Case,
+  powerOn: () => void,
+): Promise<void> {
   const { bench } = robot;
   bench.gate = () => {
     throw new Error('the power is off');
   };
   await bench.component.close();
   bench.gate = () => {};
+  powerOn();
   await LOSSES[loss](bench.root);
+  if (at === 'the order') return await startAgain(robot);
   if (isGone) await rm(join(bench.root, 'releases', NEW), { recursive: true, force: true });
   robot.machine.restart();
   if (recovers) {
@@ -90,6 +98,17 @@ async function bootWithout(robot: Robot, { loss, isGone, recovers }: Case): Prom
       ...{ bootsMax: 3, adoptVersion: '0.0.0' },
     });
   }
+  await bench.cutPower();
+}
+
+/** The agent starts again while the boot loader has its order, and the power is cut later. */
+async function startAgain(robot: Robot): Promise<void> {
+  const { bench, machine } = robot;
+  bench.announce(await bundleOf(OLD), OLD);
+  await bench.cutPower();
+  await waitUntil('the order is taken back', () => !/[1-9]/.test(machine.mark.other));
+  await bench.component.close();
+  machine.restart();
   await bench.cutPower();
 }
 
@@ -109,6 +128,7 @@ async function play(t: TestContext, one: Case): Promise<void> {
   await bench.hook('health', `echo "$DROVER_VERSION" >>${asked}\n${sick}`);
   let isLost = false;
   let isDown = false;
+  let isBack = false;
   let failure: unknown = null;
   machine.onChange = () => {
     if (isDown) throw new Error('the power is off');
@@ -117,15 +137,16 @@ async function play(t: TestContext, one: Case): Promise<void> {
   const lose = (): void => {
     isLost = isDown = true;
     setImmediate(() => {
-      bootWithout(robot, one).then(
-        () => (isDown = false),
+      bootWithout(robot, one, () => (isDown = false)).then(
+        () => (isBack = true),
         (thrown: unknown) => (failure = thrown),
       );
     });
   };
   machine.onReboot = () => {
     const boot = machine.running === B ? 'the boot back' : 'the boot into the image';
-    if (!isLost && one.at === boot) lose();
+    const isOrder = boot === 'the boot into the image' && one.at === 'the order';
+    if (!isLost && (one.at === boot || isOrder)) lose();
     else setImmediate(() => void restart(robot));
   };
   bench.onPhase = (phase) => {
@@ -139,7 +160,7 @@ async function play(t: TestContext, one: Case): Promise<void> {
     `rest ${nameOf(one)}`,
     () => {
       assert.equal(failure, null);
-      if (isDown) return false;
+      if (!isBack) return false;
       const found = falseReport(robot);
       if (found !== null && wrong.at(-1) !== found) wrong.push(found);
       const { state, version } = bench.component.view;
@@ -155,6 +176,8 @@ async function play(t: TestContext, one: Case): Promise<void> {
     assert.ok(one.isHealthy, `a sick version stays ${nameOf(one)}`);
     assert.ok(healthOf.includes(NEW), `health was asked ${nameOf(one)}`);
   }
+  if (one.at === 'the order')
+    assert.notEqual(machine.running, B, `nobody asked for ${NEW} ${nameOf(one)}`);
   if (one.at === 'the boot into the image' && one.isHealthy)
     assert.equal(machine.running, B, bench.describe());
 }

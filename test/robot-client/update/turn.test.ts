@@ -4,6 +4,8 @@ import { describe, it } from 'node:test';
 import { decideOffer, decideRecall } from '../../../robot-client/update/decide.ts';
 import { step } from '../../../robot-client/update/machine.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
+import { CATALOGUE, type ErrorCode } from '../../../shared/base/error-catalogue.ts';
+
 import { parseRobotId, type RobotId, type RolloutId } from '../../../shared/base/ids.ts';
 import { openProgress, type Progress } from '../../../shared/formats/progress.ts';
 import { cohortFraction, decideTurn, type TurnRules } from '../../../shared/rules/rollout-rules.ts';
@@ -174,6 +176,33 @@ describe('a recall', () => {
   it('never takes the only release away [P-6.4]', () => {
     assert.equal(recalled(back, { rollback: null }), 'RECALL_IMPOSSIBLE');
     assert.equal(recalled(back, { rollback: '0.9.0' }), 'RECALL_IMPOSSIBLE');
+  });
+
+  it('goes back and blocks nothing for a fault of the disks, the links or the slots of the robot', () => {
+    const blocks = (code: ErrorCode): boolean => {
+      const problem = { code, message: 'because', hint: 'wait' };
+      const trial: MachineState = { ...freshState(), phase: 'probation', job: installed().job };
+      const { state } = step(trial, { kind: 'unhealthy', problem }, NOW);
+      return step(state, { kind: 'rolled_back' }, NOW).state.blocked.length > 0;
+    };
+    const codes = Object.keys(CATALOGUE) as ErrorCode[];
+    const own = codes.filter((code) => /^(?:DISK_|ROOT_|SLOT_|BOOT_|PERMISSION_)/.test(code));
+    const blamed = own.filter(blocks);
+    const OF_THE_VERSION = [
+      'BOOT_FELL_BACK',
+      'BOOT_SLOT_CHANGED',
+      'BOOT_NOT_CONFIRMED',
+      'BOOT_LIMIT_REACHED',
+    ];
+    assert.deepEqual(
+      blamed.filter((code) => !OF_THE_VERSION.includes(code)),
+      [],
+    );
+    assert.ok(
+      ['HEALTH_FAILED', 'HOOK_FAILED', 'BOOT_FELL_BACK', 'BOOT_LIMIT_REACHED'].every((code) =>
+        blocks(code as ErrorCode),
+      ),
+    );
   });
 
   it('goes back, blocks the payload and says how it ended [P-8.7]', () => {
