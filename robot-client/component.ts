@@ -107,7 +107,7 @@ export class Component {
   async start(): Promise<void> {
     if (!this.isOpen) return this.#enqueue(async () => void (await this.#hasRoot()));
     const [state, { slots }, { bootsMax }] = [this.#state, this.#slots, this.#options];
-    await this.#dispatch(startEvent({ state, slots, bootsMax }, 'agent'));
+    await this.#dispatch(startEvent({ state, slots, bootsMax, at: this.#root.moment() }, 'agent'));
     this.#set.changed();
     const split = this.#root.problem ?? (await splitProblem(this.#options));
     if (split) await this.refuse(split, { stays: true });

@@ -62,6 +62,8 @@ export interface MarkStore {
   read(): Promise<BootMark | null>;
   /** Durable when it resolves. A power cut leaves either the mark before or this one. */
   write(mark: BootMark): Promise<void>;
+  /** As of `BootSlots`. */
+  assertComplete?(): Promise<void>;
   /** Location of the mark, for messages. */
   readonly place: string;
 }
@@ -76,6 +78,10 @@ export class MarkedSlots implements BootSlots {
     this.running = running;
     this.other = otherOf(running);
     this.#store = store;
+  }
+
+  async assertComplete(): Promise<void> {
+    await this.#store.assertComplete?.();
   }
 
   async look(): Promise<BootView> {

@@ -15,7 +15,7 @@ import { defaultArch } from './options.ts';
 export const DEFAULT_ROOT = '/opt/robot';
 /** `drover-robot enrol` writes it into a file that the unit reads. */
 export const ROBOT_ID_VARIABLE = 'DROVER_ROBOT_ID';
-const DEFAULT_HOOKS = '/etc/drover/hooks.d';
+export const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
 export const withRoots = <T>(args: Argv<T>) =>
   withJson(args)

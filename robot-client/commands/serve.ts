@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { parseRate } from '../../shared/base/byte-sizes.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../../shared/base/ports.ts';
@@ -16,9 +17,15 @@ import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
-import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
+import {
+  parseModuleTimeout,
+  readMachineNames,
+  readModules,
+  warnOfHooks,
+} from './module-options.ts';
 import { MachineSide } from '../boot/system-side.ts';
-import { parseSystem } from './system-options.ts';
+import { parseSystem, warnOfPrograms } from './system-options.ts';
+import type { ComponentRoot } from './given-roots.ts';
 import { openOwnFolders } from './own-folders.ts';
 import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
 import {
@@ -44,12 +51,8 @@ async function runAgent(args: AgentArgs): Promise<void> {
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
   const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
-  const system = parseSystem({
-    boot: args.boot,
-    slotDevices: args['slot-device'],
-    rebootCommand: args['reboot-command'],
-    roots,
-  });
+  const system = openSystem(args, roots, log);
+  await warnOfHooks(args.hooks, log);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
@@ -68,7 +71,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
     modules: await readModules(args.modules, log),
     moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
-    system: system && { component: system.component, side: new MachineSide(system) },
+    system,
     bytesPerSecondMax: parseRate(args['max-rate']),
     interlock: parseInterlock({
       windows: args.window,
@@ -97,6 +100,20 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
   await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+}
+
+/** @throws DroverError USAGE */
+function openSystem(args: AgentArgs, roots: readonly ComponentRoot[], log: Log) {
+  const settings = parseSystem({
+    boot: args.boot,
+    slotDevices: args['slot-device'],
+    rebootCommand: args['reboot-command'],
+    roots,
+  });
+  if (!settings) return undefined;
+  const side = new MachineSide(settings);
+  inBackground(log, 'look at the boot side', warnOfPrograms(side, log));
+  return { component: settings.component, side };
 }
 
 /** @throws DroverError USAGE */

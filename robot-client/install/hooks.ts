@@ -17,7 +17,8 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { foldLines } from '../../shared/base/printable.ts';
 import { redact, redactTail } from '../../shared/base/redact.ts';
 
-export type HookName = 'ready' | 'stop' | 'start' | 'health' | 'rolled-back';
+export const HOOK_NAMES = ['ready', 'stop', 'start', 'health', 'rolled-back'] as const;
+export type HookName = (typeof HOOK_NAMES)[number];
 
 /** `output` is what it wrote last to stdout and stderr, as text. */
 export type HookResult =

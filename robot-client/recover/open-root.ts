@@ -5,6 +5,8 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import type { BootMoment } from '../boot/boot-slots.ts';
+import { bootMoment } from '../boot/system-side.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { freshState, type MachineState } from '../update/state.ts';
@@ -35,7 +37,16 @@ export class RootOpener {
   /** False until the root is ours, with a state that we can read: nothing is changed before. */
   isOpen = false;
 
-  constructor(on: { component: string; disk: Disk; layout: Layout; claims?: Claims | undefined }) {
+  readonly moment: () => BootMoment | null;
+
+  constructor(on: {
+    component: string;
+    disk: Disk;
+    layout: Layout;
+    claims?: Claims | undefined;
+    moment?: (() => BootMoment | null) | undefined;
+  }) {
+    this.moment = on.moment ?? bootMoment;
     this.#component = on.component;
     this.#disk = on.disk;
     this.#layout = on.layout;

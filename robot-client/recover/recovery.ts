@@ -8,6 +8,7 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { BootMoment } from '../boot/boot-slots.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import { damageProblem, type ReleaseCheck } from '../install/seal.ts';
 import {
@@ -132,7 +133,10 @@ export const bootsOf = (active: Slot): Boots => ({
   bootsForeign: active.kind === 'foreign' && FOREIGN_FOLDERS.includes(active.problem.code),
 });
 
-type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;
+type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'> & {
+  /** Null or left out where the kernel does not name its boots. */
+  readonly at?: BootMoment | null;
+};
 
 /**
  * The event of a start. A robot on probation whose `active` is another release went back at a boot
@@ -140,7 +144,7 @@ type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'>;
  * is finished now.
  */
 export function startEvent(
-  { state, slots, bootsMax }: StartFacts,
+  { state, slots, ...rest }: StartFacts,
   by: 'recover' | 'agent',
 ): MachineEvent {
   const { phase, job } = state;
@@ -150,7 +154,7 @@ export function startEvent(
     const byHand = takenBack(job.version, `active leads to ${active}`);
     return { kind: 'boots_exhausted', problem: isOurs ? notCounted(job.version) : byHand };
   }
-  return powerEvent(state, by, bootsMax);
+  return powerEvent(state, by, rest);
 }
 
 /** Why this start counts no boot of the version on probation; null when it does, or goes back. */

@@ -5,6 +5,8 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ImageSide } from '../boot/system-image.ts';
+import type { BootMoment } from '../boot/boot-slots.ts';
+import { bootMoment } from '../boot/system-side.ts';
 import type { InterlockRules } from '../local/interlock.ts';
 import type { Cleaned } from './clean-up.ts';
 import type { Leases } from '../local/ready-lease.ts';
@@ -34,6 +36,8 @@ export interface EffectContext extends ModuleContext {
   readonly place?: PlaceSeat | undefined;
   /** The boot loader, which components of a set with a system image follow; left out without one. */
   readonly image?: ImageSide | undefined;
+  /** The kernel's when it is left out. */
+  readonly moment?: (() => BootMoment | null) | undefined;
   readonly signal: AbortSignal;
   now(): EpochMs;
   /** The machine's state as it is now. */
@@ -53,3 +57,6 @@ export interface EffectContext extends ModuleContext {
   /** Resolves when the application confirms on the local socket. */
   readonly confirmed: Promise<void>;
 }
+
+export const momentOf = ({ moment }: Pick<EffectContext, 'moment'>): BootMoment | null =>
+  (moment ?? bootMoment)();

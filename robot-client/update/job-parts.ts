@@ -42,6 +42,16 @@ export const followsSchema = z.object({
   to: idSchema,
 });
 
+/** The last boot of the machine in which a version on probation ran. */
+export const seenBootSchema = z.object({
+  /** Name that the kernel gives to each boot. */
+  id: z.string().max(LIMITS.bootIdCharsMax),
+  /** Since when, in ms of the kernel's monotonic clock, which starts at zero with each boot. */
+  sinceMs: sizeSchema,
+  /** Starts of the agent in this probation that were no boots. */
+  starts: sizeSchema,
+});
+
 export type DeltaOffer = z.output<typeof deltaOfferSchema>;
 export type Follows = z.output<typeof followsSchema>;
 export type SlotTrial = z.output<typeof slotTrialSchema>;

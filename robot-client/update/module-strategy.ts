@@ -30,6 +30,8 @@ export interface ModuleContext {
   readonly disk: Disk;
   /** The system slots of this machine; left out when the component has none. */
   readonly system?: SystemSide | undefined;
+  /** The component that the slots of this machine are for; left out without slots. */
+  readonly image?: { readonly component: string } | undefined;
   /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
   /**

@@ -39,8 +39,13 @@ import { jobBytes, type Job } from './state.ts';
 import { swapTo } from './swap.ts';
 
 /** @throws DroverError BOOT_MISSING */
-export function systemOf({ system, component }: ModuleContext): SystemSide {
+export function systemOf({ system, component, image }: ModuleContext): SystemSide {
   if (system) return system;
+  if (image && image.component !== component) {
+    const why = `the slots of this robot are for component ${image.component}, and not for ${component}`;
+    const hint = `build the image for it, and publish that: drover build --image FILE --name ${image.component}`;
+    throw new DroverError('BOOT_MISSING', `use the system slots: ${why}`, { hint });
+  }
   const why = `this robot has no --boot for component ${component}`;
   throw new DroverError('BOOT_MISSING', `use the system slots: ${why}`);
 }
@@ -66,7 +71,9 @@ export class SlotStrategy implements ApplyStrategy {
         `take ${job.version}: ${active} runs by it ${counts}`,
       );
     }
+    await system.assertCanReboot();
     const slots = await system.open();
+    await slots.assertComplete?.();
     await assertOtherFree(slots, job, this.#on);
     const devicePath = system.deviceOf(slots.other);
     await assertApart(system.deviceOf(slots.running), devicePath);
