@@ -2,7 +2,7 @@
  * Runs a program that talks to the boot loader (fw_setenv, rauc, one of the integrator) to its end.
  * It is external code, so it gets its own process group, an environment of a few variables, and no
  * input. Its output is stored only up to a bound. When it is late, all that it started is killed
- * before that is told: a slot must not be marked after the agent has decided otherwise.
+ * before the failure is reported: a slot must not be marked after the agent decided otherwise.
  */
 
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
@@ -25,9 +25,6 @@ const PASSED_ON = [
   ...['DBUS_SESSION_BUS_ADDRESS', 'DBUS_STARTER_BUS_TYPE'],
 ];
 
-/** Each process of a boot program has this variable, besides the name of its run. */
-const BOOT_MARKER = 'DROVER_BOOT_PROGRAM=';
-
 type BootProgram = ChildProcessByStdio<null, Readable, Readable>;
 
 interface Ended {
@@ -47,10 +44,10 @@ export async function runBootProgram(
   msMax: number = LIMITS.bootProgramMsMax,
 ): Promise<string> {
   const name = await nameRun();
-  const env = { ...environment(), [RUN_VARIABLE]: name, DROVER_BOOT_PROGRAM: '1' };
+  const env = { ...environment(), [RUN_VARIABLE]: name };
   const { output, failure, killed } = await runToEnd([program, ...args], env, msMax);
   if (failure === null) return output;
-  const run = { name, root: null, marker: BOOT_MARKER, isFresh: true };
+  const run = { name, root: null, marker: RUN_VARIABLE, isFresh: true };
   const isOver = killed === null || (await endAll({ ...run, leader: killed }));
   const called = printable([program, ...args].join(' '));
   const left = isOver ? '' : ', and a process of it cannot be killed';

@@ -27,6 +27,10 @@ import {
   type ReadyAnswers,
 } from './ready-lease.ts';
 
+/** A lease that lapsed keeps its place: its holder may have died in the middle of a task. */
+const HOLDERS_HINT =
+  'a holder keeps its name over restarts; for one that was taken away, POST /ready {"ready": true, "holder": "NAME"} once by hand';
+
 export interface Ready {
   readonly ready: boolean;
   readonly reason: string;
@@ -189,7 +193,8 @@ export class ReadyWord {
     const mayShare = answer.kind === 'plain' && (!answer.ready || this.#answers.has(OTHERS));
     if (mayShare) return OTHERS;
     const counts = `(got ${known.size + 1}, want at most ${LIMITS.readyHoldersMax})`;
-    throw new DroverError('LOCAL_API_INVALID', `ready: too many holders ${counts}`);
+    const message = `ready: too many holders beside ${[...known].join(', ')} ${counts}`;
+    throw new DroverError('LOCAL_API_INVALID', message, { hint: HOLDERS_HINT });
   }
 
   /** A renewal changes nothing of the mark, and so writes nothing. */

@@ -1,8 +1,8 @@
 /**
- * Finds the processes of one run of a verb, of a `stop` hook or of a boot program. A tool may give itself a process
- * group (`timeout`) or a session (`setsid`), so the group of the run does not have them all. Each
- * inherits a variable with the unique name of the run, which /proc shows. A program that clears its
- * environment and leaves the session as well is not found.
+ * Finds the processes of one run of a verb, of a `stop` hook or of a boot program. A tool may give
+ * itself a process group (`timeout`) or a session (`setsid`), so the group of the run does not have
+ * them all. Each inherits a variable with the unique name of the run, which /proc shows. A program
+ * that clears its environment and leaves the session as well is not found.
  */
 
 import { randomUUID } from 'node:crypto';

@@ -103,7 +103,7 @@ for (const [name, open] of Object.entries(STORES)) {
             assert.equal(prunable.bytesStored, sizes);
           });
         }),
-        { numRuns: 25 },
+        { numRuns: 15 },
       );
     });
 

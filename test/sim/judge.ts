@@ -80,7 +80,11 @@ const hasPassed = (log: readonly AuditEntry[], wave: number): boolean =>
   log.some((one, at) => {
     const isIt = one.kind === 'passed' && one.text.startsWith(`wave ${wave} passed: `);
     const next = log[at + 1]?.kind ?? '';
-    return isIt && one.evidence.length > 0 && OPENINGS.includes(next);
+    // A share of successes above 0, whatever share the rollout asked for.
+    const hasSucceeded = one.evidence.some(
+      ({ metric, treated }) => metric === 'apply' && treated !== null && treated > 0,
+    );
+    return isIt && hasSucceeded && OPENINGS.includes(next);
   });
 
 const OPENINGS: readonly string[] = ['opened', 'completed', 'no_effect'];

@@ -15,7 +15,7 @@ import { MemoryStore } from '../../sim/memory-store.ts';
 import { Random } from '../../sim/random.ts';
 import { ControllerWorld } from '../controller-world.ts';
 
-const WORLDS = 8;
+const WORLDS = 5;
 const LOOKS = 90;
 const SOAK_S = 5;
 
