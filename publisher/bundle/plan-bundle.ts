@@ -142,13 +142,15 @@ function assertLabels(fields: ManifestFields): void {
     const option = OPTION_OF_FIELD[field] ?? OPTION_OF_FIELD[field.split('.')[0] ?? ''];
     if (!(cause instanceof DroverError) || option === undefined) throw cause;
     // There is no manifest.json yet: the person knows the option, and what was given.
-    const why = cause.message.split(`field ${field}: `).at(-1) ?? cause.message;
+    const told = cause.message.split(`field ${field}: `).at(-1) ?? cause.message;
+    const why = field === 'apply_strategy' ? MODULE_NAME_WANTED : told;
     const got = JSON.stringify(valueAt(fields, field))?.slice(0, GOT_CHARS_MAX);
     throw new DroverError('USAGE', `build: ${option}: ${why} (got ${got})`, { cause });
   }
 }
 
 const GOT_CHARS_MAX = 80;
+const MODULE_NAME_WANTED = 'want the name of a module, a-z 0-9 -, a letter first';
 
 /** The value at a path such as `bounds.health_timeout_min_s`; of a strategy the name of the module. */
 function valueAt(fields: ManifestFields, path: string): unknown {

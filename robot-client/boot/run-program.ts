@@ -76,9 +76,8 @@ export async function assertRunnable(program: string): Promise<void> {
   }
   const name = printable(program);
   const why = isThere ? 'it is not executable' : isPath ? 'it is not there' : 'it is not in PATH';
-  const hint = isThere
-    ? `run chmod +x ${name}`
-    : `put it there, or name another one: ls -l ${name}`;
+  const there = isPath ? `put it there: ls -l ${name}` : 'install it, or name another program';
+  const hint = isThere ? `run chmod +x ${name}` : there;
   throw new DroverError('BOOT_TOOL_FAILED', `find program ${name}: ${why}`, { hint });
 }
 

@@ -41,7 +41,7 @@ export interface AtRest {
 const RUNS_ELSEWHERE = 'this root is held, and not the folder at its path now';
 const NOT_ANSWERING = 'this root is held, and no agent answers on its socket';
 const HELD =
-  'an agent whose disk is read-only, full or not mounted keeps its socket closed, and its reports say why; drover-robot recover ends by itself, after some minutes at most; this is the state on the disk';
+  'an agent whose disk is read-only, full or not mounted keeps its socket closed, and its reports say why; a recover at boot ends by itself, after some minutes at most; this is the state on the disk';
 const NOT_RUNNING = 'the agent is not running; this is what the disk remembers';
 
 interface ComponentAtRest {

@@ -121,10 +121,7 @@ describe('a robot without an agent', () => {
     if (!isLocked(root)) return t.skip('the kernel lists no locks of this file system');
     const { agent, lines } = await told();
     assert.equal(agent, 'not answering');
-    assert.match(
-      lines[0] ?? '',
-      /process \d+ holds it: flock .* sleep 600; .*drover-robot recover/,
-    );
+    assert.match(lines[0] ?? '', /process \d+ holds it: flock .* sleep 600; .*a recover at boot/);
   });
 
   it('says of a folder in which nothing is of Drover that it is no root, and not that it is well', async (t) => {
