@@ -61,7 +61,7 @@ async function makeImage(path: string, mebibytes: number): Promise<void> {
   runTool('mke2fs', '-q', '-t', 'ext4', '-d', join(REPOSITORY, 'node_modules'), path);
 }
 
-async function loopOf(scope: Scope, path: string, mebibytes: number): Promise<string> {
+export async function loopOf(scope: Scope, path: string, mebibytes: number): Promise<string> {
   await writeFile(path, '');
   await truncate(path, mebibytes * MIB);
   const device = attachLoop(path);
@@ -69,7 +69,7 @@ async function loopOf(scope: Scope, path: string, mebibytes: number): Promise<st
   return device;
 }
 
-async function mountData(scope: Scope, folder: string, mebibytes: number) {
+export async function mountData(scope: Scope, folder: string, mebibytes: number) {
   const device = await loopOf(scope, join(folder, 'data.img'), mebibytes);
   runTool('mkfs.ext4', '-q', device);
   const data = join(folder, 'data');
@@ -118,12 +118,12 @@ export async function openImageStage(scope: Scope, mebibytes: number): Promise<I
   };
 }
 
-function settle(): void {
+export function settle(): void {
   spawnSync('sync');
 }
 
 /** MiB: received over the loopback, written to the slot, written to the data disk. */
-async function counters(slot: string, disk: string): Promise<number[]> {
+export async function counters(slot: string, disk: string): Promise<number[]> {
   const net = await readFile('/proc/net/dev', 'utf8');
   const received = Number(/^\s*lo:\s*(\d+)/m.exec(net)?.[1]) / MIB;
   return [received, await writtenMiB(slot), await writtenMiB(disk)];

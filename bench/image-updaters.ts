@@ -6,21 +6,22 @@ import { startBrokerChild } from '../test/e2e/broker-child.ts';
 import { Site } from '../test/e2e/site.ts';
 import { runTool } from '../test/helpers/block-device.ts';
 import { startChild, startDrover, type Child } from '../test/helpers/child.ts';
+import type { Scope } from '../test/helpers/scope.ts';
 import { waitUntil } from '../test/helpers/wait-until.ts';
 import { A, makeOwn } from '../test/robot-client/boot/boot-loaders.ts';
 import { startRaucService } from '../test/robot-client/boot/rauc-peer.ts';
 import { FamilyWatch } from './family.ts';
-import { readProcessStats } from './process-stats.ts';
+import { familyCpuSeconds, readProcessStats } from './process-stats.ts';
 import type { ImageRun, ImageStage, UpdaterRun } from './image-stage.ts';
 
 const RUN_MS_MAX = 300_000;
 
-interface Certificate {
+export interface Certificate {
   readonly key: string;
   readonly cert: string;
 }
 
-async function certificate({ folder }: ImageStage): Promise<Certificate> {
+export async function certificate({ folder }: { readonly folder: string }): Promise<Certificate> {
   const [key, cert] = [join(folder, 'bench-key.pem'), join(folder, 'bench-cert.pem')];
   const made = ['-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=bench'];
   const usage = ['-addext', 'extendedKeyUsage=emailProtection,codeSigning'];
@@ -29,7 +30,10 @@ async function certificate({ folder }: ImageStage): Promise<Certificate> {
 }
 
 /** Runs a program to its end: its time, the CPU time of it and its children, its largest process. */
-async function runTimed(stage: ImageStage, words: readonly string[]): Promise<UpdaterRun> {
+export async function runTimed(
+  stage: { readonly scope: Scope },
+  words: readonly string[],
+): Promise<UpdaterRun> {
   const startedAt = performance.now();
   const script = '"$@" >&2; code=$?; times; exit $code';
   const child = startChild(stage.scope, 'bash', ['-c', script, 'bash', ...words]);
@@ -69,7 +73,7 @@ async function watchTree(shell: Child): Promise<{ readonly peakMiB: number; stop
   };
 }
 
-const add = (a: UpdaterRun, b: UpdaterRun): UpdaterRun => ({
+export const add = (a: UpdaterRun, b: UpdaterRun): UpdaterRun => ({
   seconds: a.seconds + b.seconds,
   cpuSeconds: a.cpuSeconds + b.cpuSeconds,
   peakMiB: Math.max(a.peakMiB, b.peakMiB),
@@ -194,9 +198,6 @@ const sleep = (ms: number): Promise<void> =>
 async function usedBy(home: string): Promise<Omit<UpdaterRun, 'seconds'>> {
   const stat = await readFile(join(home, 'stat'), 'utf8');
   const status = await readFile(join(home, 'status'), 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const CLOCK_TICKS_PER_SECOND = 100;
-  const ticks = [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0);
   const peak = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
-  return { cpuSeconds: ticks / CLOCK_TICKS_PER_SECOND, peakMiB: peak };
+  return { cpuSeconds: familyCpuSeconds(stat), peakMiB: peak };
 }

@@ -12,6 +12,7 @@ import { benchInstall } from './install.ts';
 import { benchKills } from './kills.ts';
 import { benchLinks } from './links.ts';
 import { benchPayload } from './payload.ts';
+import { benchTrees } from './trees.ts';
 import { benchPower } from './power.ts';
 import { benchPull } from './pull.ts';
 import { benchRecover } from './recover.ts';
@@ -33,6 +34,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void
   kills: benchKills,
   links: benchLinks,
   payload: benchPayload,
+  peers: benchTrees,
   power: benchPower,
   pull: benchPull,
   recover: benchRecover,

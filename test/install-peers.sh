@@ -56,12 +56,14 @@ btrfs-progs: command -v mkfs.btrfs || test -x /usr/sbin/mkfs.btrfs
 squashfs-tools: command -v mksquashfs
 swupdate: command -v swupdate
 cpio: command -v cpio
+mender-client: command -v mender
+mender-artifact: command -v mender-artifact
 '
 readonly CAMPAIGN_PEERS='
 rabbitmq-server: test -x /usr/lib/rabbitmq/bin/rabbitmq-server
 '
 # Packages of the lists that bring a service of their own.
-readonly SERVICES='mosquitto nats-server nginx prometheus rabbitmq-server swupdate'
+readonly SERVICES='mosquitto nats-server nginx prometheus rabbitmq-server swupdate mender-client'
 readonly POLICY=/usr/sbin/policy-rc.d
 
 readonly PURPOSE=${1:-test}

@@ -21,9 +21,11 @@ interface RaucFiles {
   /** Slot B. */
   readonly device: string;
   readonly keyring: string;
+  /** Of slot B; default raw, which takes an image as it is. */
+  readonly type?: 'raw' | 'ext4';
 }
 
-const systemConf = (folder: string, { device, keyring }: RaucFiles): string => `
+const systemConf = (folder: string, { device, keyring, type = 'raw' }: RaucFiles): string => `
 [system]
 compatible=Drover test
 bootloader=custom
@@ -42,7 +44,7 @@ bootname=A
 
 [slot.rootfs.1]
 device=${device}
-type=raw
+type=${type}
 bootname=B
 `;
 
