@@ -121,8 +121,9 @@ export function startsSpent(
   if (kind === 'boot' && job.boots >= bootsMax) {
     return spent('BOOT_LIMIT_REACHED', `boot ${job.boots + 1} (want at most ${bootsMax})`);
   }
-  if (kind !== 'again' || starts < LIMITS.probationStartsMax) return null;
-  const counts = `(want at most ${LIMITS.probationStartsMax})`;
+  const startsMax = bootsMax * LIMITS.probationStartsPerBoot;
+  if (kind !== 'again' || starts < startsMax) return null;
+  const counts = `(want at most ${startsMax})`;
   return spent(
     'START_LIMIT_REACHED',
     `start ${starts + 1} of the agent beside its boots ${counts}`,

@@ -334,7 +334,7 @@ export const LIMITS = {
   // Robot
   bootAttemptsMax: 100, // --max-boots: a robot that failed so often does not get better
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
-  probationStartsMax: 6, // starts of the agent in a probation that are no boots: twice the boots
+  probationStartsPerBoot: 2, // starts of the agent in a probation that count no boot, a --max-boots
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
   healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
   healthIntervalMs: 1 * SECOND, // between two health probes

@@ -43,7 +43,7 @@ describe('a release that', () => {
     await robot.hook('start', '[ "$DROVER_VERSION" = 1.0.0 ] || kill -9 "$PPID"');
     await site.publish(url, await site.bundle('1.1.0'));
     const starts = await superviseUntil(robot, () => isBack(robot));
-    const want = LIMITS.probationStartsMax + 1;
+    const want = LIMITS.bootAttemptsMaxDefault * LIMITS.probationStartsPerBoot + 1;
     assert.equal(starts, want, 'no boot was among them; the last one goes back');
     const { last_error: error } = await robot.status();
     assert.equal(error?.code, 'START_LIMIT_REACHED');

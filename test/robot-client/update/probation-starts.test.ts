@@ -18,7 +18,7 @@ import { announce, factsOf, makeRollout, makeWorld, NOW } from '../world.ts';
 
 const world = makeWorld();
 const bootsMax = 3;
-const STARTS_MAX = LIMITS.probationStartsMax;
+const STARTS_MAX = bootsMax * LIMITS.probationStartsPerBoot;
 
 function jobOf(version: string): Job {
   const offer = announce(world, [makeRollout(world, { version })]);
