@@ -95,6 +95,28 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'read',
     meaning: 'password at the upstream broker, where --upstream-password-file is not given',
   },
+  DROVER_LAUNCH_GUARD_S: {
+    programs: ['drover-robot'],
+    way: 'read',
+    meaning:
+      'by drover-launch: seconds after which a start of a new agent that hangs is ended (900)',
+  },
+  DROVER_LAUNCH_PAUSE_S: {
+    programs: ['drover-robot'],
+    way: 'read',
+    meaning: 'by drover-launch stay: seconds between two starts of the agent (5)',
+  },
+  DROVER_AGENT_LAUNCHED: {
+    programs: ['drover-robot'],
+    way: 'read',
+    meaning: 'set by drover-launch: 1, as it can start another release of the agent',
+  },
+  DROVER_AGENT_INSTEAD: {
+    programs: ['drover-robot'],
+    way: 'read',
+    meaning:
+      'set by drover-launch: version of the agent that this one runs in place of, and why; else empty',
+  },
   DROVER_COMPONENT: {
     programs: ['drover-robot'],
     way: 'given',

@@ -7,6 +7,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BUNDLED, WORKERS } from './bundled.ts';
+import { STATE_SCHEMA_WRITTEN } from '../shared/rules/agent-bundle.ts';
 import { bundledPackages, closureOf, licencesOf, namesOf, type Arch } from './closure.ts';
 import type { Deb, PackedFile } from './deb.ts';
 import { launcher, maintainerScripts } from './scripts.ts';
@@ -24,6 +25,10 @@ interface Program {
   readonly folder: keyof typeof BUNDLED;
   /** A shell script with the flags of Node that belong to it. */
   readonly script: string | null;
+  /** More scripts that run as they are. */
+  readonly scripts?: readonly string[];
+  /** More fields of its package.json. */
+  readonly manifest?: object;
   readonly units: readonly string[];
   readonly defaults: readonly string[];
   readonly user: string | null;
@@ -52,6 +57,9 @@ const PROGRAMS: readonly Program[] = [
     command: 'drover-robot',
     folder: 'robot-client',
     script: 'robot-client/drover-robot',
+    scripts: ['robot-client/drover-launch'],
+    // The folder of the package is a release of the agent.
+    manifest: { drover: { stateSchema: STATE_SCHEMA_WRITTEN } },
     units: ['drover-robot.service', 'drover-recover.service', 'drover-enrol.service'],
     defaults: ['drover-robot'],
     user: null,
@@ -92,7 +100,9 @@ function makePackage({ top, version }: Tree, program: Program, arch: Arch): Deb 
   const closure = closureOf(beside, top, arch);
   const main = program.script ?? bundle;
   const started = program.script === null ? `"$node" /${home}/${main}` : `/${home}/${main}`;
-  const manifest = { name, version, type: 'module', private: true };
+  const manifest = { name, version, type: 'module', private: true, ...program.manifest };
+  const { script, scripts: more = [] } = program;
+  const scripts = script === null ? more : [script, ...more];
   const files: PackedFile[] = [
     file(`${home}/${bundle}`, join(top, bundle)),
     ...workersOf(folder).map((worker) => file(`${home}/${worker}`, join(top, worker))),
@@ -101,9 +111,7 @@ function makePackage({ top, version }: Tree, program: Program, arch: Arch): Deb 
     text(`${home}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`),
     text(`usr/bin/${program.command}`, launcher(program.command, started), 0o755),
     text(`${doc}/copyright`, copyright(top, [...namesOf(inside, top), ...closure.packages])),
-    ...(program.script === null
-      ? []
-      : [{ ...file(`${home}/${program.script}`, join(top, program.script)), mode: 0o755 }]),
+    ...scripts.map((one) => ({ ...file(`${home}/${one}`, join(top, one)), mode: 0o755 })),
     ...program.units.map((unit) =>
       file(`usr/lib/systemd/system/${unit}`, join(top, 'packaging/units', unit)),
     ),

@@ -11,6 +11,7 @@ import type { LogRules } from './logs/log-desk.ts';
 import type { Modules } from './modules/module-folder.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { Disk } from './install/disk-port.ts';
+import type { SelfSide } from './self/self-side.ts';
 
 export interface AgentOptions {
   readonly robot: RobotId;
@@ -31,6 +32,8 @@ export interface AgentOptions {
   readonly moduleTimeoutMs?: number | undefined;
   /** The system slots of the machine, and the component whose bundles are images for them. */
   readonly system?: { readonly component: string; readonly side: SystemSide } | undefined;
+  /** This process, where `drover-agent` is one of the components. */
+  readonly self?: SelfSide | undefined;
   /** Time-out of one run of a hook in ms; default `hookTimeoutMsDefault`. */
   readonly hookTimeoutMs?: number | undefined;
   readonly bytesPerSecondMax: number | null;

@@ -12,6 +12,7 @@ import { encodeMessage } from '../shared/formats/messages.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
+import { AGENT_COMPONENT } from '../shared/rules/agent-bundle.ts';
 import { isTrustEnding } from '../shared/rules/trust-life.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
@@ -149,7 +150,10 @@ export class Agent {
   async open(): Promise<void> {
     const unknown = await this.#memory.open();
     await this.#machine.open();
+    const isLinkUp = (): boolean => this.#wire?.isUp === true;
+    this.#options.self?.join({ isLinkUp, ...this.#components.self });
     await this.#components.open();
+    this.#options.self?.start();
     if (unknown) await this.#components.refuse(unknown, { stays: true });
     await this.#orders.tellDamages();
     this.#reporter.start();
@@ -192,6 +196,7 @@ export class Agent {
     this.#orders.close();
     const ended = await this.#components.close();
     await this.#tolerate('usage', this.#reporter.close());
+    await this.#tolerate('count of starts', this.#options.self?.close());
     for (const { component, root } of this.#options.roots) {
       if (!ended.has(component)) continue;
       await this.#tolerate('clean', setCleanMark(this.#options.disk, layoutOf(root)));
@@ -279,7 +284,7 @@ export class Agent {
     const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
     const { bootsMax, adoptVersion, interlock } = this.#options;
     const { robot, arch, tags, patchProgram, takesDeltas, logPolicy = null } = this.#options;
-    const { compatible = [], modules, moduleTimeoutMs, system } = this.#options;
+    const { compatible = [], modules, moduleTimeoutMs, system, self } = this.#options;
     const siblings = this.#options.roots.map((one) => one.root);
     return new Component({
       component,
@@ -287,7 +292,7 @@ export class Agent {
       ...{ disk, claims, link: this.#chunks, trust: this.#trust, takesDeltas },
       ...{ patchProgram, hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs },
       system: system?.component === component ? system.side : undefined,
-      image: this.#machine.image,
+      ...{ image: this.#machine.image, self: component === AGENT_COMPONENT ? self : undefined },
       bytesPerSecondMax,
       interlock,
       ...{ claim: this.#swapClaims.of(component), sets: this.#sets },
@@ -359,6 +364,7 @@ export class Agent {
   /** `online` is repeated now and then: another client of an engine may have cleared it. */
   async #report(state: Uint8Array): Promise<void> {
     await this.#sendRetained('state', state);
+    this.#options.self?.noteHeard();
     const { reportHeartbeatMs = LIMITS.reportHeartbeatMs } = this.#options;
     const againMs = this.#saidOnlineMs + LIMITS.onlineHeartbeats * reportHeartbeatMs;
     if (performance.now() >= againMs) await this.#sayOnline();
@@ -381,8 +387,8 @@ export class Agent {
   }
 
   /** The next report contains what could not be sent now: an install never waits for it. */
-  async #tolerate(what: string, request: Promise<unknown>): Promise<void> {
-    await request.catch(this.#untold(what));
+  async #tolerate(what: string, request: Promise<unknown> | undefined): Promise<void> {
+    await request?.catch(this.#untold(what));
   }
 
   readonly #untold = (what: string) => (error: unknown) =>

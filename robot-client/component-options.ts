@@ -39,6 +39,7 @@ export interface ComponentOptions extends Pick<
   | 'system'
   | 'moment'
   | 'image'
+  | 'self'
   | 'onOutput'
 > {
   /** Default true. */

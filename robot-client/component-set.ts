@@ -5,9 +5,12 @@
 
 import type { Problem } from '../shared/base/errors.ts';
 import type { Log } from '../shared/base/ports.ts';
+import { AGENT_COMPONENT } from '../shared/rules/agent-bundle.ts';
+import { isChanging } from '../shared/rules/running-version.ts';
 import type { Component } from './component.ts';
 import type { ComponentView } from './fleet/report.ts';
 import type { ClosedDoor } from './local/ready-word.ts';
+import type { Joined } from './self/self-side.ts';
 
 export class ComponentSet {
   readonly all: readonly Component[];
@@ -25,6 +28,17 @@ export class ComponentSet {
 
   get views(): ComponentView[] {
     return this.all.map((component) => component.view);
+  }
+
+  /** Facts by which an agent that updates itself judges how it does. */
+  get self(): Pick<Joined, 'closedRoots' | 'onTrial'> {
+    return {
+      closedRoots: () => this.views.flatMap(({ closed }) => (closed ? [closed.code] : [])),
+      onTrial: () => {
+        const { phase, job } = this.views.find(({ name }) => name === AGENT_COMPONENT)?.state ?? {};
+        return phase !== undefined && isChanging(phase) ? (job?.version ?? null) : null;
+      },
+    };
   }
 
   /** No effect runs before all components were read. Never rejects. */

@@ -15,6 +15,7 @@ import { makeTempFolder, removeLeftovers } from '../../shared/io/leftovers.ts';
 import type { Output } from '../../shared/io/cli.ts';
 import { probeZstd } from '../../shared/io/zstd.ts';
 import { encodeManifest, type ManifestFields } from '../../shared/formats/manifest.ts';
+import { assertAgentFolder, assertAgentLabels } from './agent-folder.ts';
 import { assertDeltaBases, parseDeltaFrom } from './deltas/plan-deltas.ts';
 import { assertPayloadWithinLimits, planManifest, type BundleLabels } from './plan-bundle.ts';
 import { assertNoXattrs } from './xattr-policy.ts';
@@ -62,17 +63,19 @@ export interface BuiltBundle {
 }
 
 /** @throws DroverError USAGE, FILE_EXISTS, FILE_UNREADABLE, ARCHIVE_UNSAFE, ARCHIVE_TOO_LARGE,
- * ATTACHMENT_INVALID, DOCUMENT_TOO_LARGE, XATTRS_REFUSED, XATTRS_UNREADABLE, and with deltas those
- * of `makeDeltas` */
+ * ATTACHMENT_INVALID, DOCUMENT_TOO_LARGE, XATTRS_REFUSED, XATTRS_UNREADABLE, AGENT_STRATEGY,
+ * AGENT_RELEASE_INVALID, and with deltas those of `makeDeltas` */
 export async function buildBundle(job: BuildJob): Promise<BuiltBundle> {
   const out = resolve(job.out);
   planManifest(job.labels, null); // labels are checked before gigabytes are read
+  assertAgentLabels(job.labels);
   const isImage = job.labels.image !== undefined;
   await assertOutIsFree(out, isImage ? null : job.source);
   const attachments = await readAttachments(job.attachments ?? []);
   const bases = await openBases(job);
   try {
     const plan = isImage ? await planImage(job.source) : await planFolder(job);
+    await assertAgentFolder(job, plan.entries);
     if (job.dryRun)
       return { ...named(attachments), out, plan, payload: null, image: null, deltas: [] };
     return await packBundle(job, { out, plan, bases, attachments });
@@ -113,7 +116,9 @@ async function openBases(job: BuildJob): Promise<DeltaBase[]> {
   const bases: DeltaBase[] = [];
   if (job.deltasFrom && job.deltasFrom.length > 0) await probeZstd(zstdOf(job));
   try {
-    for (const text of job.deltasFrom ?? []) bases.push(await openDeltaBase(parseDeltaFrom(text)));
+    for (const text of job.deltasFrom ?? []) {
+      bases.push(await openDeltaBase(parseDeltaFrom(text), job.labels.image !== undefined));
+    }
     assertDeltaBases(job.labels, bases);
     return bases;
   } catch (error) {
@@ -155,9 +160,11 @@ async function packBundle(job: BuildJob, planned: Planned): Promise<BuiltBundle>
     ).finally(meter.stop);
     const image = { size: imageHash.bytes, sha256: imageHash.digestHex() };
     assertPayloadWithinLimits(payload, isImage ? image.size : undefined);
-    const { output } = job;
     const places = { payload, payloadPath, bundleFolder: beside, scratch: scratch.path };
-    const deltas = await makeDeltas({ zstd: zstdOf(job), bases, ...places, output });
+    const deltas = await makeDeltas({
+      ...{ zstd: zstdOf(job), bases, ...places, output: job.output },
+      image: isImage ? { path: job.source, sha256: image.sha256, bytes: image.size } : null,
+    });
     const { attachments } = named(planned.attachments);
     await writeAttachments(planned.attachments, beside);
     const manifest = encodeManifest(

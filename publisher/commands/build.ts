@@ -11,8 +11,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
 import { attachmentText, type AttachmentSource } from '../bundle/attachments.ts';
 import { buildBundle, type BuiltBundle } from '../bundle/build.ts';
-import { DELTA_WORDS } from '../bundle/deltas/delta-parts.ts';
-import type { BuiltDelta } from '../bundle/deltas/deltas.ts';
+import { deltaLine } from '../bundle/deltas/delta-parts.ts';
 import { strategyFor, type BundleLabels } from '../bundle/plan-bundle.ts';
 import type { TreePlan } from '../bundle/plan-tree.ts';
 import { requiresText } from '../../shared/rules/requires.ts';
@@ -73,7 +72,8 @@ function withOptions(argv: Argv) {
     })
     .option('delta-from', {
       ...LIST,
-      describe: 'older bundle, or VERSION=TAR, to make a delta from; may be given again',
+      describe:
+        'older bundle, or VERSION=TAR (with --image VERSION=IMAGE), to make a delta from; may be given again',
     })
     .option('sbom', {
       ...TEXT,
@@ -85,7 +85,8 @@ function withOptions(argv: Argv) {
     .example('$0 build ./app --version 1.4.2 --arch aarch64 --out bundles/1.4.2', '')
     .example('$0 build ./app --version 1.4.2 --arch any --min-current 1.2.0 --out b', '')
     .example('$0 build --image root.ext4 --name system --version 2.0.0 --arch aarch64 --out b', '')
-    .example('$0 build ./app … --delta-from bundles/1.4.1 --delta-from bundles/1.4.0', '');
+    .example('$0 build ./app … --delta-from bundles/1.4.1 --delta-from bundles/1.4.0', '')
+    .example('$0 build --image root.ext4 … --delta-from bundles/system-1.9.0', '');
 }
 
 const withModes = <T>(argv: Argv<T>) =>
@@ -107,7 +108,7 @@ const DEFAULT_COMPONENT = 'app';
 type BuildArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
 /** @throws DroverError USAGE */
-function sourceOf({ folder, image, module, deltaFrom, dropXattrs, plainModes }: BuildArgs): string {
+function sourceOf({ folder, image, module, dropXattrs, plainModes }: BuildArgs): string {
   const no = (why: string): DroverError => new DroverError('USAGE', `build: ${why}`);
   if (image === undefined) {
     if (folder !== undefined) return folder;
@@ -115,7 +116,6 @@ function sourceOf({ folder, image, module, deltaFrom, dropXattrs, plainModes }: 
   }
   if (folder !== undefined) throw no(`got the folder ${folder} and --image, want one of them`);
   if (module !== undefined) throw no('--image goes into a system slot, and --module applies trees');
-  if (deltaFrom !== undefined) throw no('--delta-from is for folders: an image is sent whole');
   if (dropXattrs || plainModes) throw no('--drop-xattrs and --plain-modes are for folders');
   return image;
 }
@@ -235,14 +235,10 @@ function report(
           ...(Object.keys(requires).length === 0 ? [] : [`requires ${requiresText(requires)}`]),
           ...notes(plan, arch),
           ...more,
-          ...deltas.map(deltaLine),
+          ...deltas.map((one) => deltaLine(one, payload.bytes)),
           ...attachments.map((one) => `${one.kind}: ${attachmentText(one)}`),
           `next: drover sign ${out} --key NAME.key`,
         ]
       : [`would build ${head}`, ...more],
   );
-}
-
-function deltaLine({ from_version: from, coding, size }: BuiltDelta): string {
-  return `delta from ${from}: ${formatBytes(size)}, ${DELTA_WORDS[coding]}`;
 }

@@ -13,6 +13,7 @@ import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { checkDelta, DELTA_WORDS, presentDeltas } from '../bundle/deltas/delta-parts.ts';
+import { deltaResultOf } from '../../shared/formats/manifest.ts';
 import { attachmentText, checkAttachment } from '../bundle/attachments.ts';
 import { logFields, logProofText, readLogProof } from '../bundle/log-proof-part.ts';
 import { chunkPayload } from '../bundle/payload.ts';
@@ -88,15 +89,16 @@ async function inspect(bundle: Bundle) {
 }
 
 async function inspectDeltas(bundle: Bundle) {
-  const { deltas, payload_tar_size: tarBytes } = bundle.manifest;
+  const { deltas } = bundle.manifest;
+  const resultBytes = deltaResultOf(bundle.manifest)?.bytes;
   const present = await presentDeltas(bundle);
   const facts = deltas.map(async (delta) => {
-    const { from_version, coding, size } = delta;
+    const { from_version, from_tar_sha256: from_sha256, coding, size } = delta;
     const part = present.find((one) => one.delta === delta);
-    const base = { from_version, coding, size, present: part !== undefined };
+    const base = { from_version, from_sha256, coding, size, present: part !== undefined };
     const nothing = { segments: null, memory: null, problem: null };
     if (!part) return { ...base, ...nothing };
-    return await checkDelta(delta, part.path, tarBytes).then(
+    return await checkDelta(delta, part.path, resultBytes).then(
       ({ segments, memoryBytes: memory }) => ({ ...base, segments, memory, problem: null }),
       (error: unknown) => ({ ...base, ...nothing, problem: toProblem(error) }),
     );
@@ -138,9 +140,11 @@ function attachmentLine(attachment: Facts['attachments'][number]): string {
   return `${head}  ${attachmentText(attachment)}${present === true ? '' : state}`;
 }
 
-function deltaLine({ from_version, coding, size, ...delta }: Facts['deltas'][number]): string {
+function deltaLine({ coding, size, ...delta }: Facts['deltas'][number], isImage: boolean): string {
   const kind = DELTA_WORDS[coding];
-  const head = `delta       from ${from_version}, ${formatBytes(size)}, ${kind}`;
+  const base = `${isImage ? 'the image of ' : ''}${delta.from_version}`;
+  const named = isImage ? ` (sha256 ${shortHash(delta.from_sha256)})` : '';
+  const head = `delta       from ${base}${named}, ${formatBytes(size)}, ${kind}`;
   if (delta.problem) return `${head}, refused: ${delta.problem.message} (${delta.problem.code})`;
   if (!delta.present) return `${head}, not in this bundle`;
   return `${head}, in ${countOf(delta.segments ?? 0, 'segment')} of up to ${formatBytes(delta.memory ?? 0)}`;
@@ -175,7 +179,7 @@ function lines(facts: Facts): string[] {
       : []),
     `chunks      ${chunks.count} of ${formatBytes(chunks.size)}, index ${shortHash(chunks.index)}`,
     `signatures  ${facts.signatures === 0 ? 'none: not signed yet' : facts.signatures}`,
-    ...facts.deltas.map(deltaLine),
+    ...facts.deltas.map((one) => deltaLine(one, facts.image !== null)),
     ...facts.attachments.map(attachmentLine),
     ...(facts.log ? [logLine(facts.log)] : []),
   ];

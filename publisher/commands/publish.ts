@@ -2,6 +2,8 @@
 
 import { countOf } from '../../shared/base/printable.ts';
 import type { Argv } from 'yargs';
+import type { ManifestDelta } from '../../shared/formats/manifest.ts';
+import { deltaLine } from '../bundle/deltas/delta-parts.ts';
 import { formatBytes, parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -154,7 +156,7 @@ interface Report {
 
 function report(output: Output, facts: Report): void {
   const { bundle, published, dryRun } = facts;
-  const { payload, deltas, stored, announced } = published;
+  const { payload, stored, announced } = published;
   const { name, version } = bundle.manifest;
   output.result(
     {
@@ -164,7 +166,7 @@ function report(output: Output, facts: Report): void {
       chunks: payload.chunks,
       chunk_size: payload.chunkBytes,
       chunk_index: payload.indexHash,
-      deltas: deltas.map(({ sha256, bytes }) => ({ sha256, size: bytes })),
+      deltas: deltasOf(facts).map(pickDelta),
       sent_chunks: stored?.sent ?? 0,
       sent_bytes: stored?.sentBytes ?? 0,
       healed_chunks: stored?.healed ?? 0,
@@ -183,6 +185,7 @@ function report(output: Output, facts: Report): void {
     },
     [
       ...storedLines(facts),
+      ...deltasOf(facts).map((one) => deltaLine(one, payload.bytes)),
       ...announcedLines(facts),
       ...(dryRun ? [] : writtenLines(facts.signing)),
     ],
@@ -200,6 +203,16 @@ function storedLines({ published: { payload, deltas, stored } }: Report): string
   const healed = stored.healed === 0 ? '' : `, ${stored.healed} of them again`;
   return [`stored ${size}: sent ${stored.sent} (${formatBytes(stored.sentBytes)})${healed}`];
 }
+
+/** The deltas that were cut into chunks, as the manifest describes them. */
+const deltasOf = ({ bundle, published }: Report): ManifestDelta[] =>
+  bundle.manifest.deltas.filter(({ sha256 }) =>
+    published.deltas.some((one) => one.sha256 === sha256),
+  );
+
+const pickDelta = ({ from_version, coding, sha256, size }: ManifestDelta) => ({
+  ...{ from_version, coding, sha256, size },
+});
 
 const sum = (all: Published['deltas'], of: 'chunks' | 'bytes'): number =>
   all.reduce((total, one) => total + one[of], 0);

@@ -154,7 +154,9 @@ function lastUpdateLines({ last_update: last }: ComponentState): string[] {
   if (!last) return [];
   const { version, outcome, code, rollout, ended_at: endMs, bytes, delta_from: from } = last;
   const why = code == null ? '' : ` (${code})`;
-  const how = from == null ? formatBytes(bytes) : `${formatBytes(bytes)} as a delta from ${from}`;
+  const size = formatBytes(bytes);
+  const inFull = last.delta_failed == null ? size : `${size} in full (${last.delta_failed})`;
+  const how = from == null ? inFull : `${size} as a delta from ${from}`;
   const when = `${instantText(endMs)}, took ${spanOf(last.took_s)}, ${how}`;
   return [line('  update', `${version} ${outcome}${why} by ${rollout} at ${when}`)];
 }

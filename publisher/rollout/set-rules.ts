@@ -11,6 +11,7 @@ import type {
 } from '../../shared/formats/announcement.ts';
 import { moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
+import { AGENT_COMPONENT } from '../../shared/rules/agent-bundle.ts';
 import { parseRolloutId, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
@@ -41,8 +42,8 @@ export interface SetPart {
 }
 
 /**
- * @throws DroverError USAGE for one bundle, too many, or two of one component; SET_MIXED for two
- *   system images, or a module beside one
+ * @throws DroverError USAGE for one bundle, too many, or two of one component; AGENT_IN_SET for an
+ *   agent; SET_MIXED for two system images, or a module beside one
  */
 export function planSet(id: string, parts: readonly SetPart[]): RolloutSet {
   if (parts.length < 2 || parts.length > LIMITS.setMembersMax) {
@@ -54,6 +55,10 @@ export function planSet(id: string, parts: readonly SetPart[]): RolloutSet {
   if (twice !== undefined) {
     const why = `two bundles of component ${twice}: a set has one of each`;
     throw new DroverError('USAGE', `publish --together: ${why}`);
+  }
+  if (names.includes(AGENT_COMPONENT)) {
+    const why = `${AGENT_COMPONENT} cannot be part of a set: the agent restarts in the middle`;
+    throw new DroverError('AGENT_IN_SET', `publish --together: ${why}`);
   }
   const image = imageIn(parts);
   return {

@@ -3,14 +3,14 @@
  * slot still holds the image that was written into it. Other programs and people write slots, too.
  */
 
-import { open, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { diskError } from '../install/disk-error.ts';
 import { blockFolder } from './slot-device.ts';
-import type { ImageFacts } from './slot-writer.ts';
+import type { ImageFacts } from './image-target.ts';
+import { SlotReader } from './slot-reader.ts';
 
 /**
  * True when both paths lead to one device or one file: a partition has many paths, and a loop
@@ -53,21 +53,18 @@ export async function holdsImage(
   signal?: AbortSignal,
 ): Promise<boolean> {
   try {
-    const handle = await open(path, 'r');
+    const reader = await SlotReader.open(path);
     try {
       const hash = new Sha256Stream();
-      const block = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
-      for (let at = 0; at < size;) {
+      while (hash.bytes < size) {
         signal?.throwIfAborted();
-        const wanted = Math.min(block.byteLength, size - at);
-        const { bytesRead } = await handle.read(block, 0, wanted, at);
-        if (bytesRead === 0) return false;
-        hash.update(block.subarray(0, bytesRead));
-        at += bytesRead;
+        const piece = await reader.read(hash.bytes, size - hash.bytes);
+        if (piece.byteLength === 0) return false;
+        hash.update(piece);
       }
       return hash.digestHex() === sha256;
     } finally {
-      await handle.close();
+      await reader.close();
     }
   } catch (cause) {
     signal?.throwIfAborted();

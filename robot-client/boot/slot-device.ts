@@ -6,19 +6,11 @@
 import { constants } from 'node:fs';
 import { open, readdir, readFile, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { DroverError } from '../../shared/base/errors.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { codeOf, diskError } from '../install/disk-error.ts';
 import { flock } from '../install/path-lock.ts';
+import { SlotReader } from './slot-reader.ts';
 
 const SECTOR_BYTES = 512;
-/**
- * Reads past the page cache must start at a multiple of this and have such a length; it fits every
- * device.
- */
-const DIRECT_BYTES = 4096;
-/** Node allocates buffers at multiples of this address. */
-const ADDRESS_STEP_BYTES = 16;
-
 export interface SlotDevice {
   readonly path: string;
   /** Size of the device in bytes. */
@@ -115,11 +107,14 @@ async function sizeOfDevice(path: string, rdev: number): Promise<number> {
   throw wrong(path, `its size is not known (${file})`);
 }
 
-/** The folder of a block device in /sys. @param rdev as `stat` reports it */
-export function blockFolder(rdev: number): string {
+/** `major:minor` of a block device. @param rdev as `stat` reports it */
+export function deviceNumber(rdev: number): string {
   const [major, minor] = [Math.floor(rdev / 256) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00)];
-  return `/sys/dev/block/${major}:${minor}`;
+  return `${major}:${minor}`;
 }
+
+/** The folder of a block device in /sys. @param rdev as `stat` reports it */
+export const blockFolder = (rdev: number): string => `/sys/dev/block/${deviceNumber(rdev)}`;
 
 class OpenDevice implements SlotDevice {
   readonly path: string;
@@ -156,29 +151,19 @@ class OpenDevice implements SlotDevice {
 
   async readBack(bytes: number, take: (piece: Uint8Array) => void): Promise<'device' | 'cache'> {
     return await this.#try('read back', async () => {
-      const direct = await DirectReader.open(this.path);
-      let isDirect = direct !== null;
+      const reader = await SlotReader.open(this.path);
       try {
-        for (let at = 0; at < bytes; at += LIMITS.imageBlockBytes) {
-          const piece = await direct?.read(at);
-          isDirect &&= piece !== null;
-          const block = piece ?? (await this.#readCached(at));
-          const wanted = Math.min(LIMITS.imageBlockBytes, bytes - at);
-          if (block.byteLength < wanted)
-            throw new Error(`it ends after ${at + block.byteLength} bytes`);
-          take(block.subarray(0, wanted));
+        for (let at = 0; at < bytes;) {
+          const piece = await reader.read(at, bytes - at);
+          if (piece.byteLength === 0) throw new Error(`it ends after ${at} bytes`);
+          take(piece);
+          at += piece.byteLength;
         }
+        return reader.way;
       } finally {
-        await direct?.close();
+        await reader.close();
       }
-      return isDirect ? 'device' : 'cache';
     });
-  }
-
-  async #readCached(atByte: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
-    const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, atByte);
-    return buffer.subarray(0, bytesRead);
   }
 
   async #try<T>(what: string, run: () => Promise<T>): Promise<T> {
@@ -195,48 +180,5 @@ async function fill(handle: FileHandle, into: Uint8Array, atByte: number): Promi
     const { bytesRead } = await handle.read(into, done, into.byteLength - done, atByte + done);
     if (bytesRead === 0) throw new Error(`it ends after ${atByte + done} bytes`);
     done += bytesRead;
-  }
-}
-
-/**
- * Reads a file past the page cache (O_DIRECT). That requires a buffer at an address that the device
- * accepts. Node does not show addresses, so several are tried. The kernel accepts every address for
- * a hole of a file, so a later read may have to go on to another one.
- */
-class DirectReader {
-  readonly #handle: FileHandle;
-  readonly #whole = Buffer.allocUnsafeSlow(LIMITS.imageBlockBytes + DIRECT_BYTES);
-  #from = 0;
-
-  private constructor(handle: FileHandle) {
-    this.#handle = handle;
-  }
-
-  /** @returns null when the file system cannot do that */
-  static async open(path: string): Promise<DirectReader | null> {
-    try {
-      return new DirectReader(await open(path, constants.O_RDONLY | constants.O_DIRECT));
-    } catch (cause) {
-      if (codeOf(cause) === 'EINVAL') return null;
-      throw cause;
-    }
-  }
-
-  /** @returns null when the device accepts no address */
-  async read(atByte: number): Promise<Buffer | null> {
-    for (; this.#from < DIRECT_BYTES; this.#from += ADDRESS_STEP_BYTES) {
-      const [from, bytes] = [this.#from, LIMITS.imageBlockBytes];
-      try {
-        const { bytesRead } = await this.#handle.read(this.#whole, from, bytes, atByte);
-        return this.#whole.subarray(from, from + bytesRead);
-      } catch (cause) {
-        if (codeOf(cause) !== 'EINVAL') throw cause;
-      }
-    }
-    return null;
-  }
-
-  async close(): Promise<void> {
-    await this.#handle.close();
   }
 }

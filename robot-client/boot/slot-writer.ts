@@ -1,8 +1,8 @@
 /**
  * Writes a system image into the other slot. First it marks the slot so that the boot loader does
- * not boot it. Then it streams the only member `image` of the payload to the device, syncs it,
- * reads it back past the page cache and compares the hash. It does not make the slot boot:
- * `tryNext` does that after this function has returned.
+ * not boot it. Then it streams the image to the device, out of the only member `image` of a payload
+ * or as a delta makes it, syncs it, reads it back past the page cache and compares the hash. It
+ * does not make the slot boot: `tryNext` does that after this function has returned.
  *
  * An interrupted run leaves a spoiled slot, and the next run writes the whole image again.
  */
@@ -11,26 +11,23 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { IMAGE_MEMBER } from '../../shared/formats/bundle-parts.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
+import { shortHash } from '../../shared/base/ids.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { untar } from '../install/untar.ts';
 import type { BootSlots } from './boot-slots.ts';
+import { ImageTarget, type ImageFacts } from './image-target.ts';
 import { openSlotDevice, type SlotDevice } from './slot-device.ts';
 
-/** Facts about the image from a signed manifest. */
-export interface ImageFacts {
-  readonly size: number;
-  readonly sha256: Sha256Hex;
-}
+/** Gives all bytes of an image to the target, in order. */
+export type ImageSource = (target: ImageTarget) => Promise<void>;
 
 export interface ImageWrite {
   readonly slots: Pick<BootSlots, 'other' | 'spoil'>;
   /** Device of the other slot. */
   readonly devicePath: string;
-  readonly disk: Disk;
-  /** Path of the payload.tar.gz, whose signature was verified. */
-  readonly payloadPath: string;
+  /** `imageOfPayload`, or a delta; its result is checked against `image`. */
+  readonly source: ImageSource;
   readonly image: ImageFacts;
   /** Gets the number of bytes of the image that were handled so far. */
   readonly onProgress?: (bytes: number) => void;
@@ -51,14 +48,14 @@ export interface WrittenImage {
  *   DISK_WRITE_FAILED, or the signal's reason: the slot is spoiled
  */
 export async function writeImage(write: ImageWrite): Promise<WrittenImage> {
-  const { slots, devicePath, image, signal } = write;
+  const { slots, devicePath, source, image, signal } = write;
   signal?.throwIfAborted();
   const device = await openSlotDevice(devicePath);
   try {
     assertImageFits(image, device);
     await slots.spoil(slots.other);
     const target = new ImageTarget(device, write);
-    await streamImage(write, target);
+    await source(target);
     await target.finish();
     signal?.throwIfAborted();
     const readBack = await checkDevice(device, image);
@@ -78,8 +75,24 @@ export function assertImageFits(
   throw new DroverError('IMAGE_TOO_LARGE', `write image to ${path}: ${counts}`);
 }
 
-async function streamImage(write: ImageWrite, target: ImageTarget): Promise<void> {
-  const { disk, payloadPath, image, signal } = write;
+export interface PayloadImage {
+  readonly disk: Disk;
+  /** Path of the payload.tar.gz, whose signature was verified. */
+  readonly payloadPath: string;
+  readonly image: ImageFacts;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The image out of a payload.tar.gz. */
+export const imageOfPayload =
+  (payload: PayloadImage): ImageSource =>
+  (target) =>
+    streamImage(payload, target);
+
+async function streamImage(
+  { disk, payloadPath, image, signal }: PayloadImage,
+  target: ImageTarget,
+): Promise<void> {
   const payload = await disk.open(payloadPath, 'read');
   let members = 0;
   try {
@@ -124,83 +137,4 @@ async function checkDevice(device: SlotDevice, { size, sha256 }: ImageFacts) {
     'BOOT_READ_BACK_WRONG',
     `read ${device.path} back: got ${shortHash(got)}, want ${shortHash(sha256)}`,
   );
-}
-
-/** Collects the pieces of a stream into blocks, and writes these. */
-class ImageTarget {
-  readonly #device: SlotDevice;
-  readonly #write: ImageWrite;
-  readonly #hash = new Sha256Stream();
-  readonly #block = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
-  readonly #zeroes = Buffer.alloc(LIMITS.imageBlockBytes);
-  readonly #before = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
-  #filled = 0;
-  #atByte = 0;
-  #unsynced = 0;
-  #skipped = 0;
-
-  constructor(device: SlotDevice, write: ImageWrite) {
-    this.#device = device;
-    this.#write = write;
-  }
-
-  get counted() {
-    return { writtenBytes: this.#atByte - this.#skipped, skippedBytes: this.#skipped };
-  }
-
-  async take(piece: Uint8Array): Promise<void> {
-    this.#hash.update(piece);
-    for (let at = 0; at < piece.byteLength;) {
-      const room = Math.min(this.#block.byteLength - this.#filled, piece.byteLength - at);
-      this.#block.set(piece.subarray(at, at + room), this.#filled);
-      this.#filled += room;
-      at += room;
-      if (this.#filled === this.#block.byteLength) await this.#flush();
-    }
-  }
-
-  /**
-   * Writes the rest and syncs. @throws DroverError IMAGE_INVALID when it is not the wanted image
-   */
-  async finish(): Promise<void> {
-    await this.#flush();
-    await this.#device.sync();
-    const { size, sha256 } = this.#write.image;
-    const [bytes, got] = [this.#hash.bytes, this.#hash.digestHex()];
-    if (bytes !== size) throw invalid(`cut short (got ${bytes} bytes, want ${size})`);
-    if (got !== sha256) {
-      throw invalid(`wrong hash (got ${shortHash(got)}, want ${shortHash(sha256)})`);
-    }
-  }
-
-  async #flush(): Promise<void> {
-    const block = this.#block.subarray(0, this.#filled);
-    this.#filled = 0;
-    if (await this.#isThere(block)) {
-      this.#skipped += block.byteLength;
-    } else {
-      await this.#device.write(block, this.#atByte);
-      this.#unsynced += block.byteLength;
-    }
-    this.#atByte += block.byteLength;
-    // This bounds the data that the kernel has yet to write.
-    if (this.#unsynced >= LIMITS.downloadSyncBytes) {
-      await this.#device.sync();
-      this.#unsynced = 0;
-    }
-    this.#write.onProgress?.(this.#atByte);
-  }
-
-  /**
-   * True when this block is zero and the device already holds zeroes there. A device that had
-   * another system needs zeroes written; a new partition or a hole of a file reads as zeroes.
-   */
-  async #isThere(block: Uint8Array): Promise<boolean> {
-    const size = block.byteLength;
-    if (size === 0) return true;
-    if (!this.#zeroes.subarray(0, size).equals(block)) return false;
-    const before = this.#before.subarray(0, size);
-    await this.#device.read(before, this.#atByte);
-    return before.equals(block);
-  }
 }

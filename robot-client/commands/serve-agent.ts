@@ -31,10 +31,12 @@ export interface ServeOptions {
    * In the other roots: they answer as well, and alone while the disk keeps the first one closed.
    */
   readonly spareSockets?: readonly string[];
+  /** Resolves when another release of the agent is to start. */
+  readonly restarting?: Promise<void> | undefined;
   readonly log: Log;
 }
 
-/** Resolves after SIGTERM or SIGINT. @throws DroverError of the lock, the socket or the agent */
+/** Resolves after SIGTERM, SIGINT, or `restarting`. @throws DroverError of the lock, the socket or the agent */
 export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> {
   const { roots, claims, socketPath } = on;
   let hasEnded = true;
@@ -48,7 +50,7 @@ export async function serveAgent(agent: Agent, on: ServeOptions): Promise<void> 
     await doors.open();
     try {
       await agent.open();
-      await untilTold();
+      await untilTold(on.restarting);
     } finally {
       await doors.close();
       hasEnded = await agent.close();
@@ -243,8 +245,9 @@ function isRootClaimed(socketPath: string, on: ServeOptions): boolean {
   return root === null || on.claims.has(root);
 }
 
-async function untilTold(): Promise<void> {
-  await new Promise<void>((resolve) => {
+async function untilTold(restarting?: Promise<void>): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    restarting?.then(resolve, reject);
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });
 }

@@ -40,7 +40,7 @@ import {
   socketPathOf,
   spareSocketsOf,
 } from './options.ts';
-import { serveAgent } from './serve-agent.ts';
+import { selfOf, serveAsSelf } from './serve-self.ts';
 
 export const agentCommand = (argv: Argv): Argv =>
   argv.command('$0', 'run the agent', withAgent, runAgent);
@@ -58,6 +58,9 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const claims = new RootClaims(openOwnFolders(log));
   // A policy that cannot be read ends the start: an agent without it would take any bundle.
   const policyPath = args['require-log'];
+  const disk = claimedDisk(realDisk, claims);
+  const socketPath = socketPathOf(roots, args.socket);
+  const self = selfOf({ roots, disk, socketPath, log });
   const agent = new Agent({
     robot: readRobotId(args.id),
     roots,
@@ -90,16 +93,14 @@ async function runAgent(args: AgentArgs): Promise<void> {
       ...(args.cert === undefined ? {} : { certFile: args.cert }),
       ...(args.key === undefined ? {} : { keyFile: args.key }),
     },
-    disk: claimedDisk(realDisk, claims),
-    claims,
+    ...{ disk, claims, self },
     logs: parseLogRules(args),
     takesDeltas: args.deltas,
     patchProgram: await patchProgramOf(args.zstd, log),
     log,
   });
-  const socketPath = socketPathOf(roots, args.socket);
   const spareSockets = spareSocketsOf(roots, args.socket);
-  await serveAgent(agent, { roots, claims, socketPath, spareSockets, log });
+  await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
 }
 
 /** @throws DroverError USAGE */

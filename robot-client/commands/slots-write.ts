@@ -8,7 +8,7 @@ import type { Argv } from 'yargs';
 import type { BootSlots } from '../boot/boot-slots.ts';
 import { openBootSlots, parseBootPlace } from '../boot/open-boot.ts';
 import { isSameDevice } from '../boot/slot-check.ts';
-import { writeImage } from '../boot/slot-writer.ts';
+import { imageOfPayload, writeImage } from '../boot/slot-writer.ts';
 import { realDisk } from '../install/disk.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { shellWord } from '../../shared/base/printable.ts';
@@ -67,7 +67,7 @@ async function writeSlot(args: WriteArgs): Promise<void> {
     }
     if (!args['any-machine']) assertForMachine(manifest, args);
     const { 'dry-run': isDryRun } = args;
-    const write = { slots, devicePath, disk: realDisk, payloadPath, image };
+    const source = imageOfPayload({ disk: realDisk, payloadPath, image });
     const told = { dry_run: isDryRun, version, slot: slots.other, device: devicePath };
     const output = makeOutput(args.json);
     const unsure = isCompared
@@ -77,7 +77,12 @@ async function writeSlot(args: WriteArgs): Promise<void> {
       const line = `${version} would go to slot ${slots.other} (${devicePath})`;
       return output.result(told, [line, ...unsure]);
     }
-    const { writtenBytes, skippedBytes, readBack } = await writeImage(write);
+    const { writtenBytes, skippedBytes, readBack } = await writeImage({
+      slots,
+      devicePath,
+      source,
+      image,
+    });
     output.result({ ...told, written: writtenBytes, skipped: skippedBytes, read_back: readBack }, [
       `${version} stands in slot ${slots.other} (${devicePath}), and was read back from the ${readBack}`,
       ...unsure,

@@ -3,6 +3,7 @@
  * sent, and builds the view of a component.
  */
 
+import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
@@ -11,7 +12,7 @@ import type { ComponentOptions } from '../component-options.ts';
 import { reportTransition, type ComponentView, type Held } from './report.ts';
 import type { SlotWatch } from '../update/slot-watch.ts';
 import { standing } from '../update/blocks.ts';
-import type { MachineState } from '../update/state.ts';
+import type { Job, MachineState } from '../update/state.ts';
 
 export interface Told {
   readonly event: string;
@@ -36,11 +37,20 @@ export function logTransition(
   { event, before, after, problem }: Omit<Told, 'version'>,
 ): void {
   const { phase: to, job } = after;
-  const facts = { component, from: before.phase, to, event, ...(problem && { problem }) };
+  const facts = {
+    ...{ component, from: before.phase, to, event },
+    ...(problem && { problem }),
+    ...(event === 'fits' && job && { comes: howItComes(job) }),
+  };
   // Each start of the agent looks like the return of the power to the machine.
   const started = event === 'power_returned' ? 'started, ' : '';
   log.info(facts, `${component}: ${started}${to}${job ? ` ${job.version}` : ''}`);
 }
+
+const howItComes = ({ delta, payloadBytes }: Job): string =>
+  delta === null
+    ? `in full, ${formatBytes(payloadBytes)}`
+    : `as a delta from ${delta.fromVersion}, ${formatBytes(delta.bytes)} in place of ${formatBytes(payloadBytes)}`;
 
 /** In each report while it lasts: a robot that takes nothing is not healthy. */
 export function expiredTrust(trust: TrustRoot, now: EpochMs): Held | null {

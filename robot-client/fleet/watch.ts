@@ -5,6 +5,7 @@
 
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { AGENT_COMPONENT } from '../../shared/rules/agent-bundle.ts';
 import type { Component } from '../component.ts';
 import { layoutOf } from '../install/layout.ts';
 import { hookEnvironment } from '../update/hook-calls.ts';
@@ -33,12 +34,14 @@ export function makeHealthWatch(
     const facts = { component: name, layout, version: targetVersion, previousVersion };
     return { component: name, version, env: hookEnvironment({ ...facts, targetVersion }) };
   };
+  // The hooks of an integrator are about applications.
+  const components = parts.components.filter(({ name }) => name !== AGENT_COMPONENT);
   return new HealthWatch({
     hooksFolder: options.hooksFolder,
     hookTimeoutMs: options.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault,
     everyMs: options.healthWatchMs ?? LIMITS.healthWatchMs,
     log: options.log,
-    watched: () => parts.components.map(watchedOf),
+    watched: () => components.map(watchedOf),
     count: (component, counts) => parts.reporter.add(component, counts),
   });
 }

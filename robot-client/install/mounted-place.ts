@@ -43,6 +43,29 @@ export function mountPointsIn(real: string, mounts: string): string[] {
   return points.filter((point) => point !== '' && isAt(point, real));
 }
 
+export interface WritableMount {
+  readonly point: string;
+  /** Device of the file system, `major:minor`. */
+  readonly device: string;
+  /** As it was mounted: mostly the path of a device. */
+  readonly source: string;
+}
+
+/**
+ * File systems that the kernel may write to. A mount point can be read-only while its file system
+ * is not, so the options of the file system count.
+ * @param mounts text of `/proc/self/mountinfo`
+ */
+export function writableMounts(mounts: string): WritableMount[] {
+  return mounts.split('\n').flatMap((line) => {
+    const [before = '', after = ''] = line.split(' - ');
+    const [, , device, , point] = before.split(' ').map(unescapeOctal);
+    const [, source, options = ''] = after.split(' ').map(unescapeOctal);
+    if (device === undefined || point === undefined || source === undefined) return [];
+    return options.split(',').includes('rw') ? [{ point, device, source }] : [];
+  });
+}
+
 /** True when one of two folders is the other, or lies in it. */
 export function overlaps(one: MountedPlace, other: MountedPlace): boolean {
   if (one.device !== other.device) return false;

@@ -4,7 +4,7 @@
  */
 
 import { instantText, shortly, timeLeft } from '../../shared/base/durations.ts';
-import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
+import { ATOMIC_SWAP, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
@@ -201,7 +201,9 @@ function doing({ state, live }: ComponentView): string {
     return live.waitingFor === null ? 'idle, waiting for an announcement' : 'idle';
   }
   const target = `${job.version} (rollout ${job.rollout})`;
-  const from = job.delta ? `the delta from ${job.delta.fromVersion} to ` : '';
+  const isImage = job.strategy === SLOT_IMAGE;
+  const delta = job.delta && `the delta from ${job.delta.fromVersion}`;
+  const from = delta === null ? '' : `${delta} to `;
   const transfer = live.transfer;
   const part = transfer
     ? ` ${(transfer.bytesDone / MiB).toFixed(1)} of ${(transfer.bytesTotal / MiB).toFixed(1)} MiB`
@@ -212,9 +214,11 @@ function doing({ state, live }: ComponentView): string {
     case 'downloading':
       return `downloading ${from}${target}${part}`;
     case 'verifying':
-      return job.delta ? `applying ${from}${target}` : `verifying what was received of ${target}`;
+      if (!job.delta) return `verifying what was received of ${target}`;
+      return isImage ? `checking ${from}${target}, and its base` : `applying ${from}${target}`;
     case 'staging':
-      return `unpacking ${target}`;
+      if (!isImage) return `unpacking ${target}`;
+      return `writing ${target} into the other slot${delta === null ? '' : ` by ${delta}`}`;
     case 'waiting':
       return `${target} is ready to be swapped in, the robot is not`;
     case 'swapping':

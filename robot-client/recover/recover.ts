@@ -9,6 +9,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { traced } from '../../shared/io/trace.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { bootMoment } from '../boot/system-side.ts';
+import { AGENT_COMPONENT } from '../../shared/rules/agent-bundle.ts';
 import { layoutOf, releaseFolder, type Layout } from '../install/layout.ts';
 import { step, type MachineEvent } from '../update/machine.ts';
 import { isForbidden } from '../install/disk-error.ts';
@@ -377,7 +378,9 @@ class Recoverer {
       targetVersion: job.version,
     });
     const timeoutMs = this.#input.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
-    await runHook({ folder: this.#input.hooksFolder, name: 'rolled-back', timeoutMs, env });
+    // The hooks of an integrator are about applications.
+    if (this.#input.component !== AGENT_COMPONENT)
+      await runHook({ folder: this.#input.hooksFolder, name: 'rolled-back', timeoutMs, env });
     await this.#keep({ kind: 'rolled_back', to: back.to });
     this.#words.actions.push(rolledBack(job.version, back.to));
   }

@@ -20,7 +20,9 @@ import {
 } from '../install/slots.ts';
 import { leadsNowhere, slotsWith } from '../update/unlinked.ts';
 import { MENDED_HINT } from '../update/lost-state.ts';
+import type { AgentProcess } from '../self/launch.ts';
 import { takenBack } from '../update/probation.ts';
+import { notUpEvent } from '../update/self-trial.ts';
 import { isUnderWay, type MachineState } from '../update/state.ts';
 
 export interface BootFacts {
@@ -133,10 +135,12 @@ export const bootsOf = (active: Slot): Boots => ({
   bootsForeign: active.kind === 'foreign' && FOREIGN_FOLDERS.includes(active.problem.code),
 });
 
-type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'> & {
+interface StartFacts extends Pick<BootFacts, 'state' | 'slots' | 'bootsMax'> {
+  /** The process that starts, where the component is the agent itself. */
+  readonly self?: AgentProcess | undefined;
   /** Null or left out where the kernel does not name its boots. */
   readonly at?: BootMoment | null;
-};
+}
 
 /**
  * The event of a start. A robot on probation whose `active` is another release went back at a boot
@@ -144,17 +148,20 @@ type StartFacts = Pick<BootFacts, 'state' | 'slots' | 'bootsMax'> & {
  * is finished now.
  */
 export function startEvent(
-  { state, slots, ...rest }: StartFacts,
+  { state, slots, bootsMax, self, at = null }: StartFacts,
   by: 'recover' | 'agent',
 ): MachineEvent {
   const { phase, job } = state;
+  const notUp = self ? notUpEvent(state, self) : null;
+  if (notUp) return notUp;
   const active = versionOf(slots.active);
   if (phase === 'probation' && job && active !== null && active !== job.version) {
     const isOurs = slots.rollback.kind === 'absent';
     const byHand = takenBack(job.version, `active leads to ${active}`);
     return { kind: 'boots_exhausted', problem: isOurs ? notCounted(job.version) : byHand };
   }
-  return powerEvent(state, by, rest);
+  // Each start of an agent on probation is its own doing: it counts as a boot of it.
+  return powerEvent(state, by, { bootsMax, at: self ? null : at });
 }
 
 /** Why this start counts no boot of the version on probation; null when it does, or goes back. */

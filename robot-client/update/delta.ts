@@ -11,21 +11,27 @@ import type { Rollout } from '../../shared/formats/announcement.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Manifest } from '../../shared/formats/manifest.ts';
+import { deltaResultOf, type Manifest } from '../../shared/formats/manifest.ts';
 import type { DeltaOffer } from './job-parts.ts';
 import type { Job, MachineState } from './state.ts';
 import { indexFile, patchFile, patchIndexFile, payloadFile } from '../install/layout.ts';
 
 /** Values of `caps` in the state of a robot: the deltas that it can take. [P-12.5] */
-export const PATCH_CAPABILITIES = { zstd: 'zstd-patch', add: 'add-patch' } as const;
+export const PATCH_CAPABILITIES = {
+  zstd: 'zstd-patch',
+  add: 'add-patch',
+  slot: 'slot-patch',
+} as const;
 
 /** Of a robot that has such a program, or none. */
 export function patchCapabilities(robot: {
   readonly patchProgram?: object | null | undefined;
   readonly takesDeltas?: boolean | undefined;
+  readonly system?: object | undefined;
 }): string[] {
   if (robot.takesDeltas === false) return [];
-  return [...(robot.patchProgram ? [PATCH_CAPABILITIES.zstd] : []), PATCH_CAPABILITIES.add];
+  const { zstd, add, slot } = PATCH_CAPABILITIES;
+  return [...(robot.patchProgram ? [zstd] : []), add, ...(robot.system ? [slot] : [])];
 }
 
 export interface PatchFacts {
@@ -33,17 +39,22 @@ export interface PatchFacts {
   readonly hasZstd: boolean;
   /** Versions of which a whole release is installed. */
   readonly bases: readonly string[];
+  /** Version that runs: the only base of a system image. */
+  readonly running: string | null;
   readonly failures: MachineState['deltaFailures'];
 }
 
-/** Both releases that links lead to can be patched from. */
+/**
+ * Both releases that links lead to can be patched from. Of system images only the one that runs
+ * can: the new one is written over the other.
+ */
 export function patchFacts(
   { deltaFailures: failures }: MachineState,
   slots: { active: string | null; rollback: string | null },
   hasZstd: boolean,
 ): PatchFacts {
   const bases = [slots.active, slots.rollback].filter((version) => version !== null);
-  return { hasZstd, bases, failures };
+  return { hasZstd, bases, running: slots.active, failures };
 }
 
 /**
@@ -55,10 +66,11 @@ export function offersOf(
   artifacts: Rollout['artifacts'],
   facts: PatchFacts | null,
 ): DeltaOffer[] {
-  const { payload_tar_sha256: tarSha256, payload_tar_size: tarBytes } = manifest;
-  if (facts === null || tarSha256 === undefined || tarBytes === undefined) return [];
-  // A slot is written as a whole: there is no tree to patch from.
-  if (manifest.apply_strategy === SLOT_IMAGE) return [];
+  const result = deltaResultOf(manifest);
+  if (facts === null || result === null) return [];
+  const { sha256: tarSha256, bytes: tarBytes } = result;
+  const isImage = manifest.apply_strategy === SLOT_IMAGE;
+  const bases = isImage ? [facts.running] : facts.bases;
   const failed = facts.failures.some((one) => one.payloadSha256 === manifest.payload_sha256);
   if (failed) return [];
   const readable = manifest.deltas.filter(({ coding }) => coding === 'add' || facts.hasZstd);
@@ -67,7 +79,7 @@ export function offersOf(
       ({ kind, sha256, size }) =>
         kind === 'zstd-patch' && sha256 === delta.sha256 && size === delta.size,
     );
-    if (!artifact || !facts.bases.includes(delta.from_version)) return [];
+    if (!artifact || !bases.includes(delta.from_version)) return [];
     const from = { fromVersion: delta.from_version, fromTarSha256: delta.from_tar_sha256 };
     const { coding, sha256, size: bytes } = delta;
     const { chunk_size: chunkBytes, chunk_index: chunkIndex } = artifact;
@@ -103,10 +115,23 @@ export function rankRoutes(
   return [...deltas, full];
 }
 
-/** Additional disk that a delta needs while it is applied, compared with the full payload. */
-export function scratchBytesOf(delta: DeltaOffer | null): number {
+/**
+ * Additional disk that a delta needs while it is applied, compared with the full payload. What it
+ * makes of a system image goes straight into the slot.
+ */
+export function scratchBytesOf({ delta, strategy }: Pick<Job, 'delta' | 'strategy'>): number {
   if (delta === null) return 0;
-  return delta.tarBytes + (delta.coding === 'zstd' ? LIMITS.deltaDictionaryBytesMax : 0);
+  const dictionaryBytes = delta.coding === 'zstd' ? LIMITS.deltaDictionaryBytesMax : 0;
+  return dictionaryBytes + (strategy === SLOT_IMAGE ? 0 : delta.tarBytes);
+}
+
+/**
+ * True while the delta is applied: a tree is made of a tar that is complete, and an image is made
+ * in its slot.
+ */
+export function isPatching({ phase, job }: Pick<MachineState, 'phase' | 'job'>): boolean {
+  if (!job?.delta) return false;
+  return phase === (job.strategy === SLOT_IMAGE ? 'staging' : 'verifying');
 }
 
 /**
@@ -127,8 +152,9 @@ export function withoutDelta(state: MachineState, problem: Problem): MachineStat
 }
 
 /** A robot that dies again and again while patching must not do so for ever. */
-export function patchLoop({ phase, job }: MachineState): Problem | null {
-  if (phase !== 'verifying' || !job?.delta || job.patchStarts < LIMITS.patchStartsMax) return null;
+export function patchLoop(state: MachineState): Problem | null {
+  const { job } = state;
+  if (!isPatching(state) || !job?.delta || job.patchStarts < LIMITS.patchStartsMax) return null;
   const message = `patch ${job.delta.fromVersion} to ${job.version}: cut short ${countOf(job.patchStarts ?? 0, 'time')}`;
   return { code: 'DELTA_INTERRUPTED', message, hint: CATALOGUE.DELTA_INTERRUPTED.hint };
 }

@@ -2,7 +2,6 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
-import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ImageSide } from '../boot/system-image.ts';
 import type { BootMoment } from '../boot/boot-slots.ts';
@@ -20,8 +19,6 @@ import type { SwapClaim } from './swap-claims.ts';
 export interface EffectContext extends ModuleContext {
   readonly link: PullLink;
   readonly trust: TrustRoot;
-  /** Null on a robot without one: it takes full payloads. */
-  readonly patchProgram?: PatchProgram | null | undefined;
   readonly hooksFolder: string;
   readonly bytesPerSecondMax: number | null;
   /** One run of a hook; `hookTimeoutMsDefault` when it is left out. */

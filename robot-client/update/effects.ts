@@ -37,7 +37,8 @@ import { wayBackFrom } from './way-back.ts';
 import { assertSameStrategy, keepStrategy } from '../install/strategy-file.ts';
 import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import { admitImage } from './image-release.ts';
-import { strategyNamed } from './slot-strategy.ts';
+import { checkSlotDelta } from './slot-delta.ts';
+import { strategyNamed, systemOf } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { bootBack, bootOther } from './slot-effects.ts';
 import { settle } from './settle.ts';
@@ -98,7 +99,10 @@ async function orRefused(
   }
 }
 
-/** Whatever goes wrong with a delta, the full payload is still available. */
+/**
+ * Whatever goes wrong with a delta, the full payload is still available. A boot loader or a device
+ * that fails would fail with it as well.
+ */
 async function orWithoutDelta(
   job: Job,
   on: EffectContext,
@@ -108,20 +112,21 @@ async function orWithoutDelta(
     return await run();
   } catch (thrown) {
     on.signal.throwIfAborted();
-    if (!job.delta) throw thrown;
-    return { kind: 'delta_failed', problem: toProblem(thrown) };
+    const problem = toProblem(thrown);
+    if (!job.delta || problem.code.startsWith('BOOT_')) throw thrown;
+    return { kind: 'delta_failed', problem };
   }
 }
 
 async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
-  const { disk, layout, signal } = on;
+  const { disk, layout } = on;
   await assertAdmissible(disk, layout, job.version);
   await assertOneFilesystem(disk, layout);
   await assertSwappable(disk, layout);
   await assertSameStrategy(disk, layout, job);
   await assertSetImage(job, on);
   await strategyNamed(job.strategy, on).check(job);
-  const choice = await chooseRoute({ disk, layout, job, signal });
+  const choice = await chooseRoute({ ...on, job });
   if (choice.kind === 'route') return { kind: 'fits', delta: choice.delta };
   return { kind: 'delta_failed', problem: choice.problem };
 }
@@ -180,7 +185,12 @@ async function patch(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { delta } = job;
   if (!delta) throw new TypeError('patch: the job has no delta');
   verifyBundle({ ...jobBytes(job), trust });
-  const base = await openBase(disk, layout, delta);
+  if (job.strategy === SLOT_IMAGE) {
+    // `stage` applies it.
+    await checkSlotDelta(job, delta, { disk, layout, signal, system: systemOf(on) });
+    return { kind: 'intact' };
+  }
+  const base = await openBase(delta, job, on);
   if (!base) {
     throw new DroverError('DELTA_BASE_CHANGED', `patch ${delta.fromVersion}: its recipe is gone`);
   }

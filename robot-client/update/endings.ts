@@ -76,6 +76,8 @@ const NOBODYS_FAULT: readonly string[] = [
   'BOOT_REBOOT_FAILED',
   'READY_LEASE_LOST',
   'SET_FAILED',
+  'AGENT_UNHEARD',
+  'AGENT_NOT_LAUNCHED',
 ];
 
 /** A version that ran and failed is blocked; only a swap that never happened has no fault. */

@@ -10,6 +10,7 @@ import { endOrphan, forgetNote, noteOf } from '../modules/orphans.ts';
 import { nameRun, RUN_VARIABLE } from '../modules/processes.ts';
 import type { ApplyTarget } from './apply-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
+import { selfHook } from './self-strategy.ts';
 import type { Job } from './state.ts';
 
 export const hookTimeoutOf = (on: EffectContext): number =>
@@ -28,6 +29,8 @@ export async function hookOf(
   version: string = job.version,
   timeoutMs: number = hookTimeoutOf(on),
 ): Promise<HookResult> {
+  const own = await selfHook(on, name, version);
+  if (own !== null) return own;
   const { root } = on.layout;
   const note = CHANGES.includes(name) ? await noteOf(root, 'stop') : undefined;
   if (note !== undefined) await endOrphan(note, root, 'DROVER_TARGET_VERSION=');

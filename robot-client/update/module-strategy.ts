@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { PatchProgram } from '../../shared/base/ports.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { moduleStrategy, fitsMachine } from '../../shared/formats/apply-strategy.ts';
@@ -20,6 +21,7 @@ import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { readStrategy } from '../install/strategy-file.ts';
 import { NO_MODULES, type Modules, type Verb, type VerbResult } from '../modules/module-folder.ts';
+import type { SelfSide } from '../self/self-side.ts';
 import type { ApplyStrategy, RunsNow, ApplyTarget } from './apply-strategy.ts';
 import { whyNotWhole } from './assert-swappable.ts';
 
@@ -32,6 +34,10 @@ export interface ModuleContext {
   readonly system?: SystemSide | undefined;
   /** The component that the slots of this machine are for; left out without slots. */
   readonly image?: { readonly component: string } | undefined;
+  /** Null on a robot without one: it takes the deltas that need none. */
+  readonly patchProgram?: PatchProgram | null | undefined;
+  /** This process as a release of the component; left out for every other component. */
+  readonly self?: SelfSide | undefined;
   /** When it is left out, the robot has no modules. */
   readonly modules?: Modules | undefined;
   /**

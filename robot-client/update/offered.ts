@@ -7,6 +7,7 @@ import type { Announcement } from '../../shared/formats/announcement.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { PatchProgram } from '../../shared/base/ports.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
+import { compareVersions } from '../../shared/base/version.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { InterlockRules } from '../local/interlock.ts';
 import { decideOffer, decideRecall } from './decide.ts';
@@ -30,6 +31,8 @@ export interface Offered {
   /** Null on a robot without zstd. */
   readonly patchProgram?: PatchProgram | null | undefined;
   readonly interlock?: Pick<InterlockRules, 'localTime'> | undefined;
+  /** The agent's own process, where the component is the agent. */
+  readonly self?: { readonly running: string | null; readonly product: string } | undefined;
   readonly state: MachineState;
   readonly slots: Slots;
   readonly views: MemberViews;
@@ -48,7 +51,7 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
     version,
     payloadSha256: payloadOf(state, version),
     blocked: blockedOf(standing(state, trust)),
-    highest: state.highest,
+    highest: floorOf(on, version),
     ran: state.ran,
     patching:
       on.takesDeltas !== false
@@ -64,6 +67,14 @@ export function decideOffered(announcement: Announcement, on: Offered): Decision
     others: factsOfAll(on),
     now,
   });
+}
+
+/** The installed agent counts as one that was confirmed: an older one may not read its state. */
+function floorOf({ state, self }: Offered, version: string | null): string | null {
+  if (!self || version !== null || self.running !== null) return state.highest;
+  const { highest } = state;
+  const isHigher = highest !== null && compareVersions(highest, self.product) > 0;
+  return isHigher ? highest : self.product;
 }
 
 function factsOfAll({ views, trust }: Offered): Map<string, OtherFacts | null> {

@@ -1,7 +1,8 @@
 /**
  * Applies a delta on a robot: from the tar of an installed release and the patch that was
- * downloaded to the tar of the new one. The patch is what the release key signed before any of it
- * is used, and the tar is what it signed, whole and synced, or it is removed again.
+ * downloaded to the tar of the new one; or from the image of a slot to that of the other. The patch
+ * is what the release key signed before any of it is used, and the tar is what it signed, whole and
+ * synced, or it is removed again.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -23,34 +24,53 @@ export interface PatchRun extends Pick<PatchInput, 'base' | 'program' | 'signal'
 
 /**
  * Resolves when the tar is whole, hashed and synced.
- * @throws DroverError DELTA_INVALID, DELTA_RESULT_WRONG, DELTA_BASE_CHANGED, ZSTD_MISSING,
- *   ZSTD_FAILED, ZSTD_TIMED_OUT, DISK_FULL, DISK_WRITE_FAILED, or the signal's reason
+ * @throws DroverError as `patchInto`, DISK_FULL, DISK_WRITE_FAILED
  */
 export async function patchTar(run: PatchRun): Promise<void> {
-  const { disk, folder, delta } = run;
-  const patch = await disk.open(patchFile(folder, delta.sha256), 'read');
+  const { disk, folder, delta, signal } = run;
   try {
-    await assertPatchIs(patch, delta, run.signal);
-    await makeTar(run, patch);
+    await checkPatchFile({ disk, folder, delta, signal });
+    const tar = await disk.open(tarFile(folder), 'create', 0o600);
+    try {
+      await patchInto(run, tar);
+      await tar.sync();
+    } finally {
+      await tar.close();
+    }
     await disk.syncFolder(folder);
   } catch (error) {
     await disk.unlink(tarFile(folder));
     throw error;
-  } finally {
-    await patch.close();
-    await disk.unlink(dictionaryFile(folder));
   }
 }
 
-async function makeTar(run: PatchRun, patch: DiskFile): Promise<void> {
+/** @throws DroverError DELTA_INVALID when the patch on the disk is not the signed one */
+export async function checkPatchFile(
+  on: Pick<PatchRun, 'disk' | 'folder' | 'delta' | 'signal'>,
+): Promise<void> {
+  const patch = await on.disk.open(patchFile(on.folder, on.delta.sha256), 'read');
+  try {
+    await assertPatchIs(patch, on.delta, on.signal);
+  } finally {
+    await patch.close();
+  }
+}
+
+/**
+ * Applies a patch whose file was checked. Resolves when the target has every byte, and they are the
+ * signed ones.
+ * @throws DroverError DELTA_INVALID, DELTA_RESULT_WRONG, DELTA_BASE_CHANGED, DELTA_BASE_UNUSABLE,
+ *   ZSTD_MISSING, ZSTD_FAILED, ZSTD_TIMED_OUT, what the target throws, or the signal's reason
+ */
+export async function patchInto(run: PatchRun, target: PatchInput['target']): Promise<void> {
   const { disk, folder, delta, base, program, signal } = run;
   const dictionaryPath = dictionaryFile(folder);
-  const tar = await disk.open(tarFile(folder), 'create', 0o600);
+  const patch = await disk.open(patchFile(folder, delta.sha256), 'read');
   try {
     await applyPatch({
       patch: { bytes: delta.bytes, read: (into, at) => patch.read(into, at) },
       base,
-      target: tar,
+      target,
       expected: delta,
       // A temporary file, created again for each segment: it is never synced.
       makeDictionary: () => disk.open(dictionaryPath, 'create', 0o600),
@@ -59,9 +79,9 @@ async function makeTar(run: PatchRun, patch: DiskFile): Promise<void> {
       unpack: unpackBrotli,
       signal,
     });
-    await tar.sync();
   } finally {
-    await tar.close();
+    await patch.close();
+    await disk.unlink(dictionaryPath);
   }
 }
 

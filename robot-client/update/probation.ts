@@ -13,6 +13,7 @@ import { moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import type { BootMoment } from '../boot/boot-slots.ts';
 import type { Slots } from '../install/slots.ts';
 import { blockOf } from './blocks.ts';
+import { isPatching } from './delta.ts';
 import type { Job, MachineState } from './state.ts';
 
 export type OnTrial =
@@ -138,7 +139,7 @@ export function counted(state: MachineState, start: Start): MachineState {
   const { job, phase } = state;
   // A person who restarts a stuck robot waits beside it, so the waits begin again.
   if (job && phase === 'stuck') return { ...state, job: { ...job, stuckCount: 0 } };
-  if (job?.delta && phase === 'verifying' && start.by === 'agent') {
+  if (job && isPatching(state) && start.by === 'agent') {
     return { ...state, job: { ...job, patchStarts: job.patchStarts + 1 } };
   }
   if (!job || phase !== 'probation') return state;

@@ -41,7 +41,7 @@ function partsOf({ layout, job }: RoomInput): { path: string; bytes: number }[] 
     { path, bytes },
     { path: roomFile(folder), bytes: unpackedBytes(job) },
   ];
-  if (job.delta) parts.push({ path: patchRoomFile(folder), bytes: scratchBytesOf(job.delta) });
+  if (job.delta) parts.push({ path: patchRoomFile(folder), bytes: scratchBytesOf(job) });
   return parts;
 }
 

@@ -4,6 +4,9 @@
  */
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { Sha256Hex } from '../../shared/base/ids.ts';
+import { SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import type { Readable } from '../../shared/transfer/patch-apply.ts';
 import { rankRoutes } from './delta.ts';
 import {
   keptFolder,
@@ -12,12 +15,14 @@ import {
   recipeFile,
   releaseFolder,
   stagingFolder,
-  type Layout,
 } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { DeltaOffer } from './job-parts.ts';
 import type { Job } from './state.ts';
 import { BaseTar } from '../install/base-tar.ts';
+import type { ModuleContext } from './module-strategy.ts';
+import { openSlotBase } from './slot-delta.ts';
+import { systemOf } from './slot-strategy.ts';
 import { assertRoom } from './room.ts';
 
 export type Choice =
@@ -25,11 +30,17 @@ export type Choice =
   /** The supposed base is damaged: only the full payload is worth trying. */
   | { readonly kind: 'deltaFailed'; readonly problem: Problem };
 
-export interface RouteInput {
-  readonly disk: Disk;
-  readonly layout: Layout;
+export interface RouteInput extends ModuleContext {
   readonly job: Job;
   readonly signal: AbortSignal;
+}
+
+/** The bytes that a delta is applied to. */
+interface DeltaBase extends Readable {
+  readonly bytes: number;
+  /** @throws DroverError DELTA_BASE_CHANGED, DELTA_BASE_UNUSABLE, or the signal's reason */
+  assertIs(sha256: Sha256Hex, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
 }
 
 /**
@@ -43,13 +54,19 @@ export async function chooseRoute(input: RouteInput): Promise<Choice> {
   for (const { sha256 } of job.offers) {
     deltas.set(sha256, await bytesThere(disk, patchFile(folder, sha256)));
   }
+  const bases = new Map<string, Problem | 'absent' | null>();
   let failure: Problem | null = null;
   for (const { delta } of rankRoutes(job, { full, deltas })) {
     if (delta === null && failure) return { kind: 'deltaFailed', problem: failure };
-    const isRoomy = await hasRoom({ ...input, job: { ...job, delta } });
-    if (!isRoomy) continue;
+    const short = await whyNoRoom({ ...input, job: { ...job, delta } });
+    // A robot that could have had a small download of a large image says why it has not.
+    if (short !== null && job.strategy === SLOT_IMAGE) failure ??= short;
+    if (short !== null) continue;
     if (delta === null) return { kind: 'route', delta };
-    const problem = await whyNoBase(input, delta);
+    // Two deltas may have one base, which may take long to read.
+    const known = bases.get(delta.fromTarSha256);
+    const problem = known === undefined ? await whyNoBase(input, delta) : known;
+    bases.set(delta.fromTarSha256, problem);
     if (problem === null) return { kind: 'route', delta };
     if (problem !== 'absent') failure ??= problem;
   }
@@ -71,23 +88,23 @@ async function bytesThere(disk: Disk, path: string): Promise<number> {
   }
 }
 
-/** Only the full payload may end the update for want of room. */
-async function hasRoom(input: RouteInput): Promise<boolean> {
+/** Only the full payload may end the update for want of room. Null when there is room. */
+async function whyNoRoom(input: RouteInput): Promise<Problem | null> {
   try {
     await assertRoom(input);
-    return true;
+    return null;
   } catch (thrown) {
     const isShort = thrown instanceof DroverError && thrown.code === 'DISK_SPACE_SHORT';
     if (input.job.delta === null || !isShort) throw thrown;
-    return false;
+    return toProblem(thrown);
   }
 }
 
 /** Null when the release can be patched from. */
 async function whyNoBase(input: RouteInput, delta: DeltaOffer): Promise<Problem | 'absent' | null> {
-  const { disk, layout, signal } = input;
+  const { job, signal } = input;
   try {
-    const base = await openBase(disk, layout, delta);
+    const base = await openBase(delta, job, input);
     if (!base) return 'absent';
     try {
       await base.assertIs(delta.fromTarSha256, signal);
@@ -101,15 +118,21 @@ async function whyNoBase(input: RouteInput, delta: DeltaOffer): Promise<Problem 
   }
 }
 
-/** Null when there is no recipe of that release. */
+/**
+ * The tar of an installed release, or the image in the slot that runs.
+ * @returns null when there is no recipe of that release
+ * @throws DroverError DELTA_BASE_UNUSABLE, BOOT_…
+ */
 export async function openBase(
-  disk: Disk,
-  layout: Layout,
-  { fromVersion }: DeltaOffer,
-): Promise<BaseTar | null> {
+  delta: DeltaOffer,
+  { strategy }: Pick<Job, 'strategy'>,
+  on: ModuleContext,
+): Promise<DeltaBase | null> {
+  if (strategy === SLOT_IMAGE) return await openSlotBase(delta, { ...on, system: systemOf(on) });
+  const { disk, layout } = on;
   return await BaseTar.open(disk, {
-    recipe: recipeFile(layout, fromVersion),
-    release: releaseFolder(layout, fromVersion),
-    kept: keptFolder(layout, fromVersion),
+    recipe: recipeFile(layout, delta.fromVersion),
+    release: releaseFolder(layout, delta.fromVersion),
+    kept: keptFolder(layout, delta.fromVersion),
   });
 }

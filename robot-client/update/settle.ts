@@ -10,6 +10,9 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { LIMITS } from '../../shared/base/limits.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
+import { inPlaceProblem } from '../self/launch.ts';
+import { clearStarts } from '../self/own-release.ts';
+import type { SelfSide } from '../self/self-side.ts';
 import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-strategy.ts';
 import { strategyOf } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
@@ -40,6 +43,7 @@ async function settled(on: EffectContext): Promise<MachineEvent | Problem | null
     const slots = await readSlots(on.disk, on.layout);
     const version = versionOf(slots.active);
     if (version === null) return null;
+    if (on.self) return await settleSelf(on.self, version, on);
     const back = versionOf(slots.rollback);
     const { installed } = on.state();
     const isKnown = installed?.version === version;
@@ -61,6 +65,29 @@ async function settled(on: EffectContext): Promise<MachineEvent | Problem | null
     if (!(thrown instanceof DroverError)) throw thrown;
     return toProblem(thrown);
   }
+}
+
+/**
+ * An agent that runs in place of the one that `active` names tries that one again after a while: the
+ * disk, or the options, that kept it down may be right by then.
+ */
+async function settleSelf(
+  self: SelfSide,
+  active: string,
+  on: EffectContext,
+): Promise<Problem | null> {
+  if (self.running === active) return null;
+  const problem = inPlaceProblem(self.launch, active, self.running);
+  on.onModule?.(problem);
+  await sleep(LIMITS.agentAgainMs, undefined, { signal: on.signal });
+  if (!self.launch.isLaunched) return problem;
+  const target = { version: active, previousVersion: null };
+  const what = `start agent ${active} again`;
+  const busy = await ready(target, on, { what, isUrgent: false, kind: 'swap' });
+  if (busy) return busy;
+  await clearStarts(on.disk, on.layout, null);
+  await self.restart(active, on.signal);
+  return problem;
 }
 
 /**

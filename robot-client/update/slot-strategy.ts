@@ -19,10 +19,10 @@ import {
   writeSlotRecord,
   type SlotRecord,
 } from '../boot/slot-records.ts';
-import { assertImageFits, writeImage, type ImageFacts } from '../boot/slot-writer.ts';
+import type { ImageFacts } from '../boot/image-target.ts';
+import { assertImageFits, writeImage } from '../boot/slot-writer.ts';
 import type { SystemSide } from '../boot/system-side.ts';
 import type { HookResult } from '../install/hooks.ts';
-import { payloadFile, stagingFolder } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { removeLink } from '../install/slot-links.ts';
 import { versionOf } from '../install/slots.ts';
@@ -35,8 +35,12 @@ import {
 } from './apply-strategy.ts';
 import { ensureImageRelease } from './image-release.ts';
 import { ModuleStrategy, type ModuleContext } from './module-strategy.ts';
+import { SelfStrategy } from './self-strategy.ts';
+import { openImage } from './slot-delta.ts';
 import { jobBytes, type Job } from './state.ts';
 import { swapTo } from './swap.ts';
+
+const NEVER = new AbortController().signal;
 
 /** @throws DroverError BOOT_MISSING */
 export function systemOf({ system, component, image }: ModuleContext): SystemSide {
@@ -90,21 +94,31 @@ export class SlotStrategy implements ApplyStrategy {
    * its link and its record are removed before the first byte.
    */
   async stage(job: Job): Promise<void> {
-    const { disk, layout, signal } = this.#on;
+    const { disk, layout, signal = NEVER, patchProgram: program = null } = this.#on;
     const system = systemOf(this.#on);
     const slots = await system.open();
     const image = imageOf(job);
     const devicePath = system.deviceOf(slots.other);
     await assertApart(system.deviceOf(slots.running), devicePath);
+    const opened = await openImage(job, { disk, layout, system, program, signal, image });
+    try {
+      await this.#dropOther(slots.other);
+      await writeImage({ slots, devicePath, source: opened.source, image, signal });
+    } finally {
+      await opened.close();
+    }
+    await writeSlotRecord(disk, layout, { slot: slots.other, version: job.version, ...image });
+  }
+
+  /** The slot is about to be overwritten. */
+  async #dropOther(other: SystemSlot): Promise<void> {
+    const { disk, layout } = this.#on;
     const { active, rollback } = await readSlots(disk, layout);
     if (versionOf(rollback) !== null && versionOf(active) !== null) {
       await removeLink(disk, layout, layout.rollback);
       await disk.syncFolder(layout.root);
     }
-    await removeSlotRecord(disk, layout, slots.other);
-    const payloadPath = payloadFile(stagingFolder(layout, job.payloadSha256));
-    await writeImage({ slots, devicePath, disk, payloadPath, image, signal });
-    await writeSlotRecord(disk, layout, { slot: slots.other, version: job.version, ...image });
+    await removeSlotRecord(disk, layout, other);
   }
 
   /**
@@ -244,6 +258,7 @@ function imageOf(job: Job): ImageFacts {
 
 /** For a strategy of a manifest; `strategyOf` prefers the file beside the release. */
 export function strategyNamed(strategy: string, on: ModuleContext): ApplyStrategy {
+  if (on.self) return new SelfStrategy(on.self, on);
   if (strategy === SLOT_IMAGE) return new SlotStrategy(on);
   const module = moduleOf(strategy);
   return module === null ? BY_LINK_ALONE : new ModuleStrategy(module, on);

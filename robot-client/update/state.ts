@@ -18,6 +18,7 @@ import {
   type Rollout,
 } from '../../shared/formats/announcement.ts';
 import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
+import { STATE_SCHEMA_READ, STATE_SCHEMA_WRITTEN } from '../../shared/rules/agent-bundle.ts';
 import { placeOwner } from '../../shared/rules/budget.ts';
 import { highestAfter } from '../../shared/rules/release-word.ts';
 import type { VerifiedBundle } from '../../shared/formats/bundle-signature.ts';
@@ -203,13 +204,11 @@ export function parseMachineState(bytes: Uint8Array): MachineState {
   return parseDocument(KIND, bytes);
 }
 
-const SCHEMA = 3;
-
 /** A state of a later version is not damaged: it may hold facts that this version cannot read. */
 function assertNotNewer(bytes: Uint8Array): void {
   const schema = schemaOf(bytes);
-  if (typeof schema !== 'number' || schema <= SCHEMA) return;
-  const counts = `(got schema ${schema}, want ${SCHEMA})`;
+  if (typeof schema !== 'number' || schema <= STATE_SCHEMA_READ) return;
+  const counts = `(got schema ${schema}, want ${STATE_SCHEMA_READ})`;
   throw new DroverError('STATE_NEWER', `read state file: of a newer drover-robot ${counts}`);
 }
 
@@ -225,7 +224,7 @@ function schemaOf(bytes: Uint8Array): unknown {
 
 const schemaFor = (job: Job | null): MachineState['schema'] => {
   if (job === null) return 1;
-  if (job.follows !== null || job.set?.image !== undefined) return 3;
+  if (job.follows !== null || job.set?.image !== undefined) return STATE_SCHEMA_WRITTEN;
   return needsNewAgent(job) ? 2 : 1;
 };
 

@@ -33,6 +33,7 @@ import {
 import { rollbackProblem } from './retry.ts';
 import { assertImageRuns, isFollowing, isParkedBack, untilImageIsBack } from './follow-effects.ts';
 import type { Follows } from './job-parts.ts';
+import { selfFailure, trialMs } from './self-trial.ts';
 import { failedOf, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';
@@ -170,11 +171,11 @@ async function probeFrom(
     const asked = await hookOf(job, held, 'health', job.version, timeoutMs);
     return asked.kind === 'absent' ? verified : asked;
   };
-  const outcome = await whileHeld(job, on, (held) =>
+  const found = await whileHeld(job, on, (held) =>
     startAndProbe({
       version: job.version,
       strategy: job.strategy,
-      healthTimeoutMs: healthTimeOf(job, momentOf(on)),
+      healthTimeoutMs: trialMs({ ...job, healthTimeoutMs: healthTimeOf(job, momentOf(on)) }, on),
       healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
       hookTimeoutMs: hookTimeoutOf(on),
       signal: held.signal,
@@ -187,8 +188,9 @@ async function probeFrom(
       },
     }),
   );
-  if (outcome.kind !== 'lost') return { strategy, outcome };
-  return { strategy, outcome: { kind: 'unhealthy', problem: outcome.problem } };
+  if (found.kind === 'healthy') return { strategy, outcome: found };
+  const problem = found.kind === 'lost' ? found.problem : selfFailure(found.problem, job, on);
+  return { strategy, outcome: { kind: 'unhealthy', problem } };
 }
 
 /** Runs a step. @returns null when the step did not fail */

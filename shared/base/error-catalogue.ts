@@ -5,6 +5,7 @@
  * Sans-I/O.
  */
 
+import { AGENT_CODES } from './error-catalogue-agent.ts';
 import { BOOT_CODES } from './error-catalogue-boot.ts';
 import { ENROLMENT_CODES } from './error-catalogue-enrolment.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
@@ -565,6 +566,9 @@ export const CATALOGUE = {
     'start the agent: drover-robot --id ID --broker URL --root DIR --trust FILE',
   ),
 
+  // The agent as a component
+  ...AGENT_CODES,
+
   // System images
   ...BOOT_CODES,
 
@@ -578,6 +582,10 @@ export const CATALOGUE = {
   DELTA_BASE_CHANGED: refused(
     'operator',
     'find out what writes into the release folder (find RELEASE -newer RELEASE/..): a release is never changed in place',
+  ),
+  DELTA_BASE_UNUSABLE: refused(
+    'operator',
+    'mount the slot that runs read-only, and see that its device can be read; this update comes as the full image, after which the agent knows the slot again',
   ),
   DELTA_MEMORY_SHORT: refused(
     'operator',

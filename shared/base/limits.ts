@@ -335,6 +335,13 @@ export const LIMITS = {
   bootAttemptsMax: 100, // --max-boots: a robot that failed so often does not get better
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
   probationStartsPerBoot: 2, // starts of the agent in a probation that count no boot, a --max-boots
+  agentStartsMax: 3, // starts of a new agent without a confirmation: drover-launch has the same
+  agentStartMs: 15 * MINUTE, // drover-launch ends an agent that hangs at its start after this
+  agentTrialMsMax: 10 * MINUTE, // probation of an agent: it ends before agentStartMs is over
+  agentTrialsMax: 3, // trials that reach no broker: with a link before each the agent is to blame
+  agentUpMs: 1 * MINUTE, // an agent that runs for so long counts as one that comes up
+  agentAgainMs: 60 * MINUTE, // a confirmed agent that did not come up is started again after this
+  agentManifestBytesMax: 64 * KiB, // package.json of an agent; our own has 200 bytes
   healthTimeoutMsDefault: 60 * SECOND, // probation when the rollout names none
   healthTimeoutMsMax: 24 * 60 * MINUTE, // probation a rollout may ask for
   healthIntervalMs: 1 * SECOND, // between two health probes

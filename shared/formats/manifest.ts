@@ -16,7 +16,7 @@ import {
 } from './apply-strategy.ts';
 import { attachmentSchema } from './attachments.ts';
 import { idSchema, parseDocument, sha256Schema, sizeSchema, versionSchema } from './schema.ts';
-import type { ComponentName } from '../base/ids.ts';
+import type { ComponentName, Sha256Hex } from '../base/ids.ts';
 import { isVersionRange } from '../base/version.ts';
 
 const deltaSchema = z.object({
@@ -118,6 +118,21 @@ export type Requires = Readonly<Record<string, string>>;
 export type ManifestDelta = z.output<typeof manifestSchema>['deltas'][number];
 
 export type Manifest = z.output<typeof manifestSchema>;
+
+/**
+ * The bytes that each delta of a release makes: the system image of a slot, else the tar. What
+ * `from_tar_sha256` names is of the same kind. [P-12.8]
+ * @returns null when the manifest does not say
+ */
+export function deltaResultOf(
+  manifest: Pick<Manifest, 'apply_strategy' | 'image' | 'payload_tar_sha256' | 'payload_tar_size'>,
+): { readonly sha256: Sha256Hex; readonly bytes: number } | null {
+  const { image, payload_tar_sha256: sha256, payload_tar_size: bytes } = manifest;
+  if (manifest.apply_strategy === SLOT_IMAGE) {
+    return image ? { sha256: image.sha256, bytes: image.size } : null;
+  }
+  return sha256 === undefined || bytes === undefined ? null : { sha256, bytes };
+}
 
 const KIND = {
   what: 'manifest.json',

@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -14,13 +15,15 @@ import { Site, type Robot } from './site.ts';
 
 const SLOT_BYTES = 64 * 1024 * 1024;
 
+const NOISE = randomBytes(256 * 1024);
+
 /** Almost only zeroes, as a new file system is: gzip makes it a thousand times smaller. */
-async function bundleOf(site: Site, version: string): Promise<string> {
+async function bundleOf(site: Site, version: string, ...more: string[]): Promise<string> {
   const [image, out] = [site.path(`root-${version}.img`), site.path('bundles', version)];
-  await writeFile(image, `system ${version}`);
+  await writeFile(image, Buffer.concat([Buffer.from(`system ${version}`), NOISE]));
   await truncate(image, SLOT_BYTES / 2);
   const what = ['--version', version, '--arch', 'any', '--compatible', 'board-3'];
-  const built = await site.drover('build', '--image', image, ...what, '--out', out);
+  const built = await site.drover('build', '--image', image, ...what, ...more, '--out', out);
   assert.match(built, /^applied by slot_image\nfor machines: board-3$/m);
   await site.drover('sign', out, '--key', site.path('release.key'));
   return out;
@@ -91,10 +94,17 @@ test('an image is built, published, booted and confirmed, and a bad one goes bac
     '#!/bin/sh\n[ "$DROVER_VERSION" != 2.1.0 ] || exit 70\n',
   );
   await chmod(join(robot.hooks, 'health'), 0o755);
-  const second = await bundleOf(site, '2.1.0');
-  await site.tryDrover({}, ...site.publishArgs(broker.url, second, '--id', 's-2'));
+  const second = await bundleOf(site, '2.1.0', '--delta-from', first);
+  assert.match(
+    await site.drover('inspect', second),
+    /^delta {7}from the image of 2\.0\.0 \(sha256 [0-9a-f]{12}\), [0-9.]+ (?:B|KiB), with zstd, /m,
+  );
+  const published = await site.drover(...site.publishArgs(broker.url, second, '--id', 's-2'));
+  assert.match(published, /^delta from 2\.0\.0: .* in place of 2[0-9.]+ KiB, without zstd$/m);
   await robot.until('goes back', (one) => one.last_error?.code === 'HEALTH_FAILED');
   await robot.runs('2.0.0');
+  const { last_update: last } = await robot.status();
+  assert.deepEqual([last?.version, last?.delta_from], ['2.1.0', '2.0.0']);
   assert.equal((await readFile(join(boot, 'now'), 'utf8')).trim(), 'B');
   assert.equal((await readFile(join(boot, 'mark'), 'utf8')).trim(), 'B,x');
 });

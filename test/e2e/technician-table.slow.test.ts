@@ -149,6 +149,14 @@ const ROWS: readonly (readonly [start: string, trial: Trial | Elsewhere])[] = [
   ['`ROOT_NOT_MOUNTED`', ['mount-order', 'an agent that starts before the mount waits for it']],
   ['`ROOT_REPLACED`', ['unmounted-root', 'goes on when it is mounted again']],
   ['`ROBOT_ID_TWICE`', ['robot-twins', 'are noticed by the broker and by both robots']],
+  [
+    '`AGENT_FELL_BACK`',
+    ['../robot-client/self/launch-script.slow', 'again when a person removes the counts'],
+  ],
+  [
+    'no agent runs at all',
+    ['../robot-client/self/launch-script.slow', 'where drover-agent is no component'],
+  ],
   ['`TRUST_EXPIRED`', ['trust-rotation', 'when trust.json of a robot is lost']],
 ];
 

@@ -62,31 +62,37 @@ export async function makeDelta(
   patch?: Uint8Array,
 ): Promise<TestDelta> {
   const [base, target] = [gunzipSync(from.payload), gunzipSync(payload)];
-  const bytes = patch ?? (await patchBetween(base, target));
+  const delta = await deltaBetween({ version: from.version, bytes: base }, target, { patch });
+  const { tarSha256, tarBytes } = delta.offer;
+  const tar = { payload_tar_sha256: tarSha256, payload_tar_size: tarBytes };
+  return { ...delta, manifest: { ...tar, ...delta.manifest } };
+}
+
+/** @param options the coding is zstd, and the patch the real one, when they are left out */
+export async function deltaBetween(
+  from: { version: string; bytes: Uint8Array },
+  target: Uint8Array,
+  options: { coding?: PatchCoding; patch?: Uint8Array | undefined } = {},
+): Promise<TestDelta> {
+  const { coding = 'zstd' } = options;
+  const bytes = options.patch ?? (await patchBetween(from.bytes, target, undefined, coding));
   const { index, chunks } = cutChunks(bytes, LIMITS.chunkBytesMin);
   const sha256 = sha256Hex(bytes);
-  const [fromTarSha256, tarSha256] = [sha256Hex(base), sha256Hex(target)];
+  const [fromTarSha256, tarSha256] = [sha256Hex(from.bytes), sha256Hex(target)];
   const size = bytes.byteLength;
   const tarBytes = target.byteLength;
   const delta = { from_version: from.version, from_tar_sha256: fromTarSha256, sha256, size };
   return {
     patch: bytes,
-    manifest: { payload_tar_sha256: tarSha256, payload_tar_size: tarBytes, deltas: [delta] },
+    manifest: { [coding === 'zstd' ? 'deltas' : 'add_deltas']: [delta] },
     artifact: {
       ...{ kind: 'zstd-patch', sha256, size },
       ...{ chunk_size: LIMITS.chunkBytesMin, chunk_index: index },
     },
     chunks,
     offer: {
-      ...{
-        coding: 'zstd',
-        fromVersion: from.version,
-        fromTarSha256,
-        tarSha256,
-        tarBytes,
-        sha256,
-        bytes: size,
-      },
+      ...{ coding, fromVersion: from.version, fromTarSha256, tarSha256, tarBytes },
+      ...{ sha256, bytes: size },
       ...{ chunkBytes: LIMITS.chunkBytesMin, chunkIndex: index },
     },
   };

@@ -17,6 +17,8 @@ import { CleanRoot } from './clean-root.ts';
 const ARCH = process.arch === 'arm64' ? 'arm64' : 'amd64';
 const MAY_RUN = process.getuid?.() === 0 && existsSync('/usr/bin/dpkg-deb');
 const SKIP = MAY_RUN ? false : 'needs root and dpkg';
+/** Programs that the units start. */
+const PROGRAMS = /\/usr\/(?:bin\/drover-(?:broker|robot)|lib\/\S+\/drover-launch)/g;
 const UNITS = ['drover-broker', 'drover-relay', 'drover-robot', 'drover-recover'];
 
 interface Built {
@@ -72,6 +74,16 @@ describe('the packages', { skip: SKIP }, () => {
     }
     const broker = dpkgDeb('--contents', deb(built, 'drover-broker'));
     for (const unit of UNITS.slice(0, 2)) assert.match(broker, new RegExp(`${unit}\\.service`));
+  });
+
+  it('hold with drover-robot the folder of an agent, which drover build takes for drover-agent', async (t) => {
+    const site = await Site.open(t);
+    dpkgDeb('--extract', deb(built, 'drover-robot'), site.path('unpacked'));
+    const folder = site.path('unpacked/usr/lib/drover-robot');
+    assert.equal(statSync(join(folder, 'robot-client/drover-launch')).mode & 0o777, 0o755);
+    const words = ['--name', 'drover-agent', '--version', '1.0.0', '--arch', 'any'];
+    const out = ['--out', site.path('bundle'), '--dry-run'];
+    assert.match(await site.drover('build', folder, ...words, ...out), /drover-agent 1\.0\.0/);
   });
 
   it('name no path of the machine that built them', async (t) => {
@@ -165,7 +177,7 @@ describe('the units', () => {
       const text = readFileSync(repositoryFile(`packaging/units/${name}.service`), 'utf8');
       const path = join(folder, `${name}.service`);
       // Verified before anything is installed here: the command has to be one that exists.
-      writeFileSync(path, text.replaceAll(/\/usr\/bin\/drover-(?:broker|robot)/g, '/bin/true'));
+      writeFileSync(path, text.replaceAll(PROGRAMS, '/bin/true'));
       return path;
     });
     const said = execFileSync('systemd-analyze', ['verify', '--man=no', ...paths], {

@@ -29,7 +29,8 @@ function variables(text: string): Record<string, string> {
 function words(service: string, file: string): string[] {
   const text = unit(service);
   const values = { ...variables(text), ...variables(file) };
-  const [, line = ''] = /^ExecStart=\/usr\/bin\/drover-robot (.*)$/m.exec(text) ?? [];
+  const [, line = ''] =
+    /^ExecStart=\/usr\/lib\/drover-robot\/robot-client\/drover-launch (.*)$/m.exec(text) ?? [];
   return line
     .replaceAll(/\$([A-Z_]+)/g, (_, name: string) => values[name] ?? '')
     .split(/\s+/)

@@ -6,6 +6,7 @@
 import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { ComponentOptions } from '../../robot-client/component-options.ts';
 import { reportComponent } from '../../robot-client/fleet/report.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../../robot-client/local/interlock.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
@@ -44,28 +45,30 @@ interface RobotOptions {
   readonly reports?: boolean;
   readonly hasBoot?: boolean;
   readonly rules?: Partial<InterlockRules>;
+  /** The image in slot A. */
+  readonly image?: Buffer;
+  readonly more?: Partial<ComponentOptions>;
 }
 
 /** A robot that runs 1.0.0 from slot A, as this agent wrote it there. */
-export async function robotWith(
-  t: TestContext,
-  { reports = true, hasBoot = true, rules = {} }: RobotOptions = {},
-): Promise<Robot> {
+export async function robotWith(t: TestContext, options: RobotOptions = {}): Promise<Robot> {
+  const { reports = true, hasBoot = true, rules = {}, image = imageOf(OLD) } = options;
   const [folder, devices] = [await tempFolder(t), await tempFolder(t)];
   const machine = new ModelMachine();
   machine.reports = reports;
   machine.devices = { A: join(devices, 'a'), B: join(devices, 'b') };
   for (const path of Object.values(machine.devices)) {
-    await writeFile(path, path === machine.devices.A ? imageOf(OLD) : '');
+    await writeFile(path, path === machine.devices.A ? image : '');
     await truncate(path, SLOT_BYTES);
   }
   await mkdir(join(folder, 'strategies'));
   await writeFile(join(folder, 'strategies', OLD), 'slot_image\n');
   await mkdir(join(folder, 'system-slots'));
-  const record = { version: OLD, sha256: sha256Hex(imageOf(OLD)), size: IMAGE_BYTES };
+  const record = { version: OLD, sha256: sha256Hex(image), size: image.byteLength };
   await writeFile(join(folder, 'system-slots', A), JSON.stringify(record));
   const interlock = { ...ALWAYS_OPEN, readyIntervalMs: 10, ...rules };
-  const more = { healthIntervalMs: 5, interlock, ...(hasBoot && { system: machine }) };
+  const own = { healthIntervalMs: 5, interlock, ...(hasBoot && { system: machine }) };
+  const more = { ...own, ...options.more };
   const bench = await Bench.open(t, more, folder);
   machine.onReboot = () => setImmediate(() => void restart({ bench, machine }));
   const slot = (name: 'A' | 'B'): Promise<Buffer> => readFile(machine.devices[name] ?? '');

@@ -14,8 +14,12 @@ import { allSources, allTextFiles, productSources } from '../helpers/sources.ts'
 const protocol = readFileSync(repositoryFile(PROTOCOL_PAGE), 'utf8');
 const codes = Object.keys(CATALOGUE);
 const read = (path: string): string => readFileSync(repositoryFile(path), 'utf8');
-/** Shell scripts that start Node with the options of each program. */
-const WRAPPERS = ['broker/drover-broker', 'robot-client/drover-robot'];
+/** Shell scripts that start Node. */
+const WRAPPERS = [
+  'broker/drover-broker',
+  'robot-client/drover-robot',
+  'robot-client/drover-launch',
+];
 
 for (const [path, text] of await renderPages(protocol)) {
   test(`${path} is what \`npm run docs\` would write`, () => {

@@ -17,7 +17,7 @@ const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/tls.md': ['TLS_CLIENT_REFUSED', 'certificate'],
   'docs/enrolment.md': ['ENROLMENT_OFF', '--credentials', 'mosquitto'],
   'docs/engines.md': ['tested', '| topics | read | write |'],
-  'docs/robot-integration.md': ['local API'],
+  'docs/robot-integration.md': ['local API', '## 9. An agent that updates itself', 'drover-launch'],
   'docs/modules.md': ['## Verbs', '--modules'],
   'docs/system-images.md': ['--boot', '--slot-device'],
 };

@@ -8,14 +8,14 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import { unpackBrotli } from '../../../shared/io/brotli.ts';
 import { zstdProgram } from '../../../shared/io/zstd.ts';
 import { applyPatch, type Readable } from '../../../shared/transfer/patch-apply.ts';
-import type { HashedTar } from './unpack-tar.ts';
+import type { HashedBytes } from './unpack-tar.ts';
 
 export interface PatchCheck {
   readonly zstd: string;
   readonly patchPath: string;
   readonly patchBytes: number;
   readonly base: { readonly path: string; readonly bytes: number };
-  readonly target: { readonly path: string } & HashedTar;
+  readonly target: { readonly path: string } & HashedBytes;
 }
 
 /** @throws DroverError DELTA_INVALID, DELTA_RESULT_WRONG, ZSTD_* */

@@ -1,45 +1,60 @@
 /**
- * Reads the base of a delta: an older bundle, or a bare tar with its version. A bundle is checked
- * against its manifest first: a delta from bytes that no robot runs is useless.
+ * Reads the base of a delta: an older bundle, or bare bytes with their version. It is the tar of
+ * the payload, or the system image in it for a bundle of an image. A bundle is checked against its
+ * manifest first: a delta from bytes that no robot runs is useless.
  */
 
-import { openBundle, type Bundle } from '../../../shared/io/bundle-folder.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
+import { SLOT_IMAGE } from '../../../shared/formats/apply-strategy.ts';
+import { deltaResultOf } from '../../../shared/formats/manifest.ts';
+import { openBundle, type Bundle } from '../../../shared/io/bundle-folder.ts';
 import type { BaseLabels, BaseWords } from './plan-deltas.ts';
 import { hashPayload } from '../payload.ts';
-import { unpackTar, type HashedTar } from './unpack-tar.ts';
+import { copyImage, unpackImage } from './unpack-image.ts';
+import { unpackTar, type HashedBytes } from './unpack-tar.ts';
 
 export interface DeltaBase extends BaseLabels {
-  /** Writes the tar to a new file. */
-  unpack(out: string): Promise<HashedTar>;
+  /** Writes the tar, or the image, to a new file. */
+  unpack(out: string): Promise<HashedBytes>;
   close(): Promise<void>;
 }
 
-/** @throws DroverError of opening a bundle; USAGE for a file that is no bundle */
-export async function openDeltaBase({ version, path }: BaseWords): Promise<DeltaBase> {
+/**
+ * @param isImage true for the base of a system image
+ * @throws DroverError of opening a bundle; USAGE for a file that is no bundle
+ */
+export async function openDeltaBase(
+  { version, path }: BaseWords,
+  isImage: boolean,
+): Promise<DeltaBase> {
   if (version === null) return bundleBase(await openBundle(path, { unsigned: true }));
   return {
     version,
     name: null,
     arch: null,
-    unpack: (out) => unpackTar(path, out),
+    isImage,
+    unpack: (out) => (isImage ? copyImage(path, out) : unpackTar(path, out)),
     close: async () => undefined,
   };
 }
 
 function bundleBase(bundle: Bundle): DeltaBase {
-  const { version, name, target_arch: arch, payload_tar_sha256: want } = bundle.manifest;
+  const { version, name, target_arch: arch, apply_strategy: strategy } = bundle.manifest;
+  const want = deltaResultOf(bundle.manifest);
+  const isImage = strategy === SLOT_IMAGE;
   return {
     version,
     name,
     arch,
+    isImage,
     unpack: async (out) => {
       await hashPayload(bundle);
-      const tar = await unpackTar(bundle.payloadPath, out);
-      if (want === undefined || tar.sha256 === want) return tar;
+      const read = isImage ? unpackImage : unpackTar;
+      const found = await read(bundle.payloadPath, out);
+      if (want === null || found.sha256 === want.sha256) return found;
       throw new DroverError(
         'PAYLOAD_HASH_MISMATCH',
-        `build: the tar of ${version} is not what its manifest says`,
+        `build: the ${isImage ? 'image' : 'tar'} of ${version} is not what its manifest says`,
       );
     },
     close: () => bundle.close(),

@@ -19,23 +19,26 @@ import type { DeltaBase } from './delta-base.ts';
 import { makePatch } from './make-patch.ts';
 import { makeMeter } from '../progress-meter.ts';
 import type { PackedPayload } from '../pack-payload.ts';
-import { unpackTar, type HashedTar } from './unpack-tar.ts';
+import { unpackTar, type HashedBytes } from './unpack-tar.ts';
 
 export interface DeltasJob {
   readonly zstd: string;
   readonly bases: readonly DeltaBase[];
   readonly payload: PackedPayload;
   readonly payloadPath: string;
+  /** The system image that was packed, in its own file; null for a folder. */
+  readonly image: Target | null;
   /** The bundle that is being built. */
   readonly bundleFolder: string;
-  /** A folder with room for two tars; the caller removes it. */
+  /** A folder with room for two tars, or for one image; the caller removes it. */
   readonly scratch: string;
   readonly output: Output;
 }
 
 export type BuiltDelta = Delta;
 
-interface Target extends HashedTar {
+/** A tar or an image. */
+interface Target extends HashedBytes {
   readonly path: string;
 }
 
@@ -45,7 +48,7 @@ export async function makeDeltas(job: DeltasJob): Promise<BuiltDelta[]> {
   const folder = join(job.bundleFolder, DELTAS_FOLDER);
   await mkdir(folder);
   const path = join(job.scratch, 'target.tar');
-  const target = { path, ...(await unpackTar(job.payloadPath, path)) };
+  const target = job.image ?? { path, ...(await unpackTar(job.payloadPath, path)) };
   const made: BuiltDelta[] = [];
   for (const base of job.bases) made.push(...(await deltasFrom(job, base, target)));
   const deltas = keptDeltas(made);
@@ -59,7 +62,7 @@ export async function makeDeltas(job: DeltasJob): Promise<BuiltDelta[]> {
 
 /** One for robots with zstd and one for all: those that are of use. */
 async function deltasFrom(job: DeltasJob, base: DeltaBase, target: Target): Promise<BuiltDelta[]> {
-  const path = join(job.scratch, 'base.tar');
+  const path = join(job.scratch, 'base');
   try {
     const baseTar = { path, ...(await base.unpack(path)) };
     const made: BuiltDelta[] = [];

@@ -5,8 +5,10 @@
  */
 
 import { LIMITS } from '../../../shared/base/limits.ts';
+import type { HistoryRange } from '../../../shared/transfer/patch-plan.ts';
 import { Gear, zeroBitsFor } from './rolling-hash.ts';
 import { PlaceTable } from './place-table.ts';
+import { withZeroes, ZeroRuns } from './zero-runs.ts';
 import type { FoundCopy } from './plan-patch.ts';
 import type { History } from './history.ts';
 
@@ -32,11 +34,19 @@ export async function findCopies(
   const placeBits = zeroBitsFor(totalBytes, PLACES_MAX, FINE_BITS_LEAST);
   const places = new PlaceTable();
   const gear = new Gear(placeBits);
+  const bytesMin = copyBytesMin(history.target.bytes);
+  let baseZeroes: HistoryRange | null = null;
+  const zeroes = new ZeroRuns(0, bytesMin, (run) => {
+    if (run.bytes > (baseZeroes?.bytes ?? 0)) baseZeroes = run;
+  });
   for await (const piece of history.base.range(0, history.base.bytes)) {
     gear.feed(piece, (key, at) => places.add(key, at));
+    zeroes.feed(piece);
     onBytes(piece.byteLength);
   }
-  const finder = new CopyFinder(history, places, Math.max(placeBits, COARSE_BITS_LEAST));
+  zeroes.finish();
+  const coarseBits = Math.max(placeBits, COARSE_BITS_LEAST);
+  const finder = new CopyFinder(history, { places, bytesMin, coarseBits });
   gear.jump(0);
   for await (const piece of history.target.range(0, history.target.bytes)) {
     const found: Place[] = [];
@@ -44,7 +54,14 @@ export async function findCopies(
     onBytes(piece.byteLength);
     for (const place of found) await finder.compare(place);
   }
-  return { copies: finder.copies, places, placeBits };
+  const copies = await withZeroes(history, finder.copies, { baseZeroes, bytesMin });
+  return { copies, places, placeBits };
+}
+
+/** So few copies that a plan has room for as many again, of zeroes. */
+function copyBytesMin(targetBytes: number): number {
+  const evenly = Math.ceil(targetBytes / (LIMITS.deltaCopiesMax / 2));
+  return Math.max(LIMITS.deltaCopyBytesMin, evenly);
 }
 
 interface Place {
@@ -64,12 +81,11 @@ class CopyFinder {
   /** Runs that were too short, by their offset in the history: not compared again. */
   readonly #short = new Map<number, number>();
 
-  constructor(history: History, places: PlaceTable, coarseBits: number) {
+  constructor(history: History, on: { places: PlaceTable; bytesMin: number; coarseBits: number }) {
     this.#history = history;
-    this.#places = places;
-    this.#coarseBits = coarseBits;
-    const evenly = Math.ceil(history.target.bytes / (LIMITS.deltaCopiesMax / 2));
-    this.#bytesMin = Math.max(LIMITS.deltaCopyBytesMin, evenly);
+    this.#places = on.places;
+    this.#coarseBits = on.coarseBits;
+    this.#bytesMin = on.bytesMin;
   }
 
   async compare({ key, at, rarity }: Place): Promise<void> {
@@ -93,9 +109,11 @@ class CopyFinder {
     const historyEnd = isInBase ? base.bytes : base.bytes + at;
     if (from < 0 || from > historyEnd) return false;
     const historyStart = isInBase ? 0 : base.bytes;
-    const before = Math.min(at - this.#doneTo, from - historyStart);
+    // A run of the target itself starts at the latest where it would copy itself.
+    const apart = isInBase ? Infinity : base.bytes + at - from;
+    const before = Math.min(at - this.#doneTo, from - historyStart, apart);
     const back = await this.#history.equalBefore(from, at, before);
-    // A run of the target itself ends at the latest where it would copy itself.
+    // And it ends there.
     const ends = Math.min(target.bytes - at, historyEnd - from - (isInBase ? 0 : back));
     const on = ends > 0 ? await this.#history.equalAfter(from, at, ends) : 0;
     if (back + on < this.#bytesMin) {

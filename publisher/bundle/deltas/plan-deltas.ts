@@ -15,7 +15,7 @@ export interface BaseWords {
   readonly path: string;
 }
 
-/** `BUNDLE`, or `VERSION=FILE` for a tar that is in no bundle. */
+/** `BUNDLE`, or `VERSION=FILE` for a tar or an image that is in no bundle. */
 export function parseDeltaFrom(text: string): BaseWords {
   const cut = text.indexOf('=');
   const version = text.slice(0, Math.max(0, cut));
@@ -53,6 +53,8 @@ export interface BaseLabels {
   /** Null when unknown. */
   readonly name: string | null;
   readonly arch: string | null;
+  /** True for an image of a system slot. */
+  readonly isImage: boolean;
 }
 
 /** @throws DroverError USAGE */
@@ -63,7 +65,11 @@ export function assertDeltaBases(labels: BundleLabels, bases: readonly BaseLabel
     throw no(`too many bases (got ${bases.length}, want at most ${LIMITS.deltasMax})`);
   }
   const seen = new Set<string>();
-  for (const { version, name, arch } of bases) {
+  const kindOf = (isImage: boolean): string => (isImage ? 'a system image' : 'a folder');
+  for (const { version, name, arch, isImage } of bases) {
+    if (isImage !== (labels.image !== undefined)) {
+      throw no(`${version} is ${kindOf(isImage)}, and what is built is ${kindOf(!isImage)}`);
+    }
     if (seen.has(version)) throw no(`${version} is given twice`);
     seen.add(version);
     if (name !== null && name !== labels.name) {

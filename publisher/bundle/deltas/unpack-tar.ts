@@ -13,7 +13,7 @@ import { Sha256Stream } from '../../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../../shared/base/ids.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 
-export interface HashedTar {
+export interface HashedBytes {
   readonly sha256: Sha256Hex;
   readonly bytes: number;
 }
@@ -22,27 +22,31 @@ export interface HashedTar {
  * @param out a file that does not exist yet; null to hash only
  * @throws DroverError ARCHIVE_CORRUPT, ARCHIVE_TOO_LARGE, FILE_UNREADABLE, DISK_FULL
  */
-export async function unpackTar(path: string, out: string | null): Promise<HashedTar> {
+export async function unpackTar(path: string, out: string | null): Promise<HashedBytes> {
   const hash = new Sha256Stream();
   try {
     const unpacker = (await isGzip(path)) ? createGunzip() : new PassThrough();
-    await pipeline(
-      createReadStream(path),
-      unpacker,
-      async function* hashed(pieces: AsyncIterable<Buffer>) {
-        for await (const piece of pieces) {
-          hash.update(piece);
-          assertTarBytes(hash.bytes, path);
-          yield piece;
-        }
-      },
-      out === null ? new Nowhere() : createWriteStream(out, { flags: 'wx' }),
-    );
+    await pipeline(createReadStream(path), unpacker, hashedInto(hash, path), sinkOf(out));
   } catch (cause) {
     throw unpackFailure(path, cause);
   }
   return { sha256: hash.digestHex(), bytes: hash.bytes };
 }
+
+/** A part of a pipeline that hashes what passes, within the bound of what robots unpack. */
+export function hashedInto(hash: Sha256Stream, path: string) {
+  return async function* hashed(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const piece of pieces) {
+      hash.update(piece);
+      assertTarBytes(hash.bytes, path);
+      yield piece;
+    }
+  };
+}
+
+/** @param out a file that does not exist yet; null to hash only */
+export const sinkOf = (out: string | null): Writable =>
+  out === null ? new Nowhere() : createWriteStream(out, { flags: 'wx' });
 
 class Nowhere extends Writable {
   override _write(_piece: unknown, _encoding: string, done: () => void): void {
@@ -67,7 +71,7 @@ function assertTarBytes(bytes: number, path: string): void {
   throw new DroverError('ARCHIVE_TOO_LARGE', `unpack ${path}: ${why}`);
 }
 
-function unpackFailure(path: string, cause: unknown): DroverError {
+export function unpackFailure(path: string, cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause;
   const why = cause instanceof Error ? cause.message : String(cause);
   const { code = '' } = cause as NodeJS.ErrnoException;

@@ -9,7 +9,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, it, type TestContext } from 'node:test';
 import type { SystemSlot } from '../../../robot-client/boot/boot-slots.ts';
-import { writeImage, type ImageWrite } from '../../../robot-client/boot/slot-writer.ts';
+import {
+  imageOfPayload,
+  writeImage,
+  type ImageWrite,
+} from '../../../robot-client/boot/slot-writer.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { Sha256Hex } from '../../../shared/base/ids.ts';
 import {
@@ -28,10 +32,12 @@ const MiB = 1024 * 1024;
 const sha256 = (bytes: Uint8Array): Sha256Hex =>
   createHash('sha256').update(bytes).digest('hex') as Sha256Hex;
 
+type More = Partial<ImageWrite> & { readonly payloadPath?: string };
+
 interface Stage {
   readonly home: string;
   readonly spoiled: SystemSlot[];
-  write(image: Uint8Array, devicePath: string, more?: Partial<ImageWrite>): Promise<unknown>;
+  write(image: Uint8Array, devicePath: string, more?: More): Promise<unknown>;
 }
 
 async function stageOf(t: TestContext): Promise<Stage> {
@@ -48,8 +54,16 @@ async function stageOf(t: TestContext): Promise<Stage> {
       const payloadPath = join(home, 'payload.tar.gz');
       await writeFile(payloadPath, await payloadOf([{ name: 'image', body: image }]));
       const facts = { size: image.byteLength, sha256: sha256(image) };
-      const base = { slots: { other: B, spoil }, devicePath, disk: realDisk, payloadPath };
-      return await writeImage({ ...base, image: facts, ...more });
+      const wanted = more.image ?? facts;
+      const from = { disk: realDisk, payloadPath: more.payloadPath ?? payloadPath, image: wanted };
+      const source = imageOfPayload({ ...from, signal: more.signal });
+      return await writeImage({
+        slots: { other: B, spoil },
+        devicePath,
+        source,
+        ...more,
+        image: wanted,
+      });
     },
   };
 }

@@ -5,6 +5,7 @@ import {
   offersOf,
   patchLoop,
   rankRoutes,
+  scratchBytesOf,
   withoutDelta,
 } from '../../../robot-client/update/delta.ts';
 import { powerEvent, step } from '../../../robot-client/update/machine.ts';
@@ -76,7 +77,7 @@ describe('the route of a payload', () => {
   });
 
   it('is a delta only if the release key signed it, its chunks are known and its base is here', () => {
-    const facts = { bases: ['1.0.0', '0.9.0'], failures: [], hasZstd: true };
+    const facts = { bases: ['1.0.0', '0.9.0'], running: '1.0.0', failures: [], hasZstd: true };
     const offers = (
       more: object,
       artifacts = [ARTIFACT],
@@ -100,6 +101,42 @@ describe('the route of a payload', () => {
   });
 });
 
+describe('the route of a system image', () => {
+  it('[P-12.8] is a delta from the image that runs, and from no other', () => {
+    const image = { size: 7, sha256: hashOf('image') };
+    const older = { ...DELTA, from_version: '0.9.0' };
+    const manifest = manifestWith({
+      ...{ apply_strategy: 'slot_image', image, deltas: [DELTA, older] },
+      ...{ payload_tar_sha256: undefined, payload_tar_size: undefined },
+    });
+    const facts = { bases: ['1.0.0', '0.9.0'], running: '1.0.0', failures: [], hasZstd: true };
+    const [found, ...more] = offersOf(manifest, [ARTIFACT], facts);
+    assert.deepEqual(more, []);
+    const { fromVersion, fromTarSha256, tarSha256, tarBytes } = found ?? {};
+    assert.deepEqual([fromVersion, fromTarSha256], ['1.0.0', TAR]);
+    assert.deepEqual([tarSha256, tarBytes], [image.sha256, image.size]);
+    assert.deepEqual(offersOf(manifest, [ARTIFACT], { ...facts, running: null }), []);
+  });
+
+  it('needs no room on the data disk for what the delta makes', () => {
+    const delta = offer('1.0.0', 100);
+    const bytes = (coding: DeltaOffer['coding'], strategy: string): number =>
+      scratchBytesOf({ delta: { ...delta, coding }, strategy });
+    assert.equal(bytes('add', 'slot_image'), 0);
+    assert.equal(bytes('zstd', 'slot_image'), LIMITS.deltaDictionaryBytesMax);
+    assert.equal(bytes('add', 'atomic_swap'), delta.tarBytes);
+  });
+
+  it('counts as applied while the slot is staged', () => {
+    for (const phase of ['verifying', 'staging'] as const) {
+      const state = stateIn(phase);
+      const job = state.job && { ...state.job, strategy: 'slot_image', patchStarts: 3 };
+      const event = powerEvent({ ...state, job }, 'agent', { bootsMax: 3 });
+      assert.equal(event.kind, phase === 'staging' ? 'delta_failed' : 'power_returned');
+    }
+  });
+});
+
 /** A job with a delta, on its way. */
 function stateIn(phase: MachineState['phase']): MachineState {
   const world = makeWorld();
@@ -107,7 +144,7 @@ function stateIn(phase: MachineState['phase']): MachineState {
   const rollout = makeRollout(world, { ...manifest, deltas: [DELTA] });
   const artifacts = [...rollout.artifacts, ARTIFACT];
   const announcement = announce(world, [{ ...rollout, artifacts }]);
-  const patching = { bases: ['1.0.0'], failures: [], hasZstd: true };
+  const patching = { bases: ['1.0.0'], running: '1.0.0', failures: [], hasZstd: true };
   const { verdict } = decideOffer(announcement, factsOf(world, { patching }));
   assert.ok(verdict.kind === 'take');
   const [delta = null] = verdict.job.offers;

@@ -177,7 +177,7 @@ describe('the bases of a bundle', () => {
     minCurrent: '1.0.0',
     rollback: '1.0.0',
   };
-  const base = { version: '1.5.0', name: 'app', arch: 'amd64' };
+  const base = { version: '1.5.0', name: 'app', arch: 'amd64', isImage: false };
 
   it('are named by a bundle, or by a version and its tar', () => {
     assert.deepEqual(parseDeltaFrom('bundles/1.0.0'), { version: null, path: 'bundles/1.0.0' });
@@ -192,6 +192,7 @@ describe('the bases of a bundle', () => {
       [{ ...base, name: 'arm' }],
       [{ ...base, arch: 'aarch64' }],
       [{ ...base, version: '2.0.0' }],
+      [{ ...base, isImage: true }],
       [{ ...base, version: '0.9.0' }],
       Array.from({ length: LIMITS.deltasMax + 1 }, (_, at) => ({ ...base, version: `1.0.${at}` })),
     ];

@@ -1,0 +1,3 @@
+import { describeLaunchWorlds } from '../robot-client/self/launch-worlds.ts';
+
+describeLaunchWorlds(1);
