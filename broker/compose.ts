@@ -8,7 +8,9 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Sha256Hex } from '../shared/base/ids.ts';
 import { inBackground } from '../shared/base/in-background.ts';
+import { LIMITS } from '../shared/base/limits.ts';
 import { encodeAsk } from '../shared/formats/failure-log.ts';
 import { robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
@@ -17,17 +19,20 @@ import { AUDIT_DATABASE, AuditLog } from './audit/audit-log.ts';
 import { AuditSources } from './audit/audit-sources.ts';
 import { auditedSettings, listed } from './audit/audited-settings.ts';
 import { Certificates } from './access/certificates.ts';
+import { EnrolledCertificates } from './access/enrolled-certificates.ts';
 import { LiveCredentials } from './access/live-credentials.ts';
 import { makeAttached } from './attached/attach.ts';
 import { showStore } from './attached/store-state.ts';
 import { openBackupDoor } from './backup/backup-socket.ts';
 import { ControlStore, readAnnouncement } from './control/control-store.ts';
 import { openDataFolder } from './control/data-folder.ts';
+import { IssuingAuthority } from './enrolment/authority.ts';
 import { openEnrolSocket } from './enrolment/enrol-socket.ts';
 import {
   Enrolment,
   ENROLMENT_DATABASE,
   noEnrolment,
+  type EnrolmentOptions,
   type EnrolmentPort,
 } from './enrolment/enrolment.ts';
 import { FAILURE_LOGS, LogShelf } from './failure-logs/log-shelf.ts';
@@ -96,10 +101,18 @@ async function compose(
     engine.endOutdated();
     http.endOutdated();
   });
+  if (settings.authorityFiles) closers.add(sweepCertificates(engine));
   lead?.controller.run();
   engine.garbage.run();
   const doors = await engine.listen();
   return { ...doors, httpPort: http.port, reload: credentials && (() => credentials.reload()) };
+}
+
+/** A connection may outlive the certificate that it came with. @returns a function that stops it */
+function sweepCertificates(engine: BrokerEngine): () => void {
+  const timer = setInterval(() => engine.endOutdated(), LIMITS.certificateSweepMs);
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 /** The parts that exist before an engine. */
@@ -109,13 +122,16 @@ async function openParts(settings: BrokerSettings, closers: Closers): Promise<Pa
     credentialsFile === null
       ? null
       : closers.with(await LiveCredentials.open(credentialsFile, log));
-  const certificates = certificateFiles && closers.with(Certificates.open(certificateFiles, log));
+  const issues = openAuthority(settings);
+  const enrolled = issues?.enrolled ?? null;
+  const certificates =
+    certificateFiles && closers.with(Certificates.open(certificateFiles, enrolled, log));
   await openDataFolder(dataFolder);
   // The database with the lock comes first: a second broker must not touch the chunks of the first,
   // or end its session on an engine.
   const control = closers.with(await ControlStore.open(join(dataFolder, 'control')));
   const audit = closers.with(await AuditLog.open({ dataFolder, log, now: Date.now }));
-  const enrolment = await openEnrolment(settings, { credentials, closers, audit });
+  const enrolment = await openEnrolment(settings, { credentials, closers, audit, issues });
   const trust = settings.trust && new LiveTrust(settings.trust);
   if (trust) walkTrust(trust, control, log);
   const made = { fleet: new Fleet(), counters: new EventCounters(), events: new BrokerEvents() };
@@ -139,18 +155,39 @@ function openAuditSources({ audit, control, trust, credentials, events, settings
 const openWebhooks = ({ settings: { webhooks: targets, log }, counters }: Parts): Webhooks =>
   new Webhooks({ targets, log, onOutcome: (outcome) => counters.countWebhook(outcome) });
 
-/** Null without credentials, and on an external engine, which knows its robots itself. */
+type Issues = NonNullable<EnrolmentOptions['certificates']>;
+
+/** Null where robots get no certificates by enrolment. */
+function openAuthority({ authorityFiles }: BrokerSettings): Issues | null {
+  if (!authorityFiles) return null;
+  const authority = IssuingAuthority.open(authorityFiles);
+  return { authority, enrolled: new EnrolledCertificates(authority.certificates) };
+}
+
+/**
+ * Null without credentials, and on an external engine, which knows its robots itself: there they
+ * can enrol for certificates alone.
+ */
 async function openEnrolment(
   { dataFolder, engine, log }: BrokerSettings,
-  { credentials, closers, audit }: Pick<Parts, 'credentials' | 'closers' | 'audit'>,
+  {
+    credentials,
+    closers,
+    audit,
+    issues,
+  }: Pick<Parts, 'credentials' | 'closers' | 'audit'> & { readonly issues: Issues | null },
 ): Promise<Enrolment | null> {
-  if (!credentials || engine.kind !== 'embedded') return null;
+  const known = engine.kind === 'embedded' ? credentials : null;
+  if (!known && !issues) return null;
   const opened = await Enrolment.open({
     folder: join(dataFolder, ENROLMENT_DATABASE),
-    users: credentials.enrolled,
-    hasUser: (name) => credentials.hasInFile(name),
-    hasToken: (hash) => credentials.hasTokenInFile(hash),
-    onEnded: () => credentials.changed(),
+    ...(known && {
+      users: known.enrolled,
+      hasUser: (name: string) => known.hasInFile(name),
+      hasToken: (hash: Sha256Hex) => known.hasTokenInFile(hash),
+      onEnded: () => known.changed(),
+    }),
+    ...(issues && { certificates: issues }),
     audit,
     log,
   });
@@ -257,6 +294,7 @@ async function openHttp(
   const garbage = () => engine.garbage.views();
   const metrics = new Metrics(parts.counters, {
     ...{ fleet, garbage, chunks: engine.disk, engine: engine.gauges, expiry: views.expiry },
+    certificates: () => parts.enrolment?.certificates() ?? new Map(),
     rollouts: {
       rollouts: views.rollouts,
       run: (id) => controller?.view(id) ?? null,

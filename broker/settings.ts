@@ -7,6 +7,7 @@ import type { Log } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
 import type { LogPolicy } from '../shared/tlog/policy.ts';
 import type { CertificateFiles } from './access/certificates.ts';
+import type { AuthorityFiles } from './enrolment/authority.ts';
 import type { EngineAddress } from './attached/link.ts';
 import type { EngineProfile } from './mqtt/engine-profile.ts';
 import type { Doors } from './mqtt/listeners.ts';
@@ -22,6 +23,8 @@ export interface BrokerSettings {
   /** With certificates, WebSocket and HTTP use TLS as well. */
   readonly certificateFiles: CertificateFiles | null;
   readonly credentialsFile: string | null;
+  /** Signs certificates of robots that enrol; null: they get secrets. */
+  readonly authorityFiles: AuthorityFiles | null;
   /**
    * Required with an external engine: anybody may write there, and only verified messages are
    * shown.

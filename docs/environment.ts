@@ -50,6 +50,12 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'read',
     meaning: 'robot id, where --id is not given; drover-robot enrol writes it',
   },
+  DROVER_IDENTITY: {
+    programs: ['drover-robot'],
+    way: 'read',
+    meaning:
+      'folder of the key and certificate, where --identity is not given; drover-robot enrol writes it',
+  },
   DROVER_CLAIM: {
     programs: ['drover-robot'],
     way: 'read',

@@ -1,10 +1,15 @@
-/** Options of an agent: options.ts reads them from a command line, tests write them directly. */
+/**
+ * Options of an agent, which options.ts reads from a command line and tests write directly, and what
+ * of them each component gets.
+ */
 
 import type { MqttWireOptions, openMqttWire } from '../shared/io/mqtt-wire.ts';
 import type { EpochMs, RobotId } from '../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../shared/base/ports.ts';
 import type { TrustRoot } from '../shared/formats/trust.ts';
 import type { LogPolicy } from '../shared/tlog/policy.ts';
+import type { OwnerWatchOptions } from './fleet/owner-watch.ts';
+import type { OwnCertificate } from './enrolment/renewal-plan.ts';
 import type { InterlockRules } from './local/interlock.ts';
 import type { SystemSide } from './boot/system-side.ts';
 import type { LogRules } from './logs/log-desk.ts';
@@ -12,6 +17,9 @@ import type { Modules } from './modules/module-folder.ts';
 import type { Claims } from './install/root-claims.ts';
 import type { Disk } from './install/disk-port.ts';
 import type { SelfSide } from './self/self-side.ts';
+import type { ComponentOptions } from './component-options.ts';
+import { layoutOf } from './install/layout.ts';
+import { AGENT_COMPONENT } from '../shared/rules/agent-bundle.ts';
 
 export interface AgentOptions {
   readonly robot: RobotId;
@@ -26,6 +34,9 @@ export interface AgentOptions {
   /** The agent takes only bundles that this policy accepts as logged; without it, any. */
   readonly logPolicy?: LogPolicy | null | undefined;
   readonly hooksFolder: string;
+  /** File of `trust`, and the programs beside the hooks: who may change them is watched. */
+  readonly trustFile?: string | undefined;
+  readonly programs?: OwnerWatchOptions['programs'];
   /** Programs that apply releases; none when it is left out. */
   readonly modules?: Modules | undefined;
   /** Time-out of one run of a verb of a module in ms; default `moduleTimeoutMsDefault`. */
@@ -50,6 +61,8 @@ export interface AgentOptions {
   /** Interval of the health checks of a confirmed version in ms; 0 for none. */
   readonly healthWatchMs?: number | undefined;
   readonly link: Omit<MqttWireOptions, 'clientId' | 'will'>;
+  /** How long the certificate of the link is good; null or absent without one. */
+  readonly certificate?: (() => OwnCertificate | null) | undefined;
   /** Opens the link; by default over MQTT. */
   readonly openWire?: typeof openMqttWire | undefined;
   readonly disk: Disk;
@@ -64,4 +77,41 @@ export interface AgentOptions {
   /** Size of the logs of failed updates, and who gets them; `LOG_RULES` when it is left out. */
   readonly logs?: LogRules | undefined;
   readonly log: Log;
+}
+
+/** The settings of one component that are those of the agent, and do not change while it runs. */
+export function settingsOf(
+  options: AgentOptions,
+  { component, root }: AgentOptions['roots'][number],
+): Pick<
+  ComponentOptions,
+  | 'component'
+  | 'layout'
+  | 'disk'
+  | 'claims'
+  | 'takesDeltas'
+  | 'patchProgram'
+  | 'facts'
+  | 'hooksFolder'
+  | 'hookTimeoutMs'
+  | 'modules'
+  | 'moduleTimeoutMs'
+  | 'bytesPerSecondMax'
+  | 'system'
+  | 'self'
+  | 'interlock'
+  | 'bootsMax'
+  | 'adoptVersion'
+> {
+  const { disk, claims, takesDeltas, patchProgram, bytesPerSecondMax, interlock } = options;
+  const { hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs, system, self } = options;
+  const { robot, arch, tags, logPolicy = null, compatible = [], bootsMax, adoptVersion } = options;
+  const siblings = options.roots.map((one) => one.root);
+  return {
+    ...{ component, layout: layoutOf(root, siblings), disk, claims, takesDeltas, patchProgram },
+    ...{ hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs, bytesPerSecondMax, interlock },
+    system: system?.component === component ? system.side : undefined,
+    self: component === AGENT_COMPONENT ? self : undefined,
+    ...{ bootsMax, adoptVersion, facts: { robot, arch, tags, logPolicy, compatible } },
+  };
 }

@@ -12,12 +12,11 @@ import { encodeMessage } from '../shared/formats/messages.ts';
 import { robotClientId } from '../shared/formats/client-ids.ts';
 import { orderFilters, robotTopic } from '../shared/formats/topics.ts';
 import { LiveTrust } from '../shared/formats/trust-chain.ts';
-import { AGENT_COMPONENT } from '../shared/rules/agent-bundle.ts';
 import { isTrustEnding } from '../shared/rules/trust-life.ts';
 import { PRODUCT_VERSION } from '../shared/io/cli.ts';
 import { openMqttWire } from '../shared/io/mqtt-wire.ts';
 import { subscribeGently } from '../shared/io/wait-up.ts';
-import type { AgentOptions } from './agent-options.ts';
+import { settingsOf, type AgentOptions } from './agent-options.ts';
 import { ComponentSet } from './component-set.ts';
 import { Component } from './component.ts';
 import { ChunkLink } from './fleet/chunk-link.ts';
@@ -25,6 +24,7 @@ import type { HealthWatch } from './fleet/health-watch.ts';
 import { Inbox } from './fleet/inbox.ts';
 import { MachineReport } from './fleet/machine-report.ts';
 import { Memory } from './fleet/memory.ts';
+import { OwnerWatch } from './fleet/owner-watch.ts';
 import { Outbox, OUTBOX } from './fleet/outbox.ts';
 import { ProgressTopics } from './fleet/progress-topics.ts';
 import { iso, type ComponentView } from './fleet/report.ts';
@@ -63,6 +63,7 @@ export class Agent {
   readonly #orders: Orders;
   readonly #unheard = new Unheard();
   readonly #progressTopics: ProgressTopics;
+  readonly #owners: OwnerWatch;
   readonly #twins: TwinWatch;
   readonly #memory: Memory;
   readonly #logs: LogDesk;
@@ -75,6 +76,7 @@ export class Agent {
     this.#options = options;
     this.#log = options.log;
     this.#machine = new MachineReport(options);
+    this.#owners = new OwnerWatch({ ...options, onChange: () => this.#reporter.soon(true) });
     this.#twins = new TwinWatch(options.log, () => this.#wire?.endings ?? 0);
     const [first] = options.roots;
     if (!first) throw new TypeError('Agent: no component');
@@ -136,6 +138,7 @@ export class Agent {
     inBackground(this.#log, 'look at the slots', this.#components.refresh());
     this.#memory.settle().catch(this.#untold('floors'));
     inBackground(this.#log, 'look at the modules', this.refreshModules());
+    inBackground(this.#log, 'look at the owners', this.#owners.look());
   }
 
   /** Also when a person asks for another try: the module may have been put there meanwhile. */
@@ -154,6 +157,7 @@ export class Agent {
     this.#options.self?.join({ isLinkUp, ...this.#components.self });
     await this.#components.open();
     this.#options.self?.start();
+    await this.#owners.look();
     if (unknown) await this.#components.refuse(unknown, { stays: true });
     await this.#orders.tellDamages();
     this.#reporter.start();
@@ -217,13 +221,19 @@ export class Agent {
     inBackground(this.#log, 'hold the components', this.#components.hold(door));
   }
 
+  /** Connects again, as with a renewed certificate. */
+  reconnect(why: string): void {
+    this.#wire?.renew?.(why);
+  }
+
   get components(): ComponentSet {
     return this.#components;
   }
 
   /** The components as reports show them. */
   get #views(): ComponentView[] {
-    return this.#unheard.over(this.#components.views, this.#inbox.announcement);
+    const views = this.#owners.over(this.#components.views);
+    return this.#unheard.over(views, this.#inbox.announcement);
   }
 
   get #isWatched(): boolean {
@@ -240,12 +250,14 @@ export class Agent {
         up: this.#wire?.isUp ?? false,
         broker: this.#options.link.url,
         problem: this.#linkProblem,
+        certificate: this.#options.certificate?.() ?? null,
       },
       announcement: announcement && {
         seq: announcement.seq,
         expires_at: iso(announcement.expires_at),
       },
       events_waiting: this.#outbox.waiting,
+      warnings: this.#owners.warned,
     };
   }
 
@@ -261,6 +273,8 @@ export class Agent {
       endings: this.#twins.endings,
       trust: this.#trust,
       logPolicy: this.#options.logPolicy ?? null,
+      warned: this.#owners.warned,
+      certificate: this.#options.certificate?.() ?? null,
     };
     return explainRobot(facts, this.#views, this.#now());
   }
@@ -281,23 +295,11 @@ export class Agent {
   }
 
   #makeComponent({ component, root }: AgentOptions['roots'][number]): Component {
-    const { disk, claims, hooksFolder, hookTimeoutMs, bytesPerSecondMax } = this.#options;
-    const { bootsMax, adoptVersion, interlock } = this.#options;
-    const { robot, arch, tags, patchProgram, takesDeltas, logPolicy = null } = this.#options;
-    const { compatible = [], modules, moduleTimeoutMs, system, self } = this.#options;
-    const siblings = this.#options.roots.map((one) => one.root);
     return new Component({
-      component,
-      layout: layoutOf(root, siblings),
-      ...{ disk, claims, link: this.#chunks, trust: this.#trust, takesDeltas },
-      ...{ patchProgram, hooksFolder, hookTimeoutMs, modules, moduleTimeoutMs },
-      system: system?.component === component ? system.side : undefined,
-      ...{ image: this.#machine.image, self: component === AGENT_COMPONENT ? self : undefined },
-      bytesPerSecondMax,
-      interlock,
+      ...settingsOf(this.#options, { component, root }),
+      ...{ link: this.#chunks, trust: this.#trust, image: this.#machine.image },
       ...{ claim: this.#swapClaims.of(component), sets: this.#sets },
-      ...{ bootsMax, adoptVersion },
-      facts: { robot, arch, tags, logPolicy, compatible },
+      assertOwn: () => this.#owners.assertOwn(component),
       ...this.#logs.join(component, layoutOf(root)),
       now: () => this.#now(),
       onChange: (urgent) => {

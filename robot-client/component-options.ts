@@ -41,6 +41,7 @@ export interface ComponentOptions extends Pick<
   | 'image'
   | 'self'
   | 'onOutput'
+  | 'assertOwn'
 > {
   /** Default true. */
   readonly takesDeltas?: boolean | undefined;

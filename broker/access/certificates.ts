@@ -1,5 +1,5 @@
 /**
- * The broker's certificate, its key, and the authority of robot certificates. Renewed files are
+ * The broker's certificate, its key, and the authorities of robot certificates. Renewed files are
  * loaded by themselves: new connections use them, and existing connections stay. Files that do not
  * fit together (half of a renewal) change nothing and are logged.
  */
@@ -10,6 +10,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { robotOfCertificate, type Identity } from './access.ts';
+import type { EnrolledCertificates } from './enrolled-certificates.ts';
 
 export interface CertificateFiles {
   /** PEM: the server's certificate, then those between it and its authority. */
@@ -26,19 +27,29 @@ interface Renewable {
 
 export class Certificates {
   readonly #files: CertificateFiles;
+  readonly #enrolled: EnrolledCertificates | null;
   readonly #log: Log;
   readonly #servers: Renewable[] = [];
   #contents: SecureContextOptions;
 
-  private constructor(files: CertificateFiles, log: Log) {
+  private constructor(files: CertificateFiles, enrolled: EnrolledCertificates | null, log: Log) {
     this.#files = files;
+    this.#enrolled = enrolled;
     this.#log = log;
-    this.#contents = readContents(files);
+    this.#contents = readContents(files, enrolled);
   }
 
-  /** @throws DroverError TLS_INVALID */
-  static open(files: CertificateFiles, log: Log): Certificates {
-    const certificates = new Certificates(files, log);
+  /**
+   * @param enrolled null where robots get no certificates by enrolment
+   * @throws DroverError TLS_INVALID
+   */
+  static open(
+    files: CertificateFiles,
+    enrolled: EnrolledCertificates | null,
+    log: Log,
+  ): Certificates {
+    if (enrolled) assertOther(files, enrolled);
+    const certificates = new Certificates(files, enrolled, log);
     const watch = { interval: LIMITS.certificateLookMs, persistent: false };
     for (const path of certificates.#paths) watchFile(path, watch, () => certificates.#renew());
     return certificates;
@@ -51,7 +62,7 @@ export class Certificates {
 
   /** True when robots authenticate by certificate. */
   get asksClients(): boolean {
-    return this.#files.clientCaFile !== null;
+    return this.#files.clientCaFile !== null || this.#enrolled !== null;
   }
 
   /** For a server of any protocol; it does not decide who is let in. */
@@ -74,7 +85,8 @@ export class Certificates {
 
   /**
    * @returns null for a client that showed no certificate
-   * @throws DroverError TLS_CLIENT_REFUSED for one that is invalid, or names no robot
+   * @throws DroverError TLS_CLIENT_REFUSED for one that is invalid, or names no robot;
+   *   CERTIFICATE_UNKNOWN for one of an enrolled robot that is not good any more
    */
   identityOf(socket: TLSSocket): Identity | null {
     if (!this.asksClients) return null;
@@ -86,9 +98,21 @@ export class Certificates {
       const why = String(socket.authorizationError);
       throw new DroverError('TLS_CLIENT_REFUSED', `admit certificate of ${name}: ${why}`);
     }
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate && this.#enrolled?.hasSigned(certificate) === true) {
+      const enrolled = this.#enrolled.admit(certificate);
+      if (enrolled) return enrolled;
+      const why = 'it was revoked, replaced or renewed since';
+      throw new DroverError('CERTIFICATE_UNKNOWN', `admit certificate of ${name}: ${why}`);
+    }
     const identity = robotOfCertificate({ commonName, subjectAltName: shown.subjectaltname });
     if (identity) return identity;
     throw new DroverError('TLS_CLIENT_REFUSED', `admit certificate of ${name}: it names no robot`);
+  }
+
+  /** False for the certificate of an enrolled robot that is not good any more. */
+  isCurrent(identity: Identity): boolean {
+    return this.#enrolled?.isCurrent(identity) ?? true;
   }
 
   close(): void {
@@ -97,7 +121,7 @@ export class Certificates {
 
   #renew(): void {
     try {
-      this.#contents = readContents(this.#files);
+      this.#contents = readContents(this.#files, this.#enrolled);
     } catch (error) {
       // The other half may follow soon; until then the old certificate is used.
       this.#log.error({ error: String(error) }, 'renewed certificate not taken, the old one stays');
@@ -108,20 +132,43 @@ export class Certificates {
   }
 }
 
-function readContents(files: CertificateFiles): SecureContextOptions {
-  const read = (what: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new DroverError('TLS_INVALID', `read ${what}: ${why}`, { cause });
-    }
-  };
+/** Its certificates that were made by hand would be refused, since no robot enrolled for them. */
+function assertOther(
+  { clientCaFile }: CertificateFiles,
+  { authorities }: EnrolledCertificates,
+): void {
+  if (clientCaFile === null) return;
+  const text = readFile('authority of clients', clientCaFile).toString('latin1');
+  const own = authorities.find((one) => text.includes(one.toString().trim()));
+  if (!own) return;
+  const why = '--client-ca names the authority of --enrol-ca-cert';
+  throw new DroverError('TLS_INVALID', `use ${clientCaFile}: ${why}`, {
+    hint: 'enrolment needs an authority of its own: drover-broker ca init makes it',
+  });
+}
+
+function readFile(what: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new DroverError('TLS_INVALID', `read ${what}: ${why}`, { cause });
+  }
+}
+
+function readContents(
+  files: CertificateFiles,
+  enrolled: EnrolledCertificates | null,
+): SecureContextOptions {
   const { certFile, keyFile, clientCaFile } = files;
+  const authorities = [
+    ...(clientCaFile === null ? [] : [readFile('authority of clients', clientCaFile)]),
+    ...(enrolled?.authorities ?? []).map((one) => one.toString()),
+  ];
   const contents = {
-    cert: read('certificate', certFile),
-    key: read('key of the certificate', keyFile),
-    ...(clientCaFile === null ? {} : { ca: read('authority of clients', clientCaFile) }),
+    cert: readFile('certificate', certFile),
+    key: readFile('key of the certificate', keyFile),
+    ...(authorities.length > 0 && { ca: authorities }),
   };
   try {
     createSecureContext(contents);

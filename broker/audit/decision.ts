@@ -209,6 +209,32 @@ export const enrolmentDecision = (
   text: `robot ${robot} ${ENROLMENT_WORDS[change]}`,
 });
 
+const CERTIFICATE_WORDS = {
+  issued: 'got a certificate',
+  renewed: 'renewed its certificate: the one before is good until the new one is seen',
+  replaced: 'uses its new certificate: the one before is void',
+  adopted: 'has a certificate of ours that is newer than the restored backup: it is good',
+  revoked: 'lost its certificate: it is revoked',
+} as const;
+
+/** Of one certificate of an enrolled robot. */
+export interface CertificateChange {
+  readonly change: keyof typeof CERTIFICATE_WORDS;
+  readonly serial: string;
+  /** ISO text. */
+  readonly until: string;
+  readonly key: string;
+}
+
+export const certificateDecision = (
+  { change, serial, until, key }: CertificateChange,
+  robot: string,
+  by: string,
+): AuditedDecision => ({
+  ...{ kind: `certificate.${change}`, subject: robot, by, facts: { serial, until, key } },
+  text: `robot ${robot} ${CERTIFICATE_WORDS[change]}`,
+});
+
 export function claimsDecision(robots: readonly string[], replace: boolean): AuditedDecision {
   const text = `${countOf(robots.length, 'claim was', 'claims were')} made`;
   const facts = { claims: robots.length, robots: robots.slice(0, LIMITS.auditNamesMax), replace };

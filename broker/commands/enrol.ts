@@ -191,6 +191,9 @@ const describe = (one: EnrolmentView): string =>
     one.claim === 'open' || one.claim === 'expired'
       ? `until ${one.expires_at}`
       : `asked ${one.asked_at ?? '-'} from ${one.asked_from ?? '-'}`,
+    ...(one.certificate
+      ? [`certificate ${one.certificate.state} until ${one.certificate.expires_at}`]
+      : []),
   ].join('  ');
 
 async function runRevoke(args: { data: string; ids: string[]; json: boolean }): Promise<void> {

@@ -1,6 +1,7 @@
 /** Options for the addresses of a broker and for the authentication of its clients. */
 
 import type { Argv } from 'yargs';
+import { formatDurationMs } from '../../shared/base/durations.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { port, TEXT, wholeNumber } from '../../shared/io/cli-options.ts';
 
@@ -36,6 +37,17 @@ export const withListeners = <T>(args: Argv<T>) =>
     .option('credentials', {
       ...TEXT,
       describe: 'file of users and roles; see drover-broker passwd',
+    })
+    .option('enrol-ca-cert', {
+      ...TEXT,
+      implies: 'enrol-ca-key',
+      describe: 'PEM of the authority of certificates that robots get when they enrol',
+    })
+    .option('enrol-ca-key', { ...TEXT, implies: 'enrol-ca-cert', describe: 'PEM of its key' })
+    .option('enrol-cert-life', {
+      ...TEXT,
+      default: formatDurationMs(LIMITS.certificateLifeMsDefault),
+      describe: 'such a certificate is good for this long; robots renew it after two thirds',
     })
     .option('allow-anonymous', {
       type: 'boolean',

@@ -3,6 +3,7 @@
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { aclCommand } from './acl.ts';
 import { backupCommand } from './backup.ts';
+import { CA_VERBS, caCommand } from './ca.ts';
 import { enrolCommand, ENROL_VERBS } from './enrol.ts';
 import { passwdCommand } from './passwd.ts';
 import { repairCommand } from './repair.ts';
@@ -16,12 +17,13 @@ export const BROKER_PROGRAM: CommandLine = {
   commands: {
     passwd: passwdCommand,
     enrol: enrolCommand,
+    ca: caCommand,
     backup: backupCommand,
     repair: repairCommand,
     restore: restoreCommand,
     acl: aclCommand,
   },
-  groups: { enrol: ENROL_VERBS },
+  groups: { enrol: ENROL_VERBS, ca: CA_VERBS },
   lists: [
     'robot',
     'ids',

@@ -12,6 +12,7 @@ import { readSigners } from '../../shared/io/signers.ts';
 import { readLogPolicy, readTrustFile } from '../../shared/io/trust-file.ts';
 import { isLoopback } from '../access/access.ts';
 import type { CertificateFiles } from '../access/certificates.ts';
+import type { AuthorityFiles } from '../enrolment/authority.ts';
 import { readEngineAddress, readUpstreamAddress } from './engine-address.ts';
 import { engineProfile } from '../mqtt/engine-profile.ts';
 import type { UpstreamOptions } from '../relay/relay.ts';
@@ -41,6 +42,7 @@ export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSet
     httpPort: args.http,
     certificateFiles: certificateFilesOf(args),
     credentialsFile: args.credentials ?? null,
+    authorityFiles: authorityFilesOf(args),
     trust,
     logPolicy: args['log-policy'] === undefined ? null : readLogPolicy(args['log-policy']),
     storeBytesMax: parseByteSize(args['max-store']),
@@ -132,6 +134,23 @@ function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
   }
   if (args.mqtts === undefined) return null;
   throw new DroverError('USAGE', 'listen on --mqtts: give --tls-cert and --tls-key');
+}
+
+/** Null where robots that enrol get secrets. */
+function authorityFilesOf(args: ServeArgs): AuthorityFiles | null {
+  const lifeMs = parseDurationMs(args['enrol-cert-life']);
+  const [least, most] = [LIMITS.certificateLifeMsMin, LIMITS.certificateLifeMsMax];
+  if (lifeMs < least || lifeMs > most) {
+    const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
+    const got = args['enrol-cert-life'];
+    throw new DroverError(
+      'USAGE',
+      `read --enrol-cert-life: out of range (got ${got}, want ${want})`,
+    );
+  }
+  const { 'enrol-ca-cert': certFile, 'enrol-ca-key': keyFile } = args;
+  if (certFile === undefined || keyFile === undefined) return null;
+  return { certFile, keyFile, lifeMs };
 }
 
 /** Null without a key: the broker carries and shows rollouts, and leads none. */

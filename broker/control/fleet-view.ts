@@ -54,6 +54,7 @@ export function showRobot(record: RobotRecord, known: KnownOfRobot = NOTHING_KNO
     modules: state?.modules ?? [],
     trust_version: state?.trust_version ?? null,
     trust_expires_at: instant(state?.trust_expires_at),
+    certificate_expires_at: instant(state?.certificate_expires_at),
     metrics: state?.metrics ?? {},
     ...(shown ? showComponent(shown) : SILENT),
     components: components.map(showComponent),

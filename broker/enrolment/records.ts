@@ -1,5 +1,5 @@
 /**
- * The record of one robot that enrols, each change of it, and the count of wrong claims. A claim
+ * The record of one robot that enrols, and each change of it. A claim
  * is used once: afterwards only the robot that used it gets the same answer again, because an
  * answer may be lost. Sans-I/O.
  */
@@ -8,9 +8,19 @@ import { z } from 'zod';
 import { instantText } from '../../shared/base/durations.ts';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import type { EpochMs, MonoMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import type { EpochMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { daysUntil } from '../../shared/rules/trust-life.ts';
 import { keyNameOf } from '../../shared/formats/http-api.ts';
+import {
+  afterRestoreOf,
+  certifiedSchema,
+  firstCertified,
+  isRenewable,
+  isLate,
+  type Certified,
+  type Issued,
+} from './certificate-record.ts';
 import {
   parseDocument,
   robotIdSchema,
@@ -32,15 +42,41 @@ const recordSchema = z.object({
   claim: z.object({
     ...orderSchema.omit({ robot_id: true }).shape,
     state: z.enum(['open', 'pending', 'used', 'revoked']),
-    /** The robot that used the claim, or waits. */
+    /** The robot that used the claim, or waits: by the hash of its secret, or of its public key. */
     asked: z
-      .object({ token_sha256: sha256Schema, at: sizeSchema, from: z.string().max(100) })
+      .object({
+        ...{ token_sha256: sha256Schema.optional(), key_sha256: sha256Schema.optional() },
+        ...{ at: sizeSchema, from: z.string().max(100) },
+      })
       .nullable(),
     accepted_by: z.string().max(100).nullable(),
   }),
   /** Null until a claim was used, and after a revocation. */
-  credential: z.object({ token_sha256: sha256Schema, since: sizeSchema }).nullable(),
+  credential: z
+    .union([certifiedSchema, z.object({ token_sha256: sha256Schema, since: sizeSchema })])
+    .nullable(),
 });
+
+/** How a robot shows later that it is the one that asked: hash of a secret, or of a public key. */
+export type Proof = { readonly token_sha256: Sha256Hex } | { readonly key_sha256: Sha256Hex };
+
+const hashOf = (one: {
+  readonly token_sha256?: Sha256Hex | undefined;
+  readonly key_sha256?: Sha256Hex | undefined;
+}): Sha256Hex | null => one.token_sha256 ?? one.key_sha256 ?? null;
+
+const isBy = (one: NonNullable<Claim['asked']>, proof: Proof): boolean =>
+  'key_sha256' in proof
+    ? one.key_sha256 === proof.key_sha256
+    : one.token_sha256 === proof.token_sha256;
+
+/** The certificates of a robot that has some. */
+export const certifiedOf = ({ credential }: EnrolmentRecord): Certified | null =>
+  credential && 'current' in credential ? credential : null;
+
+/** The hash of the secret of a robot that has one. */
+export const tokenOf = ({ credential }: EnrolmentRecord): Sha256Hex | null =>
+  credential && 'token_sha256' in credential ? credential.token_sha256 : null;
 
 /** A claim that is to be made. */
 export type ClaimOrder = z.output<typeof orderSchema>;
@@ -87,8 +123,7 @@ export const isForgettable = (record: EnrolmentRecord, now: EpochMs): boolean =>
   record.credential === null && ['expired', 'revoked'].includes(claimStateOf(record, now));
 
 export interface ClaimAsk {
-  /** SHA-256 of the secret of the robot that asks. */
-  readonly tokenSha256: EnrolmentRecord['claim']['claim_sha256'];
+  readonly proof: Proof;
   readonly now: EpochMs;
   /** The address that it asks from. */
   readonly from: string;
@@ -109,14 +144,14 @@ export function decideClaim(record: EnrolmentRecord, ask: ClaimAsk): EnrolmentRe
       return refuse('CLAIM_REVOKED', 'this claim was revoked');
     case 'pending':
     case 'used':
-      if (claim.asked?.token_sha256 === ask.tokenSha256) return record;
+      if (claim.asked && isBy(claim.asked, ask.proof)) return record;
       return refuse('CLAIM_USED', 'another device, or this one with another key, used the claim');
     case 'open': {
       if (claim.expires_at <= ask.now) {
         const since = instantText(claim.expires_at);
         return refuse('CLAIM_EXPIRED', `the claim was good until ${since}`);
       }
-      const asked = { token_sha256: ask.tokenSha256, at: ask.now, from: ask.from.slice(0, 100) };
+      const asked = { ...ask.proof, at: ask.now, from: ask.from.slice(0, 100) };
       const pending: EnrolmentRecord = { ...record, claim: { ...claim, state: 'pending', asked } };
       return claim.needs_yes ? pending : granted(pending, ask.now);
     }
@@ -151,14 +186,20 @@ export const revoked = (record: EnrolmentRecord): EnrolmentRecord => ({
  */
 export function afterRestore(record: EnrolmentRecord): EnrolmentRecord {
   const { state } = record.claim;
-  if (state !== 'open' && state !== 'pending') return record;
-  return { ...record, claim: { ...record.claim, state: 'revoked' } };
+  const certified = certifiedOf(record);
+  const after = certified ? { ...record, credential: afterRestoreOf(certified) } : record;
+  if (state !== 'open' && state !== 'pending') return after;
+  return { ...after, claim: { ...record.claim, state: 'revoked' } };
 }
 
-/** The robot has this secret, or waits with it for a person. */
-export const hasKey = ({ claim, credential }: EnrolmentRecord, hash: Sha256Hex): boolean =>
-  credential?.token_sha256 === hash ||
-  (claim.state === 'pending' && claim.asked?.token_sha256 === hash);
+/** The robot has the secret or key of this hash, or waits with it for a person. */
+export function hasKey(record: EnrolmentRecord, hash: Sha256Hex): boolean {
+  const { claim, credential } = record;
+  const certified = certifiedOf(record);
+  const own = certified ? [certified.current, certified.next] : [credential];
+  if (own.some((one) => one !== null && hashOf(one) === hash)) return true;
+  return claim.state === 'pending' && claim.asked !== null && hashOf(claim.asked) === hash;
+}
 
 function granted(record: EnrolmentRecord, now: EpochMs): EnrolmentRecord {
   const { asked } = record.claim;
@@ -166,8 +207,17 @@ function granted(record: EnrolmentRecord, now: EpochMs): EnrolmentRecord {
   return {
     ...record,
     claim: { ...record.claim, state: 'used' },
-    credential: { token_sha256: asked.token_sha256, since: now },
+    credential: credentialOf(asked, now),
   };
+}
+
+function credentialOf(
+  { token_sha256: token, key_sha256: key }: NonNullable<Claim['asked']>,
+  now: EpochMs,
+): EnrolmentRecord['credential'] {
+  if (key !== undefined) return firstCertified(key, now);
+  if (token !== undefined) return { token_sha256: token, since: now };
+  throw new TypeError('enrolment: asked with neither a secret nor a key');
 }
 
 function assertPending({ robot_id: robot, claim }: EnrolmentRecord, what: string): void {
@@ -192,12 +242,23 @@ export interface EnrolmentView {
   /** Short form of the robot's own key, for people who compare. */
   readonly key: string | null;
   readonly accepted_by: string | null;
+  /** Null for a robot with a secret, and before the first one was issued. */
+  readonly certificate: CertificateView | null;
+}
+
+export interface CertificateView {
+  readonly serial: string;
+  readonly expires_at: string;
+  /** Negative once it has ended. */
+  readonly days_left: number;
+  /** `due`: the robot may renew it; `late`: it should have. */
+  readonly state: 'good' | 'due' | 'late' | 'expired';
 }
 
 export function showEnrolment(record: EnrolmentRecord, now: EpochMs): EnrolmentView {
   const { robot_id, claim, credential } = record;
   const { asked } = claim;
-  const key = asked?.token_sha256 ?? credential?.token_sha256 ?? null;
+  const key = (asked && hashOf(asked)) ?? (credential && hashOf(credential));
   return {
     robot_id,
     enrolled: credential !== null,
@@ -208,31 +269,20 @@ export function showEnrolment(record: EnrolmentRecord, now: EpochMs): EnrolmentV
     asked_from: asked?.from ?? null,
     key: key === null ? null : keyNameOf(key),
     accepted_by: claim.accepted_by,
+    certificate: showCertificate(certifiedOf(record), now),
   };
 }
 
-/** Addresses beyond the bound share one count. */
-const OTHERS = 'others';
+function showCertificate(certified: Certified | null, now: EpochMs): CertificateView | null {
+  const current = certified?.current;
+  if (!current) return null;
+  const { serial, not_after: until } = current;
+  const days = daysUntil(until, now);
+  return { serial, expires_at: instantText(until), days_left: days, state: stateOf(current, now) };
+}
 
-/**
- * Counts claims that no record has, for each address and minute. A claim cannot be guessed; the
- * count bounds the cost of guesses in the log. A good claim is never counted, so that robots behind
- * one address do not wait for a neighbour.
- */
-export class ClaimTries {
-  readonly #misses = new Map<string, number>();
-  #sinceMs: MonoMs = Number.NEGATIVE_INFINITY;
-
-  /** False when this address has had its share of wrong claims for now. */
-  mayMiss(from: string, nowMs: MonoMs): boolean {
-    if (nowMs - this.#sinceMs >= LIMITS.claimTriesMs) {
-      this.#misses.clear();
-      this.#sinceMs = nowMs;
-    }
-    const isKnown = this.#misses.has(from) || this.#misses.size < LIMITS.claimTryAddressesMax;
-    const address = isKnown ? from : OTHERS;
-    const misses = (this.#misses.get(address) ?? 0) + 1;
-    this.#misses.set(address, misses);
-    return misses <= LIMITS.claimTriesMax;
-  }
+function stateOf(issued: Issued, now: EpochMs): CertificateView['state'] {
+  if (now >= issued.not_after) return 'expired';
+  if (isLate(issued, now)) return 'late';
+  return isRenewable(issued, now) ? 'due' : 'good';
 }

@@ -9,7 +9,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { ENROL_PATH } from '../../shared/formats/http-api.ts';
+import { ENROL_PATH, RENEW_PATH } from '../../shared/formats/http-api.ts';
 import { isLoopback, type Identity } from '../access/access.ts';
 import type { Credentials } from '../access/credentials.ts';
 import { PageSessions, type PageSession } from './page-sessions.ts';
@@ -17,7 +17,7 @@ import { PageSessions, type PageSession } from './page-sessions.ts';
 /** The page sends the token of its session in it. */
 export const CSRF_HEADER = 'x-drover-csrf';
 
-/** A robot that enrols has no credential yet: enrolment-routes.ts asks for its claim. */
+/** A robot has no credential for HTTP: enrolment-routes.ts asks for its claim or its signature. */
 const OPEN_ROUTES: readonly string[] = [
   ...[
     '/',
@@ -31,6 +31,7 @@ const OPEN_ROUTES: readonly string[] = [
     '/sign-out',
   ],
   ENROL_PATH,
+  RENEW_PATH,
 ];
 const READERS: readonly string[] = ['technician', 'publisher'];
 /** The one route of the role `metrics`. */

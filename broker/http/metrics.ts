@@ -24,6 +24,8 @@ export interface MetricsSources {
   garbage(): readonly GarbageView[];
   /** When trust.json and the announcement expire. */
   expiry(): ExpiryView;
+  /** Number of certificates of enrolled robots in each state. */
+  certificates?(): ReadonlyMap<string, number>;
 }
 
 /** Gauges that only some engines have; null is left out. */
@@ -74,6 +76,7 @@ export class Metrics {
     this.#refreshRollouts = addRolloutMetrics(registry, rollouts);
     addGarbageMetrics(registry, () => sources.garbage());
     addExpiryMetrics(registry, () => sources.expiry());
+    addCertificateMetrics(registry, () => sources.certificates?.() ?? new Map());
     if (upstream) addUpstreamMetrics(registry, upstream);
     if (attached) addAttachedMetrics(registry, attached);
   }
@@ -141,6 +144,21 @@ function addAttachedMetrics(registry: Registry, { isUp, stores }: AttachedGauges
 }
 
 /** A gauge has no value while nothing can expire. */
+const CERTIFICATE_STATES = ['good', 'due', 'late', 'expired'];
+
+function addCertificateMetrics(registry: Registry, read: () => ReadonlyMap<string, number>): void {
+  new Gauge({
+    name: 'drover_enrolled_certificates',
+    help: 'Certificates of enrolled robots: good, due to be renewed, late with it, or expired',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      const counts = read();
+      for (const state of CERTIFICATE_STATES) this.set({ state }, counts.get(state) ?? 0);
+    },
+  });
+}
+
 function addExpiryMetrics(registry: Registry, view: () => ExpiryView): void {
   const gauge = (
     name: string,

@@ -6,7 +6,12 @@
 
 import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { enrolAnswerSchema, enrolRequestSchema } from '../../shared/formats/http-api.ts';
+import {
+  enrolAnswerSchema,
+  enrolRequestSchema,
+  renewAnswerSchema,
+  renewRequestSchema,
+} from '../../shared/formats/http-api.ts';
 import { STANDINGS } from '../rollout/rollout-robots.ts';
 import { ROLLOUT_COMMANDS } from '../rollout/rollout-view.ts';
 
@@ -104,6 +109,9 @@ const commanded = z.looseObject({ rollout: z.string(), command: z.enum(ROLLOUT_C
 const enrolment = z.looseObject({
   ...{ robot_id: z.string(), enrolled: z.boolean(), claim: z.string(), expires_at: instant },
   ...{ needs_yes: z.boolean(), asked_at: instant.nullable(), key: z.string().nullable() },
+  certificate: z
+    .looseObject({ serial: z.string(), expires_at: instant, days_left: whole, state: z.string() })
+    .nullable(),
 });
 const kept = z.looseObject({ component: z.string(), at: instant });
 const delivery = z.looseObject({
@@ -162,6 +170,7 @@ export const ROUTE_SCHEMAS: Readonly<Record<string, RouteSchemas>> = {
     answer: z.looseObject({ retired: z.string(), enrolled: z.boolean().nullable() }),
   },
   'POST /enrol': { body: enrolRequestSchema, answer: enrolAnswerSchema },
+  'POST /renew': { body: renewRequestSchema, answer: renewAnswerSchema },
   'GET /enrolments': {
     answer: z.looseObject({ enrolments: z.array(enrolment.extend({ reported: z.boolean() })) }),
   },

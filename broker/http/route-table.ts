@@ -42,6 +42,12 @@ const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string
 /** Refusals of a broker that cannot keep what was decided. */
 const DISK_REFUSALS = ['DISK_FULL', 'DISK_READ_ONLY', 'DISK_WRITE_FAILED'] as const;
 
+/** Refusals of a request for a certificate. */
+const CSR_REFUSALS = [
+  ...(['CSR_INVALID', 'CSR_KEY_REFUSED'] as const),
+  ...(['CERTIFICATES_OFF', 'CERTIFICATE_CLOCK', 'CERTIFICATE_EXPIRED'] as const),
+] as const;
+
 const COMMAND_REFUSALS: readonly ErrorCode[] = [
   ...(['NOT_FOUND', 'NO_CONTROLLER', 'NOT_LEADING', 'NOT_LED_YET', 'ROLLOUT_FINAL'] as const),
   ...(['APPROVAL_TOO_EARLY', 'ROLLOUT_COMMAND_INVALID', 'ACCESS_DENIED'] as const),
@@ -153,12 +159,24 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   {
     ...{ method: 'POST', path: '/enrol', who: 'anybody' },
     purpose: 'a robot enrols with its claim: [enrolment.md](enrolment.md)',
-    given: ['claim', 'token_sha256'],
-    answer: ['robot_id', 'status'],
+    given: ['claim', 'token_sha256', 'csr'],
+    answer: ['robot_id', 'status', 'certificate?'],
     refusals: [
       ...(['CLAIM_UNKNOWN', 'CLAIM_USED', 'CLAIM_EXPIRED', 'CLAIM_REVOKED'] as const),
-      ...(['CLAIM_KEY_TAKEN', 'CLAIM_TRIES', 'ROBOT_NAME_TAKEN'] as const),
+      ...(['CLAIM_KEY_TAKEN', 'CLAIM_TRIES', 'ROBOT_NAME_TAKEN', ...CSR_REFUSALS] as const),
       ...(['ENROLMENT_OFF', 'ACCESS_DENIED', 'STORE_FULL', ...DISK_REFUSALS] as const),
+    ],
+  },
+  {
+    ...{ method: 'POST', path: '/renew', who: 'anybody' },
+    purpose:
+      'a robot renews the certificate that it enrolled for; `signature` is by its key: [enrolment.md](enrolment.md#certificates)',
+    given: ['certificate', 'csr', 'signature'],
+    answer: ['robot_id', 'certificate'],
+    refusals: [
+      ...(['CERTIFICATE_UNKNOWN', 'CERTIFICATE_NOT_DUE', 'CERTIFICATE_TOO_OLD'] as const),
+      ...(['CLAIM_KEY_TAKEN', 'CLAIM_TRIES', 'ENROLMENT_OFF', 'ACCESS_DENIED'] as const),
+      ...([...CSR_REFUSALS, ...DISK_REFUSALS] as const),
     ],
   },
   {

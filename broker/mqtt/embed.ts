@@ -137,6 +137,7 @@ function makeEngine(
     recheck: (hash) => disk.recheck(hash),
     credentials,
     certified: (connection) => listeners.identityOf(connection),
+    certificates,
     hasShare: (connection, identity) => listeners.name(connection, identity),
     needsName: certificates?.asksClients === true,
     log,

@@ -47,6 +47,8 @@ export interface EngineOptions {
   readonly journal: IngestJournal;
   readonly queue: FairQueue;
   readonly credentials: Credentials | null;
+  /** Says which identities of certificates are still good; absent: all of them are. */
+  readonly certificates?: Pick<Credentials, 'isCurrent'> | null;
   /** The identity in a connection's certificate; null when it showed none. */
   certified(connection: Duplex): Identity | null;
   /** False when this user has all the connections of its share. */
@@ -229,10 +231,10 @@ export class Engine implements EnginePort {
   }
 
   #endIfOutdated(client: Client): void {
-    const { credentials, log } = this.#options;
-    if (!credentials || this.#certified.has(client)) return;
+    const { credentials, certificates, log } = this.#options;
+    const judge = this.#certified.has(client) ? certificates : credentials;
     const identity = this.#identities.get(client);
-    if (identity && credentials.isCurrent(identity)) return;
+    if (!judge || (identity && judge.isCurrent(identity))) return;
     log.warn({ client: client.id }, 'credential changed or gone: connection ended');
     client.close();
   }

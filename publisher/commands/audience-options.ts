@@ -1,8 +1,9 @@
 /** Options of `publish` and `import`: the target of a rollout, its times and its gates. */
 
 import type { Argv } from 'yargs';
-import { parseDurationMs } from '../../shared/base/durations.ts';
+import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
+import { writeNote } from '../../shared/io/cli.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { PER_FLEET } from '../../shared/rules/budget.ts';
 import { GATE_NAMES, parseGates } from '../rollout/gate-words.ts';
@@ -132,6 +133,12 @@ type BudgetArgs = Pick<AudienceArgs, 'atMost' | 'per' | 'placeLease'>;
 function readBudget({ atMost, per, placeLease }: BudgetArgs): Audience['budget'] {
   if (atMost !== undefined) {
     const leaseMs = placeLease === undefined ? null : parseDurationMs(placeLease);
+    if (leaseMs !== null && leaseMs < LIMITS.hookTimeoutMsDefault) {
+      const most = formatDurationMs(LIMITS.hookTimeoutMsDefault);
+      writeNote(
+        `drover: warning: --place-lease ${placeLease} is shorter than a hook may take (${most}, unless the robots have another --hook-timeout): a robot whose ready hook takes longer never begins`,
+      );
+    }
     return { atMost, per: per ?? PER_FLEET, leaseMs };
   }
   if (per === undefined && placeLease === undefined) return null;

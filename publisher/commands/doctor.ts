@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { assertBrokerUrl, splitBrokerUrls } from '../../shared/base/broker-urls.ts';
 import { LIST, TEXT } from '../../shared/io/cli-options.ts';
 import { makeOutput, PRODUCT_VERSION } from '../../shared/io/cli.ts';
+import { whyUnsafe } from '../../shared/io/owned-file.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
 import { examine, findingLines, hasFailed } from '../doctor/examine.ts';
 import { factOf, unknown, type DoctorFacts } from '../doctor/facts.ts';
@@ -50,6 +51,7 @@ async function collect(argv: DoctorArgs): Promise<DoctorFacts> {
     trustPath === undefined
       ? unknown('none was given (--trust)')
       : await factOf(() => readTrustFile(trustPath));
+  const trustUnsafe = trustPath === undefined ? null : whyUnsafe(trustPath);
   const [keys, bundle, broker, api] = await Promise.all([
     Promise.all((argv.key ?? []).map(readKey)),
     readBundle(argv.bundle, trust),
@@ -58,7 +60,7 @@ async function collect(argv: DoctorArgs): Promise<DoctorFacts> {
   ]);
   return {
     ...{ now: Date.now(), node: process.versions.node, drover: PRODUCT_VERSION },
-    ...{ disk: await readDisk('.'), trust, keys, bundle, ...broker, ...api },
+    ...{ disk: await readDisk('.'), trust, trustUnsafe, keys, bundle, ...broker, ...api },
   };
 }
 

@@ -23,6 +23,8 @@ const answerSchema = z.object({
       asked_at: z.string().nullable(),
       asked_from: z.string().nullable(),
       key: z.string().nullable(),
+      /** Absent from an older broker. */
+      certificate: z.object({ days_left: z.number(), state: z.string() }).nullable().optional(),
     }),
   ),
 });
@@ -36,7 +38,8 @@ const DOES = {
 const DONE = {
   accept: 'accepted: it gets its credential when it asks again',
   refuse: 'refused: its claim is void',
-  revoke: 'revoked: its claim and its credential are void, and its connection has ended',
+  revoke:
+    'revoked: its claim and its credential are void, and its connection to that broker has ended',
 } as const;
 
 export function withEnrolmentCommands(argv: Argv): Argv {
@@ -68,6 +71,15 @@ export function withEnrolmentCommands(argv: Argv): Argv {
   );
 }
 
+function certificateText(
+  certificate: { days_left: number; state: string } | null | undefined,
+): string {
+  if (!certificate) return '-';
+  const { days_left: days, state } = certificate;
+  if (state === 'expired') return 'expired';
+  return `${printable(state)}, ${days} d`;
+}
+
 async function showEnrolments(args: ApiArgs): Promise<void> {
   const bytes = await openApi(args).get('/enrolments');
   const answer = answerSchema.safeParse(rawObject(bytes));
@@ -85,8 +97,9 @@ async function showEnrolments(args: ApiArgs): Promise<void> {
       printable(one.claim === 'open' ? `until ${one.expires_at}` : (one.asked_at ?? '-')),
       printable(one.asked_from ?? '-'),
       printable(one.key ?? '-'),
+      certificateText(one.certificate),
     ]);
-  const head = ['ROBOT', 'ENROLLED', 'REPORTED', 'CLAIM', 'WHEN', 'FROM', 'KEY'];
+  const head = ['ROBOT', 'ENROLLED', 'REPORTED', 'CLAIM', 'WHEN', 'FROM', 'KEY', 'CERTIFICATE'];
   const lines =
     table.length > 0
       ? formatTable([head, ...table], terminalColumns())

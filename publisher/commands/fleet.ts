@@ -206,6 +206,9 @@ function describe(row: FleetRow) {
     clock: clockProblemOf(row, Date.now()),
     id_twice: robot.link_endings > 0,
     trust_expires_at: robot.trust_expires_at ? instantText(robot.trust_expires_at) : null,
+    certificate_expires_at: robot.certificate_expires_at
+      ? instantText(robot.certificate_expires_at)
+      : null,
     blocked: component.blocked,
   };
 }

@@ -19,9 +19,10 @@ export function checkTrustAndKeys(facts: DoctorFacts): Finding[] {
 
 const ROLES: readonly RoleName[] = ['root', 'release', 'rollout'];
 
-function checkTrust({ trust: fact, broker, now }: DoctorFacts): readonly Finding[] {
+function checkTrust({ trust: fact, trustUnsafe, broker, now }: DoctorFacts): readonly Finding[] {
   return about('trust', 'trust.json', fact, (trust) => [
     checkTrustLife(trust, now),
+    ...(trustUnsafe ? [caution('trust', `trust.json: ${trustUnsafe.why}`, trustUnsafe.mend)] : []),
     ...checkSharedKeys(trust),
     ...(broker.control.kind === 'known' ? newerTrust(trust, broker.control.value) : []),
   ]);

@@ -104,6 +104,8 @@ export interface DoctorFacts {
   readonly drover: string;
   readonly disk: Fact<{ readonly folder: string; readonly freeBytes: number }>;
   readonly trust: Fact<TrustRoot>;
+  /** The reason why others may change that file, and the command that repairs it; else null. */
+  readonly trustUnsafe: { readonly why: string; readonly mend: string } | null;
   readonly keys: readonly KeyFact[];
   readonly brokerDoors: readonly DoorFact[];
   readonly broker: BrokerFacts;

@@ -148,10 +148,16 @@ export function clockProblemOf(row: FleetRow, now: EpochMs): Problem | null {
 const twice = ({ robot }: FleetRow): string[] => (robot.link_endings > 0 ? ['ROBOT_ID_TWICE'] : []);
 
 /** Problems of the whole robot; an expired one is the last error of each component. */
-const expiring = ({ robot, component }: FleetRow): string[] =>
-  robot.trust_expires_at === undefined || component.last_error?.code === 'TRUST_EXPIRED'
-    ? []
-    : ['TRUST_EXPIRING'];
+const expiring = ({ robot, component }: FleetRow, now: EpochMs): string[] => {
+  const { trust_expires_at: trust, certificate_expires_at: certificate } = robot;
+  const isTrustTold = trust === undefined || component.last_error?.code === 'TRUST_EXPIRED';
+  const certificateCode =
+    (certificate ?? 0) <= now ? 'CERTIFICATE_EXPIRED' : 'CERTIFICATE_EXPIRING';
+  return [
+    ...(isTrustTold ? [] : ['TRUST_EXPIRING']),
+    ...(certificate === undefined ? [] : [certificateCode]),
+  ];
+};
 
 /**
  * Codes of all problems of a row, those of the whole robot first, those of its relay marked. A
@@ -160,7 +166,7 @@ const expiring = ({ robot, component }: FleetRow): string[] =>
 export function troubleCodes(row: FleetRow, now: EpochMs): string[] {
   const { relayProblem, component } = row;
   const codes = [
-    ...[...twice(row), clockProblemOf(row, now)?.code, ...expiring(row)],
+    ...[...twice(row), clockProblemOf(row, now)?.code, ...expiring(row, now)],
     relayProblem && `relay:${relayProblem.code}`,
     isPastProblem(component) ? null : component.last_error?.code,
   ];

@@ -21,7 +21,7 @@ import { nextSeq } from './next-seq.ts';
 import { fullTarget, outlookOf } from './forecast.ts';
 import { fateOf, manifestOf, whyGoingOn, type Fate, type Newcomer } from './overlap.ts';
 import { endingSets, membersWith } from './set-rules.ts';
-import { assertIdIsFree } from './used-id.ts';
+import { assertIdIsFree, idStays } from './used-id.ts';
 
 /** One rollout of the current announcement: parsed, and as it was written. */
 export interface ActiveRollout {
@@ -82,6 +82,7 @@ export function planAnnouncement(given: AnnouncementPlanInput): AnnouncementPlan
   const beside = ids('beside').filter((id) => !sets.ending.has(id));
   const gone = active.filter((one) => !kept.includes(one)).map(({ rollout }) => rollout.id);
   const superseded = gone.filter((id) => id !== input.rollout.id);
+  if (kept.some(({ rollout }) => rollout.id === input.rollout.id)) throw idStays(input);
   assertRoom(kept.length + 1);
   return {
     fields: {

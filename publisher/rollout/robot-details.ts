@@ -91,6 +91,7 @@ function machineLines(state: RobotState): string[] {
     ...(tags.length > 0 ? [line('tags', tags.join(', '))] : []),
     ...(modules.length > 0 ? [line('modules', modules.join(', '))] : []),
     ...trustLines(state),
+    ...certificateLines(state),
     ...(measured.length > 0 ? [line('measures', measured.join(', '))] : []),
   ];
 }
@@ -100,6 +101,13 @@ function trustLines({ trust_version: version, trust_expires_at: endMs }: RobotSt
   if (version === undefined) return [];
   const end = endMs === undefined ? '' : `, ends at ${instantText(endMs)}`;
   return [line('trust', `trust.json ${version}${end}`)];
+}
+
+/** It reports that end only when nothing was done about it. */
+function certificateLines({ certificate_expires_at: endMs }: RobotState): string[] {
+  return endMs === undefined
+    ? []
+    : [line('certificate', `ends at ${instantText(endMs)}, and was not renewed`)];
 }
 
 function problemLines(label: string, { code, message, hint }: Told, words: HintWords = {}) {

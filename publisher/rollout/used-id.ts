@@ -41,6 +41,17 @@ export function assertIdIsFree(
   }
 }
 
+/** A rollout of this id stays announced, as with `--alongside`: robots could not tell the two apart. */
+export const idStays = ({ rollout, manifest }: Newcomer): DroverError =>
+  new DroverError(
+    'ROLLOUT_OVERLAP',
+    `announce ${nameOf(manifest)}: rollout ${rollout.id} is announced already, and stays so`,
+    {
+      facts: { rollout: rollout.id },
+      hint: `give it an id of its own: leave --id out, or name another; or replace that rollout: --supersede ${rollout.id}`,
+    },
+  );
+
 const nameOf = ({ name, version }: Manifest): string => `${name} ${version}`;
 
 /** A controller of 0.1 does not say which release it meant: nothing is assumed then. */

@@ -9,6 +9,7 @@ import {
   assertOneOfTwo,
   assertRunning,
   assertTries,
+  otherOf,
   type BootSlots,
   type BootView,
   type SystemSlot,
@@ -37,7 +38,8 @@ export function parseMark(text: string): BootMark | null {
 
 export const encodeMark = ({ confirmed, other }: BootMark): string => `${confirmed},${other}`;
 
-const otherOf = (slot: SystemSlot): SystemSlot =>
+/** Of a mark, which names no third slot. */
+const besides = (slot: SystemSlot): SystemSlot =>
   slot === MARKED_SLOTS[0] ? MARKED_SLOTS[1] : MARKED_SLOTS[0];
 
 const triesOf = (other: OtherMark): number | null => (/\d/.test(other) ? Number(other) : null);
@@ -50,8 +52,8 @@ function viewOf(mark: BootMark | null): BootView {
   if (mark === null) return { confirmed: null, next: null, triesLeft: null, spoiled: [] };
   const { confirmed, other } = mark;
   const triesLeft = triesOf(other);
-  const next = (triesLeft ?? 0) > 0 ? otherOf(confirmed) : confirmed;
-  return { confirmed, next, triesLeft, spoiled: other === 'x' ? [otherOf(confirmed)] : [] };
+  const next = (triesLeft ?? 0) > 0 ? besides(confirmed) : confirmed;
+  return { confirmed, next, triesLeft, spoiled: other === 'x' ? [besides(confirmed)] : [] };
 }
 
 /** Storage of a mark. */
@@ -74,9 +76,10 @@ export class MarkedSlots implements BootSlots {
   readonly other: SystemSlot;
   readonly #store: MarkStore;
 
+  /** @throws DroverError BOOT_SLOT_UNKNOWN for a name that its script does not know */
   constructor(running: SystemSlot, store: MarkStore) {
     this.running = running;
-    this.other = otherOf(running);
+    this.other = otherOf(MARKED_SLOTS, running, 'the slot that runs');
     this.#store = store;
   }
 

@@ -105,6 +105,40 @@ export function counterpart(
   return slot === slots[1] ? slots[0] : null;
 }
 
+/**
+ * The other slot of a boot loader that knows two names.
+ * @param from where the name of the running slot was read
+ * @throws DroverError BOOT_SLOT_UNKNOWN for a third name: nothing may be written under it
+ */
+export function otherOf(
+  slots: readonly [SystemSlot, SystemSlot],
+  running: SystemSlot,
+  from: string,
+): SystemSlot {
+  const other = counterpart(slots, running);
+  if (other !== null) return other;
+  throw unknownSlot(running, slots, from);
+}
+
+/**
+ * Asserts that the slots which a boot side tells of are those that the agent has devices for.
+ * @throws DroverError BOOT_SLOT_UNKNOWN
+ */
+export function assertConfigured(
+  { running, other }: Pick<BootSlots, 'running' | 'other'>,
+  devices: ReadonlyMap<string, string>,
+): void {
+  for (const slot of [running, other]) {
+    if (devices.has(slot)) continue;
+    throw unknownSlot(slot, [...devices.keys()], 'the boot side (--slot-device names the slots)');
+  }
+}
+
+function unknownSlot(slot: string, known: readonly string[], from: string): DroverError {
+  const why = `no such slot (got ${slot}, want ${known.join(' or ')}; names are case-sensitive)`;
+  return new DroverError('BOOT_SLOT_UNKNOWN', `read ${from}: ${why}`);
+}
+
 /** Asserts that a slot is one of the two: any other is a mistake of the caller. */
 export function assertOneOfTwo({ running, other }: BootSlots, slot: SystemSlot): void {
   if (slot === running || slot === other) return;

@@ -17,6 +17,9 @@ import {
 import { DroverError } from '../../shared/base/errors.ts';
 import { assertRunnable, runBootProgram } from './run-program.ts';
 
+/** The programs in the folder. */
+export const BOOT_VERBS = ['running', 'other', 'spoil', 'try-next', 'confirm'] as const;
+
 const OWN_HINT =
   'run both programs by hand: running prints one name, that of the slot that runs, and other prints the other one';
 

@@ -14,6 +14,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { killGroup, PATH_DEFAULT } from '../install/hooks.ts';
+import { whyUnsafeProgram } from '../install/safe-paths.ts';
 import { endAll } from '../modules/orphans.ts';
 import { nameRun, RUN_VARIABLE } from '../modules/processes.ts';
 
@@ -36,13 +37,17 @@ interface Ended {
 
 /**
  * @returns its standard output
- * @throws DroverError BOOT_TOOL_FAILED when it does not exist, fails, or exceeds the time-out
+ * @throws DroverError BOOT_TOOL_FAILED when it does not exist, fails, or exceeds the time-out;
+ *   PROGRAM_UNSAFE when another user may replace it
  */
 export async function runBootProgram(
   program: string,
   args: readonly string[],
   msMax: number = LIMITS.bootProgramMsMax,
 ): Promise<string> {
+  // A bare name is looked for in PATH, which the service manager sets.
+  const unsafe = program.includes('/') ? await whyUnsafeProgram(program, program) : null;
+  if (unsafe) throw new DroverError(unsafe.code, `run ${unsafe.message}`, { hint: unsafe.hint });
   const name = await nameRun();
   const env = { ...environment(), [RUN_VARIABLE]: name };
   const { output, failure, killed } = await runToEnd([program, ...args], env, msMax);

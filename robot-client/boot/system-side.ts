@@ -8,7 +8,12 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { BootMoment, BootSlots, SystemSlot } from './boot-slots.ts';
+import {
+  assertConfigured,
+  type BootMoment,
+  type BootSlots,
+  type SystemSlot,
+} from './boot-slots.ts';
 import { openBootSlots, type BootPlace } from './open-boot.ts';
 import { assertRunnable, runBootProgram } from './run-program.ts';
 
@@ -66,7 +71,9 @@ export class MachineSide implements SystemSide {
   }
 
   async open(): Promise<BootSlots> {
-    return await openBootSlots(this.#settings.boot);
+    const slots = await openBootSlots(this.#settings.boot);
+    assertConfigured(slots, this.#settings.devices);
+    return slots;
   }
 
   deviceOf(slot: SystemSlot): string {

@@ -15,7 +15,7 @@ import {
   assertOneOfTwo,
   assertRunning,
   assertTries,
-  counterpart,
+  otherOf,
   type BootSlots,
   type BootView,
   type SystemSlot,
@@ -42,13 +42,8 @@ export class SystemdBoot implements BootSlots {
    * @throws DroverError BOOT_SLOT_UNKNOWN
    */
   constructor(running: SystemSlot, disk: Disk, folder: string) {
-    const other = counterpart(ENTRY_SLOTS, running);
-    if (other === null) {
-      const why = `got ${running}, want ${ENTRY_SLOTS.join(' or ')}`;
-      throw new DroverError('BOOT_SLOT_UNKNOWN', `use systemd-boot: no such slot (${why})`);
-    }
+    this.other = otherOf(ENTRY_SLOTS, running, 'the slot that runs');
     this.running = running;
-    this.other = other;
     this.#disk = disk;
     this.#entries = `${folder}/loader/entries`;
     this.#templates = `${folder}/loader/drover`;

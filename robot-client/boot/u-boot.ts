@@ -14,6 +14,16 @@ import { assertRunnable, runBootProgram } from './run-program.ts';
 const SLOT = 'drover_slot';
 const OTHER = 'drover_other';
 
+/**
+ * The whole value, also one that ends with a carriage return: the script of U-Boot compares it so.
+ * @returns null when there is none, or when a line of another value looks like a second one
+ */
+function valueOf(text: string, name: string): string | null {
+  const lines = text.split('\n').filter((line) => line.startsWith(`${name}=`));
+  const [only] = lines;
+  return only === undefined || lines.length > 1 ? null : only.slice(name.length + 1);
+}
+
 export class UBootMark implements MarkStore {
   readonly place: string;
   readonly #config: string;
@@ -26,8 +36,8 @@ export class UBootMark implements MarkStore {
 
   async read(): Promise<BootMark | null> {
     const text = await this.#print();
-    const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1] ?? '';
-    return parseMark(`${value(SLOT)},${value(OTHER)}`);
+    const [slot, other] = [valueOf(text, SLOT), valueOf(text, OTHER)];
+    return slot === null || other === null ? null : parseMark(`${slot},${other}`);
   }
 
   async assertComplete(): Promise<void> {

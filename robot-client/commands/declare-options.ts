@@ -15,6 +15,8 @@ import { defaultArch } from './options.ts';
 export const DEFAULT_ROOT = '/opt/robot';
 /** `drover-robot enrol` writes it into a file that the unit reads. */
 export const ROBOT_ID_VARIABLE = 'DROVER_ROBOT_ID';
+/** The same for the folder of its certificate. */
+export const IDENTITY_VARIABLE = 'DROVER_IDENTITY';
 export const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
 export const withRoots = <T>(args: Argv<T>) =>
@@ -171,7 +173,12 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
       implies: 'key',
       describe: "PEM of this robot's certificate, whose name is its --id; needs --key",
     })
-    .option('key', { ...TEXT, implies: 'cert', describe: 'PEM of the key of --cert' });
+    .option('key', { ...TEXT, implies: 'cert', describe: 'PEM of the key of --cert' })
+    .option('identity', {
+      ...TEXT,
+      describe: `folder of drover-robot enrol --identity, or ${IDENTITY_VARIABLE}; renewed by itself`,
+    })
+    .conflicts('identity', ['cert', 'username', 'password-file']);
 
 export const withAgent = <T>(args: Argv<T>) =>
   withAgentOptions(args).demandOption(['broker', 'trust']);

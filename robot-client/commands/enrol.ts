@@ -11,8 +11,6 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { isClaim } from '../../shared/formats/http-api.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readSecret } from '../../shared/io/cli.ts';
-import { readDoor } from '../enrolment/ask-broker.ts';
-import { enrolRobot } from '../enrolment/enrol.ts';
 
 const CLAIM_VARIABLE = 'DROVER_CLAIM';
 const DEFAULT_OUT = '/etc/drover/credentials';
@@ -39,6 +37,10 @@ export const enrolSelfCommand = (argv: Argv): Argv =>
           default: DEFAULT_OUT,
           describe: 'file for id and credential, as the unit of the agent reads it',
         })
+        .option('identity', {
+          ...TEXT,
+          describe: 'get a certificate, whose key never leaves this new folder; else a secret',
+        })
         .option('wait', {
           ...TEXT,
           default: '0s',
@@ -53,6 +55,7 @@ interface EnrolArgs {
   readonly broker: string;
   readonly ca?: string | undefined;
   readonly out: string;
+  readonly identity?: string | undefined;
   readonly wait: string;
   readonly json: boolean;
 }
@@ -62,13 +65,17 @@ interface EnrolArgs {
  *   ENROLMENT_PENDING, CLAIM_USED, CLAIM_EXPIRED, CLAIM_REVOKED, CLAIM_UNKNOWN and others
  */
 async function runEnrol(args: EnrolArgs): Promise<void> {
+  // Loaded here: the agent is the same program, and enrols once in its life.
+  const { readDoor } = await import('../enrolment/ask-broker.ts');
+  const { enrolRobot } = await import('../enrolment/enrol.ts');
   const out = resolve(args.out);
   const claim = readClaim(args);
   const door = readDoor(args.broker, args.ca);
   const waitMs = readWait(args.wait);
   const output = makeOutput(args.json);
   const onKey = (key: string): void => output.say(`key of this robot: ${key}`);
-  const { robot, isNew } = await enrolRobot({ door, claim, out, waitMs, onKey });
+  const identity = args.identity === undefined ? undefined : resolve(args.identity);
+  const { robot, isNew } = await enrolRobot({ door, claim, out, identity, waitMs, onKey });
   const line = isNew ? `enrolled as ${robot}: ${out}` : `${robot} is enrolled: ${out}`;
   output.result({ robot_id: robot, is_new: isNew, file: out }, [line]);
 }

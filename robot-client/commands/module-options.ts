@@ -8,7 +8,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { isMachineName } from '../../shared/formats/apply-strategy.ts';
 import { readInput } from '../../shared/io/cli.ts';
-import { HOOK_NAMES } from '../install/hooks.ts';
+import { HOOK_NAMES } from '../install/safe-paths.ts';
 import { ModuleFolder, NO_MODULES, type Modules } from '../modules/module-folder.ts';
 import { DEFAULT_HOOKS } from './declare-options.ts';
 

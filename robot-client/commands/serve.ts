@@ -23,11 +23,18 @@ import {
   readModules,
   warnOfHooks,
 } from './module-options.ts';
-import { MachineSide } from '../boot/system-side.ts';
-import { parseSystem, warnOfPrograms } from './system-options.ts';
+import { MachineSide, type SystemSettings } from '../boot/system-side.ts';
 import type { ComponentRoot } from './given-roots.ts';
+import { parseSystem, warnOfPrograms } from './system-options.ts';
+import { programsOf, warnOfFiles } from './guarded-files.ts';
 import { openOwnFolders } from './own-folders.ts';
-import { ROBOT_ID_VARIABLE, withAgent, type AgentArgs } from './declare-options.ts';
+import type { CertificateKeeper } from '../enrolment/certificate-keeper.ts';
+import {
+  IDENTITY_VARIABLE,
+  ROBOT_ID_VARIABLE,
+  withAgent,
+  type AgentArgs,
+} from './declare-options.ts';
 import {
   machineModel,
   parseAdoptVersion,
@@ -40,6 +47,7 @@ import {
   socketPathOf,
   spareSocketsOf,
 } from './options.ts';
+import type { AgentOptions } from '../agent-options.ts';
 import { selfOf, serveAsSelf } from './serve-self.ts';
 
 export const agentCommand = (argv: Argv): Argv =>
@@ -50,8 +58,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
   assertBrokerUrl(args.broker);
-  const login = readLogin({ ...args, environment: process.env }, BROKER_LOGIN);
-  const system = openSystem(args, roots, log);
+  const system = readSystem(args, roots);
   await warnOfHooks(args.hooks, log);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
@@ -61,10 +68,15 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const disk = claimedDisk(realDisk, claims);
   const socketPath = socketPathOf(roots, args.socket);
   const self = selfOf({ roots, disk, socketPath, log });
+  const modules = await readModules(args.modules, log);
+  warnOfFiles(args, log);
+  const keeper = await openIdentity(args, log);
   const agent = new Agent({
-    robot: readRobotId(args.id),
+    robot: readRobotId(args.id, keeper),
+    certificate: await certificateOf(args, keeper),
     roots,
     trust: readTrustFile(args.trust),
+    trustFile: resolve(args.trust),
     logPolicy: policyPath === undefined ? null : readLogPolicy(policyPath),
     arch: args.arch,
     model: args.model === undefined ? machineModel() : parseModel(args.model),
@@ -72,9 +84,10 @@ async function runAgent(args: AgentArgs): Promise<void> {
     compatible: readMachineNames(args.compatible, args['compatible-file']),
     hooksFolder: resolve(args.hooks),
     hookTimeoutMs: parseHookTimeout(args['hook-timeout']),
-    modules: await readModules(args.modules, log),
+    modules,
+    programs: () => programsOf({ modules, folder: args.modules, boot: system?.boot }),
     moduleTimeoutMs: parseModuleTimeout(args['module-timeout']),
-    system,
+    system: sideOf(system, log),
     bytesPerSecondMax: parseRate(args['max-rate']),
     interlock: parseInterlock({
       windows: args.window,
@@ -84,15 +97,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     }),
     bootsMax: args['max-boots'],
     adoptVersion: parseAdoptVersion(args['adopt-version']),
-    link: {
-      url: args.broker,
-      chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
-      keepaliveS: parseKeepalive(args.keepalive),
-      ...login,
-      ...(args.ca === undefined ? {} : { caFile: args.ca }),
-      ...(args.cert === undefined ? {} : { certFile: args.cert }),
-      ...(args.key === undefined ? {} : { keyFile: args.key }),
-    },
+    link: linkOf(args, keeper),
     ...{ disk, claims, self },
     logs: parseLogRules(args),
     takesDeltas: args.deltas,
@@ -100,26 +105,68 @@ async function runAgent(args: AgentArgs): Promise<void> {
     log,
   });
   const spareSockets = spareSocketsOf(roots, args.socket);
-  await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
+  keeper?.start(() => agent.reconnect('the certificate was renewed'));
+  try {
+    await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
+  } finally {
+    await keeper?.close();
+  }
 }
 
 /** @throws DroverError USAGE */
-function openSystem(args: AgentArgs, roots: readonly ComponentRoot[], log: Log) {
-  const settings = parseSystem({
-    boot: args.boot,
-    slotDevices: args['slot-device'],
-    rebootCommand: args['reboot-command'],
-    roots,
-  });
+function readSystem(args: AgentArgs, roots: readonly ComponentRoot[]): SystemSettings | undefined {
+  const slots = { boot: args.boot, slotDevices: args['slot-device'] };
+  return parseSystem({ ...slots, rebootCommand: args['reboot-command'], roots });
+}
+
+/** Undefined for a robot without system slots. */
+function sideOf(settings: SystemSettings | undefined, log: Log) {
   if (!settings) return undefined;
   const side = new MachineSide(settings);
   inBackground(log, 'look at the boot side', warnOfPrograms(side, log));
   return { component: settings.component, side };
 }
 
+/** @throws DroverError USAGE, FILE_UNREADABLE */
+function linkOf(args: AgentArgs, keeper: CertificateKeeper | undefined): AgentOptions['link'] {
+  const { ca, cert = keeper?.pemFile, key = keeper?.pemFile } = args;
+  return {
+    url: args.broker,
+    chunkQos: args['chunk-qos'] === 0 ? 0 : 1,
+    keepaliveS: parseKeepalive(args.keepalive),
+    ...readLogin({ ...args, environment: process.env }, BROKER_LOGIN),
+    ...(ca === undefined ? {} : { caFile: ca }),
+    ...(cert === undefined ? {} : { certFile: cert }),
+    ...(key === undefined ? {} : { keyFile: key }),
+  };
+}
+
+/** How long the certificate of the link is good; undefined without one. */
+async function certificateOf(
+  { cert }: AgentArgs,
+  keeper: CertificateKeeper | undefined,
+): Promise<AgentOptions['certificate']> {
+  if (cert === undefined) return keeper && (() => keeper.view());
+  const { viewOfFile } = await import('../enrolment/identity-files.ts');
+  return () => viewOfFile(cert);
+}
+
+/** Undefined for a robot with a certificate that was made by hand, or without one. */
+async function openIdentity(args: AgentArgs, log: Log): Promise<CertificateKeeper | undefined> {
+  const isNamed = args.cert !== undefined || args.username !== undefined;
+  const folder = args.identity ?? (isNamed ? undefined : process.env[IDENTITY_VARIABLE]);
+  if (folder === undefined || folder === '') return undefined;
+  const { CertificateKeeper: Keeper } = await import('../enrolment/certificate-keeper.ts');
+  return Keeper.open({ folder: resolve(folder), caFile: args.ca, log });
+}
+
 /** @throws DroverError USAGE */
-function readRobotId(given: string | undefined): RobotId {
-  const id = given ?? process.env[ROBOT_ID_VARIABLE];
+function readRobotId(given: string | undefined, keeper: CertificateKeeper | undefined): RobotId {
+  const id = given ?? process.env[ROBOT_ID_VARIABLE] ?? keeper?.robot;
+  if (id !== undefined && keeper && id !== keeper.robot) {
+    const want = `its certificate names ${keeper.robot}`;
+    throw new DroverError('USAGE', `run the agent: another robot id (got ${id}, ${want})`);
+  }
   if (id !== undefined) return parseRobotId(id);
   throw new DroverError('USAGE', 'run the agent: it has no robot id', {
     hint: `give --id, or set ${ROBOT_ID_VARIABLE}; drover-robot enrol gets one from a broker`,

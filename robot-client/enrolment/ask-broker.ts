@@ -1,6 +1,7 @@
 /**
- * Asks the HTTP API of a broker to enrol this robot. The answer is not trusted: it has a bound and
- * a time-out, and no redirect is followed, since the claim is for the named broker.
+ * Asks the HTTP API of a broker to enrol this robot, or to renew its certificate. The answer is not
+ * trusted: it has a bound and a time-out, and no redirect is followed, since the claim is for the
+ * named broker.
  */
 
 import { readFileSync } from 'node:fs';
@@ -13,8 +14,13 @@ import { printable } from '../../shared/base/printable.ts';
 import {
   ENROL_PATH,
   parseEnrolAnswer,
+  parseRenewAnswer,
   readApiRefusal,
+  RENEW_PATH,
   type EnrolAnswer,
+  type EnrolAsk,
+  type RenewAnswer,
+  type RenewRequest,
 } from '../../shared/formats/http-api.ts';
 
 const LOOPBACK: readonly string[] = ['127.0.0.1', '[::1]', 'localhost'];
@@ -52,17 +58,24 @@ function readAuthority(file: string): Buffer {
  * @throws DroverError BROKER_UNREACHABLE, BROKER_REFUSED, DOCUMENT_TOO_LARGE, JSON_INVALID, or what
  *   the broker refuses with
  */
-export async function askToEnrol(
-  { url, ca }: BrokerDoor,
-  asked: { readonly claim: string; readonly tokenSha256: string },
-): Promise<EnrolAnswer> {
-  const body = JSON.stringify({ claim: asked.claim, token_sha256: asked.tokenSha256 });
-  const target = new URL(`${url.pathname.replace(/\/+$/, '')}${ENROL_PATH}`, url.origin);
-  const { status, bytes } = await post(target, ca, body).catch((cause: unknown) => {
-    if (cause instanceof DroverError) throw cause;
-    throw unreachable(url, cause as NodeJS.ErrnoException);
-  });
-  if (status === 200 || status === 202) return parseEnrolAnswer(bytes);
+export async function askToEnrol(door: BrokerDoor, asked: EnrolAsk): Promise<EnrolAnswer> {
+  return parseEnrolAnswer(await call(door, ENROL_PATH, asked));
+}
+
+/** @throws DroverError as `askToEnrol` */
+export async function askToRenew(door: BrokerDoor, asked: RenewRequest): Promise<RenewAnswer> {
+  return parseRenewAnswer(await call(door, RENEW_PATH, asked));
+}
+
+async function call({ url, ca }: BrokerDoor, path: string, asked: object): Promise<Uint8Array> {
+  const target = new URL(`${url.pathname.replace(/\/+$/, '')}${path}`, url.origin);
+  const { status, bytes } = await post(target, ca, JSON.stringify(asked)).catch(
+    (cause: unknown) => {
+      if (cause instanceof DroverError) throw cause;
+      throw unreachable(url, cause as NodeJS.ErrnoException);
+    },
+  );
+  if (status === 200 || status === 202) return bytes;
   throw readApiRefusal(status, bytes);
 }
 
@@ -108,7 +121,7 @@ function unreachable(url: URL, cause: NodeJS.ErrnoException): DroverError {
     : OFF_AUTHORITY.includes(cause.code)
       ? 'give the authority that signed the certificate of the broker: --ca FILE'
       : undefined;
-  const text = `enrol at ${url.origin}: ${printable(why, 300)}${clock}`;
+  const text = `ask ${url.origin}: ${printable(why, 300)}${clock}`;
   return new DroverError('BROKER_UNREACHABLE', text, {
     cause,
     ...(hint !== undefined && { hint }),

@@ -1,8 +1,8 @@
 /**
  * Two files of a robot that enrols: the secret that it made, from before it asks until the
- * credential stands, and the credential. Each is written whole or not at all, and only its owner
- * may read it. The secret is never replaced while it is needed: a broker that knows its hash
- * takes no other one for this claim.
+ * credential stands, and the credential: with the secret, or with the folder of its certificate.
+ * Each is written whole or not at all, and only its owner may read it. The secret is never replaced
+ * while it is needed: a broker that knows its hash takes no other one for this claim.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -46,7 +46,7 @@ export async function readEnrolled(out: string, claimSha256: string): Promise<st
 export async function ownSecret(out: string): Promise<string> {
   const path = secretPath(out);
   return await onDisk('write', path, async () => {
-    await mkdir(dirname(out), { recursive: true });
+    await mkdir(dirname(out), { recursive: true, mode: 0o755 });
     return await withFileLock(path, () => readOrMake(path));
   });
 }
@@ -63,28 +63,34 @@ async function readOrMake(path: string): Promise<string> {
   return secret;
 }
 
+/** The secret of a robot, or the folder of its key and certificate. */
+export type OwnSecret = { readonly secret: string } | { readonly identity: string };
+
 /**
  * The variables that the agent and its unit read. Durable when it resolves.
  * @throws DroverError DISK_FULL and others of the disk; the secret stays then, for the next call
  */
 export async function writeCredential(
   out: string,
-  { robot, secret, claimSha256 }: { robot: RobotId; secret: string; claimSha256: string },
+  { robot, own, claimSha256 }: { robot: RobotId; own: OwnSecret; claimSha256: string },
 ): Promise<void> {
   const lines = [
     '# Written by drover-robot enrol. Whoever reads this file can report as this robot.',
     claimLine(claimSha256),
     `DROVER_ROBOT_ID=${robot}`,
-    `DROVER_USERNAME=${robot}`,
-    `DROVER_PASSWORD=${secret}`,
+    ...('secret' in own
+      ? [`DROVER_USERNAME=${robot}`, `DROVER_PASSWORD=${own.secret}`]
+      : [`DROVER_IDENTITY=${own.identity}`]),
   ];
   await onDisk('write', out, async () => {
+    await mkdir(dirname(out), { recursive: true });
     await writeFileAtomic(out, `${lines.join('\n')}\n`, MODE);
     await rm(secretPath(out), { force: true });
   });
 }
 
-async function onDisk<T>(what: string, path: string, work: () => Promise<T>): Promise<T> {
+/** @throws DroverError of the disk, with the path */
+export async function onDisk<T>(what: string, path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
@@ -93,7 +99,7 @@ async function onDisk<T>(what: string, path: string, work: () => Promise<T>): Pr
 }
 
 /** Null when it does not exist. @throws DroverError FILE_UNREADABLE */
-async function readIfAny(path: string): Promise<string | null> {
+export async function readIfAny(path: string): Promise<string | null> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {

@@ -1,6 +1,6 @@
 /**
- * Facts about the machine in every report: its names and tags, and the capabilities that a
- * publisher asks for before it announces.
+ * Facts about the machine in every report: its names and tags, the end of its certificate, and the
+ * capabilities that a publisher asks for before it announces.
  */
 
 import { ORDER_CAPABILITIES, SET_IMAGES_CAPABILITY } from '../../shared/formats/announcement.ts';
@@ -12,6 +12,7 @@ import {
 import { LOG_CAPABILITY } from '../../shared/tlog/logged.ts';
 import type { AgentOptions } from '../agent-options.ts';
 import { SystemImage } from '../boot/system-image.ts';
+import { endingOf } from '../enrolment/renewal-plan.ts';
 import { layoutOf } from '../install/layout.ts';
 import { NO_MODULES } from '../modules/module-folder.ts';
 import { patchCapabilities } from '../update/delta.ts';
@@ -51,6 +52,7 @@ export class MachineReport {
       ...(system ? [SLOT_CAPABILITY, ...slotsOf(system.component)] : []),
       ...(this.#takesSetImages ? [SET_IMAGES_CAPABILITY] : []),
     ];
-    return { arch, model, tags, caps, compatible, modules: modules.names };
+    const certificateEndsMs = endingOf(this.#options.certificate?.());
+    return { arch, model, tags, caps, compatible, modules: modules.names, certificateEndsMs };
   }
 }

@@ -71,6 +71,8 @@ export interface ComponentView {
   readonly unkept?: Held | null;
   /** The expired trust root, with which nothing new is taken; null while it is valid. */
   readonly expired?: Held | null;
+  /** Another user may change what its updates run or trust; absent when none can. */
+  readonly exposed?: Held | null;
   /** Why a rollout for it cannot be followed; null or absent when all can. */
   readonly unheard?: Held | null;
   /** The log of its last failed update, where the robot hands that over. */
@@ -191,8 +193,8 @@ function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
   const inSlots = slotProblem(slots) ?? damage;
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
-  const { held, unkept, expired, clock } = view;
-  const standing = held ?? unkept ?? live.stays ?? live.module ?? expired ?? clock;
+  const { held, unkept, exposed, expired, clock } = view;
+  const standing = held ?? unkept ?? live.stays ?? live.module ?? exposed ?? expired ?? clock;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))
@@ -228,6 +230,8 @@ export interface RobotFactsForReport {
   readonly trustVersion: number;
   /** When the trust expires, while that is soon or past; null otherwise. */
   readonly trustEndsMs: EpochMs | null;
+  /** The same for its certificate, where it was not renewed; null without one. */
+  readonly certificateEndsMs?: EpochMs | null;
   readonly announcementSeq: number;
   readonly progressRefused: RefusedProgressFields;
   readonly metrics: Readonly<Record<string, number>>;
@@ -250,6 +254,9 @@ export function reportRobot(
     ...(facts.modules.length > 0 ? { modules: [...facts.modules] } : {}),
     trust_version: facts.trustVersion,
     ...(facts.trustEndsMs !== null ? { trust_expires_at: iso(facts.trustEndsMs) } : {}),
+    ...(typeof facts.certificateEndsMs === 'number' && {
+      certificate_expires_at: iso(facts.certificateEndsMs),
+    }),
     announcement_seq: facts.announcementSeq,
     ...(facts.progressRefused.length > 0 ? { progress_refused: [...facts.progressRefused] } : {}),
     components: components.map((view) => ({

@@ -91,15 +91,18 @@ async function assertFolder(path: string): Promise<void> {
   });
 }
 
+/** Nobody but the agent writes its folders, also where it runs with a umask of 0. */
+const FOLDER_MODE = 0o755;
+
 /** Node's own recursive mkdir says ENOENT where the disk is read-only. */
 async function makeFolders(path: string): Promise<void> {
   try {
-    await fs.mkdir(path);
+    await fs.mkdir(path, FOLDER_MODE);
   } catch (cause) {
     if (codeOf(cause) === 'EEXIST') return await assertFolder(path);
     if (codeOf(cause) !== 'ENOENT' || dirname(path) === path) throw cause;
     await makeFolders(dirname(path));
-    await fs.mkdir(path).catch((again: unknown) => {
+    await fs.mkdir(path, FOLDER_MODE).catch((again: unknown) => {
       if (codeOf(again) !== 'EEXIST') throw again;
     });
   }

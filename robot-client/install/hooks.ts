@@ -16,9 +16,9 @@ import type { Readable } from 'node:stream';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { foldLines } from '../../shared/base/printable.ts';
 import { redact, redactTail } from '../../shared/base/redact.ts';
+import { whyUnsafeProgram, type HookName } from './safe-paths.ts';
 
-export const HOOK_NAMES = ['ready', 'stop', 'start', 'health', 'rolled-back'] as const;
-export type HookName = (typeof HOOK_NAMES)[number];
+export type { HookName };
 
 /** `output` is what it wrote last to stdout and stderr, as text. */
 export type HookResult =
@@ -31,6 +31,8 @@ export type HookResult =
       readonly exitCode: number | null;
       readonly signal: string | null;
       readonly output: string;
+      /** Why it was not even started, where that has a code of its own. */
+      readonly code?: 'PROGRAM_UNSAFE';
     }
   | { readonly kind: 'timedOut'; readonly output: string };
 
@@ -73,12 +75,8 @@ const MAY_BE_BUSY: readonly HookName[] = ['ready', 'health'];
 /** For a service manager that passes none on. */
 export const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-const failed = (output: string): HookResult => ({
-  kind: 'failed',
-  exitCode: null,
-  signal: null,
-  output,
-});
+const failed = (output: string) =>
+  ({ kind: 'failed', exitCode: null, signal: null, output }) as const;
 
 const flooded = (bytesMax: number): HookResult =>
   failed(`it wrote more than ${bytesMax} bytes to stdout, and was killed`);
@@ -129,6 +127,9 @@ const noted = (
 
 /** Null when the program can be run. */
 async function whyUnfit(path: string, label: string): Promise<HookResult | null> {
+  // Also for one that is absent: in such a folder another user may have taken a hook away.
+  const unsafe = await whyUnsafeProgram(path, label);
+  if (unsafe) return { ...failed(unsafe.message), code: 'PROGRAM_UNSAFE' };
   try {
     const found = await stat(path);
     if (!found.isFile()) return failed(`${label} is not a file: ${path}`);
@@ -331,6 +332,7 @@ export function describeHook(result: HookResult): string {
     case 'timedOut':
       return `no end within its time-out${words}`;
     case 'failed':
+      if (result.code) return `${said} (${result.code})`;
       return `exit ${result.exitCode ?? result.signal ?? 'unknown'}${words}`;
   }
 }

@@ -12,6 +12,7 @@ import { countOf, printable } from '../../shared/base/printable.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { daysUntil, endedAgo, trustProblem } from '../../shared/rules/trust-life.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
+import type { OwnCertificate } from '../enrolment/renewal-plan.ts';
 import type { ComponentView } from '../fleet/report.ts';
 import { doubtOf } from '../fleet/report.ts';
 import { runningOf } from '../../shared/rules/running-version.ts';
@@ -35,6 +36,9 @@ export function explainRobot(
     readonly trust?: Pick<TrustRoot, 'version' | 'expires'>;
     /** Null when it also takes releases that are in no log. */
     readonly logPolicy?: LogPolicy | null;
+    /** Lines about paths that others may change, with which updates go on. */
+    readonly warned?: readonly string[];
+    readonly certificate?: OwnCertificate | null;
   },
   components: readonly ComponentView[],
   now: EpochMs,
@@ -45,8 +49,10 @@ export function explainRobot(
   return [
     `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
     ...(facts.linkProblem ? problemLines('no link', facts.linkProblem) : []),
+    ...(facts.certificate ? explainCertificate(facts.certificate, now) : []),
     ...(facts.trust ? explainTrust(facts.trust, now) : []),
     ...(facts.logPolicy ? [explainLog(facts.logPolicy)] : []),
+    ...(facts.warned ?? []).map((line) => `  warning: ${line}`),
     ...explainEndings(facts.endings ?? 0),
     ...(eventsWaiting > 0
       ? [`  ${countOf(eventsWaiting, 'event waits', 'events wait')} to be sent`]
@@ -76,6 +82,13 @@ function explainTrust(trust: Pick<TrustRoot, 'version' | 'expires'>, now: EpochM
   const since =
     days < 0 ? `, ${endedAgo(trust.expires, now)} by this clock (${instantText(now)})` : '';
   return [`  ${message}${since} (${code})`, `  hint: ${hint}`];
+}
+
+function explainCertificate(view: OwnCertificate, now: EpochMs): string[] {
+  const { expires_at: at, renews, problem } = view;
+  if (problem) return problemLines('its certificate', problem);
+  const how = renews ? 'it is renewed before' : 'it was made by hand';
+  return [`  its certificate is good for ${timeLeft(Date.parse(at) - now)}, until ${at}; ${how}`];
 }
 
 function explainLog({ logs, quorum }: LogPolicy): string {
@@ -111,6 +124,7 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   }
   if (view.damage) lines.push(...problemLines('not whole', view.damage));
   if (view.held) lines.push(...problemLines('nothing is swapped', view.held.problem));
+  if (view.exposed) lines.push(...problemLines('no update begins', view.exposed.problem));
   if (live.module) lines.push(...problemLines('what runs', live.module.problem));
   if (live.stays) lines.push(...problemLines('stays as it is', live.stays.problem));
   if (view.unkept) lines.push(...problemLines('not kept on the disk', view.unkept.problem));

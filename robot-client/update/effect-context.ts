@@ -40,6 +40,11 @@ export interface EffectContext extends ModuleContext {
   /** The machine's state as it is now. */
   state(): MachineState;
   onProgress: DownloadInput['onProgress'];
+  /**
+   * Asserts that no other user may change what an update of this component runs or trusts; left out
+   * where that is not known. @throws DroverError PROGRAM_UNSAFE, TRUST_UNSAFE, ROOT_UNSAFE
+   */
+  assertOwn?(): Promise<void>;
   onCleaned?(found: Cleaned): void;
   /** Why what a module looks after is not what `active` names; null when it is. */
   onModule?(problem: Problem | null): void;

@@ -120,6 +120,7 @@ async function orWithoutDelta(
 
 async function check(job: Job, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout } = on;
+  await on.assertOwn?.();
   await assertAdmissible(disk, layout, job.version);
   await assertOneFilesystem(disk, layout);
   await assertSwappable(disk, layout);

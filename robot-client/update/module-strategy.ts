@@ -251,6 +251,7 @@ const inWords = (version: string | null): string => version ?? 'nothing';
 
 function codeOf(result: HookResult, failed: ErrorCode): ErrorCode {
   if (result.kind === 'absent') return 'MODULE_MISSING';
+  if (result.kind === 'failed' && result.code) return result.code;
   if (result.kind === 'busy') return 'MODULE_BUSY';
   return result.kind === 'timedOut' ? 'MODULE_TIMED_OUT' : failed;
 }

@@ -6,6 +6,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { formatDurationMs } from '../../shared/base/durations.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs, RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -139,11 +140,19 @@ export class PlaceSeat {
     const problem = this.#clockProblem() ?? placesLateProblem(this.#lateInRow);
     const atMs = this.#clock?.atMs ?? this.#options.now();
     this.#clock = problem && { problem, atMs };
+    const why = problem ? '' : this.#whyUnused();
     this.takeBack();
     const wakeAtMs = this.#options.now() + LIMITS.placeAgainMs;
-    const late = 'another place: the one that it got was over before it was used';
+    const late = `another place: the one that it got was over before it was used${why}`;
     on.onWaiting(problem ? `${late} (${problem.code})` : late, wakeAtMs);
     await sleep(LIMITS.placeAgainMs, undefined, { signal: on.signal });
+  }
+
+  /** A place that came in time is over while the robot is asked once more whether it is ready. */
+  #whyUnused(): string {
+    const { held = null, late = null } = this.#ask ?? {};
+    if (held === null || late !== null) return '';
+    return ` (it was kept for ${formatDurationMs(Math.round(held.leftMs / 1000) * 1000)}: --place-lease of the rollout has to be longer than the robot takes to say that it is ready)`;
   }
 
   #clockProblem(): Problem | null {

@@ -56,7 +56,7 @@ export function stuckWaitMs({ stuckCount }: Pick<Job, 'stuckCount'>): number {
 }
 
 /** Prefixes of codes whose hint names what to repair; that of ROLLBACK_FAILED is about links. */
-const KNOWS_BETTER = /^(?:MODULE_|BOOT_|COMPATIBLE_WRONG$)/;
+const KNOWS_BETTER = /^(?:MODULE_|BOOT_|PROGRAM_UNSAFE$|COMPATIBLE_WRONG$)/;
 
 /** The problem of a way back that failed. */
 export function rollbackProblem({ code, message, hint }: Problem): Problem {

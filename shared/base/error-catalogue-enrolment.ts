@@ -27,6 +27,46 @@ export const ENROLMENT_CODES = {
     'operator',
     'another user or robot has the secret that this robot sent, as on a cloned card: remove the file of --out with .key behind its name, and run the command again, which makes a new secret; the claim is still good',
   ),
+  CSR_INVALID: refused(
+    'operator',
+    'send a PKCS #10 request in PEM that its own key has signed with SHA-256 and that names no other robot: drover-robot enrol --identity DIR makes one',
+  ),
+  CSR_KEY_REFUSED: refused(
+    'operator',
+    'make a key of another kind, such as openssl ecparam -name prime256v1 -genkey; the claim is still good',
+  ),
+  CERTIFICATES_OFF: refused(
+    'operator',
+    'start the broker with --enrol-ca-cert and --enrol-ca-key (drover-broker ca init makes both), or enrol without --identity',
+  ),
+  CERTIFICATE_NOT_DUE: refused(
+    'operator',
+    'nothing is wrong, unless the clock of the robot is; it asks again by itself',
+    'later',
+  ),
+  CERTIFICATE_UNKNOWN: refused(
+    'operator',
+    'it was revoked, replaced or renewed since: drover-broker enrol list --data DIR; when this is the true robot, make a new claim with --replace and enrol it again',
+  ),
+  CERTIFICATE_TOO_OLD: refused(
+    'operator',
+    'make a new claim and enrol the robot again: drover-broker enrol --data DIR --robot ID --replace',
+  ),
+  CERTIFICATE_EXPIRING: refused(
+    'operator',
+    'see why it cannot be renewed: drover-robot explain, and the log of the broker; a certificate that was made by hand is made again: docs/tls.md',
+    'later',
+  ),
+  CERTIFICATE_EXPIRED: refused(
+    'operator',
+    'look at the clock of the robot first; then at why it cannot be renewed: drover-robot explain; when it is too old for that, enrol the robot again with a new claim',
+    'later',
+  ),
+  CERTIFICATE_CLOCK: refused(
+    'operator',
+    'set the clock of the machine that the message names: timedatectl',
+    'later',
+  ),
   CLAIM_TRIES: refused(
     'operator',
     'wait a minute; too many unknown claims came from this address',

@@ -33,6 +33,21 @@ export const MODULE_CODES = {
     'put the executable into the folder that --modules of the robot names (docs/modules.md); it is tried again by itself',
     'later',
   ),
+  PROGRAM_UNSAFE: refused(
+    'operator',
+    'another user can replace a program that the agent runs: run the command that the message ends with on the robot; the program, its links and each folder above it belong to root or the user of the agent, and nobody else writes them; it is tried again by itself',
+    'later',
+  ),
+  ROOT_UNSAFE: refused(
+    'operator',
+    'any user of the robot can replace what the agent has verified: run the command that the message ends with on the robot; it is tried again by itself',
+    'later',
+  ),
+  TRUST_UNSAFE: refused(
+    'operator',
+    'another user can change which keys the robot trusts: look whether trust.json is yours still (sha256sum), then run the command that the message ends with; it is tried again by itself',
+    'later',
+  ),
   MODULE_UNFIT: refused(
     'operator',
     'run the module with the word probe on the robot: the report holds its last output; it is tried again by itself',

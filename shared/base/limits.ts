@@ -209,6 +209,19 @@ export const LIMITS = {
   claimTriesMs: 1 * MINUTE, // wrong claims are counted in spans of this
   claimTriesMax: 20, // of one address in such a span: typing errors of a person
   claimTryAddressesMax: 1_000, // addresses that are counted one by one; others share a count
+  csrBytesMax: 8 * KiB, // PEM of a request for a certificate: one with RSA of 4096 bits has 1.7 KiB
+  certificateLifeMsDefault: 90 * DAY, // what a stolen certificate is good for at most
+  certificateLifeMsMin: 2 * SECOND, // for tests; a renewal takes two round trips
+  certificateLifeMsMax: 825 * DAY, // as the longest that make-certs.sh makes
+  certificateBackdateMs: 60 * MINUTE, // clocks of engines and robots that are behind the broker's
+  // a robot that stood in a store for a season renews by itself
+  certificateGraceMs: 90 * DAY,
+  authorityDaysDefault: 3_650, // of drover-broker ca init: a robot fleet lives so long
+  authorityDaysMax: 9_125, // 25 years
+  certificateSweepMs: 10 * SECOND, // connections whose certificate has ended are closed within this
+  renewTickMs: MINUTE, // a robot looks so often whether its certificate is due
+  renewRetryMsMin: MINUTE, // first wait after a renewal that failed
+  renewRetryMsMax: 6 * 60 * MINUTE, // longest one: a third of 90 days has 120 of them
   enrolPollMs: 5 * SECOND, // a robot that waits for a person asks again after this
   enrolWaitMsMax: 7 * DAY, // and no longer than this
   passwordCostBytesMax: 64 * MiB, // memory times passes of one scrypt: four times what we write

@@ -40,6 +40,8 @@ export interface Wire {
   /** Resolves at SUBACK; rejects ACCESS_DENIED when the broker refuses a filter. */
   subscribe(filters: readonly string[], qos: 0 | 1): Promise<void>;
   unsubscribe(filters: readonly string[]): Promise<void>;
+  /** Ends the connection that is up, if there is one; another one is made. */
+  renew?(why: string): void;
   close(): Promise<void>;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Bodies of the HTTP API that more than one program reads: refusals, claims, and the request of
- * a robot that enrols. A claim is a secret that is good once: the broker keeps its hash alone.
- * The robot makes its own secret and sends only the hash, so that an answer holds no secret and
- * can be lost. Sans-I/O.
+ * Bodies of the HTTP API that more than one program reads: refusals, claims, and the requests of
+ * a robot that enrols or renews its certificate. A claim is a secret that is good once: the broker
+ * keeps its hash alone. The robot makes its own secret or key and sends only the hash, or a request
+ * for a certificate, so that an answer holds no secret and can be lost. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -14,6 +14,8 @@ import { parseStrictJson } from './strict-json.ts';
 
 /** The path of the HTTP API on which robots enrol. */
 export const ENROL_PATH = '/enrol';
+/** The path on which they renew their certificates. */
+export const RENEW_PATH = '/renew';
 
 /** 256 random bits in base64url; the first word lets scanners for secrets find it. */
 const CLAIM = /^claim_[A-Za-z0-9_-]{43}$/;
@@ -24,20 +26,50 @@ export const isClaim = (text: string): boolean => CLAIM.test(text);
 /** @param bytes 32 random bytes in base64url */
 export const claimText = (bytes: string): string => `${CLAIM_PREFIX}${bytes}`;
 
-export const enrolRequestSchema = z.strictObject({
-  claim: z.string().regex(CLAIM, 'want claim_ and 43 characters'),
-  /** SHA-256 of the secret that the robot has made for itself. */
-  token_sha256: sha256Schema,
-});
+const pemSchema = z.string().max(LIMITS.csrBytesMax);
+
+export const enrolRequestSchema = z
+  .strictObject({
+    claim: z.string().regex(CLAIM, 'want claim_ and 43 characters'),
+    /** SHA-256 of the secret that the robot has made for itself. */
+    token_sha256: sha256Schema.optional(),
+    /** In its place: a request for a certificate (PKCS #10, PEM) by a key of the robot. */
+    csr: pemSchema.optional(),
+  })
+  .refine((one) => (one.token_sha256 === undefined) !== (one.csr === undefined), {
+    error: 'want token_sha256 or csr, and not both',
+  });
 
 /** `pending`: a person has to accept it. */
 export const enrolAnswerSchema = z.object({
   robot_id: robotIdSchema,
   status: z.enum(['enrolled', 'pending']),
+  /** PEM, for a robot that is enrolled and has sent a request for it. */
+  certificate: pemSchema.optional(),
 });
 
 export type EnrolRequest = z.output<typeof enrolRequestSchema>;
+/** The same as a robot sends it. */
+export type EnrolAsk = z.input<typeof enrolRequestSchema>;
 export type EnrolAnswer = z.output<typeof enrolAnswerSchema>;
+
+export const renewRequestSchema = z.strictObject({
+  /** The certificate that is in use, which may have expired (PEM). */
+  certificate: pemSchema,
+  /** The request for the next one (PKCS #10, PEM), by its key. */
+  csr: pemSchema,
+  /** Signature by the key of `certificate` over `renewalText`, in base64. */
+  signature: z.string().regex(/^[A-Za-z0-9+/]{40,1400}={0,2}$/, 'want base64'),
+});
+
+export const renewAnswerSchema = z.object({ robot_id: robotIdSchema, certificate: pemSchema });
+
+export type RenewRequest = z.output<typeof renewRequestSchema>;
+export type RenewAnswer = z.output<typeof renewAnswerSchema>;
+
+/** @param csrSha256 of the DER of the request */
+export const renewalText = (csrSha256: string): string =>
+  `drover certificate renewal\n${csrSha256}\n`;
 
 /** @throws DroverError USAGE, JSON_INVALID, DOCUMENT_TOO_LARGE */
 export const parseEnrolRequest = (bytes: Uint8Array): EnrolRequest =>
@@ -47,6 +79,30 @@ export const parseEnrolRequest = (bytes: Uint8Array): EnrolRequest =>
       schema: enrolRequestSchema,
       bytesMax: LIMITS.localRequestBytesMax,
       code: 'USAGE',
+    },
+    bytes,
+  );
+
+/** @throws DroverError USAGE, JSON_INVALID, DOCUMENT_TOO_LARGE */
+export const parseRenewRequest = (bytes: Uint8Array): RenewRequest =>
+  parseDocument(
+    {
+      what: 'request to renew',
+      schema: renewRequestSchema,
+      bytesMax: LIMITS.localRequestBytesMax,
+      code: 'USAGE',
+    },
+    bytes,
+  );
+
+/** @throws DroverError BROKER_REFUSED, JSON_INVALID, DOCUMENT_TOO_LARGE */
+export const parseRenewAnswer = (bytes: Uint8Array): RenewAnswer =>
+  parseDocument(
+    {
+      what: 'answer to a renewal',
+      schema: renewAnswerSchema,
+      bytesMax: LIMITS.localRequestBytesMax,
+      code: 'BROKER_REFUSED',
     },
     bytes,
   );

@@ -183,6 +183,8 @@ const stateSchema = z.object({
   trust_version: sizeSchema.optional(),
   /** When that root ends; only while the robot finds this close, or over. */
   trust_expires_at: instantSchema.optional(),
+  /** When its certificate ends; only while this is close, or over, and it was not renewed. */
+  certificate_expires_at: instantSchema.optional(),
   /** The highest `seq` of announcements that it accepted under that root and its clock. */
   announcement_seq: sizeSchema.optional(),
   /** Announced rollouts whose progress the robot refuses, so that it takes no orders about them. */

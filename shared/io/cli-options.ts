@@ -4,6 +4,16 @@ import type { Argv } from 'yargs';
 import { DroverError } from '../base/errors.ts';
 import { readSecret } from './cli.ts';
 
+/**
+ * Removes each variable of Drover that is empty: a line `DROVER_PASSWORD=` in an environment file
+ * means that it is not given.
+ */
+export function dropEmptyVariables(environment: Record<string, string | undefined>): void {
+  for (const [name, value] of Object.entries(environment)) {
+    if (name.startsWith('DROVER_') && value === '') delete environment[name];
+  }
+}
+
 /** One option that takes one value each time it is given. */
 export const LIST = { type: 'string', array: true, nargs: 1 } as const;
 export const TEXT = { type: 'string', requiresArg: true } as const;

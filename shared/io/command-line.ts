@@ -5,6 +5,7 @@
 
 import yargs, { type Argv } from 'yargs';
 import { DroverError, nullIfFailed } from '../base/errors.ts';
+import { dropEmptyVariables } from './cli-options.ts';
 import { runProgram, writeAnswer } from './cli.ts';
 import { completionCommand, isCompletion, suggestionsOf, suggestMain } from './completion.ts';
 
@@ -130,6 +131,7 @@ export const suggestions = async (
 
 /** Runs the command of this process and sets its exit code; the process ends when its work has. */
 export async function runCommandLine(line: CommandLine): Promise<void> {
+  dropEmptyVariables(process.env);
   await runProgram(line.program, async () => {
     const words = process.argv.slice(2);
     if (isCompletion(words)) {

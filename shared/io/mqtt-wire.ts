@@ -206,8 +206,8 @@ export class MqttWire implements Wire {
       this.#log.warn({ problem: this.#lastError.message }, 'could not try a connection');
       return this.#connectLater();
     }
-    const { clientId, username, password, will, keepsSession = false } = this.#options;
-    const keepaliveS = this.#options.keepaliveS ?? LIMITS.keepaliveS;
+    const { clientId, username, password, will } = this.#options;
+    const { keepsSession = false, keepaliveS = LIMITS.keepaliveS } = this.#options;
     const settings: IClientOptions = {
       clientId,
       clean: !keepsSession,

@@ -51,6 +51,25 @@ function damagedCases(): Copies[] {
   });
 }
 
+/** Blocks that a person or another tool wrote: what GRUB reads in them, the agent reads. */
+function oddCases(): Copies[] {
+  const good = encodeGrubEnv({ confirmed: A, other: 'x' });
+  const block = (text: string): Uint8Array =>
+    Buffer.from(`# GRUB Environment Block\n${text}`.padEnd(1024, '#'), 'latin1');
+  const both = (value: string, end = '\n'): string =>
+    `drover_boot=${value}${end}drover_boot_again=${value}${end}`;
+  return [
+    both('B,+', '\r\n'),
+    `${both('B,+')}drover_boot=A,x\n`,
+    `${both('A,x')}${both('B,+')}`,
+    `\n${both('B,+')}`,
+    `no sign\n${both('B,+')}`,
+    `foo=bar\\\n${both('B,+')}`,
+    both('B,\\+'),
+    `# comment\\\n${both('B,+')}`,
+  ].map((text): Copies => [block(text), good]);
+}
+
 /** Slots in the order in which they are tried when none of them can be loaded. */
 function orderOf(mark: BootMark | null): string {
   if (mark === null) return 'A B';
@@ -81,7 +100,7 @@ test('GRUB reads and counts as the agent does, also from blocks that are torn', 
   await makeImage(home, '--small');
   const disk = await GuestDisk.copy(join(home, 'disk.img'), join(home, 'cases.img'));
   const whole = MARKS.map((mark): Copies => [encodeGrubEnv(mark), encodeGrubEnv(mark)]);
-  const cases = [...whole, ...damagedCases()];
+  const cases = [...whole, ...damagedCases(), ...oddCases()];
   const commands: string[] = [];
   for (const [at, copies] of cases.entries()) {
     commands.push(`mkdir /case-${at}`);

@@ -24,6 +24,7 @@ function settingsOf(dataFolder: string, engine: Partial<EmbeddedSettings> = {}):
       httpPort: 0,
       certificateFiles: null,
       credentialsFile: null,
+      authorityFiles: null,
       logPolicy: null,
     },
     ...{ trust: null, storeBytesMax: 1e9, keepUnannouncedMs: null, lead: null },

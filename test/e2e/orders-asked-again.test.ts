@@ -117,7 +117,13 @@ it('a relay whose subscriptions were lost by its upstream hands on a recall when
   const address = { url: `mqtt://127.0.0.1:${proxy.port}` };
   const relay = await startBroker({
     ...{ dataFolder: folder, host: '127.0.0.1', httpPort: 0, certificateFiles: null },
-    ...{ credentialsFile: null, trust: fleet.trust, storeBytesMax: 1e9, keepUnannouncedMs: null },
+    ...{
+      credentialsFile: null,
+      authorityFiles: null,
+      trust: fleet.trust,
+      storeBytesMax: 1e9,
+      keepUnannouncedMs: null,
+    },
     ...{ lead: null, webhooks: [], log: LOG, logPolicy: null },
     engine: {
       ...{ kind: 'embedded', connectionsMax: 10, wsOrigins: [], bytesPerSecondMax: null },

@@ -2,21 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { drawClaim } from '../../../broker/commands/claim-code.ts';
 import {
-  ClaimTries,
   accepted,
   afterRestore,
   decideClaim,
   parseRecord,
   revoked,
   showEnrolment,
+  tokenOf,
   turnedAway,
   withClaim,
   type EnrolmentRecord,
 } from '../../../broker/enrolment/records.ts';
+import { ClaimTries } from '../../../broker/enrolment/claim-tries.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
+import { SeldomLog } from '../../../shared/base/seldom-log.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
 import { assertRefused, verdictOf } from '../../helpers/refusal.ts';
 
 const NOW = Date.parse('2026-11-30T12:00:00Z');
@@ -31,7 +34,7 @@ const order = (more: { needs_yes?: boolean; claim?: string } = {}) => ({
 const fresh = (more: { needs_yes?: boolean } = {}): EnrolmentRecord =>
   withClaim(undefined, order(more), { replace: false, now: NOW });
 const ask = (record: EnrolmentRecord, tokenSha256 = MINE, now = NOW): EnrolmentRecord =>
-  decideClaim(record, { tokenSha256, now, from: '10.0.0.9' });
+  decideClaim(record, { proof: { token_sha256: tokenSha256 }, now, from: '10.0.0.9' });
 
 describe('a claim', () => {
   it('is used once, and the robot that used it gets the same answer again, even when it is old', () => {
@@ -53,7 +56,7 @@ describe('a claim', () => {
     assert.equal(ask(waits), waits);
     assertRefused('CLAIM_USED', () => ask(waits, THIEF));
     const let_in = accepted(waits, { by: 'ann', now: NOW + 5 });
-    assert.equal(let_in.credential?.token_sha256, MINE);
+    assert.equal(tokenOf(let_in), MINE);
     assert.equal(showEnrolment(let_in, NOW).accepted_by, 'ann');
     assertRefused('NOT_FOUND', () => accepted(let_in, { by: 'ann', now: NOW }));
     assertRefused('CLAIM_REVOKED', () => ask(turnedAway(waits)));
@@ -70,8 +73,8 @@ describe('a claim', () => {
     const again = (replace: boolean) =>
       withClaim(used, order({ claim: 'new' }), { replace, now: NOW });
     assertRefused('CLAIM_EXISTS', () => again(false), /is enrolled/);
-    assert.equal(again(true).credential?.token_sha256, MINE);
-    assert.equal(ask(again(true), THIEF).credential?.token_sha256, THIEF);
+    assert.equal(tokenOf(again(true)), MINE);
+    assert.equal(tokenOf(ask(again(true), THIEF)), THIEF);
     const late = withClaim(fresh(), order(), { replace: false, now: NOW + 5000 });
     assert.equal(late.claim.state, 'open', 'one that ended unused stands in the way of nothing');
   });
@@ -99,7 +102,7 @@ describe('a claim', () => {
 
 describe('wrong claims', () => {
   it('are counted for each address, and a flood of addresses shares one count', () => {
-    const tries = new ClaimTries();
+    const tries = new ClaimTries(new SeldomLog(makeLog('test', 'silent'), 1, () => 0), () => 0);
     const misses = (from: string, now: number): boolean => tries.mayMiss(from, now);
     for (let n = 0; n < LIMITS.claimTriesMax; n += 1) assert.ok(misses('a', 0));
     assert.ok(!misses('a', 0));

@@ -31,6 +31,7 @@ async function brokerWith(t: TestContext, count: number): Promise<[number, Sha25
     httpPort: 0,
     certificateFiles: null,
     credentialsFile: null,
+    authorityFiles: null,
     logPolicy: null,
     trust: null,
     storeBytesMax: 1e9,

@@ -66,6 +66,7 @@ async function openBroker(scope: Scope, log: Log): Promise<RunningBroker> {
     ...{
       certificateFiles: null,
       credentialsFile: null,
+      authorityFiles: null,
       logPolicy: null,
       storeBytesMax: 64 * 2 ** 20,
     },

@@ -60,6 +60,7 @@ const GOOD: DoctorFacts = {
   ...{ now: NOW, node: '20.19.0', drover: '0.1.0' },
   disk: known({ folder: '/w', freeBytes: 2 ** 40 }),
   trust: known(TRUST),
+  trustUnsafe: null,
   keys: [{ path: 'k', key: known({ publicKey: publicKeyOf(ROLLOUT), openMode: null }) }],
   brokerDoors: [{ address: 'b:1883', reach: known({ certificate: null }) }],
   broker: BROKER,

@@ -78,6 +78,13 @@ test('under the id of one that is announced it goes on, and supersedes nothing',
   assert.equal(fresh.isAgain, false);
 });
 
+test('an id that stays announced is for no second rollout, and the refusal says so', async () => {
+  const old = [fleet.makeRollout('new', await bundleOf('1.0.0'))];
+  const again = await bundleOf('1.0.0');
+  const words = /rollout new is announced already, and stays so/;
+  assertRefused('ROLLOUT_OVERLAP', () => plan(old, again, { alongside: true }), words);
+});
+
 test('another release wants another id: one that is complete is open to everybody', async () => {
   const statuses = new Map<string, LedStatus>([['new', { status: 'complete', settled: true }]]);
   const old = [fleet.makeRollout('new', await bundleOf('1.0.0'))];

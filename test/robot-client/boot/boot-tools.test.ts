@@ -1,9 +1,12 @@
 /** The memories of boot loaders as their own programs see them, and programs that go wrong. */
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { assertConfigured } from '../../../robot-client/boot/boot-slots.ts';
 import { MarkedSlots } from '../../../robot-client/boot/boot-mark.ts';
 import { encodeGrubEnv, parseGrubEnv } from '../../../robot-client/boot/grub-env.ts';
 import { GrubMark } from '../../../robot-client/boot/grub.ts';
@@ -11,6 +14,7 @@ import { readRunningSlot } from '../../../robot-client/boot/open-boot.ts';
 import { OwnPrograms } from '../../../robot-client/boot/own-programs.ts';
 import { runBootProgram } from '../../../robot-client/boot/run-program.ts';
 import { MachineSide } from '../../../robot-client/boot/system-side.ts';
+import { SystemdBoot } from '../../../robot-client/boot/systemd-boot.ts';
 import { UBootMark } from '../../../robot-client/boot/u-boot.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
@@ -33,6 +37,51 @@ describe('the memory of GRUB', () => {
     assert.deepEqual(parseGrubEnv(changed), { confirmed: B, other: '2' });
     const same = Buffer.from(encodeGrubEnv({ confirmed: B, other: '2' }));
     assert.deepEqual(changed, same, 'each mark stays in a sector of its own');
+  });
+
+  it('is read by grub-editenv as by us, whatever a block holds', async (t) => {
+    if (requirePeer(t, 'grub-editenv') === null) return;
+    const folder = await tempFolder(t);
+    const mark = fc.constantFrom('A,x', 'B,3', 'A,+', 'B,x\r', 'B,\\3', 'C,x', '');
+    const name = fc.constantFrom('drover_boot', 'drover_boot_again', 'saved_entry', ' drover_boot');
+    const line = fc
+      .tuple(name, fc.constantFrom('=', '\r=', '=', ''), mark)
+      .map((all) => all.join(''));
+    const end = fc.constantFrom('\n', '\r\n', '\n\n', '#\n', '\u2028\n', '\0\n', '');
+    const piece = fc.oneof(fc.tuple(line, end), fc.tuple(fc.constantFrom('#', '# B\\C'), end));
+    const both = fc.tuple(mark, end).map(([value, after]) => {
+      return `drover_boot=${value}${after}drover_boot_again=${value}${after}`;
+    });
+    const text = fc.oneof(
+      fc.array(piece, { maxLength: 5 }).map((all) => all.flat().join('')),
+      both,
+    );
+    const blocks = fc.sample(fc.tuple(text, both, text), { numRuns: 60, seed: 7 }).map((all) => {
+      // A listing of a value with a line end in it would be read as two.
+      const inner = all.join('').replaceAll('\\\n', '\n');
+      const start = '# GRUB Environment Block\n';
+      return Buffer.from(`${start}${inner}`.padEnd(1024, '#').slice(0, 1024), 'latin1');
+    });
+    for (const [at, block] of blocks.entries()) await writeFile(join(folder, `${at}`), block);
+    const script =
+      'cd "$0"; for at in $(seq 0 59); do grub-editenv $at list; printf "\\0end\\0"; done';
+    const { stdout } = spawnSync('sh', ['-c', script, folder], { encoding: 'latin1' });
+    const listings = stdout.split('\0end\0');
+    const seen = new Set<string>();
+    for (const [at, block] of blocks.entries()) {
+      // A row without a sign is the begin of a name that has a line end in it.
+      const rows = (listings[at] ?? '').replaceAll(/(?<=\n|^)([^=\n]*)\n/g, '$1\0').split('\n');
+      const said = (wanted: string): string | undefined =>
+        rows.findLast((row) => row.startsWith(`${wanted}=`))?.slice(wanted.length + 1);
+      const [first, second] = [said('drover_boot'), said('drover_boot_again')];
+      const marks =
+        first !== undefined && first === second ? /^([AB]),([x+0-9])$/.exec(first) : null;
+      const read = parseGrubEnv(block);
+      const got = read && `${read.confirmed},${read.other}`;
+      assert.equal(got, marks?.[0] ?? null, JSON.stringify(block.toString('latin1').slice(0, 300)));
+      seen.add(got === null ? 'damaged' : 'whole');
+    }
+    assert.deepEqual([...seen].sort(), ['damaged', 'whole']);
   });
 
   it('is read from the second copy when the first lies on a sector that cannot be read', async (t) => {
@@ -158,6 +207,49 @@ describe('a program that cannot be run', () => {
     assert.match(await found(path), /it is not executable/);
     assert.match(await found(`${path}.sh`), /it is not there/);
     assert.equal(await found('sh -c true'), 'runs');
+  });
+});
+
+describe('a slot that a boot loader does not know', () => {
+  it('is refused before anything is written, whatever says its name', async (t) => {
+    const folder = await tempFolder(t);
+    const grub = new GrubMark(realDisk, folder);
+    await grub.write({ confirmed: B, other: '+' });
+    for (const name of ['b', 'a', 'C']) {
+      const slot = name as unknown as typeof A;
+      const unknown = {
+        code: 'BOOT_SLOT_UNKNOWN',
+        message: new RegExp(`got ${name}, want A or B`),
+      };
+      assert.throws(() => new MarkedSlots(slot, grub), unknown);
+      assert.throws(() => new SystemdBoot(slot, realDisk, folder), unknown);
+      for (const answers of [
+        { running: slot, other: B },
+        { running: A, other: slot },
+      ]) {
+        const devices = new Map([
+          ['A', '/dev/a'],
+          ['B', '/dev/b'],
+        ]);
+        assert.throws(() => assertConfigured(answers, devices), unknown);
+      }
+    }
+    assert.deepEqual(await grub.read(), { confirmed: B, other: '+' });
+  });
+
+  it('is not taken from a value of U-Boot that only looks like one', async (t) => {
+    if (requirePeer(t, 'fw_setenv') === null) return;
+    const folder = await tempFolder(t);
+    await makeUBoot(folder);
+    const { config } = uBootFiles(folder);
+    const mark = new UBootMark(config);
+    await mark.write({ confirmed: B, other: '+' });
+    assert.deepEqual(await mark.read(), { confirmed: B, other: '+' });
+    runPeer('fw_setenv', '-c', config, 'note', 'x\ndrover_slot=A');
+    assert.equal(await mark.read(), null, 'which of both lines is the variable is not known');
+    runPeer('fw_setenv', '-c', config, 'note');
+    runPeer('fw_setenv', '-c', config, 'drover_other', '+\r');
+    assert.equal(await mark.read(), null);
   });
 });
 

@@ -23,7 +23,7 @@ async function startPeer(t: TestContext, answers: readonly (string | null)[]) {
     const pieces: Buffer[] = [];
     request.on('data', (piece: Buffer) => pieces.push(piece));
     request.on('end', () => {
-      hashes.push(parseEnrolRequest(new Uint8Array(Buffer.concat(pieces))).token_sha256);
+      hashes.push(parseEnrolRequest(new Uint8Array(Buffer.concat(pieces))).token_sha256 ?? '');
       const answer = answers[hashes.length - 1] ?? null;
       if (answer === null) request.socket.destroy();
       else reply.end(answer);

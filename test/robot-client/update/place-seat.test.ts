@@ -126,6 +126,16 @@ describe('a robot of a rollout with a budget', () => {
       assert.equal(stage.seat.askedAtMs, null);
     }));
 
+  it('says that the lease is too short when a place in time was over before it was used', () =>
+    withStage(async (stage) => {
+      await stage.tell(await stage.ask());
+      assert.equal(stage.isGranted, true);
+      [stage.now, stage.mono] = [NOW + 101_000, 101_000]; // the ready hook took so long
+      await stage.ask().catch(() => null);
+      const wanted = /over before it was used \(it was kept for 100s: --place-lease of the rollout/;
+      assert.match(stage.waits.at(-1) ?? '', wanted);
+    }));
+
   it('names its clock when a place is over although its question is younger than the lease', () =>
     withStage(async (stage) => {
       const asked = await stage.ask();
