@@ -37,6 +37,7 @@ export interface ComponentOptions extends Pick<
   | 'modules'
   | 'moduleTimeoutMs'
   | 'system'
+  | 'moment'
   | 'image'
   | 'self'
   | 'onOutput'

@@ -106,8 +106,8 @@ export class Component {
   /** Continues from what `load` read. */
   async start(): Promise<void> {
     if (!this.isOpen) return this.#enqueue(async () => void (await this.#hasRoot()));
-    const [state, { slots }, { bootsMax, self }] = [this.#state, this.#slots, this.#options];
-    await this.#dispatch(startEvent({ state, slots, bootsMax, self }, 'agent'));
+    const on = { ...this.#options, state: this.#state, slots: this.#slots.slots };
+    await this.#dispatch(startEvent({ ...on, at: this.#root.moment() }, 'agent'));
     this.#set.changed();
     const split = this.#root.problem ?? (await splitProblem(this.#options));
     if (split) await this.refuse(split, { stays: true });

@@ -141,8 +141,30 @@ function assertLabels(fields: ManifestFields): void {
     const field = cause instanceof DroverError ? String(cause.facts['field']) : '';
     const option = OPTION_OF_FIELD[field] ?? OPTION_OF_FIELD[field.split('.')[0] ?? ''];
     if (!(cause instanceof DroverError) || option === undefined) throw cause;
-    throw new DroverError('USAGE', `build: ${option}: ${cause.message}`, { cause });
+    // There is no manifest.json yet: the person knows the option, and what was given.
+    const told = cause.message.split(`field ${field}: `).at(-1) ?? cause.message;
+    const why = field === 'apply_strategy' ? MODULE_NAME_WANTED : told;
+    const got = JSON.stringify(valueAt(fields, field))?.slice(0, GOT_CHARS_MAX);
+    throw new DroverError('USAGE', `build: ${option}: ${why} (got ${got})`, { cause });
   }
+}
+
+const GOT_CHARS_MAX = 80;
+const MODULE_NAME_WANTED = 'want the name of a module, a-z 0-9 -, a letter first';
+
+/** The value at a path such as `bounds.health_timeout_min_s`; of a strategy the name of the module. */
+function valueAt(fields: ManifestFields, path: string): unknown {
+  let found: unknown = fields;
+  for (const key of path.split('.')) {
+    if (typeof found !== 'object' || found === null) break;
+    found = (found as Record<string, unknown>)[key];
+  }
+  const isStrategy = path === 'apply_strategy' && typeof found === 'string';
+  return isStrategy
+    ? String(found)
+        .split('+')[0]
+        ?.replace(/^module\//, '')
+    : found;
 }
 
 function assertBelow(option: string, got: string, version: string): void {

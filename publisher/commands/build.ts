@@ -5,7 +5,7 @@ import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { makeOutput, type Output } from '../../shared/io/cli.ts';
 import { shortHash } from '../../shared/base/ids.ts';
 import { archNote } from '../../shared/rules/rollout-rules.ts';
-import { countOf, printable } from '../../shared/base/printable.ts';
+import { countOf, printable, shellWord } from '../../shared/base/printable.ts';
 import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { ATTACHMENT_KINDS } from '../../shared/formats/attachments.ts';
@@ -52,7 +52,10 @@ function withOptions(argv: Argv) {
       ...LIST,
       describe: 'NAME=VALUE that the gates of a publish may not be laxer than; may be given again',
     })
-    .option('name', { ...TEXT, default: 'app', describe: 'component' })
+    .option('name', {
+      ...TEXT,
+      describe: 'component; default: app (of a system image as a rule: system)',
+    })
     .option('module', {
       ...TEXT,
       describe:
@@ -99,6 +102,9 @@ const withModes = <T>(argv: Argv<T>) =>
       describe: 'pack without file capabilities, ACLs and other extended attributes',
     });
 
+/** Component of a bundle whose build names none. */
+const DEFAULT_COMPONENT = 'app';
+
 type BuildArgs = Awaited<ReturnType<typeof withOptions>['argv']>;
 
 /** @throws DroverError USAGE */
@@ -117,7 +123,7 @@ function sourceOf({ folder, image, module, dropXattrs, plainModes }: BuildArgs):
 async function runBuild(argv: BuildArgs): Promise<void> {
   const source = sourceOf(argv);
   const labels: BundleLabels = {
-    name: argv.name,
+    name: argv.name ?? DEFAULT_COMPONENT,
     version: argv.version,
     arch: argv.arch,
     minCurrent: argv.minCurrent,
@@ -135,7 +141,7 @@ async function runBuild(argv: BuildArgs): Promise<void> {
   const modes = { plainModes, dropXattrs };
   const attachments = attachmentsOf(argv);
   const job = { source, out, labels, deltasFrom, attachments, zstd, ...modes, dryRun, output };
-  report(output, labels, await buildBundle(job));
+  report(output, labels, await buildBundle(job), namedNote(argv));
 }
 
 /** @throws DroverError USAGE for a text without a range, or a component that is given twice */
@@ -179,7 +185,20 @@ function notes({ staleByteCode: [first, ...more] }: TreePlan, arch: string): str
   return [...named, `note: byte code that Python will not use, compile it again: ${which}`];
 }
 
-function report(output: Output, labels: BundleLabels, built: BuiltBundle): void {
+/** A robot with several components takes images for its component `system`. */
+function namedNote({ image, name, version }: BuildArgs): string[] {
+  if (image === undefined || name !== undefined) return [];
+  return [
+    `note: this image is for component ${DEFAULT_COMPONENT}, since no --name was given: most robots take images for component system; build it for that one: drover build --image ${shellWord(image)} --name system --version ${version} …`,
+  ];
+}
+
+function report(
+  output: Output,
+  labels: BundleLabels,
+  built: BuiltBundle,
+  more: readonly string[],
+): void {
   const { out, plan, payload, image, deltas, attachments } = built;
   const { name, version, arch, compatible = [], requires = {} } = labels;
   const strategy = strategyFor(labels);
@@ -215,10 +234,11 @@ function report(output: Output, labels: BundleLabels, built: BuiltBundle): void 
           ...(compatible.length === 0 ? [] : [`for machines: ${compatible.join(', ')}`]),
           ...(Object.keys(requires).length === 0 ? [] : [`requires ${requiresText(requires)}`]),
           ...notes(plan, arch),
+          ...more,
           ...deltas.map((one) => deltaLine(one, payload.bytes)),
           ...attachments.map((one) => `${one.kind}: ${attachmentText(one)}`),
           `next: drover sign ${out} --key NAME.key`,
         ]
-      : [`would build ${head}`],
+      : [`would build ${head}`, ...more],
   );
 }

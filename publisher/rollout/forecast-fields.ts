@@ -10,7 +10,7 @@ const RARE = ['SET_INCOMPLETE', 'MANIFEST_INVALID', 'REQUIRES_UNMET', 'REQUIRES_
 /** The same for `--json`. */
 export function forecastFields(found: Forecast | null): object | null {
   if (found === null) return null;
-  const { known, notTargeted, robots, unreported, clockAhead, machineUnasked } = found;
+  const { known, notTargeted, lacking, robots, unreported, clockAhead, machineUnasked } = found;
   const { setUnasked, imageUnasked, budgetUnasked, startUnasked } = found;
   const counts = Object.fromEntries(
     OUTLOOKS.filter((one) => !isRare(one) || robots[one].length > 0).map((one) => [
@@ -32,6 +32,7 @@ export function forecastFields(found: Forecast | null): object | null {
   return {
     known,
     not_targeted: notTargeted,
+    ...(lacking.length > 0 && { lack_component: lacking.slice(0, EXAMPLES) }),
     ...counts,
     examples,
     ...missing,

@@ -68,6 +68,9 @@ export interface Forecast {
   readonly known: number;
   /** Of those, robots that the rollout does not target or that lack the component. */
   readonly notTargeted: number;
+  /** Of those, robots that it targets by their name and that lack the component. */
+  readonly lacking: readonly string[];
+  readonly component: string;
   readonly robots: Readonly<Record<Outlook, readonly string[]>>;
   /** Targeted robots that have never reported: a typing error, or new. */
   readonly unreported: readonly string[];
@@ -110,18 +113,20 @@ export function forecast(
   const robots = Object.fromEntries(
     OUTLOOKS.map((one) => [one, [] as string[]]),
   ) as unknown as Record<Outlook, string[]>;
+  const wanted = [...new Set(offer.named ?? offer.target.robots)];
   let notTargeted = 0;
+  const lacking: string[] = [];
   for (const state of states) {
     const alone = outlookOf(offer, beside, state);
     const outlook =
       isWilling(alone) && !takesOthers(offer, beside, state) ? 'SET_INCOMPLETE' : alone;
     if (outlook === null) notTargeted += 1;
-    else robots[outlook].push(state.robot_id);
+    if (outlook === null && wanted.includes(state.robot_id)) lacking.push(state.robot_id);
+    if (outlook !== null) robots[outlook].push(state.robot_id);
   }
   const ahead = states.filter(({ at }) => at - now > LIMITS.aheadMsMax);
   const clockAhead = ahead.map(({ robot_id: id }) => id);
   const reported: ReadonlySet<string> = new Set(states.map(({ robot_id: id }) => id));
-  const wanted = [...new Set(offer.named ?? offer.target.robots)];
   const unreported = wanted.filter((id) => !reported.has(id));
   const machineUnasked = unaskedOf(offer, states, robots);
   const setUnasked = offer.set ? unableOf(SETS_CAPABILITY, states, robots) : [];
@@ -133,7 +138,8 @@ export function forecast(
   const requires = requiresText(offer.manifest.requires);
   const asked = { unreported, isCanaryUnreported, otherArchs, clockAhead, requires };
   const unasked = { machineUnasked, setUnasked, imageUnasked, budgetUnasked, startUnasked };
-  return { known: states.length, notTargeted, robots, ...asked, ...unasked };
+  const out = { notTargeted, lacking, component: offer.manifest.name };
+  return { known: states.length, ...out, robots, ...asked, ...unasked };
 }
 
 const isWilling = (outlook: Outlook | null): boolean => outlook === 'takes' || outlook === 'steps';
@@ -245,7 +251,8 @@ const WORDS: Readonly<Record<(typeof ANSWERS)[number], string>> = {
   COMPATIBLE_WRONG: 'are other machines than those that it is for (COMPATIBLE_WRONG)',
   STRATEGY_CHANGED: 'run what another module applied (STRATEGY_CHANGED)',
   MODULE_MISSING: 'do not have the module that applies it (MODULE_MISSING)',
-  BOOT_MISSING: 'have no system slots, or an agent that does not know them (BOOT_MISSING)',
+  BOOT_MISSING:
+    'have no system slots for this component, or an agent that does not know them (BOOT_MISSING)',
   MANIFEST_INVALID: 'have an agent that does not know its requires (MANIFEST_INVALID)',
   REQUIRES_UNMET: 'lack what it requires of another component (REQUIRES_UNMET)',
   REQUIRES_UNKNOWN: 'do not know what runs of a component that it requires (REQUIRES_UNKNOWN)',
@@ -266,16 +273,40 @@ export function forecastText(found: Forecast): string {
   const parts = OUTLOOKS.filter((one) => found.robots[one].length > 0).map(
     (one) => `${found.robots[one].length} ${wordsOf(one, found)}`,
   );
-  if (found.notTargeted > 0) parts.push(`${found.notTargeted} not targeted`);
+  parts.push(...outParts(found));
   return `of ${found.known} robots: ${parts.join('; ')}`;
+}
+
+/** A person who named a robot looks for a typing error in its name, and not for its component. */
+function outParts({ notTargeted, lacking, component }: Forecast): string[] {
+  const others = notTargeted - lacking.length;
+  const have = lacking.length === 1 ? 'has' : 'have';
+  return [
+    ...(lacking.length > 0
+      ? [`${lacking.length} named here ${have} no component ${component}: ${named(lacking)}`]
+      : []),
+    ...(others > 0 ? [`${others} not targeted, or without component ${component}`] : []),
+  ];
 }
 
 /** The robots of one outlook: their number, and examples of those that do not just take it. */
 export function outlookText(found: Forecast, one: Outlook): string {
-  const { robots } = found;
-  const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots[one])}`;
-  return `${robots[one].length} ${wordsOf(one, found)}${which}`;
+  const robots = robotsOf(found, one);
+  const which = one === 'takes' || one === 'runs' ? '' : `: ${named(robots)}`;
+  return `${robots.length} ${wordsOf(one, found)}${which}`;
 }
+
+/** Without those that refuse a set with a system image now: another line counts them. */
+function robotsOf(found: Forecast, one: Outlook): readonly string[] {
+  const robots = found.robots[one];
+  if (!isWilling(one)) return robots;
+  const refuse = refusingImage(found);
+  return robots.filter((robot) => !refuse.includes(robot));
+}
+
+/** Robots that know sets, and take none with a system image now. */
+const refusingImage = ({ imageUnasked, setUnasked }: Forecast): string[] =>
+  imageUnasked.filter((one) => !setUnasked.includes(one));
 
 const HELPED = ['FAILED_BEFORE', 'REQUIRES_UNMET', 'REQUIRES_UNKNOWN'] as const;
 
@@ -287,12 +318,11 @@ export function forecastLines(found: Forecast | null): string[] {
   if (found === null) return ['robots: their reports cannot be read here, so nothing is foreseen'];
   if (found.known === 0) return ['robots: none has reported yet', ...unreportedLines(found)];
   const lines = OUTLOOKS.flatMap((one) => {
-    const robots = found.robots[one];
-    if (robots.length === 0) return [];
+    if (robotsOf(found, one).length === 0) return [];
     const help = isHelped(one) ? [`  ${one}: ${CATALOGUE[one].hint}`] : [];
     return [`robots: ${outlookText(found, one)}`, ...help];
   });
-  const rest = found.notTargeted > 0 ? [`robots: ${found.notTargeted} are not targeted`] : [];
+  const rest = outParts(found).map((part) => `robots: ${part}`);
   return [
     ...[...lines, ...rest, ...unreportedLines(found), ...clockLines(found)],
     ...machineLines(found),
@@ -331,7 +361,8 @@ function machineLines({ machineUnasked: robots }: Forecast): string[] {
   ];
 }
 
-function setLines({ setUnasked: robots, imageUnasked }: Forecast): string[] {
+function setLines(found: Forecast): string[] {
+  const { setUnasked: robots } = found;
   const lines: string[] = [];
   if (robots.length > 0) {
     lines.push(
@@ -339,7 +370,7 @@ function setLines({ setUnasked: robots, imageUnasked }: Forecast): string[] {
       '  they take the bundles one by one: update their agent first, or leave them out (--tags)',
     );
   }
-  const others = imageUnasked.filter((one) => !robots.includes(one));
+  const others = refusingImage(found);
   if (others.length > 0) {
     lines.push(
       `robots: ${others.length} take no set with a system image now: ${named(others)}`,

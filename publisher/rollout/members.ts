@@ -54,7 +54,9 @@ export function memberLines(
   const summary = countLine(answer);
   if (robots.length === 0) {
     const none = state === AWAITED ? 'it waits for no robot' : 'no robot is like that';
-    return [`${none}; ${summary}`];
+    const failed = (answer.counts['failed'] ?? 0) + (answer.counts['went_back'] ?? 0);
+    const more = state === AWAITED && failed > 0;
+    return [`${none}; ${summary}${more ? ' (name them: --state failed,went_back)' : ''}`];
   }
   const rows = robots.map(({ robot_id: id, wave, state: standing, awaited, code, reason }) => [
     printable(id, 64),

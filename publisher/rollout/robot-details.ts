@@ -112,7 +112,8 @@ function certificateLines({ certificate_expires_at: endMs }: RobotState): string
 
 function problemLines(label: string, { code, message, hint }: Told, words: HintWords = {}) {
   const known = isErrorCode(code) ? CATALOGUE[code].hint : '';
-  const best = filledHint(hint === '' ? known : hint, words);
+  // Another version is the one to be unblocked then.
+  const best = filledHint(hint === '' ? known : hint, code === 'SET_FAILED' ? {} : words);
   return [line(label, `${message} (${code})`), ...(best === '' ? [] : [line('', `hint: ${best}`)])];
 }
 

@@ -64,6 +64,8 @@ export interface MarkStore {
   read(): Promise<BootMark | null>;
   /** Durable when it resolves. A power cut leaves either the mark before or this one. */
   write(mark: BootMark): Promise<void>;
+  /** As of `BootSlots`. */
+  assertComplete?(): Promise<void>;
   /** Location of the mark, for messages. */
   readonly place: string;
 }
@@ -79,6 +81,10 @@ export class MarkedSlots implements BootSlots {
     this.running = running;
     this.other = otherOf(MARKED_SLOTS, running, 'the slot that runs');
     this.#store = store;
+  }
+
+  async assertComplete(): Promise<void> {
+    await this.#store.assertComplete?.();
   }
 
   async look(): Promise<BootView> {

@@ -39,12 +39,25 @@ export interface SlotsNow {
   readonly versions: ReadonlyMap<string, string | null>;
 }
 
+/** A moment of the running boot; its clock starts at zero with each boot. */
+export interface BootMoment {
+  readonly bootId: string;
+  /** On the kernel's monotonic clock, which all processes of a boot share. */
+  readonly upMs: number;
+}
+
 export interface BootSlots {
   /**
    * The slot of this boot, as the kernel or the boot loader reports it; never read from our files.
    */
   readonly running: SystemSlot;
   readonly other: SystemSlot;
+  /**
+   * Looks for the programs that the other calls run, before an image is downloaded for them. Left
+   * out where no other program is run than the one that answered already.
+   * @throws DroverError BOOT_TOOL_FAILED for one that cannot be run
+   */
+  assertComplete?(): Promise<void>;
   /**
    * Reads the state.
    * @throws DroverError BOOT_STATE_DAMAGED, BOOT_TOOL_FAILED, or of the disk

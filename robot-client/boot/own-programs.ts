@@ -15,7 +15,7 @@ import {
   type SystemSlot,
 } from './boot-slots.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import { runBootProgram } from './run-program.ts';
+import { assertRunnable, runBootProgram } from './run-program.ts';
 
 /** The programs in the folder. */
 export const BOOT_VERBS = ['running', 'other', 'spoil', 'try-next', 'confirm'] as const;
@@ -44,6 +44,12 @@ export class OwnPrograms implements BootSlots {
     if (slots.running !== slots.other) return new OwnPrograms(folder, slots);
     const why = `running and other name one slot (got ${slots.running} twice)`;
     throw new DroverError('BOOT_SLOT_UNKNOWN', `ask ${folder}: ${why}`, { hint: OWN_HINT });
+  }
+
+  async assertComplete(): Promise<void> {
+    for (const verb of ['spoil', 'try-next', 'confirm']) {
+      await assertRunnable(`${this.#folder}/${verb}`);
+    }
   }
 
   /** These programs report only which slot runs. */

@@ -6,6 +6,9 @@
  */
 
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -54,6 +57,33 @@ export async function runBootProgram(
   const called = printable([program, ...args].join(' '));
   const left = isOver ? '' : ', and a process of it cannot be killed';
   throw new DroverError('BOOT_TOOL_FAILED', `run ${called}: ${failure}${left}`);
+}
+
+/**
+ * Finds a program without running it, before anything depends on it.
+ * @param program a name to be looked for in PATH, or a path, which is taken from /
+ * @throws DroverError BOOT_TOOL_FAILED, with what to do in the hint
+ */
+export async function assertRunnable(program: string): Promise<void> {
+  const folders = (environment()['PATH'] ?? '').split(':').filter((one) => one.startsWith('/'));
+  const isPath = program.includes('/');
+  const paths = isPath ? [resolve('/', program)] : folders.map((one) => `${one}/${program}`);
+  let isThere = false;
+  for (const path of paths) {
+    const found = await stat(path).catch(() => null);
+    if (!found?.isFile()) continue;
+    isThere = true;
+    const canRun = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (canRun) return;
+  }
+  const name = printable(program);
+  const why = isThere ? 'it is not executable' : isPath ? 'it is not there' : 'it is not in PATH';
+  const there = isPath ? `put it there: ls -l ${name}` : 'install it, or name another program';
+  const hint = isThere ? `run chmod +x ${name}` : there;
+  throw new DroverError('BOOT_TOOL_FAILED', `find program ${name}: ${why}`, { hint });
 }
 
 function environment(): Record<string, string> {

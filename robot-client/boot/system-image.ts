@@ -81,7 +81,10 @@ export class SystemImage implements ImageSide {
     const { side, disk } = this.#on;
     const why = async (): Promise<string | null> => {
       const word = await readSlotWord(disk, layout);
-      if (word?.bootId !== (await side.bootId())) {
+      if (word === null) {
+        return 'no boot with drover-robot recover is noted in this root: a new one needs a restart of the robot, since recover makes no root';
+      }
+      if (word.bootId !== (await side.bootId())) {
         return 'drover-robot recover did not ask the boot loader in this boot';
       }
       const { running } = await this.#open();

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import { parseMark, type BootMark, type MarkStore } from './boot-mark.ts';
-import { runBootProgram } from './run-program.ts';
+import { assertRunnable, runBootProgram } from './run-program.ts';
 
 const SLOT = 'drover_slot';
 const OTHER = 'drover_other';
@@ -38,6 +38,10 @@ export class UBootMark implements MarkStore {
     const text = await this.#print();
     const [slot, other] = [valueOf(text, SLOT), valueOf(text, OTHER)];
     return slot === null || other === null ? null : parseMark(`${slot},${other}`);
+  }
+
+  async assertComplete(): Promise<void> {
+    await assertRunnable('fw_setenv');
   }
 
   async write({ confirmed, other }: BootMark): Promise<void> {

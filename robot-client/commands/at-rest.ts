@@ -16,7 +16,8 @@ import { damageProblem } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from '../update/unlinked.ts';
-import { isHeldElsewhere, isLocked } from '../install/kernel-locks.ts';
+import { isHeldElsewhere } from '../install/kernel-locks.ts';
+import { describeHolder } from '../install/lock-holder.ts';
 import { notMounted } from '../install/mount-memory.ts';
 import { NO_FOLDERS, type OwnFolders } from '../install/outside-root.ts';
 import { lockFilesOf } from '../install/path-lock.ts';
@@ -29,7 +30,7 @@ import type { ComponentRoot } from './given-roots.ts';
 import { rootAbsent } from './options.ts';
 
 export interface AtRest {
-  /** `not answering`: an agent holds the lock of a root, and its socket is closed. */
+  /** `not answering`: the lock of a root is held, and no agent answers on the socket. */
   readonly agent: 'not running' | 'not answering';
   /** False when a state was lost or cannot be read, or a root is missing. */
   readonly isWhole: boolean;
@@ -37,10 +38,10 @@ export interface AtRest {
   readonly lines: string[];
 }
 
-const RUNS_ELSEWHERE =
-  'an agent runs, and not on the folder at the path of its root now: its reports have the details';
-const NOT_ANSWERING =
-  'an agent works on this root and its socket does not answer: a disk that is read-only, full or not mounted keeps it closed, and its reports say why; this is the state on the disk';
+const RUNS_ELSEWHERE = 'this root is held, and not the folder at its path now';
+const NOT_ANSWERING = 'this root is held, and no agent answers on its socket';
+const HELD =
+  'an agent whose disk is read-only, full or not mounted keeps its socket closed, and its reports say why; a recover at boot ends by itself, after some minutes at most; this is the state on the disk';
 const NOT_RUNNING = 'the agent is not running; this is what the disk remembers';
 
 interface ComponentAtRest {
@@ -62,9 +63,12 @@ export async function explainAtRest(
 ): Promise<AtRest> {
   const found: ComponentAtRest[] = [];
   for (const one of roots) found.push(await readable(disk, one, { roots, own }));
-  const isHeld = roots.some(({ root }) => [root, ...lockFilesOf(root, own)].some(isLocked));
+  const locks = roots.flatMap(({ root }) => [root, ...lockFilesOf(root, own)]);
+  const holder = describeHolder(locks);
+  const isHeld = holder !== null;
   const isElsewhere = roots.some(({ root }) => isHeldElsewhere(root, lockFilesOf(root, own)));
-  const first = isElsewhere ? RUNS_ELSEWHERE : isHeld ? NOT_ANSWERING : NOT_RUNNING;
+  const what = isElsewhere ? RUNS_ELSEWHERE : NOT_ANSWERING;
+  const first = isHeld ? `${what}: ${holder}; ${HELD}` : NOT_RUNNING;
   const agent = isHeld ? 'not answering' : 'not running';
   const isWhole = found.every((one) => one.isWhole);
   const components = found.map(({ component }) => component);
@@ -135,7 +139,7 @@ async function explainRoot(
 /** A running agent opened another folder than the one that is at the path now. */
 function replacedRoot(root: string, own: OwnFolders): DroverError | null {
   if (!isHeldElsewhere(root, lockFilesOf(root, own))) return null;
-  const why = 'an agent runs that opened another folder there, or could open none';
+  const why = 'a process that works on it opened another folder there, or could open none yet';
   return new DroverError('ROOT_REPLACED', `look at ${root}: ${why}`);
 }
 

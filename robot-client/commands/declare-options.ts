@@ -18,7 +18,7 @@ export const DEFAULT_ROOT = '/opt/robot';
 export const ROBOT_ID_VARIABLE = 'DROVER_ROBOT_ID';
 /** The same for the folder of its certificate. */
 export const IDENTITY_VARIABLE = 'DROVER_IDENTITY';
-const DEFAULT_HOOKS = '/etc/drover/hooks.d';
+export const DEFAULT_HOOKS = '/etc/drover/hooks.d';
 
 export const withRoots = <T>(args: Argv<T>) =>
   withJson(args)

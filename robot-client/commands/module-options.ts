@@ -1,5 +1,6 @@
 /** Options about the machine and its modules: what is read from argv and files. */
 
+import { readdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -7,7 +8,9 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { isMachineName } from '../../shared/formats/apply-strategy.ts';
 import { readInput } from '../../shared/io/cli.ts';
+import { HOOK_NAMES } from '../install/safe-paths.ts';
 import { ModuleFolder, NO_MODULES, type Modules } from '../modules/module-folder.ts';
+import { DEFAULT_HOOKS } from './declare-options.ts';
 
 /** The folder may come later, with its disk: it is read again with each heartbeat. */
 export async function readModules(folder: string | undefined, log: Log): Promise<Modules> {
@@ -16,6 +19,15 @@ export async function readModules(folder: string | undefined, log: Log): Promise
   await modules.look();
   if (modules.names.length === 0) log.warn({ folder }, 'no module in the folder of --modules');
   return modules;
+}
+
+/** Without `health` and `start` nothing shows that a version is bad. The folder may come later. */
+export async function warnOfHooks(folder: string, log: Log): Promise<void> {
+  if (folder === DEFAULT_HOOKS) return; // nobody named it: a robot may do without
+  const found = await readdir(resolve(folder)).catch(() => null);
+  if (found?.some((one) => HOOK_NAMES.some((name) => name === one))) return;
+  const why = found === null ? 'there is no folder of --hooks' : 'no hook in the folder of --hooks';
+  log.warn({ folder }, `${why}: every version is confirmed without health`);
 }
 
 /** Milliseconds that one run of a module may take. */

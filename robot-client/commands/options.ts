@@ -25,7 +25,12 @@ export function parseRoots(roots: readonly string[]): ComponentRoot[] {
   });
   for (const key of ['component', 'root'] as const) {
     if (new Set(parsed.map((one) => one[key])).size === parsed.length) continue;
-    throw new DroverError('USAGE', `read --root: the same ${key} is given twice`);
+    const [got] = parsed.map((one) => one[key]).filter((one, nth, all) => all.indexOf(one) !== nth);
+    const want = key === 'component' ? ': name each component, --root NAME=DIR' : '';
+    throw new DroverError(
+      'USAGE',
+      `read --root: the same ${key} is given twice (got ${got})${want}`,
+    );
   }
   return parsed;
 }

@@ -4,13 +4,14 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
+import type { ImageSide } from '../boot/system-image.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { recoverComponent } from '../recover/recover.ts';
 import type { RecoverInput, Recovery } from '../recover/recover-input.ts';
 import { DEFAULT_ROOT, withAgentOptions } from './declare-options.ts';
 import { withGivenRoots } from './given-roots.ts';
-import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { DroverError, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import {
   parseAdoptVersion,
@@ -63,6 +64,37 @@ interface RecoverArgs {
 const bootsOf = ({ bootsForeign }: Recovery): string =>
   bootsForeign ? 'what stands at active, which Drover did not install' : 'nothing';
 
+interface SystemRuns {
+  readonly component: string;
+  /** Null when the boot loader cannot be asked, with the reason. */
+  readonly slot: string | null;
+  /** Version in that slot; null when no record names one. */
+  readonly version: string | null;
+  readonly why: string | null;
+}
+
+/** The slot that runs decides which version of a system does; `active` follows it later. */
+async function systemOf(image: ImageSide): Promise<SystemRuns> {
+  const { component } = image;
+  try {
+    const { running: slot, versions } = await image.look();
+    return { component, slot, version: versions.get(slot) ?? null, why: null };
+  } catch (thrown) {
+    const { message, code } = toProblem(thrown); // the components reported it, too
+    return { component, slot: null, version: null, why: `${message} (${code})` };
+  }
+}
+
+function runsOf(one: Recovery, system: SystemRuns | null): string {
+  if (one.component !== system?.component) return `boots ${one.version ?? bootsOf(one)}`;
+  const { slot, version, why } = system;
+  if (slot === null) return `it is not known which slot runs: ${why}`;
+  if (version === null) return `runs in slot ${slot} what this agent did not write`;
+  const leads = one.version ?? 'nothing';
+  const isLater = leads === version ? '' : `; active names ${leads}, and the agent mends that`;
+  return `runs ${version} in slot ${slot}${isLater}`;
+}
+
 /** Names that cannot be read are not known: a boot goes on without them. */
 function machineOf({ compatible, compatibleFile }: RecoverArgs): RecoverInput['facts'] {
   const names = nullIfRefused(() => readMachineNames(compatible, compatibleFile));
@@ -95,16 +127,20 @@ async function recover(args: RecoverArgs): Promise<void> {
     mayBeAbsent: args.release === undefined,
     recover: (one) => recoverComponent({ ...install, ...one }),
   });
+  const system = install.image ? await systemOf(install.image) : null;
   const lines = [
     ...recoveries.flatMap((one) => [
-      `${one.component}: boots ${one.version ?? bootsOf(one)} (${one.phase})`,
+      `${one.component}: ${runsOf(one, system)} (${one.phase})`,
       ...one.actions.map((action) => `  ${action}`),
     ]),
     ...failures.map(({ component, problem }) => `${component}: ${problem.message}`),
   ];
   const given = { roots, socket: args.socket, defaultRoot: DEFAULT_ROOT };
   const told = withGivenRoots(lines, given);
-  makeOutput(args.json).result({ components: recoveries, failures }, told);
+  makeOutput(args.json).result(
+    { components: recoveries, failures, ...(system && { system }) },
+    told,
+  );
   // Something is left to do. The application starts all the same: docs/recovery.md.
   if (recoveries.some(({ problems }) => problems.length > 0)) process.exitCode = 3;
   const [first] = failures;

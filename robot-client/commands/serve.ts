@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { parseRate } from '../../shared/base/byte-sizes.ts';
+import { inBackground } from '../../shared/base/in-background.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
 import type { Log, PatchProgram } from '../../shared/base/ports.ts';
@@ -16,10 +17,15 @@ import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
 import { parseLogRules } from './log-options.ts';
 import { readComputers } from './member-options.ts';
-import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
+import {
+  parseModuleTimeout,
+  readMachineNames,
+  readModules,
+  warnOfHooks,
+} from './module-options.ts';
 import { MachineSide, type SystemSettings } from '../boot/system-side.ts';
 import type { ComponentRoot } from './given-roots.ts';
-import { parseSystem } from './system-options.ts';
+import { parseSystem, warnOfPrograms } from './system-options.ts';
 import { programsOf, warnOfFiles } from './guarded-files.ts';
 import { openOwnFolders } from './own-folders.ts';
 import type { CertificateKeeper } from '../enrolment/certificate-keeper.ts';
@@ -52,6 +58,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
   const system = readSystem(args, roots);
+  await warnOfHooks(args.hooks, log);
   // Loaded here: `recover` runs at each boot, before the application, and needs no link.
   const { Agent } = await import('../agent.ts');
   const claims = new RootClaims(openOwnFolders(log));
@@ -82,7 +89,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     hooksFolder: resolve(args.hooks),
     modules,
     programs: () => programsOf({ modules, folder: args.modules, boot: system?.boot }),
-    system: system && { component: system.component, side: new MachineSide(system) },
+    system: sideOf(system, log),
     link: { ...linkOf(args, keeper), url },
     ...{ disk, claims, self },
     ...boundsOf(args),
@@ -121,6 +128,14 @@ function boundsOf(args: AgentArgs) {
 function readSystem(args: AgentArgs, roots: readonly ComponentRoot[]): SystemSettings | undefined {
   const slots = { boot: args.boot, slotDevices: args['slot-device'] };
   return parseSystem({ ...slots, rebootCommand: args['reboot-command'], roots });
+}
+
+/** Undefined for a robot without system slots. */
+function sideOf(settings: SystemSettings | undefined, log: Log) {
+  if (!settings) return undefined;
+  const side = new MachineSide(settings);
+  inBackground(log, 'look at the boot side', warnOfPrograms(side, log));
+  return { component: settings.component, side };
 }
 
 /** @throws DroverError USAGE, FILE_UNREADABLE */

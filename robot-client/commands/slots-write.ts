@@ -54,6 +54,7 @@ export const withWriteCommand = (group: Argv, withBoot: WithBoot): Argv =>
 async function writeSlot(args: WriteArgs): Promise<void> {
   const trust = readTrustFile(args.trust);
   const slots = await openBootSlots(parseBootPlace(args.boot));
+  await slots.assertComplete?.();
   const { path: devicePath, isCompared } = await deviceFor(slots, args);
   const bundle = await openBundle(args.bundle);
   try {

@@ -63,6 +63,8 @@ export const slotsCommand = (argv: Argv): Argv =>
 
 async function run(verb: Verb, args: SlotsArgs): Promise<void> {
   const slots = await openBootSlots(parseBootPlace(args.boot));
+  // A person who repairs a boot loader may mark a slot before all of its programs are there.
+  if (verb === 'show' || verb === 'try') await slots.assertComplete?.();
   const slot = slotOf(slots, verb, args.slot);
   if (!args.dryRun) await change(slots, verb, { slot, tries: args.tries });
   const { running, other } = slots;

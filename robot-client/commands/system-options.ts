@@ -1,10 +1,11 @@
 /** Options about the two system slots of the machine. */
 
-import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { DroverError, failureOf, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/ports.ts';
 import { isSystemSlot } from '../boot/boot-slots.ts';
 import { openBootSlots, parseBootPlace } from '../boot/open-boot.ts';
 import { SystemImage } from '../boot/system-image.ts';
-import { kernelBootId, type SystemSettings } from '../boot/system-side.ts';
+import { kernelBootId, type SystemSettings, type SystemSide } from '../boot/system-side.ts';
 import { realDisk } from '../install/disk.ts';
 import type { ComponentRoot } from './given-roots.ts';
 
@@ -48,6 +49,21 @@ function componentOf(roots: readonly ComponentRoot[]): string {
 }
 
 /**
+ * Logs which program of the boot side cannot be run: an image is refused for it, and nobody reads
+ * that before there is one.
+ */
+export async function warnOfPrograms(side: SystemSide, log: Log): Promise<void> {
+  const checks = [
+    () => side.assertCanReboot(),
+    async () => await (await side.open()).assertComplete?.(),
+  ];
+  for (const check of checks) {
+    const problem = await failureOf(check());
+    if (problem) log.warn({ problem: toProblem(problem) }, 'no system image can be taken');
+  }
+}
+
+/**
  * The slots as `recover` asks for them: it needs no devices. Nothing is known with a word that it
  * does not know, since a wrong option must not end a boot.
  */
@@ -73,13 +89,24 @@ export function parseDevices(texts: readonly string[]): Map<string, string> {
   for (const text of texts.flatMap((one) => one.split(','))) {
     const at = text.indexOf('=');
     const [slot, path] = [text.slice(0, Math.max(0, at)), text.slice(at + 1)];
-    const isNew = !devices.has(slot) && ![...devices.values()].includes(path);
-    if (at > 0 && isSystemSlot(slot) && path.startsWith('/') && isNew) devices.set(slot, path);
-    else {
+    const why = unfitDevice(devices, slot, path);
+    if (why !== null) {
       const got = JSON.stringify(text.slice(0, 80));
-      const want = 'want NAME=/dev/… with another name and path for each slot';
-      throw new DroverError('USAGE', `read --slot-device: ${want} (got ${got})`);
+      throw new DroverError('USAGE', `read --slot-device: ${why} (got ${got})`);
     }
+    devices.set(slot, path);
   }
   return devices;
+}
+
+function unfitDevice(
+  devices: ReadonlyMap<string, string>,
+  slot: string,
+  path: string,
+): string | null {
+  if (!isSystemSlot(slot)) return 'want NAME=PATH, the name of a slot and its device or file';
+  if (!path.startsWith('/')) return 'want an absolute path of a device or file';
+  if (devices.has(slot)) return `slot ${slot} is given twice`;
+  const other = [...devices].find(([, one]) => one === path);
+  return other ? `slots ${other[0]} and ${slot} have one device: want another for each` : null;
 }

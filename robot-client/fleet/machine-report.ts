@@ -4,7 +4,11 @@
  */
 
 import { ORDER_CAPABILITIES, SET_IMAGES_CAPABILITY } from '../../shared/formats/announcement.ts';
-import { MANIFEST_CAPABILITIES, SLOT_CAPABILITY } from '../../shared/formats/apply-strategy.ts';
+import {
+  MANIFEST_CAPABILITIES,
+  SLOT_CAPABILITY,
+  slotsOf,
+} from '../../shared/formats/apply-strategy.ts';
 import { LOG_CAPABILITY } from '../../shared/tlog/logged.ts';
 import type { AgentOptions } from '../agent-options.ts';
 import { SystemImage } from '../boot/system-image.ts';
@@ -45,7 +49,7 @@ export class MachineReport {
       ...patchCapabilities(this.#options),
       ...(logPolicy ? [LOG_CAPABILITY] : []),
       ...[...MANIFEST_CAPABILITIES, ...ORDER_CAPABILITIES],
-      ...(system ? [SLOT_CAPABILITY] : []),
+      ...(system ? [SLOT_CAPABILITY, ...slotsOf(system.component)] : []),
       ...(this.#takesSetImages ? [SET_IMAGES_CAPABILITY] : []),
     ];
     const certificateEndsMs = endingOf(this.#options.certificate?.());

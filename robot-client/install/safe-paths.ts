@@ -12,7 +12,7 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { judgePath, type Unsafe } from '../../shared/io/owned-file.ts';
 
-const HOOK_NAMES = ['ready', 'stop', 'start', 'health', 'rolled-back'] as const;
+export const HOOK_NAMES = ['ready', 'stop', 'start', 'health', 'rolled-back'] as const;
 
 export type HookName = (typeof HOOK_NAMES)[number];
 

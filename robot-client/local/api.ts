@@ -274,6 +274,10 @@ function somebodyListens(socketPath: string): Promise<boolean> {
 function unusable(socketPath: string, cause: Error): DroverError {
   const ofDisk = diskError('listen on', socketPath, cause);
   if (isSickDisk(ofDisk)) return ofDisk;
+  if (ofDisk.code === 'PERMISSION_DENIED') {
+    const { message, hint } = ofDisk;
+    return new DroverError('SOCKET_UNUSABLE', message, { hint, cause });
+  }
   return new DroverError('SOCKET_UNUSABLE', `listen on ${socketPath}: ${cause.message}`, { cause });
 }
 

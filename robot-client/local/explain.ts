@@ -155,8 +155,16 @@ export function explainComponent(view: ComponentView, now: EpochMs): string[] {
   for (const { version, code } of state.blocked) {
     lines.push(`  blocked: ${version} (${code}); lift with: drover-robot unblock ${version}`);
   }
-  return lines;
+  const said = new Set<string>();
+  return lines.map((line) => {
+    if (!line.startsWith(HINT)) return line;
+    if (said.has(line)) return `${HINT}as above`;
+    said.add(line);
+    return line;
+  });
 }
+
+const HINT = '  hint: ';
 
 const problemLines = (
   label: string,
@@ -194,10 +202,15 @@ function deltaFailure({ job, installed, deltaFailures }: ComponentView['state'])
   return deltaFailures.find((one) => one.payloadSha256 === payload);
 }
 
+function startsOf({ job }: ComponentView['state']): string {
+  const starts = job?.seenBoot?.starts ?? 0;
+  return starts === 0 ? '' : `, starts of the agent beside them: ${starts}`;
+}
+
 function doing({ state, live }: ComponentView): string {
   const { job, phase } = state;
   if (phase === 'idle' || !job) {
-    if (state.retry) return 'idle, will try again';
+    if (state.retry && !live.refusal) return 'idle, will try again';
     // A line below says what it waits for instead.
     return live.waitingFor === null ? 'idle, waiting for an announcement' : 'idle';
   }
@@ -225,9 +238,11 @@ function doing({ state, live }: ComponentView): string {
     case 'swapping':
       return `swapping to ${target}`;
     case 'rebooting':
-      return `rebooting into slot ${job.slotTrial?.to ?? 'unknown'} with ${target}`;
+      return job.follows
+        ? `stopped until slot ${job.follows.to} boots with ${job.follows.component} ${job.follows.version}, for ${target}`
+        : `rebooting into slot ${job.slotTrial?.to ?? 'unknown'} with ${target}`;
     case 'probation':
-      return `${target} is on probation: its health is being watched (unconfirmed boots: ${job.boots})`;
+      return `${target} is on probation: its health is being watched (unconfirmed boots: ${job.boots}${startsOf(state)})`;
     case 'rolling_back':
       return `rolling back from ${target} to ${job.previousVersion ?? 'nothing'}`;
     case 'reverting':

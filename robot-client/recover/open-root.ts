@@ -6,8 +6,9 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import type { BootMoment } from '../boot/boot-slots.ts';
 import { withdrawStrayOrder } from '../boot/stray-order.ts';
-import type { SystemSide } from '../boot/system-side.ts';
+import { bootMoment, type SystemSide } from '../boot/system-side.ts';
 import type { Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { withStrayOrder } from '../update/lost-state.ts';
@@ -37,6 +38,8 @@ interface RootOptions {
   /** The boot loader, for the component of the system images. */
   readonly system?: Pick<SystemSide, 'open'> | undefined;
   readonly log?: Log | undefined;
+  /** The boot in which this runs; default that of the kernel. */
+  readonly moment?: (() => BootMoment | null) | undefined;
 }
 
 export class RootOpener {
@@ -50,8 +53,11 @@ export class RootOpener {
   /** False until the root is ours, with a state that we can read: nothing is changed before. */
   isOpen = false;
 
+  readonly moment: () => BootMoment | null;
+
   constructor(on: RootOptions) {
     this.#on = on;
+    this.moment = on.moment ?? bootMoment;
     this.#component = on.component;
     this.#disk = on.disk;
     this.#layout = on.layout;

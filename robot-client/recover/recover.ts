@@ -8,6 +8,7 @@
 import { DroverError, nullIfFailed, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { traced } from '../../shared/io/trace.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { bootMoment } from '../boot/system-side.ts';
 import { AGENT_COMPONENT } from '../../shared/rules/agent-bundle.ts';
 import { layoutOf, releaseFolder, type Layout } from '../install/layout.ts';
 import { step, type MachineEvent } from '../update/machine.ts';
@@ -259,7 +260,8 @@ class Recoverer {
   async #begin(isFollowing: boolean): Promise<void> {
     const slots = await readSlots(this.#disk, this.#layout);
     if (this.#state.phase !== 'rolling_back') {
-      const facts = { state: this.#state, slots, bootsMax: this.#input.bootsMax };
+      const [at, { bootsMax }] = [bootMoment(), this.#input];
+      const facts = { state: this.#state, slots, bootsMax, at };
       const why = uncounted(facts, this.#input.isBoot !== false);
       if (why !== null) return void this.#words.actions.push(why);
       const event = startEvent(facts, 'recover');

@@ -8,6 +8,7 @@
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { BootMoment } from '../boot/boot-slots.ts';
 import { powerEvent, type MachineEvent } from '../update/machine.ts';
 import { damageProblem, type ReleaseCheck } from '../install/seal.ts';
 import {
@@ -137,6 +138,8 @@ export const bootsOf = (active: Slot): Boots => ({
 interface StartFacts extends Pick<BootFacts, 'state' | 'slots' | 'bootsMax'> {
   /** The process that starts, where the component is the agent itself. */
   readonly self?: AgentProcess | undefined;
+  /** Null or left out where the kernel does not name its boots. */
+  readonly at?: BootMoment | null;
 }
 
 /**
@@ -145,7 +148,7 @@ interface StartFacts extends Pick<BootFacts, 'state' | 'slots' | 'bootsMax'> {
  * is finished now.
  */
 export function startEvent(
-  { state, slots, bootsMax, self }: StartFacts,
+  { state, slots, bootsMax, self, at = null }: StartFacts,
   by: 'recover' | 'agent',
 ): MachineEvent {
   const { phase, job } = state;
@@ -157,7 +160,8 @@ export function startEvent(
     const byHand = takenBack(job.version, `active leads to ${active}`);
     return { kind: 'boots_exhausted', problem: isOurs ? notCounted(job.version) : byHand };
   }
-  return powerEvent(state, by, bootsMax);
+  // Each start of an agent on probation is its own doing: it counts as a boot of it.
+  return powerEvent(state, by, { bootsMax, at: self ? null : at });
 }
 
 /** Why this start counts no boot of the version on probation; null when it does, or goes back. */

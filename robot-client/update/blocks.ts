@@ -3,6 +3,8 @@
  * rollout a version that a person took back by hand. Sans-I/O.
  */
 
+import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { hasSay } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { LOST_PAYLOAD, type Job, type MachineState } from './state.ts';
@@ -34,6 +36,23 @@ export function blockAgainst(
 export function blockedBy({ rollout, code }: Block): string {
   if (rollout !== undefined) return 'a person took it back';
   return code === 'ROLLOUT_RECALLED' ? 'its rollout was called back' : 'it failed';
+}
+
+const CALLED_BACK_HINT =
+  'nothing has to be done: a person called the set back; publish what is mended under higher versions';
+
+/**
+ * Why a component goes back with its set, or is not taken in it. The hint is about the component
+ * that failed: no other version is blocked.
+ * @param failed null when it is not known which one did
+ */
+export function setFailed(
+  message: string,
+  failed: { readonly version: string; readonly code?: string | null } | null,
+): Problem {
+  const lift = CATALOGUE.SET_FAILED.hint.replace('ITS_VERSION', failed?.version ?? 'ITS_VERSION');
+  const hint = failed?.code === 'ROLLOUT_RECALLED' ? CALLED_BACK_HINT : lift;
+  return toProblem(new DroverError('SET_FAILED', message, { hint }));
 }
 
 /** Null when that version was not blocked. */

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
-import type { OnTrial } from './probation.ts';
+import { aboutStrategy, type OnTrial } from './probation.ts';
 
 /** Exit code of a `health` hook that knows it will not get better (EX_SOFTWARE of sysexits.h). */
 const HEALTH_GIVE_UP_EXIT = 70;
@@ -21,6 +21,8 @@ export type Outcome =
 
 export interface ConfirmInput {
   readonly version: string;
+  /** `apply_strategy` of the release. */
+  readonly strategy: string;
   readonly healthTimeoutMs: number;
   /** Between two probes. */
   readonly healthIntervalMs: number;
@@ -68,7 +70,7 @@ export async function startAndProbe(input: ConfirmInput): Promise<Outcome> {
     if (leftMs <= 0) return tooLate(input, last);
     if (last?.kind === 'failed' && last.exitCode === HEALTH_GIVE_UP_EXIT) {
       const message = `confirm ${input.version}: the health check gave up: ${describeHook(last)}`;
-      return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_FAILED', message)) };
+      return failed('HEALTH_FAILED', message, input);
     }
     await sleep(everyMs, undefined, { signal: input.signal });
   }
@@ -97,12 +99,20 @@ class Trial {
   }
 }
 
+function failed(
+  code: 'HEALTH_FAILED' | 'HEALTH_DEADLINE',
+  message: string,
+  { strategy }: ConfirmInput,
+): Outcome {
+  return { kind: 'unhealthy', problem: aboutStrategy(new DroverError(code, message), strategy) };
+}
+
 function tooLate(input: ConfirmInput, last: HookResult | null): Outcome {
   const seconds = input.healthTimeoutMs / 1000;
   const flaps = last?.kind === 'ok' ? ', though at times it was' : '';
   const words = last ? `; last health probe: ${describeHook(last)}` : '';
   const message = `confirm ${input.version}: not healthy within ${seconds} s${flaps}${words}`;
-  return { kind: 'unhealthy', problem: toProblem(new DroverError('HEALTH_DEADLINE', message)) };
+  return failed('HEALTH_DEADLINE', message, input);
 }
 
 function unhealthy(hook: string, version: string, result: HookResult): Outcome {

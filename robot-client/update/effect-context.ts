@@ -4,6 +4,8 @@ import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import type { ImageSide } from '../boot/system-image.ts';
+import type { BootMoment } from '../boot/boot-slots.ts';
+import { bootMoment } from '../boot/system-side.ts';
 import type { InterlockRules } from '../local/interlock.ts';
 import type { Cleaned } from './clean-up.ts';
 import type { Leases } from '../local/ready-lease.ts';
@@ -31,6 +33,8 @@ export interface EffectContext extends ModuleContext {
   readonly place?: PlaceSeat | undefined;
   /** The boot loader, which components of a set with a system image follow; left out without one. */
   readonly image?: ImageSide | undefined;
+  /** The kernel's when it is left out. */
+  readonly moment?: (() => BootMoment | null) | undefined;
   readonly signal: AbortSignal;
   now(): EpochMs;
   /** The machine's state as it is now. */
@@ -55,3 +59,6 @@ export interface EffectContext extends ModuleContext {
   /** Resolves when the application confirms on the local socket. */
   readonly confirmed: Promise<void>;
 }
+
+export const momentOf = ({ moment }: Pick<EffectContext, 'moment'>): BootMoment | null =>
+  (moment ?? bootMoment)();

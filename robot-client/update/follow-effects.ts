@@ -14,7 +14,7 @@ import { describeHook } from '../install/hooks.ts';
 import { layoutOf } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
-import type { EffectContext } from './effect-context.ts';
+import { momentOf, type EffectContext } from './effect-context.ts';
 import { fellBack, slotRuns, type SlotRuns } from './follow-plan.ts';
 import { hookOf } from './hook-calls.ts';
 import { leftBy } from './lease-guard.ts';
@@ -131,7 +131,7 @@ async function switchNow(job: Following, on: EffectContext): Promise<MachineEven
     }
   }
   await swapTo(on.disk, on.layout, job);
-  return { kind: 'swapped' };
+  return { kind: 'swapped', at: momentOf(on) };
 }
 
 /**

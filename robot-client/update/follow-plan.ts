@@ -6,8 +6,9 @@
  */
 
 import type { RobotPhase } from '../../shared/formats/messages.ts';
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import type { Problem } from '../../shared/base/errors.ts';
 import type { SlotsNow } from '../boot/boot-slots.ts';
+import { setFailed } from './blocks.ts';
 import type { Follows } from './job-parts.ts';
 import type { Job, MachineState } from './state.ts';
 
@@ -102,5 +103,5 @@ export function followingJob({ phase, job, installed }: MachineState) {
 export function fellBack({ version, follows }: Job & { readonly follows: Follows }): Problem {
   const image = `${follows.component} ${follows.version}`;
   const why = `slot ${follows.from} runs, and not slot ${follows.to} with ${image}`;
-  return toProblem(new DroverError('SET_FAILED', `keep ${version}: ${why}`));
+  return setFailed(`keep ${version}: ${why}`, { version: follows.version });
 }

@@ -45,6 +45,16 @@ export const followsSchema = z.object({
 /** Id of one decision about a set over several computers; made by chance by the leader. */
 export const commitIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'want 32 hex digits');
 
+/** The last boot of the machine in which a version on probation ran. */
+export const seenBootSchema = z.object({
+  /** Name that the kernel gives to each boot. */
+  id: z.string().max(LIMITS.bootIdCharsMax),
+  /** Since when, in ms of the kernel's monotonic clock, which starts at zero with each boot. */
+  sinceMs: sizeSchema,
+  /** Starts of the agent in this probation that were no boots. */
+  starts: sizeSchema,
+});
+
 export type DeltaOffer = z.output<typeof deltaOfferSchema>;
 export type Follows = z.output<typeof followsSchema>;
 export type SlotTrial = z.output<typeof slotTrialSchema>;

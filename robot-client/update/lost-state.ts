@@ -187,6 +187,7 @@ function lostJob(version: string, previousVersion: string | null, now: EpochMs):
     startedAtMs: now,
     boots: 0,
     bootCounted: false,
+    seenBoot: null,
     corruptCount: 0,
     rollbackAttempts: 0,
     stuckCount: 0,

@@ -5,13 +5,13 @@
  * `power_returned` row that runs its effect again. Sans-I/O.
  */
 
-import { countOf } from '../../shared/base/printable.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RobotPhase } from '../../shared/formats/messages.ts';
-import { counted, wellAgain } from './probation.ts';
+import type { BootMoment } from '../boot/boot-slots.ts';
+import { counted, startsSpent, switchedIn, wellAgain, type StartedBy } from './probation.ts';
 import { patchLoop, withoutDelta } from './delta.ts';
 import { stuckWaitMs, reliedOn, withLoss, type LeaseLost } from './retry.ts';
 import { afterRollback, confirmed, ended, failing, finished, mayRetry, noted } from './endings.ts';
@@ -67,13 +67,15 @@ export type MachineEvent =
   | { readonly kind: 'prepared'; readonly commitId: string }
   /** With the version that runs again, when it is not the one of the job. */
   | { readonly kind: 'rolled_back'; readonly to?: string | null }
-  | { readonly kind: 'power_returned'; readonly by: 'recover' | 'agent' }
+  /** `at`: null or left out where the kernel does not name its boots. */
+  | { readonly kind: 'power_returned'; readonly by: StartedBy; readonly at?: BootMoment | null }
+  /** `at`: given by the agent; a boot in which `recover` switched is counted by the agent. */
+  | { readonly kind: 'swapped'; readonly at?: BootMoment | null }
   | {
       readonly kind:
         | 'downloaded'
         | 'intact'
         | 'staged'
-        | 'swapped'
         | 'well'
         | 'healthy'
         | 'withdrawn'
@@ -121,21 +123,16 @@ export function step(state: MachineState, event: MachineEvent, now: EpochMs): St
   return { state: next, effects: effectsOf(next, event.kind === 'power_returned') };
 }
 
-/** The event of a start of `recover` or of the agent, given the counted boots. */
+/** The event of a start of `recover` or of the agent, given the boots and starts that were counted. */
 export function powerEvent(
   state: MachineState,
-  by: 'recover' | 'agent',
-  bootsMax: number,
+  by: StartedBy,
+  { bootsMax, at = null }: { readonly bootsMax: number; readonly at?: BootMoment | null },
 ): MachineEvent {
-  const { phase, job } = state;
   const loop = by === 'agent' ? patchLoop(state) : null;
   if (loop) return { kind: 'delta_failed', problem: loop };
-  const counted = by === 'agent' && job?.bootCounted === true;
-  if (phase === 'probation' && job && !counted && !isBound(state) && job.boots >= bootsMax) {
-    const message = `start ${job.version}: not confirmed in ${countOf(job.boots, 'boot')} (want at most ${bootsMax})`;
-    return { kind: 'boots_exhausted', problem: problemOf('BOOT_LIMIT_REACHED', message) };
-  }
-  return { kind: 'power_returned', by };
+  const spent = startsSpent(state, { by, at, bootsMax });
+  return spent ? { kind: 'boots_exhausted', problem: spent } : { kind: 'power_returned', by, at };
 }
 
 /** The event of a failed rollback: another attempt, or a call for a person. */
@@ -235,8 +232,10 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return held(state);
     case 'retried':
       return retried(state);
+    case 'swapped':
+      return job ? { ...state, job: switchedIn(job, event.at ?? null) } : state;
     case 'power_returned':
-      return counted(state, event.by);
+      return counted(state, event);
     default:
       return state;
   }

@@ -32,6 +32,8 @@ export interface ModuleContext {
   readonly disk: Disk;
   /** The system slots of this machine; left out when the component has none. */
   readonly system?: SystemSide | undefined;
+  /** The component that the slots of this machine are for; left out without slots. */
+  readonly image?: { readonly component: string } | undefined;
   /** Null on a robot without one: it takes the deltas that need none. */
   readonly patchProgram?: PatchProgram | null | undefined;
   /** This process as a release of the component; left out for every other component. */

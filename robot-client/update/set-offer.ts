@@ -13,6 +13,7 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { compareReleases } from '../../shared/rules/release-identity.ts';
 import { ATOMIC_SWAP, moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import { setFailed } from './blocks.ts';
 import type { Job } from './state.ts';
 import { FOR_OTHERS, type OtherFacts, type RobotFacts, type Verdict } from './verdict.ts';
 
@@ -36,13 +37,13 @@ export function judgeSet(taken: Taken, set: RolloutSet, offer: SetOffer): Verdic
   const own = set.members.find((one) => one.rollout === job.rollout);
   const isOwn = own?.component === component && own.payload_sha256 === job.payloadSha256;
   const names = new Set(set.members.map((one) => one.component));
-  const no = (code: ErrorCode, why: string): Verdict => {
+  const no = (code: ErrorCode, why: string, failed?: SetMember): Verdict => {
     const message = `take ${component} ${job.version} in set ${set.id}: ${why}`;
-    return {
-      kind: 'refuse',
-      version: job.version,
-      problem: toProblem(new DroverError(code, message)),
-    };
+    const problem =
+      code === 'SET_FAILED'
+        ? setFailed(message, failed ?? null)
+        : toProblem(new DroverError(code, message));
+    return { kind: 'refuse', version: job.version, problem };
   };
   if (!isOwn || names.size < set.members.length) {
     return no('SET_INCOMPLETE', 'the set does not name this bundle, or a component twice');
@@ -91,7 +92,7 @@ function unfitOverComputers({ strategy }: Pick<Job, 'strategy'>, component: stri
 function judgeMember(
   member: SetMember,
   { announcement, rollout, facts, judgeFor }: SetOffer,
-  no: (code: ErrorCode, why: string) => Verdict,
+  no: (code: ErrorCode, why: string, failed?: SetMember) => Verdict,
 ): Verdict | null {
   const { component, version, payload_sha256: payload } = member;
   const about = facts.others?.get(component);
@@ -121,7 +122,12 @@ function judgeMember(
     case 'refuse': {
       const { code, message } = verdict.problem;
       const isForOthers = code !== 'NOT_NEWER' && FOR_OTHERS.some((one) => one === code);
-      return no(isForOthers ? code : 'SET_FAILED', `${component} ${version}: ${message} (${code})`);
+      const told = `${component} ${version}: `;
+      // It begins with the same words, and is repeated inside of another message here.
+      const why = message.startsWith(`take ${told}`)
+        ? message.slice('take '.length)
+        : told + message;
+      return no(isForOthers ? code : 'SET_FAILED', `${why} (${code})`, member);
     }
   }
 }

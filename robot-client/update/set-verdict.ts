@@ -8,7 +8,7 @@ import type { RolloutSet, SetMember } from '../../shared/formats/announcement.ts
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { compareReleases } from '../../shared/rules/release-identity.ts';
 import { decideImageSet, isImageAtWork, isStillUp } from './image-set-verdict.ts';
-import { blockAgainst, blockedOf } from './blocks.ts';
+import { blockAgainst, blockedOf, setFailed } from './blocks.ts';
 import type { MachineEvent } from './machine.ts';
 import { STEP_WORDS, type MemberStep, type SetVerdict, type Steps } from './member-steps.ts';
 import { isMidSwap } from './swap-order.ts';
@@ -216,17 +216,33 @@ export function stateOfSet(component: string, views: MemberViews): SetState | nu
       at,
     ),
     waitingFor: `set ${set.id}: ${behind || told(['well', 'sure', 'done', 'had'])}`,
-    problem: toProblem(new DroverError('SET_FAILED', message)),
+    problem: setFailed(message, failedOf(others, steps, views)),
   };
 }
+
+/** The member whose failure takes the others back: one that went back by itself before all others. */
+function failedOf(
+  others: readonly { readonly member: SetMember; readonly nth: number }[],
+  steps: Steps,
+  views: MemberViews,
+): { readonly version: string; readonly code: string | null } | null {
+  const fallen = others.filter(({ nth }) => FALLEN.includes(steps[nth] ?? 'missing'));
+  const told = fallen.map(({ member }) => ({
+    version: member.version,
+    code: codeOf(views.get(member.component)?.state),
+  }));
+  return told.find(({ code }) => code !== null && code !== 'SET_FAILED') ?? told[0] ?? null;
+}
+
+const codeOf = (state: MachineState | undefined): string | null =>
+  state?.job?.cause?.code ?? state?.lastUpdate?.code ?? null;
 
 function describe(
   { component, version }: SetMember,
   step: MemberStep = 'missing',
   views: MemberViews,
 ): string {
-  const state = views.get(component)?.state;
-  const code = state?.job?.cause?.code ?? state?.lastUpdate?.code ?? null;
+  const code = codeOf(views.get(component)?.state);
   const because = FALLEN.includes(step) && code !== null ? ` (${code})` : '';
   return `${component} ${version} ${STEP_WORDS[step]}${because}`;
 }

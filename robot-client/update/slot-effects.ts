@@ -16,7 +16,7 @@ import { wasConfirmedHere } from '../install/confirmed-mark.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { removeLink } from '../install/slot-links.ts';
 import { versionOf } from '../install/slots.ts';
-import type { EffectContext } from './effect-context.ts';
+import { momentOf, type EffectContext } from './effect-context.ts';
 import { hookOf, startAgain } from './hook-calls.ts';
 import { ensureImageRelease } from './image-release.ts';
 import { leaseLossOf, standDown } from './lease-guard.ts';
@@ -55,7 +55,7 @@ export async function bootOther(job: Job, on: EffectContext): Promise<MachineEve
       case 'runs':
         await ensureImageRelease(job.version, on);
         await swapTo(on.disk, on.layout, job);
-        return { kind: 'swapped' };
+        return { kind: 'swapped', at: momentOf(on) };
       case 'tell':
         await untilOthersAreStopped(job, on);
         return (await lostBefore(job, on)) ?? (await tell(job, slots, on));

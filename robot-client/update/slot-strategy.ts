@@ -44,8 +44,13 @@ import { swapTo } from './swap.ts';
 const NEVER = new AbortController().signal;
 
 /** @throws DroverError BOOT_MISSING */
-export function systemOf({ system, component }: ModuleContext): SystemSide {
+export function systemOf({ system, component, image }: ModuleContext): SystemSide {
   if (system) return system;
+  if (image && image.component !== component) {
+    const why = `the slots of this robot are for component ${image.component}, and not for ${component}`;
+    const hint = `build the image for it, and publish that: drover build --image FILE --name ${image.component}`;
+    throw new DroverError('BOOT_MISSING', `use the system slots: ${why}`, { hint });
+  }
   const why = `this robot has no --boot for component ${component}`;
   throw new DroverError('BOOT_MISSING', `use the system slots: ${why}`);
 }
@@ -71,7 +76,9 @@ export class SlotStrategy implements ApplyStrategy {
         `take ${job.version}: ${active} runs by it ${counts}`,
       );
     }
+    await system.assertCanReboot();
     const slots = await system.open();
+    await slots.assertComplete?.();
     // The download may take long, and a power cut in it must not boot what an older update ordered.
     await withdrawStrayOrder(slots, { disk, layout, phase: 'checking' });
     await assertOtherFree(slots, job, this.#on);

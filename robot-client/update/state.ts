@@ -30,6 +30,7 @@ import {
   commitIdSchema,
   deltaOfferSchema,
   followsSchema,
+  seenBootSchema,
   slotTrialSchema,
   type DeltaOffer,
 } from './job-parts.ts';
@@ -93,10 +94,12 @@ const jobSchema = z.object({
   /** Stops of this update that lost their ready lease. */
   leaseLosses: sizeSchema.default(0),
   startedAtMs: sizeSchema,
-  /** Boots and agent starts since the swap without a confirmation. */
+  /** Boots since the swap without a confirmation. */
   boots: sizeSchema,
   /** True when `recover` has counted this boot already and the agent must not. */
   bootCounted: z.boolean(),
+  /** Null before probation, of an older agent, and where the kernel does not name its boots. */
+  seenBoot: seenBootSchema.nullable().default(null),
   corruptCount: sizeSchema,
   rollbackAttempts: sizeSchema,
   /** Number of retries out of `stuck`: the waits grow with it. */
@@ -351,6 +354,7 @@ export function makeJob(input: {
     startedAtMs: input.now,
     boots: 0,
     bootCounted: false,
+    seenBoot: null,
     corruptCount: 0,
     rollbackAttempts: 0,
     stuckCount: 0,

@@ -17,10 +17,10 @@ import { assertStaged } from './assert-swappable.ts';
 import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
 import { strategyOf } from './slot-strategy.ts';
 import { startAndProbe, type Outcome } from './confirm.ts';
-import type { EffectContext } from './effect-context.ts';
+import { momentOf, type EffectContext } from './effect-context.ts';
 import { hookOf, hookTimeoutOf, startAgain } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
-import { onTrial } from './probation.ts';
+import { healthTimeOf, onTrial } from './probation.ts';
 import { endSwapByReboot, slotsOfReturn } from './slot-effects.ts';
 import {
   hasSwitched,
@@ -84,7 +84,7 @@ export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promi
     if (strategy.byReboot) return await endSwapByReboot(job, on);
     await strategy.switchTo(job);
     await swapTo(on.disk, on.layout, job);
-    return { kind: 'swapped' };
+    return { kind: 'swapped', at: momentOf(on) };
   } catch (thrown) {
     on.signal.throwIfAborted();
     const cause = toProblem(thrown);
@@ -174,7 +174,8 @@ async function probeFrom(
   const found = await whileHeld(job, on, (held) =>
     startAndProbe({
       version: job.version,
-      healthTimeoutMs: trialMs(job, on),
+      strategy: job.strategy,
+      healthTimeoutMs: trialMs({ ...job, healthTimeoutMs: healthTimeOf(job, momentOf(on)) }, on),
       healthIntervalMs: on.healthIntervalMs ?? LIMITS.healthIntervalMs,
       hookTimeoutMs: hookTimeoutOf(on),
       signal: held.signal,

@@ -230,7 +230,7 @@ export const CATALOGUE = {
   ROLLOUT_RECALLED: refused('operator', 'publish a fixed version: this one is blocked here'),
   SET_FAILED: refused(
     'operator',
-    'look at the component that the message names: all of a set are taken or none; mend that one and publish the set again, or lift its block: drover-robot unblock VERSION',
+    'look at the component that the message names: all of a set are taken or none; mend that one and publish the set again, or lift its block: drover-robot unblock ITS_VERSION',
     'later',
   ),
   SET_INCOMPLETE: refused(
@@ -473,6 +473,10 @@ export const CATALOGUE = {
   BOOT_LIMIT_REACHED: refused(
     'operator',
     'fix the application: it never became healthy before the next boot',
+  ),
+  START_LIMIT_REACHED: refused(
+    'operator',
+    'the agent was started again and again while this version was on probation: look in its journal why it ended (journalctl -u drover-robot), mend that, and lift the block of a version that is good: drover-robot unblock VERSION',
   ),
   LOOP_STOPPED: refused('us', 'report this with the state folder of the robot'),
   ROLLBACK_FAILED: refused(

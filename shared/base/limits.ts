@@ -347,6 +347,7 @@ export const LIMITS = {
   // Robot
   bootAttemptsMax: 100, // --max-boots: a robot that failed so often does not get better
   bootAttemptsMaxDefault: 3, // unconfirmed boots before a rollback
+  probationStartsPerBoot: 2, // starts of the agent in a probation that count no boot, a --max-boots
   agentStartsMax: 3, // starts of a new agent without a confirmation: drover-launch has the same
   agentStartMs: 15 * MINUTE, // drover-launch ends an agent that hangs at its start after this
   agentTrialMsMax: 10 * MINUTE, // probation of an agent: it ends before agentStartMs is over

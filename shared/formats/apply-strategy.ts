@@ -82,6 +82,21 @@ export const MANIFEST_CAPABILITIES = [COMPATIBLE_CAPABILITY, REQUIRES_CAPABILITY
 /** Capability of a robot that takes `slot_image`. A robot without it refuses such a bundle. */
 export const SLOT_CAPABILITY = 'slot_image';
 
+/** Longest capability that a report may have. */
+const CAPABILITY_CHARS_MAX = 32;
+const SLOTS_OF = 'slots:';
+
+/** Capability that names the component of the slots; none for a name that has no room in a report. */
+export const slotsOf = (component: string): string[] =>
+  [`${SLOTS_OF}${component}`].filter((one) => one.length <= CAPABILITY_CHARS_MAX);
+
+/** False for a robot whose slots are for another component, or that has none. */
+export function hasSlotsFor(component: string, caps: readonly string[]): boolean {
+  const isNamed = caps.some((one) => one.startsWith(SLOTS_OF));
+  const isOther = isNamed && !caps.includes(`${SLOTS_OF}${component}`);
+  return caps.includes(SLOT_CAPABILITY) && !isOther;
+}
+
 /**
  * Decides whether a bundle fits a machine. [P-3.10]
  * @param wanted names in the manifest; empty: the bundle fits every machine

@@ -92,10 +92,14 @@ function unpackFailure(path: string, cause: unknown): DroverError {
     case 'EIO':
       return new DroverError('FILE_UNREADABLE', `open bundle ${path}: ${why}`, { cause });
     default:
-      return new DroverError('ARCHIVE_CORRUPT', `open bundle ${path}: ${why}`, {
-        cause,
-        hint: 'a bundle is a folder, or a .drover file made with drover pack',
-      });
+      return new DroverError(
+        'ARCHIVE_CORRUPT',
+        `open bundle ${path}: it is no whole tar file: ${why}`,
+        {
+          cause,
+          hint: 'a bundle is a folder, or a .drover file made with drover pack',
+        },
+      );
   }
 }
 

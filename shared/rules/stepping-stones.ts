@@ -5,6 +5,7 @@
  */
 
 import type { Rollout } from '../formats/announcement.ts';
+import { hasSlotsFor } from '../formats/apply-strategy.ts';
 import type { Manifest } from '../formats/manifest.ts';
 import type { ComponentState, RobotState } from '../formats/messages.ts';
 import { runningRelease } from './release-identity.ts';
@@ -45,7 +46,8 @@ export function unfitNow(
   const { arch } = robot;
   const running = runningRelease(component);
   const { highest_version: highest, strategy } = component;
-  const machine = machineOf(robot, offer.set);
+  const hasSlots = hasSlotsFor(manifest.name, robot.caps);
+  const machine = { ...machineOf(robot, offer.set), hasSlots };
   const unfit = unfitFor(manifest, { arch, running, highest, strategy, ...machine });
   if (unfit !== null && unfit !== 'TOO_OLD') return unfit;
   if (component.blocked.includes(manifest.version)) return 'FAILED_BEFORE';

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { startBrokerChild } from './broker-child.ts';
 import { Site, type Robot } from './site.ts';
 
@@ -42,9 +43,10 @@ describe('a release that', () => {
     await robot.hook('start', '[ "$DROVER_VERSION" = 1.0.0 ] || kill -9 "$PPID"');
     await site.publish(url, await site.bundle('1.1.0'));
     const starts = await superviseUntil(robot, () => isBack(robot));
-    assert.equal(starts, 4, 'three boots (--max-boots), and the one that goes back');
+    const want = LIMITS.bootAttemptsMaxDefault * LIMITS.probationStartsPerBoot + 1;
+    assert.equal(starts, want, 'no boot was among them; the last one goes back');
     const { last_error: error } = await robot.status();
-    assert.equal(error?.code, 'BOOT_LIMIT_REACHED');
+    assert.equal(error?.code, 'START_LIMIT_REACHED');
     assert.match(await readFile(join(robot.root, 'active/VERSION'), 'utf8'), /1\.0\.0/);
   });
 

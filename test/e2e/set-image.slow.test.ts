@@ -118,6 +118,7 @@ test('an image and an application are taken as one through a power cut, and go b
   await robot.component('app').until('is on trial', ({ phase }) => phase === 'probation');
   const before = boots.length;
   assert.match(boots.at(-1) ?? '', /app: boots 1\.0\.0/);
+  assert.match(boots.at(-1) ?? '', /system: runs 1\.0\.0 in slot B/);
   machine.cut();
   await waitUntil('another boot', () => boots.length > before);
   assert.match(boots.at(-1) ?? '', /follows the image system 1\.0\.0: slot B runs/);
@@ -136,6 +137,8 @@ test('an image and an application are taken as one through a power cut, and go b
   const { last_error: why } = await robot.status('system');
   assert.equal(why?.code, 'SET_FAILED');
   assert.match(boots.at(-1) ?? '', /app: boots 1\.0\.0 \(reverting\)/);
+  const came = /system: runs 1\.0\.0 in slot B; active names 2\.0\.0, and the agent mends that/;
+  assert.match(boots.at(-1) ?? '', came);
   machine.isOn = false;
   await robot.kill();
 });

@@ -222,7 +222,7 @@ class Victim {
       this.#runs = update.to;
       ends.confirmed += 1;
       if (!isHealthy) this.#complain([`the unhealthy ${version} was confirmed`], seed);
-    } else if (why === 'BOOT_LIMIT_REACHED') {
+    } else if (why === 'BOOT_LIMIT_REACHED' || why === 'START_LIMIT_REACHED') {
       ends.bootLimit += 1;
     } else {
       ends.unhealthy += 1;

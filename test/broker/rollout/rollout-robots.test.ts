@@ -198,6 +198,15 @@ describe('the robots of a rollout', () => {
       memberLines({ ...parseMembers(new Uint8Array(bytes)), robots: [] }, 'awaited'),
       ['it waits for no robot; 1 updating, 9 waiting; it waits for 1'],
     );
+    const over = {
+      ...parseMembers(new Uint8Array(bytes)),
+      robots: [],
+      counts: { failed: 1 },
+      awaited: 0,
+    };
+    assert.deepEqual(memberLines(over, 'awaited'), [
+      'it waits for no robot; 1 failed (name them: --state failed,went_back)',
+    ]);
   });
 });
 

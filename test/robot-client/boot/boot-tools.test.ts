@@ -11,12 +11,14 @@ import { MarkedSlots } from '../../../robot-client/boot/boot-mark.ts';
 import { encodeGrubEnv, parseGrubEnv } from '../../../robot-client/boot/grub-env.ts';
 import { GrubMark } from '../../../robot-client/boot/grub.ts';
 import { readRunningSlot } from '../../../robot-client/boot/open-boot.ts';
+import { OwnPrograms } from '../../../robot-client/boot/own-programs.ts';
 import { runBootProgram } from '../../../robot-client/boot/run-program.ts';
+import { MachineSide } from '../../../robot-client/boot/system-side.ts';
 import { SystemdBoot } from '../../../robot-client/boot/systemd-boot.ts';
 import { UBootMark } from '../../../robot-client/boot/u-boot.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
-import { DroverError } from '../../../shared/base/errors.ts';
+import { DroverError, failureOf } from '../../../shared/base/errors.ts';
 import { requirePeer } from '../../helpers/peer.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { A, B, makeUBoot, runPeer, uBootFiles } from './boot-loaders.ts';
@@ -166,6 +168,46 @@ describe('a program of the boot side', () => {
       assert.match(stat, /^(gone|Z)$/, 'before the time-out is told');
     });
   }
+});
+
+describe('a program that cannot be run', () => {
+  it('is found before an image is taken, and named with what to do', async (t) => {
+    const folder = await tempFolder(t);
+    const program = async (name: string, text: string, mode = 0o755): Promise<void> => {
+      await writeFile(join(folder, name), `#!/bin/sh\n${text}\n`);
+      await chmod(join(folder, name), mode);
+    };
+    await program('running', 'echo A');
+    await program('other', 'echo B');
+    const slots = await OwnPrograms.open(folder);
+    const found = async (): Promise<string> => {
+      const problem = await failureOf(slots.assertComplete());
+      return problem ? `${problem.code} ${problem.message}: ${problem.hint}` : 'complete';
+    };
+    assert.match(await found(), /^BOOT_TOOL_FAILED .*\/spoil: it is not there/);
+    for (const verb of ['spoil', 'try-next']) await program(verb, 'exit 0');
+    await program('confirm', 'exit 0', 0o644);
+    assert.match(await found(), /\/confirm: it is not executable: run chmod \+x .*\/confirm$/);
+    await program('confirm', 'exit 0');
+    assert.equal(await found(), 'complete');
+  });
+
+  it('is found of the command that restarts the machine, in PATH or by its path', async (t) => {
+    const path = join(await tempFolder(t), 'restart');
+    await writeFile(path, '');
+    const devices = new Map<string, string>();
+    const found = async (command: string): Promise<string> => {
+      const rebootCommand = command.split(' ');
+      const boot = { kind: 'rauc', path: '' } as const;
+      const side = new MachineSide({ boot, devices, rebootCommand });
+      const problem = await failureOf(side.assertCanReboot());
+      return problem ? `${problem.code} ${problem.message}` : 'runs';
+    };
+    assert.match(await found('no-such-prog now'), /^BOOT_REBOOT_FAILED .*it is not in PATH/);
+    assert.match(await found(path), /it is not executable/);
+    assert.match(await found(`${path}.sh`), /it is not there/);
+    assert.equal(await found('sh -c true'), 'runs');
+  });
 });
 
 describe('a slot that a boot loader does not know', () => {

@@ -48,6 +48,10 @@ export class ModelMachine implements SystemSide {
     return Promise.resolve(`boot-${this.boots}`);
   }
 
+  assertCanReboot(): Promise<void> {
+    return Promise.resolve();
+  }
+
   reboot(signal: AbortSignal): Promise<never> {
     this.onReboot();
     return new Promise((_, reject) => {

@@ -1,6 +1,7 @@
 /** What `status` and `explain` say of a root while no agent runs. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -15,6 +16,7 @@ import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { writeMachineState } from '../../../robot-client/update/state-file.ts';
 import { freshState } from '../../../robot-client/update/state.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 
 async function told(root: string, component = 'app') {
   const { lines, ...rest } = await explainAtRest(realDisk, [{ component, root }]);
@@ -99,7 +101,7 @@ describe('a robot without an agent', () => {
       if (isThere) await mkdir(join(root, 'state'), { recursive: true });
       const { agent, isWhole, lines, components } = await look();
       assert.deepEqual([agent, isWhole], ['not answering', false]);
-      assert.match(lines[0] ?? '', /an agent runs, and not on the folder at the path/);
+      assert.match(lines[0] ?? '', /this root is held, and not the folder at its path now/);
       assert.match(lines.join('\n'), /ROOT_REPLACED/);
       assert.doesNotMatch(lines.join('\n'), /ROOT_ABSENT|nothing installed|first start/);
       assert.match(JSON.stringify(components), /ROOT_REPLACED/);
@@ -107,6 +109,19 @@ describe('a robot without an agent', () => {
     await rm(root, { recursive: true });
     await rename(`${root}.old`, root);
     assert.doesNotMatch((await look()).lines.join('\n'), /ROOT_REPLACED/);
+  });
+
+  it('says which process holds a root while no agent answers', async (t) => {
+    const root = join(await tempFolder(t), 'app');
+    await mkdir(join(root, 'state'), { recursive: true });
+    const holder = spawn('flock', [root, 'sleep', '600'], { stdio: 'ignore', detached: true });
+    t.after(() => holder.pid !== undefined && process.kill(-holder.pid, 'SIGKILL'));
+    const told = async () => await explainAtRest(realDisk, [{ component: 'app', root }]);
+    await waitUntil('the lock', () => isLocked(root)).catch(() => null);
+    if (!isLocked(root)) return t.skip('the kernel lists no locks of this file system');
+    const { agent, lines } = await told();
+    assert.equal(agent, 'not answering');
+    assert.match(lines[0] ?? '', /process \d+ holds it: flock .* sleep 600; .*a recover at boot/);
   });
 
   it('says of a folder in which nothing is of Drover that it is no root, and not that it is well', async (t) => {

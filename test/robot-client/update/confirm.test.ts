@@ -20,6 +20,7 @@ async function probe(
 ): Promise<{ outcome: Outcome; probes: number }> {
   let probes = 0;
   const outcome = await startAndProbe({
+    strategy: 'atomic_swap',
     version: '1.1.0',
     healthTimeoutMs: 400,
     healthIntervalMs: 5,

@@ -131,7 +131,7 @@ describe('the route of a system image', () => {
     for (const phase of ['verifying', 'staging'] as const) {
       const state = stateIn(phase);
       const job = state.job && { ...state.job, strategy: 'slot_image', patchStarts: 3 };
-      const event = powerEvent({ ...state, job }, 'agent', 3);
+      const event = powerEvent({ ...state, job }, 'agent', { bootsMax: 3 });
       assert.equal(event.kind, phase === 'staging' ? 'delta_failed' : 'power_returned');
     }
   });
@@ -193,14 +193,14 @@ describe('a delta that is of no use', () => {
     for (let start = 0; start < LIMITS.patchStartsMax; start += 1) {
       assert.equal(patchLoop(state), null);
       for (const by of ['recover', 'agent'] as const) {
-        const event = powerEvent(state, by, 3);
+        const event = powerEvent(state, by, { bootsMax: 3 });
         assert.equal(event.kind, 'power_returned');
         state = step(state, event, NOW).state;
       }
     }
-    const event = powerEvent(state, 'agent', 3);
+    const event = powerEvent(state, 'agent', { bootsMax: 3 });
     assert.ok(event.kind === 'delta_failed' && event.problem.code === 'DELTA_INTERRUPTED');
-    assert.equal(powerEvent(state, 'recover', 3).kind, 'power_returned');
+    assert.equal(powerEvent(state, 'recover', { bootsMax: 3 }).kind, 'power_returned');
     const full = step(state, event, NOW).state;
     assert.equal(full.phase, 'downloading');
     assert.equal(full.job?.patchStarts, 0);

@@ -236,9 +236,10 @@ describe('a boot during probation', () => {
   const afterBoots = (boots: number, by: 'recover' | 'agent'): MachineState => {
     let { state } = play(...TO_PROBATION);
     for (let boot = 0; boot < boots; boot += 1) {
-      state = step(state, powerEvent(state, by, 3), NOW).state;
+      state = step(state, powerEvent(state, by, { bootsMax: 3 }), NOW).state;
       if (state.phase !== 'probation') break;
-      if (by === 'recover') state = step(state, powerEvent(state, 'agent', 3), NOW).state;
+      if (by === 'recover')
+        state = step(state, powerEvent(state, 'agent', { bootsMax: 3 }), NOW).state;
     }
     return state;
   };

@@ -87,6 +87,11 @@ describe('a component refuses its bundle of a set', () => {
     const blocked = [{ version: '1.1.0', payloadSha256: payload, code: 'HEALTH_FAILED' }] as never;
     const failed = judge([['system', other('system', { blocked })]]);
     assert.match(JSON.stringify(failed), /SET_FAILED.*FAILED_BEFORE/);
+    assert.equal(failed.kind, 'refuse');
+    if (failed.kind !== 'refuse') return;
+    const { message, hint } = failed.problem;
+    assert.match(message, /: system 1\.1\.0: it failed on this robot/, 'said once');
+    assert.match(hint, /drover-robot unblock 1\.1\.0$/, 'the version that is blocked');
   });
 
   it('as one for other machines, when another is', () => {

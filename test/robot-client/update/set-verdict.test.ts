@@ -263,7 +263,7 @@ class ModelRobot {
   cutPower(): void {
     for (const by of ['recover', 'agent'] as const) {
       for (const at of this.states.keys()) {
-        this.take(at, powerEvent(this.states[at] as MachineState, by, BOOTS_MAX));
+        this.take(at, powerEvent(this.states[at] as MachineState, by, { bootsMax: BOOTS_MAX }));
         if (by === 'agent') continue;
         this.take(at, { kind: 'swapped' });
         this.take(at, { kind: 'rolled_back' });
@@ -373,5 +373,7 @@ describe('a robot that takes a set', () => {
     assert.deepEqual(robot.active, ['1.0.0', '1.0.0']);
     assert.equal(robot.states[0]?.lastUpdate?.code, 'SET_FAILED');
     assert.equal(robot.states[1]?.lastUpdate?.code, 'BOOT_LIMIT_REACHED');
+    const hints = robot.states.map((state) => state.lastProblem?.hint ?? '');
+    assert.match(hints[0] ?? '', new RegExp(`unblock ${NEW}$`));
   });
 });

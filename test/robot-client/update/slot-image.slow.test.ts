@@ -99,6 +99,16 @@ describe('an update by a system image', () => {
     assert.equal(blockOf(robot), undefined);
   });
 
+  it('is refused before a byte is downloaded when nothing could restart the machine', async (t) => {
+    const robot = await robotWith(t);
+    const why = new DroverError('BOOT_REBOOT_FAILED', 'find program restart: it is not there');
+    robot.machine.assertCanReboot = () => Promise.reject(why);
+    await offered(robot, NEW);
+    await waitUntil('the refusal', () => robot.bench.codes.includes('BOOT_REBOOT_FAILED'));
+    assert.equal(robot.bench.carrier.sent, 0);
+    assert.equal(blockOf(robot), undefined);
+  });
+
   it('is refused before a byte is downloaded when it is larger than the slot', async (t) => {
     const robot = await robotWith(t);
     robot.bench.announce(await bundleOf(NEW, Buffer.alloc(SLOT_BYTES + 1)), NEW);

@@ -71,7 +71,7 @@ describe('a component that is stuck', () => {
   it('tries again soon after somebody turned it off and on', () => {
     let state = makeStuck();
     for (let round = 0; round < 10; round += 1) state = failAgain(state).state;
-    const event: MachineEvent = powerEvent(state, 'agent', 3);
+    const event: MachineEvent = powerEvent(state, 'agent', { bootsMax: 3 });
     const { effects, state: after } = step(state, event, NOW);
     assert.equal(after.phase, 'stuck');
     assert.ok(waitMs(effects) <= 2 * LIMITS.stuckRetryMsMin);
