@@ -383,11 +383,8 @@ class Recoverer {
     const back = await this.#swapBack(job);
     if (!back) return;
     const env = hookEnvironment({
-      component: this.#input.component,
-      layout: this.#layout,
-      version: back.to ?? '',
-      previousVersion: job.previousVersion,
-      targetVersion: job.version,
+      ...{ component: this.#input.component, layout: this.#layout, version: back.to ?? '' },
+      ...{ previousVersion: job.previousVersion, targetVersion: job.version },
     });
     const timeoutMs = this.#input.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
     // The hooks of an integrator are about applications.

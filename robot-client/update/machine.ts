@@ -197,11 +197,7 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
     case 'lease_lost':
       return noted(withLoss(state, event), event.problem, now);
     case 'corrupt':
-      return noted(
-        job ? { ...state, job: { ...job, corruptCount: job.corruptCount + 1 } } : state,
-        event.problem,
-        now,
-      );
+      return noted(corruptAgain(state), event.problem, now);
     case 'refused':
       return ended(state, event.problem, now, mayRetry(event.problem));
     case 'looping':
@@ -240,6 +236,9 @@ function remember(state: MachineState, event: MachineEvent, now: EpochMs): Machi
       return state;
   }
 }
+
+const corruptAgain = (state: MachineState): MachineState =>
+  state.job ? { ...state, job: { ...state.job, corruptCount: state.job.corruptCount + 1 } } : state;
 
 /** Facts of the moment in which an application may be stopped. */
 const begun = (event: Extract<MachineEvent, { kind: 'ready' }>) => ({

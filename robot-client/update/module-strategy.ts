@@ -89,7 +89,7 @@ export class ModuleStrategy implements ApplyStrategy {
 
   /**
    * The release is hashed again: a module that wrote into it applied other bytes than were signed.
-   * @throws DroverError MODULE_…, also when the module then reports another version; RELEASE_DAMAGED
+   * @throws DroverError RELEASE_DAMAGED; MODULE_…, also when the module reports another version
    */
   async switchTo(target: ApplyTarget): Promise<void> {
     await this.#switch(target);

@@ -159,7 +159,7 @@ async function leave(slots: BootSlots, undone: SystemSlot, back: SystemSlot): Pr
   try {
     await slots.spoil(undone);
   } catch (thrown) {
-    // A boot loader that cannot be written would refuse the other order as well, for another reason.
+    // A boot loader that cannot be written would refuse the other order for another reason.
     if (!(thrown instanceof DroverError) || thrown.code !== 'BOOT_SLOT_KEPT') throw thrown;
     await slots.tryNext(back, TRIES);
   }

@@ -35,8 +35,8 @@ export function statusWord(rollout: ToldRollout): string {
 const ROLLED_BACK = 'rolled back';
 
 /**
- * Robots that run a version which was called back, and say of no update that brought it: their state
- * was lost, or it came with an image. Null when there are none: then all are back.
+ * Robots that run a version which was called back, and say of no update that brought it: their
+ * state was lost, or it came with an image. Null when there are none: then all are back.
  */
 function stillRunWord({ run, robots }: Pick<ToldRollout, 'run' | 'robots'>): string | null {
   const { running } = robots;

@@ -172,6 +172,11 @@ async function play(t: TestContext, one: Case): Promise<void> {
   );
   assert.deepEqual(wrong, [], nameOf(one));
   const healthOf = (await readFile(asked, 'utf8').catch(() => '')).split('\n');
+  assertRight(robot, one, healthOf);
+}
+
+/** @param healthOf versions whose health was asked for */
+function assertRight({ bench, machine }: Robot, one: Case, healthOf: readonly string[]): void {
   if (machine.running === B) {
     assert.ok(one.isHealthy, `a sick version stays ${nameOf(one)}`);
     assert.ok(healthOf.includes(NEW), `health was asked ${nameOf(one)}`);
