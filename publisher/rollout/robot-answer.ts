@@ -11,7 +11,7 @@ import { parseAnsweredState, type RobotState } from '../../shared/formats/messag
 import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
 import { eventText } from '../../shared/rules/event-words.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
-import { stateWord } from '../../shared/rules/rollout-words.ts';
+import { stateWord, stillRunWord } from '../../shared/rules/rollout-words.ts';
 import {
   doing,
   type RobotDetails,
@@ -55,6 +55,7 @@ const rolloutSchema = z.object({
   version: z.string().nullable(),
   status: z.string(),
   run: z.object({ status: z.string(), recall: z.boolean().default(false) }).nullish(),
+  robots: z.object({ running: z.number().default(0) }).default({ running: 0 }),
   target: z.object({
     tags: z.array(z.string()).default([]),
     robots: z.array(z.string()).default([]),
@@ -110,7 +111,15 @@ function filled(fields: Readonly<Record<string, unknown>>): Record<string, unkno
 }
 
 function rolloutFor(
-  { id, component: name, version, status, run, target }: z.output<typeof rolloutSchema>,
+  {
+    id,
+    component: name,
+    version,
+    status,
+    run = null,
+    robots,
+    target,
+  }: z.output<typeof rolloutSchema>,
   state: RobotState,
 ): RobotRollout[] {
   const asked = { robot: state.robot_id, arch: state.arch, tags: state.tags };
@@ -125,7 +134,7 @@ function rolloutFor(
     : component.version === version
       ? '; runs it'
       : '';
-  const says = `${stateWord(run ?? { status })}${own}`;
+  const says = `${stillRunWord({ run, robots }) ?? stateWord(run ?? { status })}${own}`;
   return [{ id, component: component.name, version: version ?? 'unknown', says }];
 }
 

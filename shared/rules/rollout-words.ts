@@ -38,7 +38,13 @@ const ROLLED_BACK = 'rolled back';
  * Robots that run a version which was called back, and say of no update that brought it: their
  * state was lost, or it came with an image. Null when there are none: then all are back.
  */
-function stillRunWord({ run, robots }: Pick<ToldRollout, 'run' | 'robots'>): string | null {
+export function stillRunWord({
+  run,
+  robots,
+}: {
+  readonly run: Pick<ToldRun, 'status' | 'recall'> | null;
+  readonly robots: { readonly running: number };
+}): string | null {
   const { running } = robots;
   if (!isRolledBack({ run }) || running === 0) return null;
   return `halted, ${countOf(running, 'robot')} still ${running === 1 ? 'runs' : 'run'} it`;

@@ -223,10 +223,11 @@ test('a list says of robots that neither run it nor failed where they are, so th
 
 test('one state has one word: in the list, in the status, in watch and about a robot', () => {
   const words = { rolling_back: 'rolling back', no_effect: 'no effect', halted: 'halted' };
-  const said = (run: object): string[] => {
-    const shown = withRun(run);
+  const said = (run: object, running = 1): string[] => {
+    const robots = { ...ROLLOUT.robots, running };
+    const shown = read({ run: { ...RUN, ...run }, robots });
     const [, row = ''] = listLines([shown]);
-    const answer = { ...ROLLOUT, run: { ...RUN, ...run }, target: {} };
+    const answer = { ...ROLLOUT, robots, run: { ...RUN, ...run }, target: {} };
     const state = { robot_id: 'r1', at: AT, arch: 'arm', components: [{ ...APP }] };
     const details = answeredDetails(
       utf8(JSON.stringify({ ...state, online: true, last_seen: AT, reported_at: AT })),
@@ -240,8 +241,11 @@ test('one state has one word: in the list, in the status, in watch and about a r
   for (const [status, word] of Object.entries(words)) {
     for (const text of said({ status })) assert.ok(text.includes(word), `${status}: ${text}`);
   }
-  for (const text of said({ status: 'halted', recall: true })) {
+  for (const text of said({ status: 'halted', recall: true }, 0)) {
     assert.ok(text.includes('rolled back') && !text.includes('halted'), text);
+  }
+  for (const text of said({ status: 'halted', recall: true }, 1)) {
+    assert.ok(text.includes('halted, 1 robot still runs it'), text);
   }
 });
 

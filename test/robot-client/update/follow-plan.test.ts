@@ -157,7 +157,13 @@ describe('the slot that runs, for such a component', () => {
 });
 
 describe('a job whose links follow an image', () => {
-  const job = { version: '3.0.0', previousVersion: '2.9.0', leftVersion: null, follows: FOLLOWS };
+  const job = {
+    version: '3.0.0',
+    previousVersion: '2.9.0',
+    leftVersion: null,
+    follows: FOLLOWS,
+    commitId: null,
+  };
   const state = (phase: RobotPhase, follows: Follows | null = FOLLOWS) => {
     const own = { ...job, follows } as unknown as Job;
     const isIdle = phase === 'idle';
