@@ -54,12 +54,12 @@ export const ENROLMENT_CODES = {
   ),
   CERTIFICATE_EXPIRING: refused(
     'operator',
-    'see why it cannot be renewed: drover-robot explain, and the log of the broker; a certificate that was made by hand is made again: docs/tls.md',
+    'the logs of the agent (journalctl -u drover-robot) and of the broker say why it cannot be renewed; a certificate that was made by hand is made again: docs/tls.md',
     'later',
   ),
   CERTIFICATE_EXPIRED: refused(
     'operator',
-    'look at the clock of the robot first; then at why it cannot be renewed: drover-robot explain; when it is too old for that, enrol the robot again with a new claim',
+    'set the clock of the robot, if that is wrong; the logs of the agent (journalctl -u drover-robot) and of the broker say why it cannot be renewed; when it is too old for that, enrol the robot again with a new claim: docs/enrolment.md',
     'later',
   ),
   CERTIFICATE_CLOCK: refused(

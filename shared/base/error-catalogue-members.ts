@@ -17,7 +17,7 @@ export const MEMBER_CODES = {
   ),
   MEMBER_BEHIND: refused(
     'operator',
-    'it catches up by itself while the set is announced: drover-robot explain on its computer says what it waits for; else publish the set again with a higher version',
+    'it catches up by itself while the set is announced: drover-robot status on its computer says what it waits for; else publish the set again with a higher version',
     'later',
   ),
   MEMBER_REFUSED: refused(

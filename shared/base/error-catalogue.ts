@@ -586,7 +586,7 @@ export const CATALOGUE = {
   ),
   DELTA_BASE_UNUSABLE: refused(
     'operator',
-    'mount the slot that runs read-only, and see that its device can be read; this update comes as the full image, after which the agent knows the slot again',
+    'mount the slot that runs read-only (findmnt shows how it is mounted, dmesg what is wrong with its device); this update comes as the full image, after which the agent knows the slot again',
   ),
   DELTA_MEMORY_SHORT: refused(
     'operator',
