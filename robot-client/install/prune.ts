@@ -25,7 +25,7 @@ import { followPath, readSlots, siblingLeads } from './read-slots.ts';
 import { isSickDisk } from './root-claims.ts';
 import type { ReleaseCheck } from './seal.ts';
 import { checkRelease } from './seal-check.ts';
-import type { Slot } from './slots.ts';
+import { versionOf, type Slot } from './slots.ts';
 
 /**
  * @param keepStaging path of the staging folder that is needed still
@@ -118,7 +118,10 @@ async function planWithSpare(
   const lookAt = (slot: Slot): Promise<ReleaseCheck['kind']> =>
     slot.kind === 'release' ? check(slot.version, slot.end.path) : Promise.resolve('absent');
   const { slots } = facts;
-  const [active, rollback] = [await lookAt(slots.active), await lookAt(slots.rollback)];
+  const [active, backThere] = [await lookAt(slots.active), await lookAt(slots.rollback)];
+  // A seal of what was adopted says how it was found, and not that it was whole then.
+  const isFound = facts.adopted.some((version) => version === versionOf(slots.rollback));
+  const rollback = isFound && backThere === 'whole' ? 'unknown' : backThere;
   const whole: string[] = [];
   for (const name of plan.releases) {
     if ((await check(name, releaseFolder(layout, name))) === 'whole') whole.push(name);

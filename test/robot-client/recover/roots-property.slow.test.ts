@@ -298,6 +298,15 @@ describe('a root that Drover did not make', () => {
     await fc.assert(property, { numRuns: RUNS / 2 });
   });
 
+  it('keeps the last whole release while a way back was only found there', async (t) => {
+    const folder = await manyFolders(t);
+    const world: World = {
+      ...{ ...PLAIN, active: 'absent', rollback: 'folder', losses: ['file of active'] },
+      ...{ state: 'rolling_back', activeVersion: OLD, steps: ['recover', 'adopt', 'agent'] },
+    };
+    await holds(folder, world);
+  });
+
   it('keeps what boots wherever the state file of a phase is cut', async (t) => {
     const folder = await manyFolders(t);
     for (const state of PHASES.filter((phase) => phase !== 'idle')) {
