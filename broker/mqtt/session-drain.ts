@@ -19,6 +19,8 @@ export class SessionDrain {
   readonly #unasked = new Set<string>();
   /** Messages that were read from the queue and are not written yet. */
   readonly #unwritten = new Set<string>();
+  /** Number of the newest message that was ever among those. */
+  #newestUnasked = 0;
   #isDraining = true;
   #onWritten: (() => void) | null = null;
 
@@ -42,7 +44,10 @@ export class SessionDrain {
     if (this.#handed.has(key)) return false;
     this.#handed.add(key);
     this.#unwritten.add(key);
-    if (!this.#held.delete(key) && isOnItsWay) this.#unasked.add(key);
+    if (!this.#held.delete(key) && isOnItsWay) {
+      this.#unasked.add(key);
+      this.#newestUnasked = Math.max(this.#newestUnasked, packet.brokerCounter ?? 0);
+    }
     return true;
   }
 
@@ -78,13 +83,16 @@ export class SessionDrain {
   }
 
   /**
-   * True when this message must not be sent directly, because the client gets it from the queue.
+   * True when this message must not be sent directly, because the client gets it from the queue. So
+   * is one that found the queue full, when a newer one was read from the queue: it is lost, as
+   * while the client was away, and does not come out of order.
    */
   holds(packet: QueuedPacket): boolean {
     const key = packetKey(packet);
     if (this.#unasked.delete(key)) return true;
     if (this.#isDraining) this.#held.add(key);
-    return this.#isDraining;
+    const isLate = this.#unasked.size > 0 && (packet.brokerCounter ?? 0) < this.#newestUnasked;
+    return this.#isDraining || isLate;
   }
 }
 

@@ -88,6 +88,17 @@ test('each message of a session that comes back is sent once, and in its order',
   }
 });
 
+test('a message that found the queue full does not follow a newer one', () => {
+  const drain = new SessionDrain();
+  assert.ok(drain.hand(message(3), true), 'message 2 was published before, and not queued');
+  drain.wrote(message(3));
+  assert.ok(drain.tryEnd());
+  assert.ok(drain.holds(message(2)));
+  assert.ok(drain.holds(message(3)), 'it was read from the queue');
+  assert.ok(drain.isOver);
+  assert.equal(drain.holds(message(4)), false);
+});
+
 test('a queue that was handed is written to its end before messages are sent directly', async () => {
   const drain = new SessionDrain();
   assert.ok(drain.hand(message(1), false));
