@@ -365,8 +365,9 @@ export class Component {
 
   #start(effect: Effect): void {
     const rollout = 'job' in effect ? effect.job.rollout : undefined;
-    this.#effects.start(async (signal) => {
-      const event = await runEffect(effect, this.#context(signal));
+    this.#effects.start(async (signal, isAlone) => {
+      const isLeftOut = effect.kind === 'cleanUp' && !isAlone;
+      const event = isLeftOut ? null : await runEffect(effect, this.#context(signal));
       if (signal.aborted) return;
       if (event) await this.#dispatch(event, rollout);
       else if (effect.kind === 'cleanUp') this.#options.onIdle();

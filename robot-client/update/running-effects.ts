@@ -3,12 +3,14 @@
  * waits until none runs any more, because an aborted effect may still be in the middle of a write.
  */
 
+import { LIMITS } from '../../shared/base/limits.ts';
 import { endsWithin } from '../../shared/io/within.ts';
 import type { Effect } from './machine.ts';
 
 /**
- * Effects that begin when the ones before have ended: an aborted `stage` may be between the seal of
- * a release and its name, and a clean-up would remove that seal as one without a release.
+ * Effects that wait for the end of the ones before: an aborted `stage` may be between the seal of a
+ * release and its name, and a clean-up would remove that seal as one without a release. A disk that
+ * never answers holds them up for `earlierEffectMs` only.
  */
 export const followsOthers = ({ kind }: Effect): boolean => kind === 'cleanUp' || kind === 'stage';
 
@@ -24,16 +26,17 @@ export class RunningEffects {
 
   /**
    * Until `abort`, which stops all that were started since the last one.
-   * @param isLast true to begin when none runs any more that was started before
+   * @param run gets false when an effect of before still runs although this one waited for it
+   * @param isLast true to wait for those that were started before
    */
-  start(run: (signal: AbortSignal) => Promise<void>, isLast = false): void {
+  start(run: (signal: AbortSignal, isAlone: boolean) => Promise<void>, isLast = false): void {
     const current = new AbortController();
     this.#current.add(current);
     const before = isLast && this.#runs.size > 0 ? Promise.all(this.#runs) : null;
     const begin = async (): Promise<void> => {
-      await before;
+      const isAlone = before === null || (await endsWithin(before, LIMITS.earlierEffectMs));
       if (before) current.signal.throwIfAborted();
-      await run(current.signal);
+      await run(current.signal, isAlone);
     };
     const running = begin()
       .catch((error: unknown) => {

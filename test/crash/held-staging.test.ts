@@ -90,6 +90,7 @@ describe('a staging that is given up after any operation', () => {
     for (const isSame of [true, false]) {
       const robot = new Robot({ disk: withStrange(isSame), release, hooksFolder: HOOKS });
       await robot.open(NEW);
+      await robot.component.close();
       const { version, state } = robot.component.view;
       assert.equal(version, isSame ? NEW : OLD, state.lastProblem?.message);
       if (isSame) continue;

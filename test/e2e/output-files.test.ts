@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, test, type TestContext } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
@@ -128,6 +128,24 @@ test('secrets of robots never stand where another file stood, and nothing is mad
   assert.doesNotMatch(list.stdout, /r-/, list.describe());
 });
 
+test('keys of an authority and of a pair of computers never stand where another file stood', async (t) => {
+  const folder = await tempFolder(t);
+  const taken = ['ca.key', 'ca2.crt', 'pair.json'].map((name) => join(folder, name));
+  for (const path of taken) await writeFile(path, PRECIOUS);
+  const pair = ['pair', 'arm', '--id', 'r1', '--component', 'arm'];
+  for (const [program, words, name] of [
+    ['broker', ['ca', 'init'], 'ca'],
+    ['broker', ['ca', 'init'], 'ca2'],
+    ['robot-client', pair, 'pair.json'],
+  ] as const) {
+    const child = startDrover(t, program, [...words, '--out', join(folder, name), '--json']);
+    await child.exit;
+    assert.match(child.stdout, /"code":"FILE_EXISTS"/, child.describe());
+  }
+  for (const path of taken) assert.equal(await readFile(path, 'utf8'), PRECIOUS);
+  assert.equal((await readdir(folder)).length, taken.length, 'nothing else was made');
+});
+
 test('log verify --save goes over an older checkpoint of the same log, and over nothing else', async (t) => {
   const stage = await LogStage.open(t, 'quorum none');
   const { site } = stage;
@@ -147,6 +165,7 @@ test('log verify --save goes over an older checkpoint of the same log, and over 
 /** Options that name a file to write, by the module that has them. A new one wants a trial above. */
 const KNOWN = [
   'broker/commands/backup.ts: out', // FILE_EXISTS in broker-backup.test.ts
+  'broker/commands/ca.ts: out',
   'broker/commands/enrol.ts: out',
   'broker/commands/passwd.ts: out',
   'publisher/commands/audit.ts: out',
@@ -164,6 +183,7 @@ const KNOWN = [
   'publisher/commands/trust-rotate.ts: out',
   'publisher/commands/trust.ts: out',
   'robot-client/commands/enrol.ts: out', // FILE_EXISTS in credential-file.test.ts
+  'robot-client/commands/pair.ts: out',
 ];
 
 test('every option that names a file to write has a trial that it overwrites nothing', () => {

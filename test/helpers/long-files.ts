@@ -21,7 +21,6 @@ export const LONG_FILES: readonly string[] = [
   'e2e/module-container.slow',
   'e2e/module-firmware.slow',
   'e2e/bad-links',
-  'e2e/rollout-scenarios',
   'e2e/life-mosquitto',
   'e2e/components-killed.slow',
   'packaging/packages',

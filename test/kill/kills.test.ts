@@ -6,7 +6,7 @@ import { seedOfRun } from '../helpers/run-seed.ts';
 import { runCampaign } from './campaign.ts';
 import { planUpdate } from './kill-plan.ts';
 
-const KILLS = 15;
+const KILLS = 10;
 
 test('an agent that is killed at any instant of an update boots the old or the new release', async (t) => {
   const seed = seedOfRun();

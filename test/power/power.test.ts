@@ -14,9 +14,9 @@ import { NO_FSYNC_LIBRARY } from './power-record.ts';
 import { runPowerCuts } from './power-run.ts';
 
 const STATES = 64;
-const CONTROL_STATES = 24;
+const CONTROL_STATES = 16;
 /** Of them; most are, but where a cut falls is random. */
-const CONTROL_BROKEN_MIN = 4;
+const CONTROL_BROKEN_MIN = 3;
 
 const hasPeers = (t: TestContext): boolean =>
   requireBlockDevices(t, [...LOGGED_DISK_PROGRAMS, 'mkfs.ext4'], ['/dev/fuse']);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { playScenario } from './play-scenario.ts';
+import { playScenario } from '../e2e/play-scenario.ts';
 
 test('of 100 robots a few canaries take a bad version, and all of them go back by themselves', async (t) => {
   const story = await playScenario(t, 'bad-canary');
