@@ -507,7 +507,7 @@ export const LIMITS = {
   socketPathBytesMax: 107, // sun_path of Linux without its final NUL
   telemetryDeltaMax: 1_000_000_000, // one report of a counter: sums stay exact integers for ever
   hookDrainMs: 200, // the last output of a hook may come this late after its end
-  earlierEffectMs: 5 * SECOND, // an aborted step in the middle of a write; a dead disk never ends it
+  earlierEffectMs: 5 * SECOND, // an aborted step in mid-write; a dead disk never ends it
   closeWaitMs: 30 * SECOND, // a write that runs when the agent stops; systemd kills after 90
   hookKillWaitMs: 5 * SECOND, // a killed hook that is stuck in the kernel is left behind after this
   stageReadBytes: 256 * KiB, // piece of the payload in memory while it is unpacked

@@ -128,7 +128,7 @@ test('secrets of robots never stand where another file stood, and nothing is mad
   assert.doesNotMatch(list.stdout, /r-/, list.describe());
 });
 
-test('keys of an authority and of a pair of computers never stand where another file stood', async (t) => {
+test('keys of an authority or of a pair of computers are written over no other file', async (t) => {
   const folder = await tempFolder(t);
   const taken = ['ca.key', 'ca2.crt', 'pair.json'].map((name) => join(folder, name));
   for (const path of taken) await writeFile(path, PRECIOUS);
