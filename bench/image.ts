@@ -6,50 +6,41 @@
  * squashfs-tools, nginx, curl and e2fsprogs.
  */
 
-import { DroverError } from '../shared/base/errors.ts';
 import { withCleanUp } from './clean-up.ts';
 import { openImageStage, type ImageRun, type ImageStage } from './image-stage.ts';
 import { runDrover, runRauc, runSwupdate } from './image-updaters.ts';
-import { median } from './median.ts';
 import { appendResult } from './results.ts';
+import { parseRounds, playInTurn, tableOf, type Named } from './side-by-side.ts';
 
 const MIB_DEFAULT = 384;
-const RUNS_DEFAULT = 3;
 
 type Updater = (stage: ImageStage, run: number) => Promise<ImageRun>;
 
-const UPDATERS: readonly (readonly [name: string, update: Updater])[] = [
+const UPDATERS: Named<Updater> = [
   ['rauc install, from a file that curl fetched', runRauc],
   ['swupdate -d, from HTTP into the slot', runSwupdate],
   ['drover-robot, from our broker', runDrover],
 ];
 
-function parseArgs(args: readonly string[]): { mebibytes: number; runs: number } {
-  const [mebibytes = MIB_DEFAULT, runs = RUNS_DEFAULT] = args.map(Number);
-  if ([mebibytes, runs].every((one) => Number.isSafeInteger(one) && one > 0))
-    return { mebibytes, runs };
-  throw new DroverError('USAGE', 'run bench image: want [MIB] [RUNS]');
-}
+const COLUMNS = [
+  ['s', 'seconds', 2],
+  ['CPU s', 'cpuSeconds', 2],
+  ['peak MiB of the largest process', 'peakMiB', 0],
+  ['MiB fetched', 'fetchedMiB', 1],
+  ['MiB written to the slot', 'slotMiB', 1],
+  ['MiB written to the data disk', 'dataMiB', 1],
+] as const;
 
 export async function benchImage(args: readonly string[]): Promise<void> {
-  const { mebibytes, runs } = parseArgs(args);
-  const all = new Map<string, ImageRun[]>();
+  const { mebibytes, runs } = parseRounds('image', args, MIB_DEFAULT);
+  let all: Named<readonly ImageRun[]> = [];
   await withCleanUp(async (scope) => {
     const stage = await openImageStage(scope, mebibytes);
-    for (let run = 0; run < runs; run += 1) {
-      for (const [name, update] of UPDATERS) {
-        const one = await measured(stage, run, update);
-        all.set(name, [...(all.get(name) ?? []), one]);
-        console.log(name, one);
-      }
-    }
+    all = await playInTurn(UPDATERS, runs, (update, run) => measured(stage, run, update));
   });
   const command = `npm run bench -- image ${mebibytes} ${runs}`;
-  const rows = [...all].map(([name, of]) => rowOf(name, of));
-  await appendResult(`One system image of ${mebibytes} MiB into a slot`, command, {
-    columns: COLUMNS,
-    rows,
-  });
+  const title = `One system image of ${mebibytes} MiB into a slot`;
+  await appendResult(title, command, tableOf(all, COLUMNS));
 }
 
 /** The slot holds random bytes before, so that only what was written can be right afterwards. */
@@ -58,27 +49,4 @@ async function measured(stage: ImageStage, run: number, update: Updater): Promis
   const one = await update(stage, run);
   await stage.assertWritten();
   return one;
-}
-
-const COLUMNS = [
-  'updater',
-  's',
-  'CPU s',
-  'peak MiB of the largest process',
-  'MiB fetched',
-  'MiB written to the slot',
-  'MiB written to the data disk',
-];
-
-function rowOf(name: string, runs: readonly ImageRun[]): (string | number)[] {
-  const middle = (of: keyof ImageRun): number => median(runs.map((run) => run[of]));
-  return [
-    name,
-    middle('seconds').toFixed(2),
-    middle('cpuSeconds').toFixed(2),
-    middle('peakMiB').toFixed(0),
-    middle('fetchedMiB').toFixed(1),
-    middle('slotMiB').toFixed(1),
-    middle('dataMiB').toFixed(1),
-  ];
 }

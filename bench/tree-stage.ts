@@ -1,7 +1,4 @@
-/**
- * The stage of `bench peers`: one tree of files that every program installs, a slot on a loop
- * device, a data disk on another one, nginx, and counters of what is written and fetched.
- */
+/** The stage of `bench peers`: one tree of files that every program installs. */
 
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -10,8 +7,12 @@ import { join } from 'node:path';
 import { runTool, unmountFolder } from '../test/helpers/block-device.ts';
 import type { Scope } from '../test/helpers/scope.ts';
 import { tempFolder } from '../test/helpers/temp-folder.ts';
-import { counters, loopOf, mountData, settle, type UpdaterRun } from './image-stage.ts';
-import { startNginx } from './peers.ts';
+import {
+  openUpdateStage,
+  type Counted,
+  type UpdaterRun,
+  type UpdateStage,
+} from './update-stage.ts';
 
 const MIB = 1024 * 1024;
 /** Room for the download, the tree and what a program unpacks in between. */
@@ -19,29 +20,12 @@ const DATA_TIMES = 8;
 const SLOT_TIMES = 3;
 const FILES_PER_FOLDER = 100;
 
-export interface TreeRun extends UpdaterRun {
-  readonly fetchedMiB: number;
-  /** To the slot and to the data disk. */
-  readonly writtenMiB: number;
-}
+export type TreeRun = UpdaterRun & Counted;
 
-export interface TreeStage {
-  readonly scope: Scope;
-  /** Folder for what is made once: keys, bundles. */
-  readonly folder: string;
+export interface TreeStage extends UpdateStage {
   /** The tree, and the same as `tree.tar.gz`. */
   readonly tree: string;
   readonly archive: string;
-  readonly slot: string;
-  /** Mount point of the data disk. */
-  readonly data: string;
-  /** Serves the folder `files` at `url`. */
-  readonly files: string;
-  readonly url: string;
-  /** Makes something once, at its first use. */
-  once<T>(name: string, make: () => Promise<T>): Promise<T>;
-  /** Adds what was written and fetched while `update` ran. */
-  count(update: () => Promise<UpdaterRun>): Promise<TreeRun>;
   /** An empty file system in the slot. */
   formatSlot(): void;
   /** @throws Error when the slot, or another folder, does not hold the tree */
@@ -71,10 +55,11 @@ export async function openTreeStage(scope: Scope, size: TreeSize): Promise<TreeS
   await makeTree(tree, size);
   const owner = ['--owner=0', '--group=0', '--sort=name'];
   runTool('tar', '-czf', archive, ...owner, '-C', tree, '.');
-  const slot = await loopOf(scope, join(folder, 'slot.img'), SLOT_TIMES * size.mebibytes);
-  const disk = await mountData(scope, folder, DATA_TIMES * size.mebibytes);
-  const nginx = await startNginx(scope, join(folder, 'nginx'));
-  const made = new Map<string, unknown>();
+  const stage = await openUpdateStage(scope, folder, {
+    slotMiB: SLOT_TIMES * size.mebibytes,
+    dataMiB: DATA_TIMES * size.mebibytes,
+  });
+  const { slot } = stage;
   const mounted = join(folder, 'mounted');
   await mkdir(mounted);
   const assertIn = (place: string): void => {
@@ -83,22 +68,7 @@ export async function openTreeStage(scope: Scope, size: TreeSize): Promise<TreeS
     if (status === null || status > 1 || others.length > 0) throw new Error(others.join('\n'));
   };
   return {
-    ...{ scope, folder, tree, archive, slot, data: disk.data },
-    files: join(folder, 'nginx/files'),
-    url: `http://127.0.0.1:${nginx.port}`,
-    once: async <T>(name: string, make: () => Promise<T>) => {
-      if (!made.has(name)) made.set(name, await make());
-      return made.get(name) as T;
-    },
-    count: async (update) => {
-      settle();
-      const before = await counters(slot, disk.device);
-      const run = await update();
-      settle(); // what lies in the page cache was written as well
-      const after = await counters(slot, disk.device);
-      const [fetchedMiB = 0, ...written] = after.map((one, at) => one - (before[at] ?? 0));
-      return { ...run, fetchedMiB, writtenMiB: written.reduce((sum, one) => sum + one, 0) };
-    },
+    ...{ ...stage, tree, archive, assertIn },
     formatSlot: () => void runTool('mkfs.ext4', '-q', '-F', slot),
     assertInSlot: async () => {
       runTool('mount', '-o', 'ro', slot, mounted);
@@ -108,6 +78,5 @@ export async function openTreeStage(scope: Scope, size: TreeSize): Promise<TreeS
         unmountFolder(mounted);
       }
     },
-    assertIn,
   };
 }

@@ -6,10 +6,9 @@
  * rauc, swupdate, mender-client, mender-artifact, nginx, curl and e2fsprogs.
  */
 
-import { DroverError } from '../shared/base/errors.ts';
 import { withCleanUp } from './clean-up.ts';
-import { median } from './median.ts';
 import { appendResult } from './results.ts';
+import { parseRounds, playInTurn, tableOf, type Named } from './side-by-side.ts';
 import { openTreeStage, type TreeRun, type TreeStage } from './tree-stage.ts';
 import {
   installByDrover,
@@ -19,13 +18,10 @@ import {
 } from './tree-updaters.ts';
 
 const MIB_DEFAULT = 128;
-const RUNS_DEFAULT = 3;
 /** Files of each tree. */
 const TREES = [4_000, 4] as const;
 
-type Updater = (stage: TreeStage, run: number) => Promise<TreeRun>;
-
-const UPDATERS: readonly (readonly [name: string, update: Updater])[] = [
+const UPDATERS: Named<(stage: TreeStage, run: number) => Promise<TreeRun>> = [
   ['rauc install of a tar.gz, from a file that curl fetched', installByRauc],
   ['swupdate -d, archive handler', installBySwupdate],
   ['mender install, module directory', installByMender],
@@ -33,50 +29,24 @@ const UPDATERS: readonly (readonly [name: string, update: Updater])[] = [
 ];
 
 const COLUMNS = [
-  'updater',
-  's',
-  'CPU s',
-  'peak MiB of the largest process',
-  'MiB fetched',
-  'MiB written',
-];
-
-function parseArgs(args: readonly string[]): { mebibytes: number; runs: number } {
-  const [mebibytes = MIB_DEFAULT, runs = RUNS_DEFAULT] = args.map(Number);
-  if ([mebibytes, runs].every((one) => Number.isSafeInteger(one) && one > 0))
-    return { mebibytes, runs };
-  throw new DroverError('USAGE', 'run bench peers: want [MIB] [RUNS]');
-}
+  ['s', 'seconds', 2],
+  ['CPU s', 'cpuSeconds', 2],
+  ['peak MiB of the largest process', 'peakMiB', 0],
+  ['MiB fetched', 'fetchedMiB', 1],
+  ['MiB written to the slot', 'slotMiB', 1],
+  ['MiB written to the data disk', 'dataMiB', 1],
+] as const;
 
 export async function benchTrees(args: readonly string[]): Promise<void> {
-  const { mebibytes, runs } = parseArgs(args);
+  const { mebibytes, runs } = parseRounds('peers', args, MIB_DEFAULT);
   for (const files of TREES) {
-    const all = new Map<string, TreeRun[]>();
+    let all: Named<readonly TreeRun[]> = [];
     await withCleanUp(async (scope) => {
       const stage = await openTreeStage(scope, { files, mebibytes });
-      for (let run = 0; run < runs; run += 1) {
-        for (const [name, update] of UPDATERS) {
-          const one = await update(stage, run);
-          all.set(name, [...(all.get(name) ?? []), one]);
-          console.log(name, one);
-        }
-      }
+      all = await playInTurn(UPDATERS, runs, (update, run) => update(stage, run));
     });
     const command = `npm run bench -- peers ${mebibytes} ${runs}`;
-    const rows = [...all].map(([name, of]) => rowOf(name, of));
     const title = `A tree of ${files.toLocaleString('en')} files, ${mebibytes} MiB, side by side`;
-    await appendResult(title, command, { columns: COLUMNS, rows });
+    await appendResult(title, command, tableOf(all, COLUMNS));
   }
-}
-
-function rowOf(name: string, runs: readonly TreeRun[]): (string | number)[] {
-  const middle = (of: keyof TreeRun): number => median(runs.map((run) => run[of]));
-  return [
-    name,
-    middle('seconds').toFixed(2),
-    middle('cpuSeconds').toFixed(2),
-    middle('peakMiB').toFixed(0),
-    middle('fetchedMiB').toFixed(1),
-    middle('writtenMiB').toFixed(1),
-  ];
 }
