@@ -236,12 +236,11 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
 async function stageImage(job: Job, tree: string, on: EffectContext): Promise<MachineEvent> {
   const { disk, layout } = on;
   const { version } = job;
-  const release = { version, tree, payload_sha256: job.payloadSha256 };
   // Before the first byte of the slot: the release may not be admitted.
-  await makeImageTree(disk, release);
+  await makeImageTree(disk, { version, tree, payload_sha256: job.payloadSha256 });
   await assertAdmissible(disk, layout, version, tree);
   await strategyNamed(job.strategy, on).stage(job);
-  await admitImage(on, release);
+  await admitImage(on, { version, tree });
   return { kind: 'staged' };
 }
 

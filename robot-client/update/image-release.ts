@@ -37,13 +37,14 @@ export async function makeImageTree(
   await writeWhole(disk, `${tree}/slot-image.json`, new TextEncoder().encode(text));
 }
 
-/** @throws DroverError RELEASE_IN_THE_WAY, SWAP_FAILED, SLOT_…, DISK_… */
+/**
+ * @param release whose tree was made
+ * @throws DroverError RELEASE_IN_THE_WAY, SWAP_FAILED, SLOT_…, DISK_…
+ */
 export async function admitImage(
   { disk, layout, signal }: Place,
-  release: ImageRelease,
+  { version, tree }: { readonly version: string; readonly tree: string },
 ): Promise<void> {
-  const { version, tree } = release;
-  await makeImageTree(disk, release);
   await writeSeal(disk, layout, { version, tree, signal });
   await keepStrategy(disk, layout, { version, strategy: SLOT_IMAGE });
   await admitRelease(disk, layout, { tree, version, recipe: null });
@@ -65,7 +66,8 @@ export async function ensureImageRelease(version: string, on: Place): Promise<vo
     const folder = stagingFolder(layout, randomUUID().replaceAll('-', ''));
     for (const path of [layout.staging, folder]) await disk.mkdir(path);
     const tree = treeFolder(folder);
-    return await admitImage(on, { version, tree, image_sha256: record.sha256 });
+    await makeImageTree(disk, { version, tree, image_sha256: record.sha256 });
+    return await admitImage(on, { version, tree });
   }
 }
 
