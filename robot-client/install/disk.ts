@@ -91,7 +91,7 @@ async function assertFolder(path: string): Promise<void> {
   });
 }
 
-/** Nobody but the agent writes its folders, also where it runs with a umask of 0. */
+/** Other users cannot write the agent's folders, also where it runs with a umask of 0. */
 const FOLDER_MODE = 0o755;
 
 /** Node's own recursive mkdir says ENOENT where the disk is read-only. */

@@ -72,7 +72,7 @@ export function decideCommit(
   switch (known.decision) {
     case 'prepare': {
       const hasLeft = !isThere || bound.some(({ step }) => step !== 'staged');
-      // Nobody was switched, and this id is never decided: all decide alone again.
+      // No component was switched, and no decision of this id follows: each decides alone again.
       if (hasLeft || facts.isRecalled || facts.openMs > LIMITS.prepareMs) return null;
       return areBound ? { ...known, decision: 'switch' } : known;
     }

@@ -39,9 +39,9 @@ export function serverSide(pairs: readonly Pair[]): {
   };
   const memberOf = (socket: unknown): Pair | null =>
     typeof socket === 'object' && socket !== null ? (members.get(socket) ?? null) : null;
-  // A missing hint makes OpenSSL leave the exchange out.
   const secureOptions = constants.SSL_OP_NO_TICKET;
   return {
+    // Without a hint OpenSSL leaves the exchange out.
     options: { ...TLS, pskCallback, pskIdentityHint: 'drover', secureOptions },
     memberOf,
   };

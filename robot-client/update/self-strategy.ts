@@ -1,8 +1,8 @@
 /**
  * The strategy and the hooks of the component `drover-agent`: its application is the agent itself.
- * What runs is decided by the process that runs: a step for another release ends this process, and
- * is done again by the one that drover-launch starts. docs/decisions/0032-agent-updates-itself.md
- * explains why.
+ * This process knows which release it is: a step for another release ends it, and drover-launch
+ * starts the process that does the step again. docs/decisions/0032-agent-updates-itself.md explains
+ * why.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';

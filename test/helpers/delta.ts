@@ -11,13 +11,26 @@ import type { DeltaOffer } from '../../robot-client/update/job-parts.ts';
 import type { RolloutFields } from '../../shared/formats/announcement.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../shared/base/ids.ts';
+import type { Readable } from '../../shared/transfer/patch-apply.ts';
 import type { PatchCoding } from '../../shared/transfer/patch-plan.ts';
 import type { ManifestFields } from '../../shared/formats/manifest.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { cutChunks } from './fleet.ts';
 
-/** The patch file from one tar to another. */
-/** @param bounds those of robots when they are left out */
+/** Bytes that are read as a file is. */
+export const inMemory = (bytes: Uint8Array): Readable & { bytes: number } => ({
+  bytes: bytes.byteLength,
+  read: async (into, at) => {
+    const piece = bytes.subarray(at, at + into.byteLength);
+    into.set(piece);
+    return piece.byteLength;
+  },
+});
+
+/**
+ * The patch file from one tar to another.
+ * @param bounds those of robots when they are left out
+ */
 export async function patchBetween(
   base: Uint8Array,
   target: Uint8Array,

@@ -1,4 +1,4 @@
-/** What publish foresees of robots whose components or slots are not those of the bundle. */
+/** The forecast of publish counts robots whose components or slots are not those of the bundle. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -25,13 +25,13 @@ export interface Part {
   readonly by: number;
 }
 
-/** What a component heard of the leader. */
+/** The last message of the leader that a component has received. */
 type News = `${number} ${CommitDecision} ${'asked' | '-'}` | 'none' | 'unheard';
 
 export interface Computer {
   readonly part: Part;
   readonly news: News;
-  /** What the leader last heard of it; null for nothing since its start. */
+  /** Its last report that the leader has received; null for none since the start of the leader. */
   readonly seen: Part | null;
   /** Messages on their way that others overtake; null for none. */
   readonly lateReport: Part | null;
@@ -153,7 +153,7 @@ const withComputer = (world: World, at: number, change: Partial<Computer>): Worl
   computers: world.computers.map((one, nth) => (nth === at ? { ...one, ...change } : one)),
 });
 
-/** What a component does by itself, by its rules. */
+/** The steps that a component takes without a message of the leader. */
 function* acts(
   world: World,
   at: number,

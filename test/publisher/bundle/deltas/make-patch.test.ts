@@ -9,17 +9,13 @@ import { LIMITS } from '../../../../shared/base/limits.ts';
 import { sha256Hex } from '../../../../shared/crypto/hash.ts';
 import { unpackBrotli } from '../../../../shared/io/brotli.ts';
 import { zstdProgram } from '../../../../shared/io/zstd.ts';
-import {
-  applyPatch,
-  readPatchPlan,
-  type Readable,
-} from '../../../../shared/transfer/patch-apply.ts';
+import { applyPatch, readPatchPlan } from '../../../../shared/transfer/patch-apply.ts';
 import {
   freshBytesOf,
   rangeBytes,
   type PatchPlan,
 } from '../../../../shared/transfer/patch-plan.ts';
-import { patchBetween } from '../../../helpers/delta.ts';
+import { inMemory, patchBetween } from '../../../helpers/delta.ts';
 import { tarOf, type TarPart } from '../../../helpers/tar.ts';
 
 let folder = '';
@@ -27,15 +23,6 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'drover-apply-'));
 });
 after(() => rm(folder, { recursive: true, force: true }));
-
-const inMemory = (bytes: Uint8Array): Readable & { bytes: number } => ({
-  bytes: bytes.byteLength,
-  read: async (into, at) => {
-    const piece = bytes.subarray(at, at + into.byteLength);
-    into.set(piece);
-    return piece.byteLength;
-  },
-});
 
 async function apply(
   base: Uint8Array,

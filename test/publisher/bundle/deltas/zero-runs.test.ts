@@ -15,8 +15,8 @@ import type { SlotDevice } from '../../../../robot-client/boot/slot-device.ts';
 import { LIMITS } from '../../../../shared/base/limits.ts';
 import { sha256Hex } from '../../../../shared/crypto/hash.ts';
 import { unpackBrotli } from '../../../../shared/io/brotli.ts';
-import { applyPatch, type Readable } from '../../../../shared/transfer/patch-apply.ts';
-import { patchBetween } from '../../../helpers/delta.ts';
+import { applyPatch } from '../../../../shared/transfer/patch-apply.ts';
+import { inMemory, patchBetween } from '../../../helpers/delta.ts';
 import { tempFolder } from '../../../helpers/temp-folder.ts';
 
 const KiB = 1024;
@@ -126,15 +126,6 @@ describe('the copies of an image', () => {
     const copies = await copiesOf(t, base, target);
     assert.ok(freshBytes(copies, target) < 500 * KiB, `${freshBytes(copies, target)} bytes fresh`);
   });
-});
-
-const inMemory = (bytes: Uint8Array): Readable & { bytes: number } => ({
-  bytes: bytes.byteLength,
-  read: async (into, at) => {
-    const piece = bytes.subarray(at, at + into.byteLength);
-    into.set(piece);
-    return piece.byteLength;
-  },
 });
 
 /** A slot in memory that held another system. A write beyond it is a RangeError. */
