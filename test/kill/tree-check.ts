@@ -3,7 +3,6 @@
  * and says which of the known trees it is. It knows nothing of Drover's files.
  */
 
-import { existsSync } from 'node:fs';
 import { lstat, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { treeHash, type AppVersion } from './versions.ts';
@@ -23,7 +22,6 @@ export async function whatBoots(root: string, known: readonly AppVersion[]): Pro
   } catch {
     return { app: null, problem: 'active is missing' };
   }
-  if (!existsSync(active)) return { app: null, problem: 'active leads to nothing' };
   try {
     const folder = await realpath(active);
     const hash = treeHash(folder);

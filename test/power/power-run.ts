@@ -4,7 +4,7 @@
  * reads what `active` leads to, before and after. In some states the agent then goes on.
  */
 
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inLanes } from '../helpers/lanes.ts';
 import type { Scope } from '../helpers/scope.ts';
@@ -117,12 +117,14 @@ class PowerCuts {
 
   async cut(plan: CrashState, folder: string): Promise<void> {
     const number = (this.#made += 1);
-    const image = `${folder}.img`;
+    // A file of its own: the namespace of another process may keep an earlier image mounted.
+    const image = `${folder}-${number}.img`;
     this.#crashes.make(plan, image);
     const steps = this.#recording.steps.filter(
       ({ from, to }) => from <= plan.until && to > plan.flush,
     );
     const problems = await this.#problems({ image, folder, steps, number });
+    await rm(image);
     const result = this.#result;
     const name = steps[0]?.name ?? 'rollback';
     result.byStep.set(name, (result.byStep.get(name) ?? 0) + 1);
