@@ -1,4 +1,6 @@
-/** Runs a measurement and then what it wants to have cleaned up, last in first out, failed or not. */
+/**
+ * Runs a measurement and then its clean-up steps, the last registered first, also after a failure.
+ */
 
 import type { Scope } from '../test/helpers/scope.ts';
 

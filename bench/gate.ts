@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- gate [runs]`: the gate over simulated rollouts of 1,000 robots, 500 of each kind
- * by default. Records how often it halts without a reason, how often harm stays with the canaries,
- * and what that costs in hours and robots. Same seeds, same table.
+ * `npm run bench -- gate [runs]`: the gate over simulated rollouts of 1,000 robots, 500 of each
+ * kind by default. Records how often it halts without a reason, how often harm stays with the
+ * canaries, and the cost of that in hours and robots. The same seeds give the same table.
  */
 
 import { DroverError } from '../shared/base/errors.ts';

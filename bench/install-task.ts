@@ -1,7 +1,7 @@
 /**
- * One installation for `bench install`, in a process of its own as an agent is: what the effects of
- * a robot do from the last chunk to the new `active`. Told in the file that the first argument
- * names; prints what each step took.
+ * One installation for `bench install`, in a process of its own as an agent is: the effects of a
+ * robot from the last chunk to the new `active`. The file that the first argument names says what
+ * to install; the output is the time of each step.
  */
 
 import { readFileSync } from 'node:fs';

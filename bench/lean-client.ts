@@ -1,7 +1,7 @@
 /**
- * A client that does as little as a client can: it hashes what comes, piece by piece as the kernel
- * hands it over, and never joins two pieces. What it takes is the floor for any client in Node, and
- * it is the same for every peer; the rest of a second is the server's.
+ * The least that a client can do: it hashes each piece as the kernel hands it over, and never joins
+ * two. Its cost is the floor for any client in Node and is the same for every peer; the remaining
+ * time is the server's.
  */
 
 import { createHash, type Hash } from 'node:crypto';

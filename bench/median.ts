@@ -1,4 +1,4 @@
-/** The middle one: what one busy moment of the machine does not move. */
+/** The median of numbers: one disturbed run does not change it. */
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

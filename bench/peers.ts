@@ -17,7 +17,7 @@ import { REPOSITORY } from './results.ts';
 export interface Peer {
   readonly name: string;
   readonly port: number;
-  /** What it and its workers used so far. */
+  /** CPU and memory of the server and its workers so far. */
   stats(): Promise<ProcessStats>;
   stop(): Promise<void>;
 }

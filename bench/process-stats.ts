@@ -1,4 +1,4 @@
-/** What a process used, from /proc: Linux only, which is where robots and brokers run. */
+/** Reads the memory and CPU time of a process from /proc. Linux only, as robots and brokers are. */
 
 import { readFile } from 'node:fs/promises';
 

@@ -1,7 +1,8 @@
 /**
- * All robots of one run of `bench pull`, in a process of their own: told what to pull in the first
- * argument as JSON, it connects all of them, pulls, and prints what it took. `robot` uses what a
- * robot uses (shared/io/mqtt-wire.ts and shared/transfer/pull.ts); `lean` is the floor of any client.
+ * Runs all robots of one `bench pull` in a process of their own. The first argument is the task as
+ * JSON; all robots connect and pull, and the output is time, bytes, CPU and memory. `robot` uses
+ * the code of a robot (shared/io/mqtt-wire.ts and shared/transfer/pull.ts); `lean` is the floor of
+ * any client.
  */
 
 import { sha256Hex } from '../shared/crypto/hash.ts';

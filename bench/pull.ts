@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- pull [rounds] [robots,…]`: what robots get at most, beside nginx and mosquitto
- * at their best settings. Each round asks every peer in turn, so that a busy moment of the machine
- * is nobody's alone; the clients hash all they get and share one process.
+ * `npm run bench -- pull [rounds] [robots,…]`: the highest rate at which robots get chunks, beside
+ * nginx and mosquitto at their best settings. Each round measures every peer in turn, so that a
+ * busy moment of the machine disturbs all of them; the clients hash all they get and share one
+ * process.
  */
 
 import { randomFillSync } from 'node:crypto';
@@ -25,7 +26,7 @@ const GiB = 2 ** 30;
 const CHUNK_BYTES = 256 * 1024;
 const ROUNDS_DEFAULT = 5;
 const UPLOADS_AT_ONCE = 32;
-/** What each robot pulls; many of them pull less, so that a run stays short. */
+/** The size of each robot's pull; many robots pull less, so that a run stays short. */
 const MIB_EACH: readonly (readonly [robots: number, mebibytes: number])[] = [
   [1, 128],
   [8, 128],

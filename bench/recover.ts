@@ -1,8 +1,8 @@
 /**
- * `npm run bench -- recover`: how long a boot waits for `drover-robot recover`, and what it
- * takes of memory, for releases of 100, 1,000 and 20,000 files and one of 1 GiB. Three boots of one
- * robot each: an adoption, which seals the release; one after a power cut, which hashes it; one
- * after an orderly end, which looks at sizes. The release is in memory: a disk adds its own time.
+ * `npm run bench -- recover`: the time that a boot waits for `drover-robot recover`, and its
+ * memory, for releases of 100, 1,000 and 20,000 files and one of 1 GiB. Three boots of one robot
+ * each: an adoption, which seals the release; one after a power cut, which hashes it; one after an
+ * orderly end, which compares sizes. The release is in memory: a disk adds its own time.
  */
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** Updaters that are measured in turn: the same words, rounds and columns for each such benchmark. */
+/**
+ * Runs the updaters of a benchmark in turn: the rounds, columns and texts that such benchmarks
+ * share.
+ */
 
 import { DroverError } from '../shared/base/errors.ts';
 import { median } from './median.ts';

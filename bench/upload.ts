@@ -1,8 +1,8 @@
 /**
  * `npm run bench -- upload [rounds]`: how fast a broker takes chunks from the link that publishers
- * use, beside mosquitto, which acknowledges what it has in memory; ours is on the disk by then.
- * What the disk itself takes is measured with our store alone, in this process, without a link.
- * Round by round in turn, with chunks that nobody has seen.
+ * use, beside mosquitto, which acknowledges chunks in memory; ours has them on the disk by then.
+ * Our store alone, in this process and without a link, shows the cost of the disk. The three take
+ * turns in each round, always with new chunks.
  */
 
 import { randomFillSync } from 'node:crypto';

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- weight [seconds]`: what the agent costs a robot that has nothing to do. Two
- * real robots idle at real brokers behind proxies that read along; what they used in that time is
- * told per hour. Default 1,800 s: the one that no rollout watches reports every ten minutes.
+ * `npm run bench -- weight [seconds]`: the cost of an agent on a robot that has nothing to do. Two
+ * real robots idle at real brokers behind proxies that read along; the result is per hour. Default
+ * 1,800 s: the one that no rollout watches reports every ten minutes.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +13,7 @@ import { readProcessStats, type ProcessStats } from './process-stats.ts';
 import { appendResult } from './results.ts';
 
 const SECONDS_DEFAULT = 1_800;
-/** What starting left behind is collected within this. */
+/** Garbage of the start is collected within this time. */
 const SETTLE_MS = 60_000;
 const MiB = 1024 * 1024;
 /** IPv4, TCP with time stamps: what the link carries beside the bytes of one segment. */
@@ -25,7 +25,7 @@ interface Reading {
   readonly segments: number;
 }
 
-/** What one robot used, per hour where that applies. */
+/** Use of one robot, per hour where that applies. */
 interface Weight {
   readonly rssMiB: number;
   readonly ownMiB: number;

@@ -1,8 +1,8 @@
 /**
  * `npm run demo`: the whole life of a bundle on this machine, with real processes, in under two
  * minutes on a quiet machine. Five robots take 1.0.0; then 1.1.0 comes: two take it, one is killed
- * in mid-transfer and goes on where it was, one fails its health check and goes back, one is busy
- * until it is told otherwise. A forged announcement is refused by all. Exit 0 only if all of that
+ * in mid-transfer and resumes the transfer, one fails its health check and goes back, one is busy
+ * and waits until it no longer is. All refuse a forged announcement. Exit 0 only if all of that
  * happened.
  */
 

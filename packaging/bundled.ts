@@ -1,4 +1,4 @@
-/** Names of what `bundle.ts` makes, for those who start or pack it. */
+/** Names of the files that `bundle.ts` makes, for the code that starts or packs them. */
 
 /** Of each program's folder: the file below `dist/`, without `.js`. */
 export const BUNDLED = {
@@ -18,7 +18,7 @@ export const WORKERS = {
   'publisher/bundle/deltas/add-worker.js': 'add-worker',
 } as const;
 
-/** What of node_modules a bundle holds and what it needs beside it. */
+/** Packages of node_modules that are in a bundle, and those that it needs beside it. */
 export interface BundledPackages {
   /** Folders, below the repository. */
   readonly inside: readonly string[];

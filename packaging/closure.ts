@@ -53,7 +53,7 @@ function findPackage(name: string, from: string, top: string): string | null {
   }
 }
 
-/** What `npm run build` wrote beside the bundle of a program. */
+/** Reads the lists that `npm run build` wrote beside the bundle of a program. */
 export function bundledPackages(top: string, folder: keyof typeof BUNDLED): BundledPackages {
   const lists = readFileSync(join(top, 'dist', BUNDLE_LISTS), 'utf8');
   return (JSON.parse(lists) as Record<keyof typeof BUNDLED, BundledPackages>)[folder];

@@ -20,7 +20,7 @@ export interface Tree {
 
 interface Program {
   readonly name: string;
-  /** What people type. */
+  /** The name of the command. */
   readonly command: string;
   readonly folder: keyof typeof BUNDLED;
   /** A shell script with the flags of Node that belong to it. */

@@ -1,8 +1,8 @@
 /**
- * What runs on a machine beside the files: the command that finds a Node, and the scripts of dpkg.
- * Nothing is enabled or started by an install: without trust and credentials a broker or an agent
- * would only fail. An upgrade restarts what runs. Data is removed by a purge of the broker; what
- * robots run is never touched.
+ * The command that finds a Node, and the scripts that dpkg runs. An install enables and starts
+ * nothing: without trust and credentials a broker or an agent would only fail. An upgrade restarts
+ * the units that run. A purge of the broker removes its data; the releases of robots are never
+ * touched.
  */
 
 /** `/usr/bin/<name>`: Node of drover-node, or the system's when it is new enough. */

@@ -104,7 +104,7 @@ apt_install() {
   apt-get "${options[@]}" install -y --no-install-recommends "$@" >/dev/null
 }
 
-# Whoever cannot install is told what to install.
+# Names the programs to install to a user who may not install them.
 leave_to_person() {
   say "$1"
   say "install these yourself, or the tests that need them are skipped: $2"

@@ -40,8 +40,8 @@ const QUICK_LIVES = ['e2e/life-broker.test.js', 'e2e/life-mosquitto.test.js'];
 const SLOW_FILE = /\.slow\.test\.js$/;
 /**
  * In CI a file with real programs, brokers and disks that failed runs again, alone: three of them
- * share two cores there. It counts as its second run says, and is named, since it wants mending.
- * More files than these are no chance.
+ * share two cores there. Its second run counts, and the run names it, since it is a fault to fix.
+ * More failing files than these are no chance.
  */
 const TRIED_AGAIN_MAX = 5;
 /** So many files are named at the end with the time that they took. */
@@ -94,7 +94,7 @@ type NodeTestEnd = Omit<TestEnd, 'type' | 'failureType'> & {
   details: { type?: string | undefined; error?: object };
 };
 
-/** When files began and ended, in milliseconds. */
+/** The instants at which files began and ended, in milliseconds. */
 class Times {
   readonly #began = new Map<string, number>();
   readonly #took = new Map<string, number>();
@@ -124,7 +124,7 @@ class Times {
       .map(([file, ms]) => `took ${Math.round(ms / 1000)} s ${relative(compiledTests, file)}`);
   }
 
-  /** How long the last lane ran when another one had nothing left to do: empty with few files. */
+  /** The time that the last lane ran alone: empty with few files. */
   get tail(): string[] {
     const [first, last] = [this.#ends.at(-FILES_AT_ONCE), this.#ends.at(-1)];
     if (first === undefined || last === undefined) return [];
@@ -145,7 +145,7 @@ function coreTimes(): { all: number; idle: number } {
   };
 }
 
-/** How busy the machine was: lanes that wait for each other, or more work than it can bear. */
+/** The load of the machine: low when lanes wait for each other, high when it has too much work. */
 function busyLine(before: ReturnType<typeof coreTimes>): string {
   const after = coreTimes();
   const [all, idle] = [after.all - before.all, after.idle - before.idle];
@@ -187,7 +187,7 @@ async function runFiles({ files, filesAtOnce, tally, times }: Run): Promise<void
   await finished(report);
 }
 
-/** What failed only because it was not alone is named, and counts as passed. */
+/** Names files that failed only while others ran; they count as passed. */
 async function tryAgain(tally: Tally, times: Times): Promise<void> {
   const { failed } = times;
   if (process.env['CI'] !== 'true' || failed.length === 0) return;

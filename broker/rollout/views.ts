@@ -55,7 +55,9 @@ export interface RolloutView {
   readonly attachments: readonly Attachment[];
   /** Set when the manifest cannot be parsed. */
   readonly error: Problem | null;
-  /** Which of its chunks an external engine holds; absent when they are in our own store. */
+  /**
+   * The part of its chunks that an external engine holds; absent when they are in our own store.
+   */
   readonly store?: StoreView;
 }
 

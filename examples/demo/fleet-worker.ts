@@ -17,7 +17,7 @@ const TASK_MS = 500;
 const REPORT_MS = 3_000;
 const trust = parseTrust(await readFile(trustFile));
 
-/** What the application of a release does; see `makeApp` in rollout-scenario.ts. */
+/** The share of tasks in which the active release crashes; see `makeApp` in rollout-scenario.ts. */
 async function crashShareOf(root: string): Promise<number | null> {
   try {
     const text = await readFile(join(root, 'active/behaviour.json'), 'utf8');
@@ -63,7 +63,7 @@ for (let at = Number(first); at < Number(first) + Number(count); at += 1) {
   agents.push(await startRobot(`robot-${String(at).padStart(3, '0')}`));
 }
 process.stdout.write('ready\n');
-// Whoever started us is gone: so are we.
+// Ends with the process that started it.
 process.stdin.resume().once('end', () => process.exit(0));
 process.once('SIGTERM', () => {
   Promise.all(agents.map((agent) => agent.close())).then(

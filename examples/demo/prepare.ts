@@ -1,4 +1,6 @@
-/** Before the story: keys and trust, two signed releases, a broker with a credential for everybody. */
+/**
+ * Prepares the demo: keys and trust, two signed releases, a broker with a credential for each user.
+ */
 
 import { FleetWatch } from './fleet-watch.ts';
 import { makeApplication, makeHooks, makeRobotRoot } from './workshop.ts';

@@ -1,4 +1,4 @@
-/** What is done to the robots in the demo: a power cut in mid-transfer, and a forged order. */
+/** The trials of the demo's robots: a power cut in mid-transfer, and a forged announcement. */
 
 import { randomBytes } from 'node:crypto';
 import { signAnnouncement } from '../../shared/formats/announcement.ts';

@@ -1,4 +1,4 @@
-/** The demo's folder, its processes and the way it talks: what every part of the story needs. */
+/** The demo's folder, its processes and its output, which every part of the demo uses. */
 
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -81,7 +81,9 @@ export class World {
     if (!keepFiles) await rm(this.home, { recursive: true, force: true });
   }
 
-  /** What a robot's hooks started is not our child: ended by its pid. */
+  /**
+   * The application of a robot is a child of its hooks, not of the demo: it is ended by its pid.
+   */
   async #endApplication(id: string): Promise<void> {
     const pid = Number(await readFile(this.path(id, 'arm.pid'), 'utf8').catch(() => '0'));
     try {

@@ -101,8 +101,8 @@ async function orRefused(
 }
 
 /**
- * Whatever goes wrong with a delta, the full payload is still available. A boot loader or a device
- * that fails would fail with it as well.
+ * After any failure of a delta the full payload is still available. A boot loader or a device that
+ * fails would fail with it as well.
  */
 async function orWithoutDelta(
   job: Job,

@@ -1,6 +1,6 @@
 /**
- * GRUB itself reads its memory as the agent does: in one start of a machine, the script of
- * examples/ab-grub is run over every mark, and over blocks that are torn and damaged in many ways.
+ * GRUB itself reads its environment block as the agent does: one start of a machine runs the script
+ * of examples/ab-grub over every mark, and over blocks that are torn and damaged in many ways.
  */
 
 import assert from 'node:assert/strict';

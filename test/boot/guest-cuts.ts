@@ -87,7 +87,7 @@ async function cutAt(cut: Cut, machine: Machine, comes: () => boolean): Promise<
   });
 }
 
-/** @param onCut is told each cut and what the disk looked like */
+/** @param onCut gets each cut and the state of the disk after it */
 export async function runGuestCuts(
   scope: Scope,
   run: { readonly cuts: number; readonly seed: number; readonly onCut: (line: string) => void },

@@ -99,7 +99,7 @@ export class GuestDisk {
     await this.writeAt(await readFile(image), SLOT_AT[slot]);
   }
 
-  /** Where the bytes of a file of the boot partition are on the disk. */
+  /** The offset on the disk of the bytes of a file of the boot partition. */
   async placeOf(path: string): Promise<number> {
     const listed = await this.debugfs(`blocks ${path}`);
     const block = Number(listed.trim().split(/\s+/).at(-1));
@@ -125,7 +125,7 @@ export class GuestDisk {
     await this.writeAt(bytes, await this.placeOf(`/grub/${name}`));
   }
 
-  /** A file of the boot partition, new or anew. */
+  /** Writes a file of the boot partition, a new one or in place of the old. */
   async putFile(path: string, bytes: Uint8Array | string): Promise<void> {
     const from = `${this.path}.file`;
     await writeFile(from, bytes);

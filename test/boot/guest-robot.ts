@@ -1,7 +1,7 @@
 /**
  * A robot that is a whole machine: the disk of examples/ab-grub with the agent in it, a real broker
- * and `drover` on the host, and an observer of the reports. The disk can be looked at while the
- * machine runs and after its power was cut: which slots may boot, and which bytes are in them.
+ * and `drover` on the host, and an observer of the reports. Tests read the disk while the machine
+ * runs and after a power cut: the slots that may boot, and the bytes in them.
  */
 
 import { createHash } from 'node:crypto';
@@ -66,7 +66,7 @@ export class GuestRobot {
   readonly #site: Site;
   readonly #broker: BrokerChild;
   readonly disk: GuestDisk;
-  /** Where the two copies of the mark are on the disk: nobody moves them. */
+  /** Offsets on the disk of the two copies of the mark: nothing moves them. */
   readonly #copiesAt: readonly number[];
   readonly #bases: Bases;
   readonly images: GuestImage[] = [];

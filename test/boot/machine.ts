@@ -26,7 +26,7 @@ export class Machine {
     line.setEncoding('latin1').on('data', (text: string) => {
       this.#seen += text;
     });
-    line.on('error', () => undefined); // its end is that of the machine, which is looked at
+    line.on('error', () => undefined); // it ends with the machine
   }
 
   /** @param more options of QEMU */
@@ -95,7 +95,7 @@ export class Machine {
     this.#line.write(`${line}\n`);
   }
 
-  /** Cuts the power as soon as it holds, which is looked at each millisecond. */
+  /** Cuts the power as soon as it holds, which is checked each millisecond. */
   async cutWhen(what: string, holds: () => boolean): Promise<void> {
     const deadline = performance.now() + CUT_MS_MAX;
     while (!holds()) {

@@ -1,7 +1,6 @@
 /**
- * The disk of examples/ab-grub from one system to the other and back, in a machine that boots for
- * real: what the boot loader does with a slot that is whole, panics, or cannot be loaded, and what
- * a power cut leaves.
+ * The disk of examples/ab-grub from one system to the other and back, in a machine that really
+ * boots: the boot loader gets slots that are whole, panic or cannot be loaded, and power cuts.
  */
 
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-/** The oracle of the kept counts: classifies every robot for a rollout. */
+/** Classifies every robot for a rollout from the start: tests compare the kept counts with it. */
 
 import type { RobotRecord } from '../../broker/control/fleet.ts';
 import type { ClassCounts, Classified } from '../../broker/rollout/views.ts';

@@ -1,6 +1,6 @@
 /**
- * A controller with real stores and signatures and a fleet of simple robots, without sockets: time
- * stands still until the test moves it, and what is published comes back as it would over MQTT.
+ * A controller with real stores and signatures and a fleet of simple robots, without sockets. Time
+ * stands still until the test moves it, and the controller receives its own messages, as over MQTT.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -28,7 +28,7 @@ export const TIMES: ControllerTimes = {
   settleMs: 1_000,
 };
 
-/** What MQTT would retain, and who listens. */
+/** Retained messages as MQTT would keep them, and the controllers that get new ones. */
 export class Carrier {
   readonly retained = new Map<string, Uint8Array>();
   readonly #listeners = new Set<Controller>();
@@ -59,7 +59,7 @@ export class ControllerWorld {
   readonly carrier = new Carrier();
   readonly called: AuditEntry[] = [];
   nowMs = Date.parse('2026-06-01T00:00:00Z');
-  /** How far the wall clock of controllers is ahead of the time that passes. */
+  /** Milliseconds by which the wall clock of controllers is ahead of the time that passes. */
   clockAheadMs = 0;
   #seq = 0;
 
@@ -83,7 +83,7 @@ export class ControllerWorld {
     });
   }
 
-  /** What a robot says; its component `app` is given in part. */
+  /** Sends the report of a robot; its component `app` is given in part. */
   say(
     robot: string,
     component: Partial<RobotStateFields['components'][number]>,
@@ -135,7 +135,7 @@ export class ControllerWorld {
     return bytes ? openProgress(bytes, this.fleet.trust) : null;
   }
 
-  /** What the API of a broker on this carrier lists. */
+  /** The rollouts that the API of a broker on this carrier lists. */
   views(): RolloutView[] {
     const bytes = this.carrier.retained.get('fleet/updates');
     return describeRollouts({

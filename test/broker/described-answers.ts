@@ -1,4 +1,4 @@
-/** Holds each answer of a broker under test against the description that it serves of itself. */
+/** Compares each answer of a broker under test with the description of its API that it serves. */
 
 import assert from 'node:assert/strict';
 import { z } from 'zod';

@@ -1,4 +1,6 @@
-/** No chunk that somebody needs is ever removed, whatever comes between what; and garbage does go. */
+/**
+ * No chunk in use is removed in any order of concurrent steps, and garbage is removed in the end.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -83,7 +85,7 @@ class Player {
     }
   }
 
-  /** All that goes on has ended, and with it this: it is told here what failed. */
+  /** Waits for all running tasks, and throws the first failure. */
   async end(): Promise<void> {
     while (this.#running.size > 0) await Promise.all([...this.#running]);
     if (this.failure) throw this.failure;

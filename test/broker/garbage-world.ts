@@ -1,7 +1,7 @@
 /**
- * A chunk store in memory with collector, marks and restarts, in which every wait lasts as many
- * turns as the test says: so a property can put any step of one thing between two steps of another.
- * It checks by itself, at the instant of each removal, that the chunk was garbage.
+ * A chunk store in memory with collector, marks and restarts. The test chooses how many turns each
+ * wait lasts, so a property can put any step of one task between two steps of another. The world
+ * itself checks at each removal that the chunk was garbage.
  */
 
 import assert from 'node:assert/strict';
@@ -28,7 +28,7 @@ export class GarbageWorld {
   removed = 0;
   readonly failures: string[] = [];
   readonly #turns: () => number;
-  /** When a use of the chunk ended last; its caller learns that some turns of the loop later. */
+  /** The turn at which a use of the chunk ended last; its caller learns that some turns later. */
   readonly #used = new Map<Sha256Hex, number>();
   #promised: readonly Sha256Hex[] = [];
   #durable = new Map<Sha256Hex, GarbageMark>();
@@ -191,7 +191,7 @@ export class GarbageWorld {
       put: async (hashes, mark) => {
         for (const hash of hashes) this.#written.set(hash, mark);
         await this.#wait(life);
-        // What nobody waits for reaches the disk or not.
+        // A write that is not awaited reaches the disk or does not.
         if (this.#turns() % 2 === 0) this.#durable = new Map(this.#written);
       },
       delete: async (hashes, isUrgent) => {

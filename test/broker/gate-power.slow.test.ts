@@ -13,7 +13,7 @@ const GATES = gatesSchema.parse({});
 const PLENTY = { evidence_wait_s: 30 * 86_400 };
 /** Only crashes: tasks would make the wave wait longer, and so catch more than is promised. */
 const CANARIES = { ...WORLD, tasksPerHour: 0, waves: [1], soakS: 60, gates: PLENTY };
-/** How sure the counts must make us. */
+/** The accepted probability that the counts mislead us. */
 const DOUBT = 0.01;
 
 /** P(Binomial(n, p) <= k). */

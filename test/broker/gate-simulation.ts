@@ -1,7 +1,7 @@
 /**
- * A fleet in virtual time under the real gate: waves of 1, 10, 50 and 100 percent, a look every
- * minute, crashes and tasks drawn robot by robot from a seeded generator. What is simulated is only
- * the world; evidence and verdicts come from broker/rollout. One seed is one rollout, for ever.
+ * Simulates a fleet in virtual time under the real gate: waves of 1, 10, 50 and 100 percent, a pass
+ * every minute, and crashes and tasks drawn for each robot from a seeded generator. Only the robots
+ * are simulated; evidence and verdicts come from broker/rollout. One seed always gives one rollout.
  */
 
 import { addIncrements, emptyEvidence, emptyGroup } from '../../broker/rollout/evidence.ts';
@@ -135,7 +135,7 @@ class Group {
     this.#upTo = robots.map(({ rate }) => (sum += rate));
   }
 
-  /** What the group reports at one look. */
+  /** The reports of the group in one pass. */
   live(world: World, random: Random): Increment[] {
     if (this.#robots.length === 0) return [];
     const isNew = this.#name === 'treated';

@@ -1,5 +1,7 @@
-/** Reports of robots, as the broker sees them: written as robots write and read by the shared
- * parsers, so that a test cannot make one that no robot could send. */
+/**
+ * Builds reports of robots in the form in which robots write them and the shared parsers read them,
+ * so that a test cannot make one that no robot could send.
+ */
 
 import type { RobotId } from '../../shared/base/ids.ts';
 import {

@@ -1,4 +1,6 @@
-/** Twenty robots and a controller that leads one rollout to them: where most of its tests begin. */
+/**
+ * Twenty robots and a controller that leads one rollout to them: most controller tests start here.
+ */
 
 import type { Controller } from '../../broker/rollout/controller.ts';
 import type { RobotId } from '../../shared/base/ids.ts';

@@ -1,6 +1,6 @@
 /**
  * Every history of a set over three computers, and over two whose messages come late: the walk of
- * test/robot-client/members/commit.test.ts in worlds that take minutes.
+ * test/robot-client/members/commit.test.ts over models that take minutes.
  */
 
 import assert from 'node:assert/strict';

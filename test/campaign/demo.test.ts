@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { startChild } from '../helpers/child.ts';
 import { repositoryFile } from '../helpers/repository.ts';
 
-/** How far a robot was when it was killed is another number each time. */
+/** The percentage at which the robot was killed differs in each run. */
 const plain = (line: string): string => line.trim().replace(/\d+ %/, '… %');
 
 test('the demo ends well, and prints what the README shows of it, in that order', async (t) => {

@@ -1,4 +1,6 @@
-/** An engine that does not do what a fleet needs, with the attached broker as people start it. */
+/**
+ * The attached broker, started as users start it, on engines that lack a feature that Drover needs.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -16,7 +16,7 @@ import {
 
 /** Syncs that no scenario comes by, and why that is right. In the order of their files. */
 const EXEMPT = [
-  // The mark of an orderly end: one that comes back costs a look at the hashes.
+  // The mark of an orderly end: one that comes back costs a check of the hashes.
   'await disk.unlink(markOf(layout)); await disk.syncFolder(layout.state);',
   'try { await file.sync();',
   'await syncTree(disk, `${path}/${name}`); await disk.syncFolder(path);',

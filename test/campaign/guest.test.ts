@@ -1,8 +1,8 @@
 /**
- * A machine that its own agent updates, in QEMU: what `drover publish` on the host begins ends in a
- * slot that booted, and neither bad images nor power cuts leave it without a whole system. One
- * machine goes through all of it, so each test begins where the one before ended. The random cuts
- * are `npm run bench -- guest`.
+ * A machine in QEMU that its own agent updates: `drover publish` on the host leads to a slot that
+ * booted, and neither bad images nor power cuts leave the machine without a whole system. All tests
+ * use one machine, so each begins where the one before ended. The random cuts are `npm run bench --
+ * guest`.
  */
 
 import assert from 'node:assert/strict';

@@ -1,6 +1,6 @@
 /**
- * A fleet that outgrew one machine: three nats-servers, and the one that serves everybody dies in
- * the middle of a rollout. Robots and controller move to another node, and the rollout ends.
+ * A fleet on three nats-servers: the one that serves all clients dies in the middle of a rollout.
+ * Robots and controller move to another node, and the rollout ends.
  */
 
 import assert from 'node:assert/strict';
@@ -19,7 +19,7 @@ const QUICK = ['--soak', '1s', '--late-spread', '1s'].concat([
   '--gate',
   'evidence_wait_s=2',
 ]);
-/** A consumer that a dead node had is chosen anew after some seconds, and a busy machine adds to it. */
+/** A consumer of a dead node is elected again after some seconds; a busy machine adds to it. */
 const PATIENCE_MS = 240_000;
 
 describe('three nats-servers of which one is killed', () => {

@@ -37,7 +37,7 @@ export function writeTranscript(head: string, steps: readonly Step[]): string {
   return `${head}\n\n${pages.join('\n')}`;
 }
 
-/** What one step prints, as a page has it. @param folder where it ran */
+/** The output of one step, as a page has it. @param folder where it ran */
 export function asWritten(
   output: string,
   { code, folder }: { readonly code: number | null; readonly folder: string },

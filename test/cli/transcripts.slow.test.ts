@@ -1,7 +1,7 @@
 /**
- * What people read at a terminal, page by page: each `.txt` of this folder is run as it stands, and
- * must print the same. After a change that is meant, `DROVER_WRITE_TRANSCRIPTS=1` writes the pages
- * anew; read the difference before it is committed.
+ * The output of commands, page by page: each `.txt` of this folder is run as it stands, and must
+ * print the same. After an intended change, `DROVER_WRITE_TRANSCRIPTS=1` writes the pages again;
+ * read the difference before it is committed.
  */
 
 import assert from 'node:assert/strict';

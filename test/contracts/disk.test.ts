@@ -1,7 +1,7 @@
 /**
- * The contract of the robot's disk: the real one and the model that the crash walk cuts the power
- * of do the same for every sequence of operations. What the model gets wrong, the crash walk would
- * prove about a disk that nobody has.
+ * The contract of the robot's disk: the real disk and the model whose power the crash walk cuts do
+ * the same for every sequence of operations. A model that differed would make the crash walk prove
+ * something about a disk that does not exist.
  */
 
 import assert from 'node:assert/strict';
@@ -109,7 +109,7 @@ async function copy(disk: Disk, from: string, to: string): Promise<unknown> {
   return await disk.copyTree(from, to);
 }
 
-/** What came of it: a value, or that it was refused. The code is the real disk's own matter. */
+/** The value, or that it was refused. The code is the real disk's own matter. */
 async function outcome(run: () => unknown): Promise<unknown> {
   try {
     return (await run()) ?? 'done';

@@ -55,7 +55,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ what: fc.constant('enter' as const), self: fc.constantFrom('c1', 'c2') }),
 );
 
-/** What a controller could ask of it. */
+/** Everything that a controller can read from it. */
 async function show(store: RolloutStore): Promise<unknown> {
   const runs = [...(await store.load())]
     .map(([id, { run, marks }]) => ({ id, run, marks: Object.fromEntries(marks) }))

@@ -41,7 +41,7 @@ interface Heard {
     readonly text: string;
     readonly isRetained: boolean;
   }[];
-  /** How often it came up and went down. */
+  /** The number of times that it came up and went down. */
   readonly turns: { up: number; down: number };
 }
 

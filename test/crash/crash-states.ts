@@ -36,7 +36,7 @@ export function* crashStates(disk: ModelDisk): Generator<FolderImage> {
   }
 }
 
-/** What a running program sees now. */
+/** The tree that a running program sees now. */
 export function visibleImage(disk: ModelDisk): FolderImage {
   const all = new Set(disk.operations.keys());
   return imageOf(disk, all, { contents: (_, { now }) => now, modes: 'now' });

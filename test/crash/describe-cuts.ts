@@ -30,7 +30,7 @@ export function describeCuts(
 ): void {
   describe(title, async () => {
     const seed = seedOfRun();
-    // What is written must not depend on when: two equal states are one state.
+    // The time must not change the bytes written: two equal states are one state.
     before(() => mock.timers.enable({ apis: ['Date'], now: NOW }));
     after(() => mock.timers.reset());
     const release = await new Release(strategy).with(...ANNOUNCED);

@@ -1,6 +1,6 @@
 /**
- * What is on a disk at rest: a tree of files, folders and links that never changes. A crash state
- * is one such image, and two of them are the same state exactly when their keys are equal.
+ * The content of a disk at rest: a tree of files, folders and links that never changes. A crash
+ * state is one such image, and two of them are the same state exactly when their keys are equal.
  */
 
 import { sha256Hex } from '../../shared/crypto/hash.ts';

@@ -1,8 +1,8 @@
 /**
- * Walks through a scenario and collects what a power cut can leave after each operation of it; then
- * the same for a process that is killed after each operation (the power stays on, so nothing is
- * lost yet), is recovered, and loses power in the middle of that; and for a power cut in the middle
- * of a recovery that had something to do. Each state goes before the judge.
+ * Walks through a scenario and collects the states that a power cut can leave after each operation
+ * of it; then those of a process that is killed after each operation (the power stays on, so
+ * nothing is lost yet), is recovered, and loses power in the middle of that; and those of a power
+ * cut in the middle of a recovery that changed something. The judge checks each state.
  */
 
 import { Share } from '../helpers/share.ts';
@@ -44,7 +44,7 @@ export async function explore(input: ExploreInput): Promise<Exploration> {
   return await new Explorer(input).run();
 }
 
-/** What the robot wrote into its state file, and how much of it somebody has been told of. */
+/** The states that the robot wrote into its file, and the number of them that it reported. */
 interface Memory {
   readonly written: (string | null)[];
   told: number;
@@ -62,7 +62,7 @@ interface Found {
   readonly at: string;
 }
 
-/** What was done there, whatever the versions and hashes; the last step of a longer way. */
+/** The last operation of the way, without versions and hashes. */
 const kindOf = ({ at }: Found | Powered): string => {
   const steps = at.split('; ');
   const last = (steps.at(-1) ?? '')

@@ -1,7 +1,7 @@
 /**
- * What must hold of a disk after a power cut, however it went. It looks at the disk as it is found,
- * runs `recover` on it, looks again, and then lets the agent finish the update and take the next
- * one. Each judgement is a sentence, or null when nothing is wrong.
+ * Checks what must hold of a disk after any power cut: reads the disk as it was found, runs
+ * `recover`, reads it again, and then lets the agent finish the update and take the next one. Each
+ * check returns a sentence about the fault, or null when there is none.
  */
 
 import { parseMachineState, type MachineState } from '../../robot-client/update/state.ts';
@@ -83,7 +83,7 @@ export class Judge {
     return this.#wrongTreeOf(image, 'active');
   }
 
-  /** What boots is the release that was damaged before the update, as it was. */
+  /** True when the release that boots is the one that was damaged before the update, unchanged. */
   #isDamaged(image: FolderImage, { start, damaged }: Scenario): boolean {
     if (damaged === undefined || this.#slot(image, 'active') !== damaged) return false;
     const [now, then] = [image, start].map((one) => imageAt(one, `${ROOT}/releases/${damaged}`));
@@ -105,7 +105,7 @@ export class Judge {
     return isComplete ? null : `release ${version} is ${tree ? 'not complete' : 'not there'}`;
   }
 
-  /** What was installed here runs with its seal: `recover` could not tell damage without one. */
+  /** A release that was installed here must have its seal: `recover` finds damage only by it. */
   async #wrongSeal(disk: ModelDisk, version: string | null, { start }: Scenario) {
     const isOurs = version !== null && version !== ADOPTED;
     if (!isOurs || imageAt(start, `${ROOT}/releases/${version}`)) return null;
@@ -115,7 +115,7 @@ export class Judge {
     return kind === 'whole' ? null : `${version} runs and is ${kind} by its seal`;
   }
 
-  /** Where a module applies releases, it and `active` are of one version while nothing turns. */
+  /** With a module, its device and `active` must have one version, except during a switch. */
   #wrongBoard(image: FolderImage): string | null {
     if (this.#release.strategy !== BOARD_STRATEGY) return null;
     const { phase } = parseMachineState(new TextEncoder().encode(machineText(image) ?? ''));
@@ -124,7 +124,7 @@ export class Judge {
     return active === flash ? null : `active leads to ${active}, the board runs ${flash}`;
   }
 
-  /** What the state file says must be so. */
+  /** The state file must agree with the disk. */
   #wrongState(image: FolderImage, version: string | null): string | null {
     const active = this.#slot(image, 'active');
     if (version !== active) return `recover says ${version}, active leads to ${active}`;
@@ -157,12 +157,12 @@ export class Judge {
     return later;
   }
 
-  /** What was interrupted ends by itself: no power cut is ever told as a failure of the update. */
+  /** The interrupted update must end by itself, and no power cut may count as its failure. */
   async #finish(image: FolderImage, last: string, damaged?: string) {
     const disk = new ModelDisk(image);
     const problems: string[] = [];
     const onTold = (_phase: string, problem: string | null): void => {
-      // What was rolled back before the cut is refused when it is offered again.
+      // A version that was rolled back before the cut is refused when it is offered again.
       const isKnown = problem === 'RELEASE_DAMAGED' && damaged !== undefined;
       if (problem !== null && problem !== 'FAILED_BEFORE' && !isKnown) problems.push(problem);
     };

@@ -1,7 +1,7 @@
 /**
  * A module for a disk that is only a model: a board whose flash is a file beside the root. Burning
  * it takes several operations, after each of which the power may fail; in between it holds nothing
- * complete, as a real one. It fails when it is asked in a way that no module has to bear.
+ * complete, as a real one. It fails when it is called in a way that modules need not support.
  */
 
 import type { Disk } from '../../robot-client/install/disk-port.ts';

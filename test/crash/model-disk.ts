@@ -360,7 +360,7 @@ export class ModelDisk implements Disk {
     else inside.durable.set(name, to);
   }
 
-  /** What happened in a folder that can never be seen again is no state of its own. */
+  /** A change in a folder that can never be seen again makes no state of its own. */
   #forgetUnreachable(): void {
     const alive = new Set<number>();
     const visit = (at: number): void => {

@@ -1,5 +1,5 @@
 /**
- * What a model disk has been told and has not made durable yet, and what may be left of it.
+ * The operations of a model disk that are not durable yet, and the parts that may be left of them.
  *
  * The rules are those that fsync(2) promises and no more (the fsync and rename manual pages of
  * Linux; the persistence properties of Pillai et al., OSDI 2014, "ALICE", and of CrashMonkey, OSDI
@@ -57,7 +57,7 @@ export interface EntryChange {
 /** One operation on names: persists whole or not at all. */
 export interface EntryOperation {
   readonly changes: readonly EntryChange[];
-  /** What was made, moved or removed. */
+  /** The file, folder or link that was made, moved or removed. */
   readonly inode: number;
 }
 
@@ -77,7 +77,7 @@ export function applyChange(content: Content, change: Change): Content {
   }
 }
 
-/** Whether the later operation can only be there when the earlier one is. */
+/** True when the later operation can only be there if the earlier one is. */
 export function dependsOn(later: EntryOperation, earlier: EntryOperation): boolean {
   if (later.inode === earlier.inode) return true;
   return later.changes.some((a) =>

@@ -56,7 +56,7 @@ export const PATCHED = { from: '1.0.0', to: '1.3.0' } as const;
 const dataOf = (version: string): Uint8Array =>
   noise(DATA_BYTES, version === PATCHED.to ? PATCHED.from : version);
 
-/** What must be on the disk when that version is complete, modes included. */
+/** The tree of a complete release of that version, modes included. */
 export const treeOf = (version: string): FolderImage =>
   folder({
     'VERSION.txt': file(version),
@@ -185,7 +185,7 @@ export interface RobotOptions {
   readonly hooksFolder: string;
   /** Differences from `ALWAYS_OPEN`. */
   readonly interlock?: Partial<InterlockRules>;
-  /** The fleet was told of a change of phase; `problem` is its code. */
+  /** Called when a change of phase is reported; `problem` is its code. */
   readonly onTold?: (phase: string, problem: string | null) => void;
 }
 

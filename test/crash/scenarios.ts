@@ -58,7 +58,7 @@ function withLinks(
   return disk(folder({ releases, bases, staging: folder({}), state, ...links }));
 }
 
-/** What runs lost a file; `rollback` leads to a whole release. Both have their recipes. */
+/** The active release lost a file; `rollback` leads to a whole one. Both have their recipes. */
 async function damaged(active: string, rollback: string): Promise<FolderImage> {
   const [lost, whole] = [treeOf(active), treeOf(rollback)];
   const entries = new Map(lost.entries);

@@ -123,7 +123,7 @@ async function bootFrom(image: FolderImage, hooksFolder: string): Promise<(strin
   }
 }
 
-/** Which step of which component it was, whatever the file. */
+/** The component and its step, without the file. */
 const kindOf = ({ at }: { readonly at: string }): string => at.split('/').slice(0, 4).join('/');
 
 async function hooksOf(t: TestContext, script: string): Promise<string> {

@@ -1,6 +1,6 @@
 /**
- * Tells the syncs of the product apart: by the line that asks for one and by what it is for.
- * Each such place is a mutant: the same robot without it.
+ * Identifies each sync of the product by the line that requests it and by its purpose. Each such
+ * place gives one mutant: the same robot without that sync.
  */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ export const leavingOut =
 
 /** Leaves out one sync alone, counted over those that have something to make durable. */
 export class OneSync {
-  /** Which one that was; null when there are not so many. */
+  /** The place of that sync; null when there are fewer. */
   place: string | null = null;
   readonly #nth: number;
   #seen = 0;

@@ -38,7 +38,7 @@ const CHUNK = Buffer.from('a chunk');
 const ONLINE = encodeMessage({ online: true });
 const RETAINED = { retain: true, qos: 1 } as const;
 
-/** Who may write it, who may read it, and what is a message of it. */
+/** Topic, names that may write it, names that may read it, a valid message. */
 const TABLE: readonly (readonly [string, readonly Name[], readonly Name[], Uint8Array])[] = [
   [chunkTopic(sha256Hex(CHUNK)), ['pub'], NAMES, CHUNK],
   ['fleet/robots/r1/online', ['site', 'r1'], ['pub', 'eye', 'r1'], ONLINE],
@@ -139,7 +139,7 @@ class Stage {
     return { wire, got };
   }
 
-  /** Whether what this one publishes is heard; the word of r2 after it says that all has come. */
+  /** True when others get the message; r2's later message shows that all have arrived. */
   async canWrite(name: Name, topic: string, payload: Uint8Array): Promise<boolean> {
     const ear = await this.connect('pub');
     const last = 'fleet/robots/r2/want';
@@ -164,7 +164,7 @@ class Stage {
     return ear.got.slice(before).includes(topic);
   }
 
-  /** Whether it gets what is retained there: `fleet-chunks`, which everybody reads, comes after. */
+  /** True when it gets the retained message; `fleet-chunks`, open to everybody, comes after it. */
   async canRead(name: Name, topic: string, known: string): Promise<boolean> {
     const reader = await this.connect(name);
     const asked = await reader.wire.subscribe([topic], 1).then(

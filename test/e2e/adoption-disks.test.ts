@@ -1,4 +1,6 @@
-/** A first start on disks that cannot take what an adoption makes: nothing is moved there. */
+/**
+ * A first start on disks that cannot hold the files of an adoption: the agent moves nothing there.
+ */
 
 import assert from 'node:assert/strict';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** What robots of a site say, carried to a cloud that cannot hear them, with the real programs. */
+/** Carries the reports of a site's robots over an air gap to the cloud, with the real programs. */
 
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';

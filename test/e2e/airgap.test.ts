@@ -1,6 +1,6 @@
 /**
- * An air gap that is one: cloud and site are network namespaces without a route between them, and
- * what goes from one to the other goes through a file in a folder.
+ * Updates across a real air gap: cloud and site are network namespaces without a route between
+ * them, and everything that goes from one to the other is a file in a folder.
  */
 
 import assert from 'node:assert/strict';

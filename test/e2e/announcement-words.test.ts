@@ -1,4 +1,4 @@
-/** What a command says it did is what it did: nothing ends before the end is announced. */
+/** A command reports only what it did: nothing counts as ended before its end is announced. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

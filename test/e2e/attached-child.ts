@@ -1,4 +1,4 @@
-/** `drover-broker --engine` as a real process, and what its API says. */
+/** Starts `drover-broker --engine` as a real process, and reads its API. */
 
 import { join } from 'node:path';
 import { startDrover, type Child, type ChildOptions } from '../helpers/child.ts';

@@ -1,6 +1,6 @@
 /**
- * An engine that forgot to whom it delivers, as one that was restarted may: links are up, PUBACK
- * comes, and no message does. A controller in that state would lead a fleet that it cannot hear.
+ * An engine that lost its subscriptions, as after a restart: links are up and PUBACK comes, but no
+ * message does. A controller there must not lead a fleet whose reports it does not receive.
  */
 
 import assert from 'node:assert/strict';

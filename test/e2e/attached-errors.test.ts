@@ -1,5 +1,7 @@
-/** What `drover-broker --engine` says when it cannot attach, or may not use a topic: a code, a hint,
- * and never a password. */
+/**
+ * The errors of `drover-broker --engine` when it cannot attach, or may not use a topic: each has a
+ * code and a hint, and none has a password.
+ */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

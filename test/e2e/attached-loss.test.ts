@@ -1,6 +1,6 @@
 /**
- * Chunks that a stock mosquitto loses, and a broker attached to it gives back: all of them after a
- * kill, one that somebody deleted or replaced, and one that nobody has any more.
+ * A stock mosquitto loses chunks: an attached broker restores all of them after a kill, and one
+ * that was deleted or replaced, and names the rollouts whose chunks it does not have either.
  */
 
 import assert from 'node:assert/strict';

@@ -1,5 +1,7 @@
-/** What a broker attached to a stock mosquitto keeps true: the announcement against strangers, and
- * every event of a robot against its own death. */
+/**
+ * A broker attached to a stock mosquitto restores an announcement that a stranger changed, and
+ * loses no event of a robot when it is killed.
+ */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * A stock mosquitto that comes back and retains nothing, as with a setting that somebody changed. A
- * robot that comes late would hear of nothing, and nothing else would say so.
+ * A stock mosquitto that restarts and retains nothing, as after a changed setting. A robot that
+ * connects late would get no message, and only the attached broker can report it.
  */
 
 import assert from 'node:assert/strict';

@@ -1,7 +1,7 @@
 /**
- * nats-server 2.9.10 may come up from a restart like this: it acknowledges what has QoS 1 and
- * delivers none of it, while subscriptions with QoS 0 hear all. It cannot be made to on purpose, so
- * a real one stands behind a proxy here that withholds what it delivers with QoS 1.
+ * After a restart nats-server 2.9.10 may acknowledge messages with QoS 1 and deliver none of them,
+ * while subscriptions with QoS 0 get all. A test cannot make it do so, so a proxy here withholds
+ * what a real one delivers with QoS 1.
  */
 
 import assert from 'node:assert/strict';

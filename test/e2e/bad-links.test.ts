@@ -1,4 +1,4 @@
-/** What a network does to a download: real robots, real brokers, links that fail on demand. */
+/** Downloads over links that fail on demand, with real robots and real brokers. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -21,7 +21,7 @@ const MiB = 1024 * 1024;
 /** Bytes a second: the middle of a download is not missed on a busy machine. */
 const SLOW = MiB / 4;
 const CHUNK = 64 * 1024;
-/** What one cut can lose: the largest window of a pull, and the rest of a packet. */
+/** The bytes that one cut can lose: the largest window of a pull, and the rest of a packet. */
 const LOST_PER_CUT = 9 * CHUNK;
 /** Control messages and the heads of packets, for a whole test. */
 const TALK = 200_000;

@@ -1,4 +1,4 @@
-/** A release that takes the agent down with it: boots are counted, and it is left behind. */
+/** A release that stops the agent at each boot: boots are counted, and the robot goes back. */
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';

@@ -38,7 +38,7 @@ test('control topics and reports cross the bridge, and chunks stay where they ar
   ];
   const say = async (wire: MqttWire, topic: string): Promise<void> =>
     await wire.send(topic, new Uint8Array([1]), { retain: true, qos: 1 });
-  // What must not cross goes first: when the rest has come, it would have come as well.
+  // Messages that must not cross go first: had they crossed, they would arrive before the rest.
   for (const topic of ['fleet-chunks/a', 'fleet/robots/r9/state', ...down]) {
     await say(cloud.wire, topic);
   }

@@ -1,4 +1,7 @@
-/** A credentials file that changes while the broker runs: who is let in, and who has to go. */
+/**
+ * A credentials file changes while the broker runs: new users get in, removed ones are
+ * disconnected.
+ */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

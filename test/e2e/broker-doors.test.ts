@@ -1,4 +1,4 @@
-/** What comes in at the broker's doors and must not get further: over real sockets. */
+/** Messages and requests that the broker must refuse, over real sockets. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

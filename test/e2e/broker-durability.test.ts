@@ -26,7 +26,7 @@ const KILLS = 12;
 const ROBOT = parseRobotId('r1');
 const quiet = makeLog('test', 'silent');
 
-/** What the broker has acknowledged so far. */
+/** Everything that the broker has acknowledged so far. */
 interface Acknowledged {
   readonly chunks: Sha256Hex[];
   readonly events: Set<number>;

@@ -1,4 +1,4 @@
-/** Bytes that are meant to hurt the broker, beyond those of broker-doors: what they cost it. */
+/** Hostile bytes beyond those of broker-doors, and their cost in memory and time for the broker. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -170,7 +170,7 @@ describe('bytes that are meant to hurt', () => {
   });
 });
 
-/** A session that is kept, with reports of a robot that it has not heard yet. */
+/** Leaves a kept session that has reports of a robot in its queue. */
 async function leaveQueue(t: TestContext, broker: BrokerChild, session: Packet): Promise<void> {
   const listener = dial(t, broker);
   listener.socket.write(generate(session));

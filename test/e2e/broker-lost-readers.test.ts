@@ -1,4 +1,6 @@
-/** Who reads from a broker goes away in the middle, at any byte: it serves the others on. */
+/**
+ * A client that reads from a broker disconnects after any byte: the broker still serves the others.
+ */
 
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * A disk that cannot be read behind every door of the broker: none of them ends the process, and
- * what stands whole on the disk is served as soon as it can be read again.
+ * A broker on a disk that cannot be read: no request ends the process, and everything that is whole
+ * on the disk is served as soon as it can be read again.
  */
 
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-/** What the broker does not take, said to the publisher and to the programs of people. */
+/** Refusals of the broker, as the publisher and other MQTT clients see them. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * What the broker owes to clients that use MQTT in ways our own programs do not: sessions that
- * outlive a connection, many messages on the way at once, client ids of others.
+ * The broker serves clients that use MQTT in ways our own programs do not: sessions that outlive a
+ * connection, many messages on the way at once, client ids of others.
  */
 
 import assert from 'node:assert/strict';

@@ -86,7 +86,7 @@ export class CertifiedField {
     return { child, identity };
   }
 
-  /** How the broker answers a client with this identity. */
+  /** Connects with this identity and returns the answer of the broker. */
   async knock(pem: Buffer): Promise<string> {
     const client = mqtt.connect(`mqtts://127.0.0.1:${this.ports.mqtts}`, {
       ...{ ca: await readFile(this.ca), cert: pem, key: pem, clientId: 'robot-amr-0001' },

@@ -1,4 +1,4 @@
-/** What a person types at the three programs and reads from them: words, exit codes, pipes. */
+/** The command lines of the three programs: options, output, exit codes, pipes. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

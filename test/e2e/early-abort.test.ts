@@ -1,4 +1,4 @@
-/** An operator who sees that the wrong thing was published types abort in the same second. */
+/** An operator aborts a rollout in the same second in which it was published. */
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';

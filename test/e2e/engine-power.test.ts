@@ -86,7 +86,7 @@ describe('a stock engine after a power cut', () => {
   });
 });
 
-/** What was not synced yet is gone: the second half of each file of messages. */
+/** Cuts the second half of each file of messages, as if it was not synced yet. */
 async function cutMessages(folder: string): Promise<number> {
   const all = await readdir(folder, { recursive: true });
   const blocks = all.filter((name) => /rmsgs.*\.blk$/.test(name)).map((name) => join(folder, name));

@@ -16,7 +16,7 @@ interface Health {
   readonly healthy: boolean;
   readonly expires: {
     readonly trust: { readonly days_left: number };
-    /** Null until it was heard. */
+    /** Null until an announcement arrived. */
     readonly announcement: {
       readonly days_left: number;
       readonly seq: number;
@@ -43,7 +43,7 @@ async function secondsLeft(broker: AttachedChild, what: string): Promise<number>
   return Number(new RegExp(`^drover_${what}_expires_seconds (-?\\d+)$`, 'm').exec(metrics)?.[1]);
 }
 
-/** Once it has heard what mosquitto retains. */
+/** The health of the broker once it has the messages that mosquitto retains. */
 async function healthOf(broker: AttachedChild) {
   return await waitUntil(
     'the announcement to be known',

@@ -1,4 +1,6 @@
-/** Why an update failed, with real programs: what a hook printed reaches a person, and no secret. */
+/**
+ * Failure logs with real programs: the output of a hook reaches the operator, and no secret does.
+ */
 
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';

@@ -1,6 +1,6 @@
 /**
- * A relay that has gone over to somebody else: it stands between a real broker and robots, carries
- * what it likes, and can say what it wants. It has no keys: that is all the robots have on it.
+ * A compromised relay between a real broker and robots: it forwards, changes or withholds messages
+ * as the test says. It has no keys.
  */
 
 import { Aedes } from 'aedes';
@@ -18,7 +18,7 @@ import {
 import { UPDATES_TOPIC } from '../../shared/formats/topics.ts';
 import type { Scope } from '../helpers/scope.ts';
 
-/** What becomes of a message from above; null: it is held back. */
+/** Changes a message from the upstream; null withholds it. */
 type Twist = (payload: Uint8Array) => Uint8Array | null;
 const asItIs: Twist = (payload) => payload;
 

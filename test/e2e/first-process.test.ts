@@ -1,4 +1,6 @@
-/** The agent as the first process of a PID namespace: what hooks leave behind becomes no zombie. */
+/**
+ * The agent as the first process of a PID namespace: no process that a hook left becomes a zombie.
+ */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -1,6 +1,6 @@
 /**
  * Robots whose first root is read-only, full or absent, on real file systems: other components are
- * updated, unless an application is used to say that it is busy and cannot say it.
+ * updated, except where the application must be able to say that it is busy and cannot.
  */
 
 import assert from 'node:assert/strict';
@@ -20,7 +20,7 @@ async function publish(site: Site, broker: BrokerChild, version: string): Promis
   }
 }
 
-/** What the fleet hears: the usual socket of such a robot is closed. */
+/** Reads the reports at the broker: the usual socket of such a robot is closed. */
 async function untilNavRuns(robot: Robot, broker: BrokerChild, version: string): Promise<void> {
   let last: unknown;
   await waitUntil(
@@ -98,7 +98,7 @@ it('other components are updated while the first root is read-only, full or abse
   assert.deepEqual(await status.exit, { code: 0, signal: null }, status.describe());
   assert.match(status.stdout, /"link"/);
 
-  // What was accepted meanwhile is a floor: it stands in the root that could be written.
+  // The announcement accepted meanwhile is stored as a floor in the root that could be written.
   assert.ok((await seqOf(navOf('sealed'))) > (await seqOf(rootOf('sealed'))));
 
   remount(rootOf('sealed'), 'rw');

@@ -1,6 +1,6 @@
 /**
- * Garbage on an external engine, as a contract: an engine is a URL and a profile. What the
- * engine retains is looked at by a stranger, never believed from the broker.
+ * Garbage on an external engine, as a contract: an engine is a URL and a profile. An independent
+ * client reads what the engine retains; the broker's own figures prove nothing.
  */
 
 import assert from 'node:assert/strict';
@@ -54,7 +54,7 @@ class Stranger {
     return stranger;
   }
 
-  /** What somebody who comes now is given. */
+  /** The chunks that a client gets which connects now. */
   static async fresh(t: TestContext, url: string, expected: number): Promise<ReadonlySet<string>> {
     const one = await Stranger.open(t, url);
     await waitUntil(`${expected} chunks`, () => one.retained.size >= expected);

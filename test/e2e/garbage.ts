@@ -1,4 +1,4 @@
-/** What a broker says of its garbage, asked over HTTP; and announcements signed by the test. */
+/** Reads the garbage figures of a broker over HTTP, and signs announcements for the tests. */
 
 import { readFile } from 'node:fs/promises';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';

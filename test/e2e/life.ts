@@ -164,7 +164,7 @@ function describeTransfer(start: StartEngine, components: readonly string[]): vo
     const robot = site.robot('r1', `mqtt://127.0.0.1:${proxy.port}`);
     await robot.until('has lost its link once', () => proxy.bytesDown >= 1_500_000);
     await robot.runs('1.0.0');
-    // What was on its way when the link was cut is lost: at most one window.
+    // The cut loses the bytes that were on their way: at most one window.
     const excess = proxy.bytesDown - noise.byteLength;
     assert.ok(excess < 600_000, `${excess} bytes too many`);
   });

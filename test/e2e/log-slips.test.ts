@@ -1,4 +1,6 @@
-/** Slips at a transparency log are told as slips, and a monitor hears by the exit code. */
+/**
+ * An operator's mistakes with a transparency log are named as such, and a monitor gets exit code 3.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
  * The link `active` is removed or replaced under a real agent: at rest, while an update waits, and
- * on probation. The fleet hears the code, nothing is removed, and updates go on once it is mended.
+ * on probation. The agent reports the code, removes nothing, and goes on once the link is repaired.
  */
 
 import assert from 'node:assert/strict';
@@ -68,7 +68,7 @@ async function hurt({ harm, robot }: { harm: Harm; robot: Robot }): Promise<void
   await harm.replace(active);
 }
 
-/** `drover-robot retry`: the agent looks at its slots now, and not at the next heartbeat. */
+/** `drover-robot retry`: the agent checks its slots now, and not at the next heartbeat. */
 const lookAgain = (robot: Robot): Promise<unknown> => robot.call('/retry', {});
 
 /** As a person would: what stands there is moved away, and the link made again. */

@@ -1,4 +1,7 @@
-/** `drover-broker --max-rate`: how much goes out, to whom first, and what does not wait for it. */
+/**
+ * `drover-broker --max-rate`: the rate of chunks, the order of their readers, and messages that do
+ * not wait for it.
+ */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -1,4 +1,7 @@
-/** A path of `--root` that is not there, or that another root lies in: told, and nothing is made. */
+/**
+ * A `--root` that does not exist, or that contains another root, is refused, and nothing is
+ * created.
+ */
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';

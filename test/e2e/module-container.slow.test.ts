@@ -67,7 +67,7 @@ spec:
     return this.podman(['exec', 'arm-app', '/bin/busybox', 'cat', '/VERSION']);
   }
 
-  /** At a start the agent sees that something else runs, and mends it. */
+  /** At a start the agent sees that something else runs, and repairs it. */
   async isMissed(): Promise<void> {
     const { bench } = this.module;
     bench.codes.length = 0;

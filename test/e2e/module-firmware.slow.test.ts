@@ -20,7 +20,7 @@ const IMAGE_BYTES = 20_000;
 /** Its power comes back whenever it fails. */
 class Controller {
   readonly folder: string;
-  /** How often its power failed. */
+  /** The number of its power failures. */
   cuts = 0;
   readonly #t: TestContext;
   #isOver = false;

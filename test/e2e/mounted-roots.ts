@@ -1,4 +1,7 @@
-/** Real file systems under roots of a robot, and how long to wait for what the fleet hears of them. */
+/**
+ * Mounts real file systems under roots of a robot; says how long to wait for the reports about
+ * them.
+ */
 
 import { mkdir, open } from 'node:fs/promises';
 import type { TestContext } from 'node:test';
@@ -32,7 +35,7 @@ export function mounts(t: TestContext) {
       runTool('mount', '-t', 'tmpfs', '-o', options, 'tmpfs', folder);
       folders.push(folder);
     },
-    /** What is at one path at another as well: the same device and the same inodes. */
+    /** Binds one path at another as well: the same device and the same inodes. */
     bind: async (from: string, to: string): Promise<void> => {
       await mkdir(to, { recursive: true });
       runTool('mount', '--bind', from, to);

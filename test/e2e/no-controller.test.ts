@@ -1,4 +1,7 @@
-/** A broker without a controller, and a relay: what they say of rollouts, and whom they send where. */
+/**
+ * A broker without a controller, and a relay: their answers about rollouts, and where they refer
+ * operators.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** A rollout that no robot takes: what `rollout watch` tells a CI job. */
+/** A rollout that no robot takes: the output of `rollout watch` for a CI job. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

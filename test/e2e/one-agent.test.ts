@@ -1,6 +1,6 @@
 /**
- * One agent for each root, and an agent that cannot be asked does not install: real processes that
- * get in each other's way, as people and units start them.
+ * Only one agent runs on a root, and an agent whose local socket cannot be opened installs nothing:
+ * real processes, started as people and units start them.
  */
 
 import assert from 'node:assert/strict';

@@ -1,6 +1,6 @@
 /**
- * An engine that has lost the subscriptions of its clients without a word: it acknowledges, answers
- * pings and hands out what is retained, and delivers nothing. A robot and a relay ask again.
+ * An engine that silently lost the subscriptions of its clients: it acknowledges, answers pings and
+ * hands out retained messages, but delivers nothing. A robot and a relay subscribe again.
  */
 
 import assert from 'node:assert/strict';

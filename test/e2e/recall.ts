@@ -115,7 +115,7 @@ function recallCases(components: readonly string[]): void {
     assert.deepEqual([stays.blocked, stays.last_error], [[], null]);
     assert.equal(stays.last_update?.outcome, 'installed');
 
-    // What was taken back does not come again by itself; the next version does.
+    // The recalled version does not come again by itself; the next version does.
     await stage.progress({ status: 'rolling', threshold: 1 });
     await untouched.runs('1.1.0');
     const held = await present.until('refuses it', hasGoneBack);

@@ -1,4 +1,4 @@
-/** A site relay as a real process, and what its API says of the way up. */
+/** Starts a site relay as a real process, and reads the state of its upstream link from its API. */
 
 import type { UpstreamView } from '../../broker/relay/relay-view.ts';
 import type { Scope } from '../helpers/scope.ts';

@@ -1,7 +1,7 @@
 /**
  * A compromised relay between a real broker and robots: it alters chunks, replays old
  * announcements, withholds new ones, forges progress, widens a wave. It installs nothing, and moves
- * nobody outside the signed plan; what it withholds is told by the robots themselves.
+ * no robot outside the signed plan; the robots themselves report what it withholds.
  */
 
 import assert from 'node:assert/strict';
@@ -217,7 +217,7 @@ describe('a compromised relay', () => {
       await relay.say(topic, forged);
       await relay.say(topic, true7);
     }
-    // It has heard all of it when it has taken what comes last.
+    // Once it has the last message, it has all of them.
     await relay.say(topic, fleet.progress({ ...signed, seq: 8 }));
     await waitUntil('the last word', async () => {
       const seen = await readFile(join(outside.root, 'state/seen.json'), 'utf8');

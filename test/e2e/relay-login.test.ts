@@ -1,4 +1,4 @@
-/** How a relay comes in above, on which engines, and what it says when it may not. */
+/** The login of a relay at its upstream, on each engine, and the errors when it is refused. */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-/** What keeps a relay from its work is told by itself, and above, by those who wait for its robots. */
+/** A relay that cannot work reports the reason itself, and its upstream reports it as well. */
 
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';

@@ -32,7 +32,7 @@ const eventOf = (seq: number): Uint8Array =>
     ...{ from: 'idle', to: 'checking', event: 'test' },
   });
 
-/** A wire that is up again by itself, for somebody who wants to hear everything. */
+/** Subscribes to all events over a wire that reconnects by itself. */
 function audit(scope: Scope, url: string, clientId: string): number[] {
   const seqs: number[] = [];
   const wire: MqttWire = new MqttWire(
@@ -59,7 +59,7 @@ class Sender {
   readonly #done: Promise<void>;
 
   constructor(scope: Scope, url: string) {
-    // What is announced makes it come back quickly, as it does for a robot.
+    // An announcement makes it connect again quickly, as it does for a robot.
     const onUp = (): void => void this.#wire.subscribe([UPDATES_TOPIC], 1).catch(() => undefined);
     this.#wire = new MqttWire({ url, clientId: 'robot-r1' }, { onMessage: () => {}, onUp }, LOG);
     scope.after(async () => {

@@ -73,7 +73,7 @@ describe('a site behind a relay', () => {
     }
     assert.equal((await upstreamOf(region)).backlog.events, 0);
 
-    // Nobody up there may take a robot for reachable when a link between them is gone.
+    // The upstreams must not show a robot as reachable when a link between them is down.
     hall.child.kill('SIGKILL');
     await untilRobot(region, 'r1', (now) => !now.online);
     await untilRobot(cloud, 'r1', (now) => !now.online);

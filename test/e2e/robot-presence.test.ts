@@ -1,4 +1,7 @@
-/** Whether a robot is there, said with stolen credentials: it ends with the connection that says so. */
+/**
+ * A robot's presence that was published with stolen credentials ends with the connection that
+ * published it.
+ */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** The end of trust.json on a robot: told on it and by the fleet, before it comes and after. */
+/** The expiry of trust.json on a robot: the robot and the fleet report it, before and after. */
 
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';

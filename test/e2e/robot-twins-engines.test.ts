@@ -1,4 +1,4 @@
-/** Two robots with one id on engines of somebody else and behind a relay: the fleet is told. */
+/** Two robots with one id on external engines and behind a relay: the fleet reports them. */
 
 import assert from 'node:assert/strict';
 import { cp, mkdir } from 'node:fs/promises';
@@ -24,7 +24,7 @@ async function startTwins(t: TestContext, site: Site, url: string): Promise<void
   }
 }
 
-/** What both robots report carries it, so no broker of ours is needed. */
+/** The reports of both robots carry it, so no broker of ours is needed. */
 async function assertListed(site: Site, url: string): Promise<void> {
   let last = '';
   // Each of the two counts by itself, and the last one that spoke is seen.

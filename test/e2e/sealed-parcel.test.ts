@@ -1,4 +1,7 @@
-/** A stick that is lost: sealed for its site, it is closed to everybody else, and to no tool of age. */
+/**
+ * A parcel that is sealed for its site opens only with the key of that site, also with other tools
+ * of age.
+ */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -64,7 +64,7 @@ test('a session that comes back into a stream gets each message once and in orde
   await stream.reach(200);
   await stream.stop();
 
-  // What a later run of the broker queues comes after what an earlier one did.
+  // Messages queued by a later run of the broker come after those of an earlier run.
   let broker = first;
   for (const queued of [300, 400]) {
     broker.child.kill('SIGTERM');

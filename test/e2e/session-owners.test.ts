@@ -1,4 +1,7 @@
-/** Sessions that outlive their connections belong to a user, have a share, and end with the user. */
+/**
+ * Sessions that outlive their connections belong to a user, count in the user's share, and end with
+ * the user.
+ */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

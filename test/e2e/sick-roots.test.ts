@@ -1,6 +1,6 @@
 /**
- * Roots whose disk refuses at the start of the agent, on real file systems: the agent stays, tells
- * the fleet, installs nothing for them, and goes on by itself when they are mended.
+ * Roots whose disk fails at the start of the agent, on real file systems: the agent stays, reports
+ * it, installs nothing for them, and goes on by itself when they are repaired.
  */
 
 import assert from 'node:assert/strict';

@@ -21,7 +21,7 @@ const PAYLOAD = 300 * KiB;
 /** Headers of TCP and IP are 3.6 %; what was lost crosses again; the rest is talk, not chunks. */
 const BYTES_MAX = PAYLOAD * 1.1 + 16 * KiB;
 
-/** What both tests pull: made once, since each start of a program costs more than the pull. */
+/** A published site for both tests: each start of a program costs more than the pull. */
 interface Published {
   readonly site: Site;
   /** Folder of a broker that 1.0.0 was published to. */

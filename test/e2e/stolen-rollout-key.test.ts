@@ -1,4 +1,7 @@
-/** A stolen rollout key, with the real programs: what it cannot do, and that nothing of it stays. */
+/**
+ * A stolen rollout key, with the real programs: the limits of its use, and a recovery that leaves
+ * nothing of it.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
@@ -37,7 +40,9 @@ async function publish(site: Site, on: Place, version: string, ...more: string[]
   await site.drover(...(await publishArgs(site, on, version, more)));
 }
 
-/** Runs a command again until it is taken: the controller hears of each robot a little later. */
+/**
+ * Runs a command again until it is taken: the controller gets each robot's report a little later.
+ */
 async function untilTaken(t: TestContext, args: readonly string[]): Promise<void> {
   await waitUntil(
     args.join(' '),

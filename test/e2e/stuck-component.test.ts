@@ -1,4 +1,6 @@
-/** A robot whose second component cannot go back: whoever looks at the fleet sees that one first. */
+/**
+ * A robot whose second component cannot go back: the views of the fleet show that component first.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -115,7 +115,7 @@ const severalReleases: Trial = async ({ robot, type }) => {
   robot.start();
 };
 
-/** It failed 1.1.0 already; now the fault is mended. */
+/** It failed 1.1.0 already; now the fault is repaired. */
 const blocked: Trial = async ({ robot, type }) => {
   await robot.hook('health', 'exit 0');
   const { code, said } = await type(0, '1.1.0');

@@ -1,4 +1,6 @@
-/** A thief with a rollout key: says what that key can say, over a connection of anybody. */
+/**
+ * Signs messages with a stolen rollout key, and publishes them over the connection of any client.
+ */
 
 import { readFile, rm } from 'node:fs/promises';
 import type { TestContext } from 'node:test';

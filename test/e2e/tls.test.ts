@@ -66,7 +66,7 @@ function make(site: Site, what: string, ...names: string[]): void {
   execFileSync(SCRIPT, [what, site.path('certs'), ...names], { stdio: 'pipe' });
 }
 
-/** How a connection to the broker ends: the code of CONNACK, or the failure. */
+/** Connects, and returns the code of CONNACK or the failure. */
 async function knock(url: string, options: mqtt.IClientOptions): Promise<string> {
   const client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 5_000, ...options });
   return await new Promise((resolve) => {

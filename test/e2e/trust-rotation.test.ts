@@ -1,4 +1,7 @@
-/** Other keys for a fleet that is out there, with the real programs: who follows, and who is out. */
+/**
+ * Rotates the keys of a fleet in the field, with the real programs: robots follow, and old keys are
+ * refused.
+ */
 
 import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';

@@ -1,7 +1,7 @@
 /**
- * A cloud and two sites behind relays, in networks of their own: who else could a byte have come
- * from? Every program is a real process, with credentials on both sides of each relay's link. What
- * crosses each site's cable is counted by the kernel, both ways, frames and all.
+ * A cloud and two sites behind relays, each in a network namespace of its own, so that a byte can
+ * only come over a cable that is counted. Every program is a real process, with credentials on both
+ * sides of each relay's link. The kernel counts all frames on each site's cable, both ways.
  */
 
 import { randomFillSync } from 'node:crypto';
@@ -27,7 +27,7 @@ export interface UplinkRun {
   readonly robots: number;
   readonly seconds: number;
   readonly sites: readonly { readonly name: string; readonly traffic: Traffic }[];
-  /** How many times the bundle the busiest cable carried, both ways together. */
+  /** The bytes on the busiest cable, both ways together, in multiples of the bundle. */
   readonly ratio: number;
 }
 

@@ -1,4 +1,7 @@
-/** A way back that lost a file, with real agents: a rollback and a recall wait until it is mended. */
+/**
+ * The release to go back to lost a file, with real agents: a rollback and a recall wait until it is
+ * repaired.
+ */
 
 import assert from 'node:assert/strict';
 import { readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
@@ -45,7 +48,7 @@ describe('a version on probation', () => {
   });
 });
 
-/** What a person types: the link is replaced by one rename. */
+/** Replaces the link by one rename, as a person at the robot would. */
 async function leadBack(robot: Robot, target: string): Promise<void> {
   const active = join(robot.root, 'active');
   await symlink(target, `${active}.by-hand`);
@@ -70,7 +73,7 @@ describe('a version that was confirmed', () => {
     stopped.start();
     const isTold = ({ version, last_error }: ComponentStatus): boolean =>
       version === '1.0.0' && last_error?.code === 'ACTIVE_CHANGED';
-    await running.call('/retry', {}); // looks at the root: nothing waits for another try yet
+    await running.call('/retry', {}); // the agent checks the root: no retry is due yet
     for (const robot of robots) await robot.until('tells that it was led back', isTold, 60_000);
     assert.equal(await activeOf(running), '1.0.0');
     await running.call('/retry', {});
@@ -91,7 +94,7 @@ describe('a recall without a release to go back to', () => {
     const isTold = ({ last_error }: ComponentStatus): boolean =>
       last_error?.code === 'RECALL_IMPOSSIBLE';
     await robot.until('cannot go back', isTold, 60_000);
-    await robot.call('/retry', {}); // everything is looked at again
+    await robot.call('/retry', {}); // the agent checks everything again
     assert.ok(isTold(await robot.status()));
     assert.equal((await robot.status()).version, '1.1.0');
     await robot.killAndRestart();

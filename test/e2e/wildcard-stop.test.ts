@@ -1,4 +1,4 @@
-/** A robot that comes late to an engine which hands nothing retained to a filter with `+` in it. */
+/** A robot connects late to an engine that sends nothing retained to a filter with `+` in it. */
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';

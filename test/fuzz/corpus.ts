@@ -6,7 +6,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { repositoryFile } from '../helpers/repository.ts';
 
-/** What is larger stays out of the tree. */
+/** Larger inputs are not kept in the tree. */
 const KEPT_BYTES_MAX = 2 * 1024;
 const KEPT_MAX = 250;
 

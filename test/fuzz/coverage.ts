@@ -1,6 +1,6 @@
 /**
- * What of the product's code was reached, by the coverage that V8 itself keeps. One look takes a
- * millisecond, so a whole batch of inputs is looked at together.
+ * Reads from V8's own coverage which of the product's code was reached. One reading takes a
+ * millisecond, so it is done once for a whole batch of inputs.
  */
 
 import { Session, type Profiler } from 'node:inspector';

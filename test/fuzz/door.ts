@@ -1,7 +1,7 @@
 /**
- * A door is a place where bytes of a stranger come in. What may happen there is an answer or a
- * refusal with one of its codes; any other error, a hang, memory without a bound or a broken
- * promise of the door is a finding.
+ * A door is an interface that takes bytes of strangers. It may answer, or refuse with one of its
+ * codes; any other error, a hang, memory without a bound or a broken promise of the door is a
+ * finding.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
@@ -14,7 +14,7 @@ export interface Door {
   readonly words: readonly string[];
   /** Codes with which it may refuse. */
   readonly refusals: RegExp;
-  /** Inputs between two looks at what they reached: few where one takes milliseconds. */
+  /** Inputs between two readings of the coverage: few where one input takes milliseconds. */
   readonly batch: number;
   /** @throws DroverError for a refusal; anything else is a finding */
   open(input: Uint8Array): void | Promise<void>;
@@ -24,7 +24,7 @@ export interface Door {
 
 export type OpenDoor = (scope: Scope) => Promise<Door>;
 
-/** What it answered was wrong: the finding that only the door itself can tell. */
+/** The answer of a door was wrong, which only the door itself can tell. */
 export class BrokenPromise extends Error {}
 
 /** Null when the door did as it may; else what it did. */
@@ -39,7 +39,7 @@ export async function findingOf(door: Door, input: Uint8Array): Promise<Error | 
 }
 
 /**
- * One of several readers that look at the same input: it refuses for itself alone.
+ * One of several readers of the same input: its refusal does not stop the others.
  * @returns false when it refused
  * @throws what is no refusal
  */

@@ -1,6 +1,7 @@
 /**
- * Memory that a hunt and its watchman share: the input that is being opened, and how many there
- * were. It outlives a thread that hangs or ran out of memory, which can tell nothing itself.
+ * Memory that a hunt shares with the thread that watches it: the current input, and the number of
+ * inputs so far. It outlives a thread that hangs or ran out of memory and so cannot report
+ * anything.
  */
 
 import { INPUT_BYTES_MAX } from './hunt.ts';

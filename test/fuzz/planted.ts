@@ -1,4 +1,4 @@
-/** Doors with a fault of each kind: a hunt that does not find it proves nothing of the others. */
+/** Doors with a planted fault of each kind: the fuzzer has to find each of them. */
 
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import type { Door, OpenDoor } from './door.ts';

@@ -1,7 +1,7 @@
 /**
- * Runs a hunt in a thread of its own and looks on: an input that the door is still busy with after
- * seconds, a thread that ends by itself and memory above a bound are findings as well, which the
- * thread could not tell.
+ * Runs a hunt in a thread of its own and watches it: an input that the door is still busy with
+ * after seconds, a thread that ends by itself and memory above a bound are findings as well, which
+ * the thread could not report.
  */
 
 import { Worker } from 'node:worker_threads';

@@ -45,7 +45,7 @@ export function unmountFolder(folder: string): void {
 }
 
 /**
- * Whether a test can mount here: it is skipped otherwise, and fails where CI=true.
+ * Tells whether a test can mount here: it is skipped otherwise, and fails where CI=true.
  *
  * @param programs all that the test runs
  * @param devices such as /dev/fuse

@@ -57,7 +57,7 @@ export async function writeBoard(modules: string, faults: Faults = {}): Promise<
 const read = async (root: string, name: string): Promise<string> =>
   (await readFile(join(root, 'modules', BOARD, name), 'utf8').catch(() => '')).trim();
 
-/** What the board runs; empty for nothing that is complete. */
+/** The version that the board runs; empty for nothing that is complete. */
 export const flashOf = (root: string): Promise<string> => read(root, 'flash');
 
 /** Verbs in the order of their calls, each with its versions. */

@@ -1,4 +1,4 @@
-/** Whether somebody listens on a port of the loopback. */
+/** Tells whether a program listens on a port of the loopback. */
 
 import { connect } from 'node:net';
 

@@ -27,7 +27,7 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Written to stdin, which is then closed. */
   readonly input?: string | Uint8Array;
-  /** What the program is run with, such as `nsenter` and its options. */
+  /** The command in front of the program, such as `nsenter` and its options. */
   readonly under?: readonly string[];
 }
 

@@ -61,7 +61,7 @@ export async function patchBetween(
 
 export interface TestDelta {
   readonly patch: Uint8Array;
-  /** What the manifest of the target says with it. */
+  /** The fields of the target's manifest that belong to the delta. */
   readonly manifest: Partial<ManifestFields>;
   readonly artifact: RolloutFields['artifacts'][number];
   readonly chunks: ReadonlyMap<Sha256Hex, Uint8Array>;

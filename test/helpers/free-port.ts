@@ -1,4 +1,4 @@
-/** A port for a program that cannot be told to take any (`port 0`) and say which. */
+/** A port for a program that cannot choose one itself (`port 0`) and report it. */
 
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';

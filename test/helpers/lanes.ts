@@ -1,4 +1,4 @@
-/** A few workers over one list of work, for what would be too much at once. */
+/** Runs a list of tasks, only a few of them at a time. */
 
 /**
  * Each item is done once, by one of `count` lanes, which are numbered from 0 on. A failed lane ends;

@@ -73,7 +73,7 @@ async function startNatsOnce(t: TestContext, options: NatsOptions): Promise<Nats
   return { url: `mqtt://127.0.0.1:${port}`, port, folder, child };
 }
 
-/** Whether a message with QoS 1 comes to who subscribed with QoS 1. */
+/** True when a message with QoS 1 reaches a subscriber with QoS 1. */
 async function delivers(url: string): Promise<boolean> {
   let heard = 0;
   const options = { url, clientId: 'test-probe' };

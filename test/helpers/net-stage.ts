@@ -38,7 +38,7 @@ export class NetStage {
   readonly #scope: Scope;
   readonly #name = `dn${randomBytes(3).toString('hex')}`;
   readonly #names: string[] = [];
-  /** Where the test process itself reaches the centre. */
+  /** The address at which the test process itself reaches the centre. */
   readonly centre: string;
 
   /** Needs root. */

@@ -26,7 +26,7 @@ const PROGRAMS = [
   ['drover-robot', 'robot-client', ''],
 ] as const;
 
-/** What a reader has: an upper layer for each folder of the system that the pages write into. */
+/** The system of a reader: an upper layer for each folder that the pages write into. */
 const GROUND = `
 ip link set lo up
 for n in 1 2 3 5; do ip addr add 10.0.0.$n/32 dev lo; done

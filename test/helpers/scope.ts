@@ -1,4 +1,4 @@
-/** Whatever can clean up when a test is over: the context of a test, or node:test's own `after`. */
+/** The part of a test context that runs clean-up after a test; node:test's own `after` fits too. */
 export interface Scope {
   after(run: () => void | Promise<void>): void;
 }

@@ -1,4 +1,4 @@
-"""A wire between two network namespaces that is as slow, long and lossy as it is told to be.
+"""A wire between two network namespaces that is as slow, long and lossy as its arguments say.
 
 usage: shaped-wire.py NAME BITS_PER_SECOND RTT_MS LOSS QUEUE_BYTES SEED CONGESTION_CONTROL
 

@@ -17,14 +17,17 @@ export interface WireSettings {
   readonly rttMs: number;
   /** Probability that a packet is lost, each way. */
   readonly loss: number;
-  /** What waits in front of the slow sender; about one product of rate and round trip by default. */
+  /** Bytes that may wait in front of the slow sender; by default about rate times round trip. */
   readonly queueBytes?: number;
   readonly seed?: number;
   /** `cubic` by default: what robots and appliances have. */
   readonly congestionControl?: 'cubic' | 'bbr' | 'reno';
 }
 
-/** What came out at the other end since `mark`. Times are of one clock, which starts anywhere. */
+/**
+ * Traffic that came out at the other end since `mark`. Times are of one clock, which starts
+ * anywhere.
+ */
 export interface WayCounters {
   readonly packets: number;
   /** With the headers of TCP and IP. */
@@ -32,7 +35,7 @@ export interface WayCounters {
   readonly lost: number;
   readonly overflowed: number;
   readonly longest_queue: number;
-  /** When the first packet was sent, and when the last full one arrived. */
+  /** The instants of sending the first packet and of receiving the last full one. */
   readonly first_ms: number | null;
   readonly last_large_ms: number | null;
 }
@@ -46,7 +49,7 @@ export interface WireCounters {
 const QUEUE_BYTES_MIN = 32 * 1024;
 
 export class ShapedWire {
-  /** Where servers listen. */
+  /** The address of servers. */
   static readonly FAR_ADDRESS = '10.77.0.1';
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #answers: AsyncIterator<string>;
@@ -72,12 +75,12 @@ export class ShapedWire {
     await this.#answer();
   }
 
-  /** What a program is run with to stand on this side. */
+  /** The command in front of a program that runs on this side. */
   on(side: 'far' | 'near'): { under: readonly string[] } {
     return { under: ['nsenter', `--net=/run/netns/${this.#name}-${side}`] };
   }
 
-  /** Starts counting anew. */
+  /** Resets the counters. */
   async mark(): Promise<void> {
     this.#process.stdin.write('mark\n');
     await this.#answer();

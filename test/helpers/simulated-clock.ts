@@ -5,7 +5,7 @@
  * hours of waiting pass in milliseconds and in the right order, and every timer that is pending can
  * be counted.
  *
- * What is going on is seen in what libuv is doing (requests to the disk, processes). zlib in
+ * It sees running work by the requests of libuv (to the disk, and for processes). zlib in
  * its thread pool is not among it: each leap waits a millisecond of real time for it, and whoever
  * waits for something that needs it should be patient in simulated time, which costs nothing.
  */
@@ -22,7 +22,7 @@ const { setTimeout: realTimeout, setImmediate: realImmediate } = globalThis;
 
 /** Turns of the real event loop without anything going on before the clock leaps. */
 const QUIET_TURNS = 4;
-/** Real time between two looks at what is going on, and before each leap. */
+/** Real time between two checks of running work, and before each leap. */
 const LOOK_MS = 1;
 /** Of all that is open, what is work: pipes and sockets may stay open for ever. */
 const WORK = /Req|^ProcessWrap$/;

@@ -57,7 +57,7 @@ export function allSources(): Source[] {
     }));
 }
 
-/** What is shipped or run by people: everything but tests. */
+/** Sources that are shipped or run by people: everything but tests. */
 export function productSources(): Source[] {
   return allSources().filter(({ path }) => !path.startsWith('test/'));
 }

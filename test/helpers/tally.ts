@@ -50,7 +50,7 @@ export class Tally {
     this.#failed += 1;
   }
 
-  /** What made the run fail without a failing test to show for it. */
+  /** Reasons why the run failed, beside failing tests. */
   get complaints(): readonly string[] {
     return this.#complaints;
   }

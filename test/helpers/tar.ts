@@ -29,7 +29,7 @@ export async function tarOf(parts: readonly TarPart[]): Promise<Buffer> {
 export const payloadOf = async (parts: readonly TarPart[]): Promise<Buffer> =>
   gzipSync(await tarOf(parts));
 
-/** What `tar -czf` makes of a folder. */
+/** The output of `tar -czf` for a folder. */
 export function realTar(folder: string, ...flags: string[]): Buffer {
   const options = { maxBuffer: 256 * 1024 * 1024 };
   return execFileSync('tar', ['-cz', ...flags, '-f', '-', '-C', folder, '.'], options);

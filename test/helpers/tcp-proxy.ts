@@ -20,7 +20,7 @@ export interface TcpProxy {
   cutAfter(bytes: number | null): void;
   /** Refuses (true) or takes (false) new links; open ones stay. */
   refuse(on: boolean): void;
-  /** Nothing moves in either direction, and nobody is told. */
+  /** Nothing moves in either direction, and no side gets an error. */
   stall(on: boolean): void;
   /** Bytes a second downwards, over all links; null for as fast as it goes. */
   throttle(bytesPerSecond: number | null): void;
@@ -132,7 +132,7 @@ class Proxy implements TcpProxy {
     this.tap?.('down', taken);
     if (taken.byteLength >= left) {
       this.#cutAtByte = null;
-      // What came before the cut arrives; a half packet is what a real link leaves behind.
+      // The bytes before the cut arrive; a real link leaves half a packet behind, too.
       client.write(taken, () => this.cut());
       return;
     }

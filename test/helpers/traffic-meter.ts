@@ -1,7 +1,7 @@
 /**
- * What one MQTT link carried, by purpose. It reads the packets themselves, so that keep-alive,
- * reports and the rest are told apart, and every byte of a packet is counted where it belongs:
- * an acknowledgement to the message that it acknowledges.
+ * Counts the bytes of one MQTT link by purpose. It parses the packets, so that it can tell
+ * keep-alive, reports and the rest apart, and adds an acknowledgement to the message that it
+ * acknowledges.
  */
 
 import { parser, type Packet } from 'mqtt-packet';

@@ -1,4 +1,4 @@
-/** A TCP link over which bytes come down one by one, or not at all, until it is told to be good. */
+/** A TCP link over which bytes come down one by one, or not at all, until a test makes it good. */
 
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import type { Scope } from './scope.ts';

@@ -42,7 +42,7 @@ export async function waitUntil<T>(
       }
       seen = `last seen: ${String(value)}`;
     } catch (error) {
-      // Not there yet often shows as an error (a file, a port); the last one is told at the end.
+      // An error often means not yet (a file, a port); the last one is shown at the end.
       cause = error;
       seen = `last error: ${error instanceof Error ? error.message : String(error)}`;
     }

@@ -1,4 +1,7 @@
-/** What judges the kills is judged here: a check that sees nothing would pass every campaign. */
+/**
+ * Checks the checker of the kill campaigns: one that never found a violation would pass each of
+ * them.
+ */
 
 import assert from 'node:assert/strict';
 import { chmod, mkdir, rm, symlink, unlink, writeFile } from 'node:fs/promises';

@@ -23,10 +23,10 @@ export interface Update {
 }
 
 export interface BootCheck {
-  /** What would boot; null for nothing. */
+  /** The version that would boot; null for nothing. */
   readonly version: string | null;
   readonly state: MachineState;
-  /** What is wrong; empty when the invariant holds. */
+  /** Faults that were found; empty when the invariant holds. */
   readonly violations: readonly string[];
 }
 
@@ -43,7 +43,7 @@ export async function readStateFile(root: string): Promise<MachineState> {
   return existsSync(machineFile) ? parseMachineState(await readFile(machineFile)) : freshState();
 }
 
-// Two looks at the text of the state file alone: they are asked every few milliseconds.
+// Both search the text of the state file alone: they are called every few milliseconds.
 
 export async function isInPhase(
   root: string,
@@ -100,7 +100,7 @@ export async function checkBoot(root: string, update: Update): Promise<BootCheck
   return { version, state, violations };
 }
 
-/** The version a link leads to, after a look at every byte of it. */
+/** The version that a link leads to, after a check of every byte of it. */
 async function checkLink(
   link: string,
   update: Update,

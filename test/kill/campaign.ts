@@ -1,11 +1,10 @@
 /**
  * A campaign of real kills: SIGKILL to a real agent in the middle of a real update from a real
- * broker, a look at the disk for what would boot, sometimes `drover-robot recover` as at a boot, a
- * restart, perhaps another kill, and then the update has to come to its right end by itself.
- *
- * One seed stands for one update with all its kills; a violation names the seed that plays it
- * again. How a kill falls within a millisecond is the machine's business: a replay is the same
- * plan, and hits the same place most of the time.
+ * broker, a check of what would boot, sometimes `drover-robot recover` as at a boot, a restart,
+ * perhaps another kill, and then the update has to come to its right end by itself. One seed stands
+ * for one update with all its kills; a violation names the seed that plays it again. How a kill
+ * falls within a millisecond is the machine's business: a replay is the same plan, and hits the
+ * same place most of the time.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -41,9 +40,9 @@ export interface CampaignResult {
   /** Runs of `drover-robot recover` after a kill. */
   recoveries: number;
   readonly killsByPhase: Map<RobotPhase, number>;
-  /** What would have booted right after a kill. */
+  /** Versions that would have booted right after a kill. */
   readonly boots: { old: number; new: number };
-  /** How updates ended at last. */
+  /** The final outcomes of the updates. */
   readonly ends: { confirmed: number; unhealthy: number; bootLimit: number };
   /** Each with the command that plays it again. */
   readonly violations: string[];
@@ -86,7 +85,7 @@ class Victim {
   #agent: Child;
   #runs: AppVersion | null = null;
   #restarted = false;
-  /** How long the last update that was let alone took: what a random instant is a part of. */
+  /** The duration of the last update without a kill: random instants are fractions of it. */
   #updateMs = 0;
   #startMs = 0;
 

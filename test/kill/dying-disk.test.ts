@@ -1,7 +1,7 @@
 /**
  * A disk that dies by parts: real EIO from the block layer on reads of a release, on reads of the
- * state, and on every write. `recover` leads somewhere or says what is the matter, and neither it
- * nor the agent removes what `active` or `rollback` lead to.
+ * state, and on every write. `recover` leads to a release or reports the reason, and neither it nor
+ * the agent removes what `active` or `rollback` lead to.
  */
 
 import assert from 'node:assert/strict';
@@ -43,7 +43,9 @@ class Patient {
     return new Patient(disk, await KillSite.open(t, APP));
   }
 
-  /** Two versions, one to go back to; killed, so that `recover` looks at every byte. */
+  /**
+   * Installs two versions, one to go back to; kills the agent, so that `recover` reads every byte.
+   */
   async withTwo(): Promise<[AppVersion, AppVersion]> {
     const agent = await this.round.installed();
     const to = await this.round.announce();
@@ -75,7 +77,7 @@ class Patient {
     return (await whatBoots(this.round.root, this.round.known)).app?.version ?? null;
   }
 
-  /** The agent on the mended disk takes the next version. */
+  /** The agent on the repaired disk takes the next version. */
   async mends(): Promise<void> {
     await this.disk.mend();
     const agent = this.round.start();
@@ -163,7 +165,7 @@ test('a state that the disk cannot read counts as lost', async (t) => {
   const { code, text } = await patient.recover();
   assert.equal(code, 0, text);
   assert.match(text, /STATE_LOST/);
-  // What the kernel reads ahead around a bad sector may fail with it: then a file of the release.
+  // The kernel reads ahead around a bad sector; then a file of the release may fail as well.
   const isHit = /RELEASE_DAMAGED/.test(text);
   if (isHit) assert.match(text, /look at release .*EIO/);
   else assert.match(text, /"phase": ?"probation"/);

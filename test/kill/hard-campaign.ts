@@ -40,7 +40,7 @@ export type HardCase = keyof typeof HARD_CASES;
 
 export class HardCampaign {
   readonly #site: KillSite;
-  /** Rounds in which the fleet was told of the very update, by case. */
+  /** Rounds in which the robot reported the reason with this very update, by case. */
   readonly told = new Map<HardCase, number>();
   #rounds = 0;
 

@@ -1,4 +1,4 @@
-/** The short version of what `npm run bench -- hard 100` does: a round or two of each hard case. */
+/** A round or two of each hard case; `npm run bench -- hard 100` runs many. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

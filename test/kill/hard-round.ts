@@ -20,11 +20,13 @@ export class HardRound {
   readonly root: string;
   readonly random: () => number;
   readonly violations: string[] = [];
-  /** The fleet was told the reason: of the update, or of the next one when it ended all the same. */
+  /**
+   * The update whose report had the reason: this one, or the next when this one ended all the same.
+   */
   heard: 'of it' | 'of the next' | null = null;
-  /** What may boot: all that was on this robot, and what is on its way. */
+  /** Versions that may boot: all that was on this robot, and the one on its way. */
   readonly known: AppVersion[] = [];
-  /** How long the first install took, without the start of the agent. */
+  /** The duration of the first install, without the start of the agent. */
   updateMs = 0;
 
   constructor(site: KillSite, robot: string, more: { root: string; random: () => number }) {

@@ -22,7 +22,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { parseTrust } from '../../shared/formats/trust.ts';
 import { READY } from './strace.ts';
 
-/** What is offered, as a file: everything in base64 or hex. */
+/** The offered release, as a file: everything in base64 or hex. */
 export interface Offer {
   readonly trust: string;
   readonly announcement: string;
@@ -92,7 +92,7 @@ export async function installOnce(root: string, hooksFolder: string, offer: Offe
     onChange: () => {},
     tell: async () => {},
     wantPackage: () => {},
-    // Idle and cleaned up: the offer is looked at until it is installed or blocked here.
+    // Idle and cleaned up: decides again until the offer is installed or blocked here.
     onIdle: (): void => {
       const { version, state } = component.view;
       const blocked = state.blocked.map((one) => one.version);

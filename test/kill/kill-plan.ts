@@ -1,7 +1,8 @@
 /**
- * When an update is killed: a pure function of a seed, so that a failure can be played again. Half
- * of the kills come at a random instant, the other half a random few milliseconds after a phase
- * began: a swap takes so little time that instants alone would hardly ever hit it.
+ * Plans the instants at which an update is killed, as a pure function of a seed, so that a failure
+ * can be played again. Half of the kills come at a random instant, the other half a random few
+ * milliseconds after a phase began: a swap takes so little time that instants alone would hardly
+ * ever hit it.
  */
 
 import type { Phase } from '../../shared/formats/messages.ts';
@@ -13,7 +14,7 @@ export type KillMoment =
 
 export interface Kill {
   readonly moment: KillMoment;
-  /** Whether `drover-robot recover` runs before the agent, as at a boot. */
+  /** True when `drover-robot recover` runs before the agent, as at a boot. */
   readonly isBoot: boolean;
 }
 

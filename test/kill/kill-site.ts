@@ -1,5 +1,5 @@
 /**
- * What a campaign of kills runs against: one real broker, a publisher that stores chunks and signs
+ * The site of a campaign of kills: one real broker, a publisher that stores chunks and signs
  * announcements with the product's own core, and robots as real processes. Versions only go up; the
  * announcement lists the newest rollout of every robot, as a fleet with several rollouts has it.
  */
@@ -129,7 +129,7 @@ export class KillSite {
     return startDrover(this.#scope, 'robot-client', args, { env });
   }
 
-  /** What the boot of a robot runs before the application. */
+  /** Starts `recover`, which a booting robot runs before the application. */
   startRecover(robot: string, more: AgentPlace = {}): Child {
     const args = ['recover', ...this.#places(robot, more), '--json', ...(more.args ?? [])];
     return startDrover(this.#scope, 'robot-client', args);

@@ -1,7 +1,7 @@
 /**
  * A disk that turns full, read-only or dead, or refuses writes, in the middle of an update, on the
- * real ext4. The fleet must hear why: of this update, or, where it ended with the room that it had
- * set aside, of the next one.
+ * real ext4. The robot must report the reason with this update or, where this one still ended in
+ * the space that it had reserved, with the next.
  */
 
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -70,7 +70,7 @@ export const refuseWrites: SickCase = async (scope, input) => {
 };
 
 interface Sickness {
-  /** One of them is told to the fleet. */
+  /** The robot reports one of them. */
   readonly codes: readonly string[];
   heal(): Promise<void>;
 }

@@ -3,9 +3,8 @@
  * run, and each is then a point at which another run of the same program is killed, before the call
  * does anything. The state before call N+1 is the state after call N, so that every state which a
  * kill can leave is visited. An fsync is no point: before and after it a kill leaves the same.
- *
  * strace counts calls for each thread: the program must do its file work in one (UV_THREADPOOL_SIZE
- * of 1). An open is told apart by its path, because every thread opens files for other reasons.
+ * of 1). An open is identified by its path, because every thread opens files for other reasons.
  * strace comes when the program has loaded and asks to go on, since it slows all that it sees.
  */
 
@@ -27,7 +26,9 @@ const CHANGING = [
 
 export interface KillPoint {
   readonly syscall: string;
-  /** Which call of that name in its thread (with that path, for `openat`), from 1. */
+  /**
+   * Number of the call among those of that name in its thread (for `openat`: of that path), from 1.
+   */
   readonly ordinal: number;
   /** Only for `openat`. */
   readonly path: string | null;

@@ -33,7 +33,7 @@ export async function whatBoots(root: string, known: readonly AppVersion[]): Pro
   }
 }
 
-/** What is wrong with what boots; null when it is one of `may`. */
+/** The fault of the tree that boots; null when it is one of `may`. */
 export async function bootProblem(
   root: string,
   known: readonly AppVersion[],

@@ -18,7 +18,7 @@ import type { SignedBundle, TestFleet } from '../helpers/fleet.ts';
 export interface AppVersion {
   readonly version: string;
   readonly bundle: SignedBundle;
-  /** What `treeHash` gives for a complete release. */
+  /** The result of `treeHash` for a complete release. */
   readonly treeHash: string;
   /** From another version to this one. */
   readonly delta?: TestDelta;

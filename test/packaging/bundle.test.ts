@@ -1,4 +1,4 @@
-/** The one file of each program: what is in it, and that it is what was built last. */
+/** The bundle of each program: its contents, and that it comes from the last build. */
 
 import assert from 'node:assert/strict';
 import { readFile, stat } from 'node:fs/promises';

@@ -115,7 +115,7 @@ function copyMachine(folder: string): void {
   }
   mkdirSync(join(folder, 'var/log'), { recursive: true });
   const known = KNOWN_PACKAGES.map((name) => run('dpkg-query', '--status', name));
-  // What is there of each is there; what these depend on is not asked.
+  // The packages that are there count as installed; their own dependencies are not needed.
   const status = known.map((text) =>
     text.replace(/^(?:Pre-Depends|Depends|Conffiles):.*\n( .*\n)*/gm, ''),
   );

@@ -1,4 +1,4 @@
-/** The Debian packages as a machine meets them: built, looked through, installed, run, removed. */
+/** The Debian packages are built, inspected, installed, run and removed. */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,6 +1,6 @@
 /**
- * The units of a robot: both are given the same options from one file, and what systemd would run
- * is run here, with the words that it would make of the variables.
+ * The two units of a robot get the same options from one file. The test runs the commands that
+ * systemd would run, with the variables expanded as systemd does it.
  */
 
 import assert from 'node:assert/strict';

@@ -1,7 +1,7 @@
 /**
  * A real ext4 on a disk whose blocks can be made to fail while it is mounted: `qemu-storage-daemon`
  * exports a raw file over FUSE, a loop device stands on it, and qemu's driver `blkdebug` is put in
- * the middle. What fails is EIO from the block layer up, as of a card that dies.
+ * the middle. The block layer then returns EIO, as with a card that dies.
  */
 
 import { createConnection } from 'node:net';
@@ -25,7 +25,7 @@ const FILE_SYSTEM = 'ext4';
 const SECTOR_BYTES = 512;
 const QMP_MS = 10_000;
 
-/** What fails: reads of some sectors, or every write, or only what makes writes durable. */
+/** The failing operations: reads of some sectors, every write, or only flushes. */
 type Sickness =
   | { readonly kind: 'reads'; readonly sectors: readonly number[] }
   | { readonly kind: 'writes' }
@@ -46,7 +46,7 @@ const nodeOf = (name: string, sickness: Sickness): object => ({
 });
 
 export class FailingDisk {
-  /** Where the file system is mounted. */
+  /** The mount point of the file system. */
   readonly folder: string;
   readonly #scope: Scope;
   readonly #home: string;

@@ -9,7 +9,7 @@ interface Kind {
   readonly imageBytes: number;
   readonly make: readonly [program: string, ...args: string[]];
   readonly options: string;
-  /** What it takes for one write of the device: a write is torn at multiples of it. */
+  /** Sectors in one write of the device: a write is torn at multiples of it. */
   readonly tearSectors: number;
 }
 

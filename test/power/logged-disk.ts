@@ -26,7 +26,7 @@ export class LoggedDisk {
   readonly logPath: string;
   /** All that was ever written, as a raw image. */
   readonly imagePath: string;
-  /** Where the file system is mounted. */
+  /** The mount point of the file system. */
   readonly folder: string;
   readonly #export: string;
   readonly #entries: LogEntry[] = [];

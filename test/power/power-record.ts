@@ -1,7 +1,7 @@
 /**
- * The life that is cut: one robot on a logged disk, with real agent, broker and bundles. A plain
- * folder is adopted, a version installed, another comes as a delta, and an unhealthy one is rolled
- * back. Each step says which versions may boot while it is under way.
+ * Records one life of a robot on a logged disk, with real agent, broker and bundles. A plain folder
+ * is adopted, a version installed, another comes as a delta, and an unhealthy one is rolled back.
+ * Each step says which versions may boot while it is under way.
  */
 
 import { lstat } from 'node:fs/promises';

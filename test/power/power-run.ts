@@ -1,5 +1,5 @@
 /**
- * Cuts the power of a recorded life in many places and looks at what boots. In each state the file
+ * Cuts the power of a recorded life in many places and checks what boots. In each state the file
  * system replays its journal, `drover-robot recover` runs as at a boot, and the independent checker
  * reads what `active` leads to, before and after. In some states the agent then goes on.
  */

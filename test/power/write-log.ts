@@ -20,7 +20,7 @@ export interface LoggedWrite {
   /** First sector on the device. */
   readonly sector: number;
   readonly sectorCount: number;
-  /** Where its bytes stand in the log. */
+  /** The offset of its bytes in the log. */
   readonly logOffset: number;
 }
 
@@ -96,7 +96,7 @@ export interface CrashOptions {
   readonly tearSectors: number;
 }
 
-/** How many of the pending writes arrive: from none to all. */
+/** The shares of the pending writes that arrive: from none to all. */
 const SHARES = [0, 0.2, 0.5, 0.8, 1];
 /** Of those that arrive, so many are torn. */
 const TORN = 0.2;

@@ -240,7 +240,7 @@ describe('the command line', { concurrency: 2 }, () => {
     const cwd = await tempFolder(t);
     await writeFleetFiles(cwd);
     const bundle = await makeBundleFolder(cwd);
-    // Nobody listens there: reaching the network would end in exit 4.
+    // Nothing listens there: reaching the network would end in exit 4.
     const broker = `--broker mqtt://127.0.0.1:${NOBODY_PORT}`;
     const publish = `publish ${bundle} --trust trust.json`;
     const key = '--key rollout.key';
@@ -253,7 +253,8 @@ describe('the command line', { concurrency: 2 }, () => {
       [`${publish} ${key} ${broker} --chunk-size 1M`, 3, 'CHUNK_TOO_LARGE'],
       [`${publish} ${key} ${broker} --chunk-size 1k`, 2, 'USAGE'],
       [`${publish} ${key} ${broker} --robots a.b`, 2, 'USAGE'],
-      // What an emergency would end is named when it is not confirmed: that asks the broker.
+      // Without a confirmation the refusal names the rollouts that an emergency would end: asks the
+      // broker.
       [`${publish} ${key} ${broker} --emergency`, 4, 'BROKER_UNREACHABLE'],
       [`${publish} ${key} ${broker} --gate crash_max=1`, 2, 'USAGE'],
       [`${publish} ${key} ${broker} --gate miss_max=2 --gate batch_s=1m`, 2, 'USAGE'],

@@ -1,4 +1,4 @@
-/** What our broker refuses reaches the person at the publisher, by its code, and ends the program. */
+/** A refusal of our broker reaches the user of the publisher with its code, and ends the program. */
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

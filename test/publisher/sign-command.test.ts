@@ -1,4 +1,4 @@
-/** Commands that sign with a key of their own: nothing that they print is believed. */
+/** External commands that sign with keys of their own: their output is never trusted. */
 
 import assert from 'node:assert/strict';
 import { stat, writeFile } from 'node:fs/promises';

@@ -28,7 +28,7 @@ import { faultyDisk, type Gate } from './faulty-disk.ts';
 
 export const fleet = makeFleet();
 const ROBOT = parseRobotId('r1');
-/** What every bench starts with. */
+/** The version with which every bench starts. */
 export const OLD = '1.0.0';
 /** Short: what hangs is to be noticed soon. */
 const HOOK_TIMEOUT_MS = 500;
@@ -70,15 +70,15 @@ class MemoryCarrier implements PullLink {
 export class Bench {
   readonly root: string;
   readonly carrier = new MemoryCarrier();
-  /** Phases in the order in which they were told; `⚡` where the power was cut. */
+  /** Reported phases in their order; `⚡` where the power was cut. */
   readonly phases: string[] = [];
   readonly codes: string[] = [];
   /** Reasons for waiting, as a person would have read them. */
   readonly waits: string[] = [];
   gate: Gate = () => {};
-  /** How wrong the robot's clock is. */
+  /** The error of the robot's clock. */
   clockOffMs = 0;
-  /** Called when a phase is told, before anything else can happen to the component. */
+  /** Called when a phase is reported, before anything else can happen to the component. */
   onPhase: (phase: Phase) => void = () => {};
   component: Component;
   /** For a gate: an operation that does not end while the test lasts. */
@@ -110,7 +110,7 @@ export class Bench {
     await bench.component.open();
     scope.after(async () => {
       await bench.component.close();
-      // What hung lets go of its files now, as it would when the process ends.
+      // Operations that hung end now and let go of their files, as at the end of a process.
       for (const end of bench.#hung) end(new Error('the test is over'));
     });
     return bench;
@@ -161,7 +161,7 @@ export class Bench {
     });
   }
 
-  /** As the agent does: the newest announcement, whenever there is a reason to look at it. */
+  /** Offers the newest announcement, as the agent does whenever there is a reason. */
   offer(): void {
     const heard = { progress: this.#progress, completeSince: new Map() };
     // As in the agent: the component has told and logged what failed.

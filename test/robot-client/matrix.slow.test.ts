@@ -108,7 +108,7 @@ const full = (path: string) => new DroverError('DISK_FULL', `write ${path}: no s
 const isOf = (name: RegExp, path: RegExp) => (operation: DiskOperation) =>
   name.test(operation.name) && path.test(operation.path);
 
-/** What an operation meets once the component is in `phase`. */
+/** Sets the reaction of an operation once the component is in `phase`. */
 function inPhase(
   bench: Bench,
   phase: Phase,
@@ -136,7 +136,7 @@ const leftover = async (bench: Bench, meet: () => void | Promise<void>): Promise
   };
 };
 
-/** How to bring each error and each hang about; the first words are the sentence of the row. */
+/** Brings each error and each hang about; the first words are the sentence of the row. */
 const TROUBLES: Readonly<Record<string, (bench: Bench, phase: Phase) => void | Promise<void>>> = {
   'a leftover cannot be removed': (b) => leftover(b, () => fails({ name: 'removeTree', path: '' })),
   'the removal of a leftover never ends': (b) => leftover(b, b.forever),
@@ -270,7 +270,7 @@ describe('in every phase', { concurrency: ROWS_AT_ONCE }, () => {
       const want = { phases: phasesOf(chain).join(' '), codes };
       const got = () => ({ phases: bench.phases.join(' '), codes: bench.codes.join(' ') });
       const arrived = (): boolean => JSON.stringify(got()) === JSON.stringify(want);
-      // What comes in time decides nothing here; what is still different after it fails below.
+      // The time-out decides nothing here: a difference that is left fails below.
       await waitUntil('the chain', arrived, { timeoutMs: 25_000 }).catch(() => undefined);
       await new Promise((resolve) => setTimeout(resolve, 100));
       await struck();

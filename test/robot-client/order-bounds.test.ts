@@ -25,7 +25,7 @@ describe('the bounds of orders', () => {
         for (const gap of all) {
           now += gap;
           const waitMs = bounds.waitMs(now);
-          // As the agent does: the next one is looked at when this one went.
+          // As the agent does: it takes the next order when it is done with this one.
           now += waitMs;
           passed += 1;
           const mayPass =

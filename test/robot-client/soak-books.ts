@@ -1,6 +1,6 @@
 /**
- * The books of a soak: what a process and its folder hold at an instant, and whether that stayed
- * flat. Counts of things must not grow by one; memory is noisy, so a line is laid through it.
+ * Measures what a process and its folder hold at an instant, and whether that stayed flat over a
+ * soak. Counts of things must not grow by one; memory is noisy, so a line is laid through it.
  */
 
 import { readdir, stat } from 'node:fs/promises';
@@ -67,7 +67,7 @@ export async function weighFolder(folder: string): Promise<{ files: number; byte
   return { files, bytes };
 }
 
-/** What a straight line through the points (least squares) rises by from the first to the last. */
+/** The rise of a straight line through the points (least squares), from the first to the last. */
 export function riseOf(points: readonly { at: number; value: number }[]): number {
   const mean = (of: (point: { at: number; value: number }) => number): number =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length;

@@ -12,7 +12,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 const AWAY = new DroverError('BROKER_UNREACHABLE', 'reach broker: it is away');
 
 export class SoakBroker {
-  /** What robots have sent, by the last level of the topic. */
+  /** Counts of messages from robots, by the last level of the topic. */
   readonly taken = new Map<string, number>();
   readonly #retained = new Map<string, Uint8Array>();
   #isAway = false;

@@ -1,7 +1,7 @@
 /**
  * A soak: one real agent through thousands of updates on a real disk with real hooks, under a clock
  * that leaps over the waiting. Every turn is one of the ways in which an update can go; between
- * turns the robot idles for minutes, with heartbeats and looks at its health.
+ * turns the robot idles for minutes, with heartbeats and health checks.
  */
 
 import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
@@ -32,7 +32,7 @@ type Hook = (typeof HOOKS)[number];
 const BUSY = 75;
 const GIVE_UP = 70;
 
-/** The last words of an agent are told when a turn fails. */
+/** Last lines of an agent's log, shown when a turn fails. */
 const LOG_LINES_MAX = 40;
 
 class LastLines implements Log {
@@ -238,7 +238,7 @@ exit "$code"
       this.#broker.away(true);
       if (this.#mayRestart) await this.#restart();
       await this.#say('ready', 0);
-      // What was announced may be forgotten by now, and nobody hears of it: it goes on.
+      // The announcement may be forgotten by now without any error: the update goes on.
       await this.#runs(this.#version);
       this.#broker.away(false);
     },

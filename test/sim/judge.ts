@@ -1,6 +1,6 @@
 /**
  * Watches a simulated rollout and names what must never happen. It shares no code with the
- * controller: it sees what was told, what the audit logs said at that moment, and what robots did.
+ * controller: it sees the messages, the audit logs of that moment, and the actions of the robots.
  */
 
 import type { AuditEntry } from '../../broker/rollout/rollout-view.ts';
@@ -11,7 +11,7 @@ export class Judge {
   readonly broken: string[] = [];
   readonly #rollout: SimRollout;
   readonly #robots: readonly SimRobot[];
-  /** The newest that was told, by `seq`. */
+  /** The newest progress message, by `seq`. */
   #last: Progress | null = null;
   #highest = 0;
   #stopped = false;
@@ -53,12 +53,12 @@ export class Judge {
   /** Judges by the log of the one that opened it: what another one saw is no reason for this one. */
   #onOpened(before: number, progress: Progress, log: readonly AuditEntry[]): void {
     const isForced = wasForced(log, before);
-    // Nobody runs it and nobody can: that ends a rollout, and opens nothing.
+    // No robot runs it or can run it: that ends a rollout, and opens no wave.
     if (progress.wave === before && endedWithoutEffect(log)) return;
     if (!isForced && !hasPassed(log, before)) {
       this.#break('no wave opens without a gate that passed, or a person who forced it', progress);
     }
-    // Whatever the log says: somewhere a robot must have taken it before.
+    // Beside the log, a robot must really have taken it before.
     if (!isForced && !this.#robots.some((one) => one.took.length > 0)) {
       this.#break('no wave opens while nothing was ever installed', progress);
     }

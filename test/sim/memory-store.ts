@@ -1,6 +1,6 @@
 /**
  * The controller's memory as a power cut would leave it: what was saved is there, to the byte, and
- * nothing else. It can be told to die at a write, before or after it counted.
+ * nothing else. A test can make it die at a write, before or after the write counted.
  */
 
 import type { RobotId } from '../../shared/base/ids.ts';

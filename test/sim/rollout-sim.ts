@@ -1,8 +1,8 @@
 /**
  * One rollout in virtual time over a faulty world: links that come and go, reports that are lost
- * and doubled, robots that die in an update, controllers that lose power between any two writes
- * and others that take over. The real controller runs with real signatures; a judge watches every
- * message that robots are told. A seed plays the same world again.
+ * and doubled, robots that die in an update, controllers that lose power between any two writes and
+ * others that take over. The real controller runs with real signatures; a judge watches every
+ * message to the robots. A seed plays the same world again.
  */
 
 import { Controller } from '../../broker/rollout/controller.ts';
@@ -84,7 +84,9 @@ class World {
   readonly #judge: Judge;
   readonly #seats: Seat[];
   readonly #retained = new Map<string, Uint8Array>();
-  /** What each broker-side registry knows: it outlives its controller, as the broker's does. */
+  /**
+   * The knowledge of each broker about the fleet: it outlives the controller, as the broker does.
+   */
   readonly #fleets: Fleet[];
   readonly isBad: boolean;
   #nowMs = Date.parse('2026-06-01T00:00:00Z');
@@ -100,7 +102,7 @@ class World {
   #forced = 0;
   readonly #people: SimPeople;
   readonly #budget: SimBudget;
-  /** Steps since each robot was heard: a report that is lost is sent again. */
+  /** Steps since each robot's last report: a report that is lost is sent again. */
   readonly #unheard = new Map<string, number>();
 
   constructor(seed: number, ground: SimGround) {
@@ -266,7 +268,7 @@ class World {
     }
   }
 
-  /** What people do who cannot wait, to any controller, leading or not. */
+  /** Commands of impatient operators, to any controller, leading or not. */
   async #meddle(): Promise<void> {
     const random = this.#random;
     const { controller } = random.pick(this.#seats);

@@ -1,7 +1,7 @@
 /**
  * The people of a simulated rollout that two users have to approve: its publisher and two others.
- * It notes who has said yes to which wave, also where a power cut ate the answer, and finds a wave
- * that opened without enough of them.
+ * It records who approved which wave, also where a power cut lost the answer, and finds a wave that
+ * opened without enough of them.
  */
 
 import type { Rollout } from '../../shared/formats/announcement.ts';

@@ -1,6 +1,6 @@
 /**
  * The budget of a simulated rollout: one world in seven has one. A robot asks for its place by the
- * rules of a real one, and the judge of the floor looks at who is out of service at once. It has a
+ * rules of a real one, and the judge checks how many robots are out of service at once. It has a
  * stream of numbers of its own, so that the worlds without a budget stay as they were.
  */
 

@@ -43,7 +43,7 @@ export class SimRobot {
   #last: ReportedUpdate | null = null;
   #completeSinceMs: number | undefined;
   #updating: { rollout: SimRollout; stepsLeft: number; sinceMs: number } | null = null;
-  /** When it began each take: for the judge. */
+  /** The progress at the start of each take: for the judge. */
   readonly took: { threshold: number; status: string }[] = [];
 
   constructor(id: string, random: Random) {

@@ -1,4 +1,4 @@
-/** Plays a part of a thousand faulty worlds, so that it can be told to whom each part belongs. */
+/** Plays a part of a thousand faulty worlds; each caller names its part. */
 
 import assert from 'node:assert/strict';
 import { makeGround, simulate } from './rollout-sim.ts';

@@ -1,4 +1,4 @@
-/** The shared fixtures do what the tests that lean on them believe. */
+/** The shared fixtures behave as the tests that use them expect. */
 
 import assert from 'node:assert/strict';
 import { createServer, connect, type AddressInfo } from 'node:net';

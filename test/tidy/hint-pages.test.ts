@@ -1,4 +1,4 @@
-/** A hint that sends a person to a page: the page is there, and has what the hint says it has. */
+/** Each page that a hint names exists, and has what the hint promises. */
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { allSources } from '../helpers/sources.ts';
 
 const PAGE = /\bdocs\/[\w-]+\.md\b/g;
 
-/** What each page has to have, in its own words, for the hints that name it. */
+/** Texts that each page must have for the hints that name it. */
 const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/operations.md': ['## Roles', ...ROLES.map((role) => `| \`${role}\` |`)],
   'docs/network.md': ['LINK_SLOW'],

@@ -15,7 +15,7 @@ import {
   type Source,
 } from '../helpers/sources.ts';
 
-/** Where each package may be imported; tests may import any. */
+/** Files that may import each package; tests may import any. */
 const PACKAGE_HOMES: Readonly<Record<string, RegExp>> = {
   '@noble/ed25519': /^shared\/crypto\/ed25519\.ts$/,
   '@noble/hashes': /^shared\/crypto\/(?:ed25519|hash)\.ts$/,
@@ -54,9 +54,9 @@ const isMain = (path: string): boolean => /^[^/]+\/main\.ts$/.test(path);
 const isProduct = (path: string): boolean => programOf(path) !== null || path.startsWith('shared/');
 
 /**
- * What a room of the robot must not import. `install` knows the disk and no update; `recover` puts a
- * root in order with the parts of an update, and no update needs it. Rooms that are not named are
- * open to each other.
+ * Rooms that a room of the robot must not import. `install` knows the disk and no update; `recover`
+ * puts a root in order with the parts of an update, and no update needs it. Rooms that are not
+ * named are open to each other.
  */
 const CLOSED_ROOMS: Readonly<Record<string, readonly string[]>> = {
   'robot-client/install': [

@@ -1,4 +1,6 @@
-/** Habits that readers count on: names, no loose ends, nothing of one machine in the repository. */
+/**
+ * House rules about headers, comments and names; nothing of one machine stands in the repository.
+ */
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -9,19 +11,30 @@ import { allSources, allTextFiles, placesOf, productSources } from '../helpers/s
 /** Words put together here, so that this file does not find itself. */
 const word = (...parts: string[]): string => parts.join('');
 
+/** Folders of the sources whose comments these rules hold: all of them. */
+const ROOMS = /^(?:broker|robot-client|publisher|shared|test|bench|examples|packaging|docs)\//;
+/** A comment that begins with one of these has no subject yet: the reader waits for it. */
+const NOUN_CLAUSE = /^(?:What|Who|Whom|Whose|Whether|Which|Whatever|Whoever|Nobody)\b/;
+
+const commentedSources = () => allSources().filter(({ path }) => ROOMS.test(path));
+
 test('a header says what the file does or is, in a sentence that begins with it', () => {
-  const riddle =
-    /^(?:#!.*\n)?\/\*\*\s*(?:\* )?(?:What|Who|Whom|Whose|Whether|Which|How|Where|When|Whatever)\b/;
-  const wrong = productSources()
-    .filter(({ path }) => /^(?:broker|robot-client|publisher|shared)\//.test(path))
-    .filter(({ text }) => riddle.test(text));
-  assert.deepEqual(
-    wrong.map(({ path }) => path),
-    [],
-  );
+  const headerOf = (text: string) => /^(?:#!.*\n)?\/\*\*\s*(?:\* )?(.*)/.exec(text)?.[1] ?? '';
+  const wrong = commentedSources()
+    .map(({ path, text }) => ({ path, header: headerOf(text) }))
+    .filter(({ header }) => NOUN_CLAUSE.test(header) || /^(?:How|Where|When)\b/.test(header));
+  assert.deepEqual(wrong, []);
 });
 
-/** Comments of the programs, as one line each: a block or a run of `//` lines. */
+test('no comment of a script or a configuration begins with a noun clause', () => {
+  const commented = /(?:^|\/)(?:[\w-]+|[\w.-]+\.(?:sh|py|mjs|conf|cfg|service|default))$/;
+  const wrong = allTextFiles()
+    .filter(({ path }) => commented.test(path))
+    .flatMap((file) => placesOf(file, new RegExp(`^\\s*(?:#|//) ${NOUN_CLAUSE.source.slice(1)}`)));
+  assert.deepEqual(wrong, []);
+});
+
+/** Comments of a source, as one line each: a block or a run of `//` lines. */
 function commentsOf(text: string): { line: number; comment: string }[] {
   const pattern = /\/\*\*[\s\S]*?\*\/|(?:^[ \t]*\/\/.*\n)+|(?<=\s)\/\/ .*$/gm;
   return [...text.matchAll(pattern)].map((match) => ({
@@ -45,23 +58,22 @@ const PRIVATE_WORDS: readonly (readonly [RegExp, instead: string])[] = [
 ];
 
 test('a comment uses words of the field, and no sentence begins with a noun clause', () => {
-  const wrong = productSources()
-    .filter(({ path }) => /^(?:broker|robot-client|publisher|shared)\//.test(path))
-    .flatMap(({ path, text }) =>
-      commentsOf(text).flatMap(({ line, comment }) => {
-        const riddle = /^ ?(?:What|Who|Whom|Whose|Whether)\b/.test(comment);
-        const found = PRIVATE_WORDS.filter(([pattern]) => pattern.test(comment));
-        return [
-          ...(riddle ? [`${path}:${line}: begins with a noun clause`] : []),
-          ...found.map(([pattern, instead]) => `${path}:${line}: ${pattern}, want: ${instead}`),
-        ];
-      }),
-    );
+  const wrong = commentedSources().flatMap(({ path, text }) =>
+    commentsOf(text).flatMap(({ line, comment }) => {
+      const found = PRIVATE_WORDS.filter(([pattern]) => pattern.test(comment));
+      return [
+        ...(NOUN_CLAUSE.test(comment.trim()) ? [`${path}:${line}: begins with a noun clause`] : []),
+        ...found.map(([pattern, instead]) => `${path}:${line}: ${pattern}, want: ${instead}`),
+      ];
+    }),
+  );
   assert.deepEqual(wrong, []);
 });
 
 test('the search for private words finds them in every kind of comment', () => {
-  const text = '/**\n * It begins\n * anew.\n */\nconst a = 1; // anew\n// It is\n// told.\n';
+  const [old, mark] = [word('an', 'ew'), word('/', '/')];
+  const block = `/**\n * It begins\n * ${old}.\n */\n`;
+  const text = `${block}const a = 1; ${mark} ${old}\n${mark} It is\n${mark} told.\n`;
   assert.deepEqual(
     commentsOf(text).map(({ line }) => line),
     [1, 5, 6],

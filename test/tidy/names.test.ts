@@ -1,4 +1,4 @@
-/** One name, one meaning: whoever reads it in one room need not ask which one is meant. */
+/** No exported name has two meanings, and few files are splinters. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -90,7 +90,7 @@ test('the floor of seq is on the disk before anybody acts [P-5.6] [P-10.1]', asy
   await assert.rejects((await load()).acceptAnnouncement(replay, NOW), {
     code: 'ANNOUNCEMENT_REPLAYED',
   });
-  // An expired trust.json is found before anything of the message is looked at.
+  // An expired trust.json is found before anything of the message is read.
   const expired = await load({ ...fleet.trust, expires: NOW });
   await assert.rejects(expired.acceptAnnouncement(new Uint8Array([1]), NOW), {
     code: 'TRUST_EXPIRED',

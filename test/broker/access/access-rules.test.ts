@@ -1,4 +1,7 @@
-/** One table of rights, three engines: what is generated from it must decide as our own broker. */
+/**
+ * The rules generated for mosquitto and NATS decide as our own broker does: all come from one
+ * table.
+ */
 
 import fc from 'fast-check';
 import assert from 'node:assert/strict';
@@ -68,7 +71,7 @@ const anyTopic = fc.oneof(
     .map(([id, leaf]) => `fleet/robots/${id}/${leaf}`),
 );
 
-/** What our broker says; `broker` is a role that only stock engines have. */
+/** The decision of our broker; null for `broker`, a role that only stock engines have. */
 function ours(user: EngineUser, action: Action, topic: string): boolean | null {
   if (user.role === 'broker') return null;
   const identity: Identity = { kind: 'user', ...user, role: user.role };

@@ -1,4 +1,4 @@
-/** Names that people take for one are not two users. */
+/** Two user names that look alike to people are refused. */
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';

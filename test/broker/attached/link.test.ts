@@ -1,4 +1,4 @@
-/** What an attached broker says of an engine that turns it away. */
+/** The errors of an attached broker whose engine refuses the connection. */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

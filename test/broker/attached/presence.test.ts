@@ -1,4 +1,4 @@
-/** Who counts as there on an engine that forgets wills. */
+/** The robots that count as online on an engine that forgets wills. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

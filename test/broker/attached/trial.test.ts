@@ -20,7 +20,7 @@ async function lackOf(t: TestContext, lame: Lame): Promise<readonly EngineNeed[]
   return await triedAt((await startLameEngine(t, lame)).url);
 }
 
-/** What the engine retains now on all topics of ours. */
+/** Our topics on which the engine retains a message now. */
 async function retainedAt(url: string): Promise<string[]> {
   const found: string[] = [];
   const onMessage = (topic: string, payload: Uint8Array): void => {

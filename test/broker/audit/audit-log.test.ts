@@ -1,4 +1,4 @@
-/** The audit chain with a real database: kept over restarts, and honest about what is missing. */
+/** The audit chain in a real database survives restarts, and reports entries that are missing. */
 
 import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** Backups at the level of their bytes: one moment of the databases, and no damage goes unseen. */
+/** A backup holds one moment of the databases, and damage to any byte of it is noticed. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

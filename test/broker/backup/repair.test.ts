@@ -1,4 +1,4 @@
-/** Damaged databases of LevelDB's: each is named, none is taken for an empty one, and repaired. */
+/** Damaged databases of LevelDB are named, never taken for empty ones, and repaired. */
 
 import assert from 'node:assert/strict';
 import { cp, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';

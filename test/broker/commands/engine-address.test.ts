@@ -1,4 +1,6 @@
-/** Where the engine is and who we are there: from a URL, options, a file and the environment. */
+/**
+ * The address of the engine and our login there, from a URL, options, a file and the environment.
+ */
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';

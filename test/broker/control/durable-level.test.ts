@@ -32,7 +32,7 @@ async function keysOf(database: SteadyDatabase): Promise<string[]> {
   return keys;
 }
 
-/** What a start after a kill at this instant would find. */
+/** The keys that a start after a kill at this instant would find. */
 async function keysAfterKill(t: TestContext, folder: string): Promise<string[]> {
   const copy = join(await tempFolder(t), 'copy');
   await cp(folder, copy, { recursive: true });

@@ -22,7 +22,7 @@ const event = (epoch: string, seq: number, at = 0): Sent => ({
   at,
 });
 
-/** What a reader takes of what comes, in the order in which it comes. */
+/** The events that a reader takes, in the order in which they come. */
 function take(events: readonly Sent[]): Sent[] {
   let marks: EventMarks | undefined;
   return events.filter((one) => {

@@ -1,4 +1,4 @@
-/** What is told of expiry, and when a controller announces again. */
+/** The expiry that a broker reports, and the time at which a controller announces again. */
 
 import fc from 'fast-check';
 import assert from 'node:assert/strict';

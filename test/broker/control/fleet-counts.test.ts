@@ -1,7 +1,4 @@
-/**
- * Kept counts against the full computation: after every event of random histories they must be what
- * counting all robots gives.
- */
+/** Kept counts equal a count of all robots after every event of random histories. */
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';

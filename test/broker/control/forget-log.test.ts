@@ -1,4 +1,4 @@
-/** Removing the transparency log of a stopped broker: by its name, and nothing else with it. */
+/** Removes the transparency log of a stopped broker by its name, and nothing else with it. */
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** What a broker takes of the transparency log, message by message. */
+/** The messages of a transparency log that a broker accepts or refuses. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

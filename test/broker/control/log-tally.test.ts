@@ -1,4 +1,6 @@
-/** A live log that lost what was durable is damage; what a kill or a power cut leaves is not. */
+/**
+ * A live log that lost durable records is damaged; one that a kill or a power cut shortened is not.
+ */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,4 +1,6 @@
-/** Tables of a real LevelDB by their checksums: whole ones, and one changed byte anywhere. */
+/**
+ * The checksums of real LevelDB tables: whole tables pass, and a changed byte anywhere is found.
+ */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** Which certificates of an enrolled robot are good, and when the next one is issued. */
+/** The record of an enrolled robot: its valid certificates, and the time of the next one. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

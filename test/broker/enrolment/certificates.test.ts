@@ -1,4 +1,4 @@
-/** Robots that enrol for certificates, and those who pretend: the real database and authority. */
+/** Robots and impostors enrol for certificates, with the real database and authority. */
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign, X509Certificate, type KeyObject } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** Which chunks may go: the rules of the ledger, one by one. */
+/** The rules by which the ledger releases chunks for removal, one by one. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

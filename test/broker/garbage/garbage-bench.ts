@@ -1,4 +1,4 @@
-/** A garbage collector on real stores in a folder, whose count of running time the test moves. */
+/** A garbage collector on real stores in a folder; the test moves its count of running time. */
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';

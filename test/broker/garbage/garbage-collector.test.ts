@@ -1,4 +1,4 @@
-/** The collector at the instants that matter, and on real stores: what it removes, and what waits. */
+/** The collector on real stores: the chunks that it removes, and those that it keeps for now. */
 
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** Garbage on an external engine and in our copies, with an engine in memory. */
+/** Garbage on an external engine and in our copies of its chunks, with an engine in memory. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * The words that a person says to a rollout over HTTP: who may say them, and from where. Behind the
+ * Operator commands over HTTP: the users and origins from which they are accepted. Behind the
  * routes stands a real controller with a real store; only time is the test's.
  */
 
@@ -134,7 +134,7 @@ describe('steering rollouts over HTTP', () => {
     for (const [headers, expected] of refused) {
       assert.equal(await say(api, 'pause', { headers }), expected, JSON.stringify(headers));
     }
-    // What a form or a plain fetch of any page can send without asking first.
+    // A form or a plain fetch of any page can send these types without asking first.
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data']) {
       const got = await say(api, 'pause', { headers: { 'content-type': type } });
       assert.match(got, /^4(?:15|22) (?:USAGE|ROLLOUT_COMMAND_INVALID)$/, type);

@@ -149,7 +149,7 @@ describe('a chunk that is asked for', () => {
     const got = chunksOf(quick).map(({ payload }) => sha256Hex(payload as Buffer));
     assert.deepEqual(got, hashes);
     for (const one of stalled) assert.equal(chunksOf(one).length, 0);
-    // What they did not take waits for them, unharmed by all that went through the same memory.
+    // Their chunks wait for them, unharmed by all that went through the same memory.
     const [first] = stalled as [Bare];
     first.socket.resume();
     await waitUntil('the chunks of the first', () => chunksOf(first).length === hashes.length);

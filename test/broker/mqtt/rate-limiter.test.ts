@@ -1,4 +1,4 @@
-/** The rate of all chunks together, and whose turn it is, in virtual time. */
+/** The limit on the rate of all chunks, and the order of their readers, in virtual time. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

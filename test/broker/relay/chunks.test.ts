@@ -1,6 +1,6 @@
 /**
- * How a site comes to its chunks, on a link and a clock of the test's own: what is asked for, in
- * which order, and what never is.
+ * The chunks that a relay requests for its site, and their order, on a link and a clock of the
+ * test.
  */
 
 import assert from 'node:assert/strict';

@@ -1,4 +1,6 @@
-/** What a relay hands on of what its upstream says: every way of being wrong is one case. */
+/**
+ * The messages of its upstream that a relay passes on; each kind of invalid message is one case.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-/** What waits for the upstream, on a real disk and over restarts. */
+/** The queue of messages for the upstream, on a real disk and over restarts. */
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

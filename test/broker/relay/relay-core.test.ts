@@ -1,4 +1,4 @@
-/** What a relay decides, without a world around it: backlog, reports and wishes. */
+/** The pure decisions of a relay about its backlog, reports and wanted chunks. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

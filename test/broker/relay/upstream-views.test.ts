@@ -1,4 +1,4 @@
-/** What people see of the way up from a site: API, health, metrics and dashboard say the same. */
+/** API, health, metrics and dashboard show the same state of a site's upstream link. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * A rollback of a component that an installed release requires: the person who asks for it is told
- * which release stays without it, on how many robots, and each robot says so afterwards.
+ * A rollback of a component that an installed release requires: the answer names the release that
+ * stays without it and the number of robots, and each robot reports it afterwards.
  */
 
 import assert from 'node:assert/strict';

@@ -179,7 +179,7 @@ test('a second controller follows, and leads when the first has been silent for 
         [before?.wave, before?.threshold, before?.status],
       );
       assert.ok((after?.seq ?? 0) > (before?.seq ?? 0) + 1_000_000, 'a term lies between them');
-      // The first wakes up: it hears the other's lease and says nothing more.
+      // The first wakes up: it receives the other's lease and says nothing more.
       world.carrier.join(controller);
       await world.pass([controller, second], 40);
       assert.equal(controller.view('x')?.leading, false);

@@ -1,4 +1,4 @@
-/** From what robots report to what the gate sees: nothing counted twice, nothing lost, one look. */
+/** The gate's counters from the reports of robots: nothing is counted twice or lost. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -84,7 +84,7 @@ test('canaries begin with wave 0 and count in it, also after a pause and a resum
       await controller.command('x', word, { who: 'kim', reason: '' });
     }
     assert.equal(world.progress('x')?.status, 'paused', 'no wave is open yet');
-    world.installed('r7', 'x', '1.1.0'); // it had heard another controller
+    world.installed('r7', 'x', '1.1.0'); // it followed another controller
     await world.pass(controller, 100);
     assert.equal(world.progress('x')?.status, 'rolling');
     const view = controller.view('x');

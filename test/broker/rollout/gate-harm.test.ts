@@ -1,4 +1,6 @@
-/** Which way the gate leans: more harm is never better news, and silence of some is no excuse. */
+/**
+ * More harm never improves the verdict of the gate, and robots that stay silent do not improve it.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-/** The moment until which people are told that a wave waits at most. */
+/** The instant at which a wave stops waiting at the latest, as operators see it. */
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';

@@ -1,4 +1,4 @@
-/** What the gate answers, case by case: who is missing, what halts, and what it says of it. */
+/** The verdicts of the gate and their reasons, case by case. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

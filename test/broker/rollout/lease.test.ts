@@ -86,8 +86,8 @@ test('never do two of them act at once, however late messages are and whoever is
           const state = cluster.states.get(id);
           return state?.kind === 'leading' ? state.mine.term : 0;
         });
-        // One that was asleep may not have heard yet that it is over: its term is lower, and what
-        // it says is refused by its number.
+        // A leader that was asleep may not know yet that its term is over: the term is lower, and
+        // its messages are refused by that number.
         assert.equal(new Set(terms).size, terms.length, `terms ${terms.join(', ')}`);
       }
     }),

@@ -107,7 +107,7 @@ class History {
   readonly #luck: number;
   #now = AT_MS;
   #run: RolloutRun;
-  /** How far the wave before reached. */
+  /** The threshold of the wave before. */
   #reached = 0;
   passed = 0;
   halted = 0;

@@ -1,4 +1,6 @@
-/** What operator commands, and rollouts without an effect, may do to the waves of a rollout. */
+/**
+ * The effects of operator commands, and of rollouts without an effect, on the waves of a rollout.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

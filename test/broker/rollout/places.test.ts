@@ -34,7 +34,7 @@ const OWNER = 'x';
 const START = Date.parse('2026-06-01T00:00:00Z');
 const STEP_MS = 1_000;
 const HISTORIES = Number(process.env['DROVER_TEST_HISTORIES'] ?? 60);
-/** A robot that is on is heard after this at the latest: less than any grace. */
+/** The longest delay of a report from a robot that is on: less than any grace. */
 const LATE_MS = 2_000;
 
 /** Parsed once: a history has thousands of reports. */
@@ -71,7 +71,7 @@ class Floor {
   readonly reports = new Map<RobotId, { robot: PlaceRobot; atMs: number }>();
   /** The retained progress. */
   told: { places: readonly Place[]; issuedMs: number } = { places: [], issuedMs: START };
-  /** Of the controller that leads; another one begins from what is told. */
+  /** Places of the controller that leads; another one begins from the retained progress. */
   places: readonly Place[] = [];
   watchedSinceMs = START;
   readonly broken: string[] = [];
@@ -180,7 +180,7 @@ class Floor {
   facts(): PlaceFacts {
     const robots = new Map<RobotId, PlaceRobot>();
     for (const [id, { robot, atMs }] of this.reports) {
-      // The message of its presence counts as well: it was heard when it went.
+      // Its presence message counts as well: the robot was alive when it left.
       const heardMs = Math.max(atMs, this.lastOnlineMs.get(id) ?? START);
       const online = this.robots.some((one) => one.id === id && one.online);
       robots.set(id, { ...robot, online, seenMs: Math.max(heardMs, this.watchedSinceMs) });

@@ -1,4 +1,4 @@
-/** What a rollout that goes back waits for, and whom it names. */
+/** A recall waits for robots that still go back, and names those that cannot. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -55,7 +55,7 @@ test('robots that cannot go back are named at once, and are all that is waited f
     );
     const held = (await controller.history('x', 0, 100)).filter(({ kind }) => kind === 'held');
     assert.match(held.at(-1)?.text ?? '', /only for 2 robots that cannot go back: r1 RECALL_IMP/);
-    // It stays so when the rollout leaves the announcement: the word of the recall stands.
+    // The recall is still in force when the rollout leaves the announcement.
     await world.announce(await world.rollout('y', '1.2.0', { supersedes: ['x'] }));
     await world.pass(controller, 2);
     assert.equal(controller.view('x')?.waits_for, 'unable');

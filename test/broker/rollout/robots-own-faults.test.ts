@@ -1,4 +1,6 @@
-/** What the fault of one robot, a robot that starts nothing, and late reports mean for a rollout. */
+/**
+ * A fault of one robot, a robot that starts nothing, and late reports: their effect on a rollout.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -168,7 +170,7 @@ test('a wave that passed and waits for a person still does when fresh reports ar
     await world.pass(controller, 3);
     const run = controller.view('x');
     assert.deepEqual([run?.gate?.kind, run?.waits_for], ['hold', 'approval']);
-    // What is being gathered is asked about once more before the next wave opens.
+    // A wave that gathers evidence needs one more approval before the next wave opens.
     await controller.command('x', 'approve', { who: 'kim', reason: '', wave: 1 });
     await world.pass(controller, 1);
     assert.deepEqual([world.progress('x')?.wave, controller.view('x')?.approved], [1, [1]]);

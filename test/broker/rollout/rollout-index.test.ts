@@ -152,7 +152,7 @@ class History {
   /** @param hasNewRules with other salts and targets for the same ids */
   #announce(ids: readonly string[], hasNewRules = false): void {
     if (hasNewRules) this.#rules += 1;
-    // Each announcement that arrives is parsed anew, also one that says the same.
+    // Each announcement that arrives is parsed again, also one with the same content.
     this.#plans = new Map(ids.map((id) => [id, { ...planOf(id, this.#rules % RULES) }]));
   }
 

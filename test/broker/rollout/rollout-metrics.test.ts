@@ -1,4 +1,4 @@
-/** Rollouts for Prometheus: what is, from one view, and what happened. */
+/** Rollouts as Prometheus metrics: gauges from one view, and counters of events. */
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
@@ -67,7 +67,7 @@ it('shows robots, wave, threshold and status of each rollout, the controller bel
   ]) {
     assert.ok(lines.includes(line), `${line}\n${lines.join('\n')}`);
   }
-  // Nobody has opened a wave of it: no number is better than a wrong one.
+  // It has no open wave: no number is better than a wrong one.
   assert.ok(!lines.some((line) => line.startsWith('drover_rollout_wave{rollout="x-2"')));
 });
 

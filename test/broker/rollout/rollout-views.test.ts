@@ -1,7 +1,7 @@
 /**
- * A rollout as the API shows it: what its gate saw, what it waits for and until
- * when, where a person is asked, and what is left to say when it is announced no more. Behind it
- * stands a real controller; only time is the test's.
+ * A rollout as the API shows it: the evidence of its gate, the reason and end of its wait, requests
+ * for an operator, and the record that is left once it is announced no more. Behind it stands a
+ * real controller; only time is the test's.
  */
 
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-/** The name of a set, and what is said of a name that is unknown. */
+/** The name of a set, and the error for an unknown name. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

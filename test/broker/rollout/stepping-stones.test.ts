@@ -120,7 +120,7 @@ describe('robots that took a stepping stone and went on', () => {
       for (const robot of turn) {
         world.failed(robot, 'stone', '2.0.0');
         await world.pass(controller, 1);
-        // The next update writes over what was told of the last one.
+        // The report of the next update replaces that of the last one.
         goOn(stage, robot, false);
       }
       await world.pass(controller, 2);

@@ -1,7 +1,7 @@
 /**
- * Random fleets with a stepping stone and the next version alongside, against a real controller.
- * Robots decide by the rules that real ones decide by, go on at once, go away, fail, and are
- * forgotten. Whatever they do, a wave that nobody let pass lets in no more robots than announced.
+ * Random fleets with a stepping stone and the next version announced alongside, against a real
+ * controller. Robots decide by the rules of real ones, go on at once, go away, fail, and are
+ * forgotten. A wave that nobody let pass never includes more robots than announced.
  */
 
 import assert from 'node:assert/strict';
@@ -136,7 +136,7 @@ async function playWorld(seed: number): Promise<string[]> {
   return [];
 }
 
-/** What the history of a rollout allows, beside what robots have done so far. */
+/** Checks a rollout by its history and by the actions of robots so far. */
 function judge(
   id: string,
   store: MemoryStore,

@@ -1,4 +1,6 @@
-/** An id that comes again for another release: nothing that was true of the first opens the second. */
+/**
+ * A rollout id is used again for another release: no state of the first opens a wave of the second.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +19,7 @@ const IN_WAVES = {
   gates: GATES,
 };
 
-/** Whether a robot on 1.1.0 would take what is announced, by all that it hears. */
+/** The answer of a robot on 1.1.0 to the announcement and the progress that it gets. */
 function wouldTake(world: ControllerWorld, id: string): string {
   const bytes = world.carrier.retained.get('fleet/updates');
   const progress = world.progress(id);

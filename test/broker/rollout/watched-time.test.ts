@@ -1,4 +1,4 @@
-/** A soak is time that somebody watched, whatever the wall clock of the broker does. */
+/** A soak counts only time in which a controller watched, whatever the clock of the broker says. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,6 @@
-/** Signed documents: whatever is taken was signed, byte for byte, by a key that has a say. */
+/**
+ * Signed documents: every accepted document was signed, byte for byte, by a key of the right role.
+ */
 
 import { openLease } from '../../../shared/formats/lease.ts';
 import { openProgress } from '../../../shared/formats/progress.ts';

@@ -1,6 +1,6 @@
 /**
- * Texts of a transparency log: a proof that is taken is about a manifest that stands in the log,
- * whatever a carrier made of it. Attachments stand beside them: they are strangers' documents too.
+ * Texts of a transparency log: an accepted proof is about a manifest in the log, however the bytes
+ * were changed. Attachments are opened here too: they also come from strangers.
  */
 
 import { recogniseAttachment } from '../../../shared/formats/attachments.ts';

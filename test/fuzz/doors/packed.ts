@@ -20,7 +20,7 @@ import type { Scope } from '../../helpers/scope.ts';
 import { BrokenPromise, type Door } from '../door.ts';
 import { folderInMemory } from '../memory-folder.ts';
 
-/** What a parcel hands out as verified is what a release key signed. */
+/** Everything that a parcel hands out as verified must be signed by a release key. */
 export async function parcelDoor(scope: Scope): Promise<Door> {
   const [fleet, folder] = [makeFleet(), await folderInMemory(scope)];
   const { trust } = fleet;

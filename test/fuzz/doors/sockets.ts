@@ -44,7 +44,7 @@ class ErrorLog implements Log {
   }
 }
 
-/** Writes it all, hears what comes, and leaves when the other side or the quiet says so. */
+/** Writes it all, reads the answers, and leaves when the other side closes or stays quiet. */
 async function say(to: NetConnectOpts, input: Uint8Array): Promise<void> {
   const socket = connect(to);
   socket.on('error', () => {}); // refused or reset: 'close' follows

@@ -1,4 +1,4 @@
-/** Words of command lines, topics and addresses: what a person mistypes, or a stranger publishes. */
+/** Parsers of command-line words, topics and addresses, for mistyped and for hostile input. */
 
 import { parseRelease, parseRoots, parseTags } from '../../../robot-client/commands/options.ts';
 import { parseWindow } from '../../../robot-client/local/windows.ts';

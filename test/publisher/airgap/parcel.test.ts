@@ -1,4 +1,4 @@
-/** The file of an air gap: read again to the byte, and refused at each byte that is not its own. */
+/** An air-gap file is read back to the byte, and is refused when any of its bytes was changed. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

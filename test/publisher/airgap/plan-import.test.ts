@@ -1,4 +1,4 @@
-/** Which file may come in at a site, and which is too old, foreign or put together by somebody. */
+/** A site accepts an air-gap file, or refuses it as too old, foreign or assembled by a stranger. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

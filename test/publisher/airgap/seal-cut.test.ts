@@ -116,7 +116,7 @@ describe('a sealed file', () => {
         fc.asyncProperty(length, fc.integer({ min: 1, max: 255 }), async (at, by) => {
           const changed = Buffer.from(bytes);
           changed.writeUInt8(changed.readUInt8(at) ^ by, at);
-          // A name of another recipient, or of another format, is told as that.
+          // A name of another recipient, or of another format, has a code of its own.
           const codes = ['PARCEL_DAMAGED', 'PARCEL_NOT_FOR_US', 'PARCEL_INVALID'];
           const code = await read(changed);
           assert.ok(codes.includes(code), `${code} with another byte at ${at}`);

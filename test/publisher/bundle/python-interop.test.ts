@@ -24,7 +24,7 @@ function ask(python: string, verb: 'sign' | 'verify', bundle: string, key: strin
   return JSON.parse(execFileSync(python, [script], { input }).toString());
 }
 
-/** What somebody without Drover would make: the six required fields, and a plain tar. */
+/** A bundle that was made without Drover: the six required fields, and a plain tar. */
 async function makeForeignBundle(folder: string): Promise<string> {
   const [app, bundle] = [join(folder, 'app'), join(folder, 'bundle')];
   await mkdir(join(app, 'bin'), { recursive: true });

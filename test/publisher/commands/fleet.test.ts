@@ -1,4 +1,4 @@
-/** `fleet`: what robots said, told even when some of them talk nonsense. */
+/** `fleet` shows the reports of robots, also when some of them are invalid. */
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';

@@ -159,7 +159,7 @@ class Site {
   }
 }
 
-/** What has been decided about `x-1` is in its history and in the metrics. */
+/** The decisions about `x-1` are in its history and in the metrics. */
 async function assertTold(site: Site): Promise<void> {
   const history = await site.ok('rollout', 'history', 'x-1');
   assert.match(history, /^\d+ {2}\S+Z {2}approved {2}approve of wave \d by kim {2}\[kim\]$/m);
@@ -386,7 +386,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     assert.deepEqual(await piped.exit, { code: 0, signal: null }, piped.describe());
     assert.equal(piped.stderr, '', 'a reader that has seen enough is no failure');
 
-    // What another rollout has replaced is not announced any more; its robots can still go back.
+    // A superseded rollout is not announced any more; its robots can still go back.
     await site.ok(...site.publishWords('x-4', '--waves', '100', '--supersede', 'x-3'));
     const left = await site.ok('rollout', 'status', 'x-3');
     assert.match(left, /^status +superseded by x-4, wave 1, .*^waits +for nothing$/ms);

@@ -1,4 +1,4 @@
-/** Who speaks, for the audit log, where the shell does not say it. */
+/** The user name for the audit log when the shell does not give one. */
 
 import assert from 'node:assert/strict';
 import { userInfo } from 'node:os';

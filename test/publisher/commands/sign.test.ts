@@ -1,4 +1,4 @@
-/** Signatures of several people in one bundle: nobody takes another one's away by a slip. */
+/** Signatures of several people in one bundle: no command removes another person's by mistake. */
 
 import assert from 'node:assert/strict';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -24,7 +24,7 @@ test('sign without --add refuses to drop what somebody else signed, and names th
   for (const name of ['a', 'b']) await ok(`keygen --out ${name}`);
   await ok('build app --version 1.0.0 --arch any --out b1');
   await ok('sign b1 --key a.key');
-  await ok('sign b1 --key a.key'); // our own is made anew
+  await ok('sign b1 --key a.key'); // our own is made again
   const signature = join(cwd, 'b1/signature.sig');
   const before = await readFile(signature);
   for (const more of ['', ' --dry-run']) {

@@ -1,4 +1,4 @@
-/** A log as a broker gave it: what of it is believed, and what is called rewritten. */
+/** Reads a log from a broker: accepts what is proved, and reports a log that was rewritten. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,6 @@
-/** Two publishers at one moment: the second one is told, and nothing of the first is lost. */
+/**
+ * Two publishers at one moment: the second one gets a refusal, and nothing of the first is lost.
+ */
 
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';

@@ -1,4 +1,6 @@
-/** The HTTP API as a stranger: whatever answers there, the caller gets bytes or a DroverError. */
+/**
+ * The client of the HTTP API: whatever a server answers, the caller gets bytes or a DroverError.
+ */
 
 import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';

@@ -1,4 +1,4 @@
-/** What publish foresees, and what it keeps for robots that are too old. */
+/** The forecast of `publish`, and the rollouts that it keeps for robots that are too old. */
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';

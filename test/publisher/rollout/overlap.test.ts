@@ -1,4 +1,7 @@
-/** What a new rollout does to those that are announced: who is offered something stays so. */
+/**
+ * A new rollout beside announced ones that overlap: a robot that is offered a release stays offered
+ * one.
+ */
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
@@ -118,7 +121,7 @@ test('a way down for fewer robots is refused: they would go up again', async () 
   const said = { fields: { target: { robots: ['r3'] } } };
   assertRefused('ROLLOUT_OVERLAP', () => plan(old, down, said), /keep or take the higher 2\.0\.0/);
   assert.deepEqual(plan(old, down).superseded, ['all']);
-  // Without the word of a release key robots on 2.0.0 refuse it, whoever is ended.
+  // Unless a release key signed the way down, robots on 2.0.0 refuse it, whatever is ended.
   const older = await bundleOf('1.9.1');
   assert.match(
     hintOf(() => plan(old, older)),

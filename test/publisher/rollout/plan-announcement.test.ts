@@ -1,4 +1,4 @@
-/** What the next announcement keeps, replaces and refuses. */
+/** The rollouts that the next announcement keeps, replaces and refuses. */
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
@@ -167,7 +167,7 @@ test('a staged rollout is in the way until its controller says complete or halte
   assertRefused('ROLLOUT_OVERLAP', () => plan(old, bundle), /announce new.*rollout staged/);
   assert.equal(withStatus('rolling'), 'ROLLOUT_OVERLAP');
   assert.equal(withStatus('paused'), 'ROLLOUT_OVERLAP');
-  // Its robots are told to go back as long as it takes, announced or not.
+  // Its robots get the order to go back as long as it takes, announced or not.
   assert.equal(withStatus('rolling_back'), 'taken');
   // Every robot that is on runs it: only the soak of the last wave is left.
   assert.equal(withStatus('rolling', true), 'taken');

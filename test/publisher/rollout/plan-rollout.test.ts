@@ -1,4 +1,4 @@
-/** What the words of `publish` make of a rollout: waves, canaries, approval, gates. */
+/** The rollout that the options of `publish` make: waves, canaries, approval, gates. */
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';

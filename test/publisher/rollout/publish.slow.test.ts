@@ -75,7 +75,7 @@ class World {
     return wire;
   }
 
-  /** What is retained on a topic; null when nothing is. */
+  /** The retained message of a topic; null when there is none. */
   async retained(topic: string): Promise<Uint8Array | null> {
     return (await this.retainedOf([topic])).get(topic) ?? null;
   }

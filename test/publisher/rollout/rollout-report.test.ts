@@ -1,4 +1,4 @@
-/** What a broker says of a rollout, as lines: the same on a terminal and in a pipe. */
+/** The report about a rollout, as lines: the same on a terminal and in a pipe. */
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
@@ -194,7 +194,7 @@ test('a rollout whose place another one took says which, and is over', () => {
   const status = 'status    superseded by app-2, wave 1, open to 10 % of the fleet';
   assert.ok(statusLines(shown, NOW).includes(status));
   assert.equal(endOf(shown), 'superseded');
-  // What it ended as before is not lost.
+  // The earlier end is not lost.
   const done = read({ ...gone, run: { ...run, status: 'complete' } });
   assert.match(statusLines(done, NOW).join('\n'), /complete, superseded by app-2/);
   assert.equal(endOf(done), 'complete');

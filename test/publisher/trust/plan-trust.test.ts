@@ -1,4 +1,4 @@
-/** The life of a trust.json: how short it may be, and what people are told before its end. */
+/** The validity of a trust.json: its shortest length, and the warnings before its end. */
 
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';

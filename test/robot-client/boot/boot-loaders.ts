@@ -27,7 +27,7 @@ export interface BootLoader {
   boot(): Promise<SystemSlot>;
 }
 
-/** What the scripts of GRUB and U-Boot do with a mark. */
+/** The decision of the GRUB and U-Boot scripts about a mark. */
 export function bootByMark(mark: BootMark | null): { slot: SystemSlot; after: BootMark | null } {
   if (mark === null) return { slot: A, after: null };
   const { confirmed, other } = mark;

@@ -23,7 +23,7 @@ interface Walked {
   readonly start: FolderImage;
   readonly open: (disk: Disk) => BootSlots;
   readonly call: (slots: BootSlots) => Promise<void>;
-  /** What the boot loader would do with this disk, in a few words. */
+  /** The choice of the boot loader with this disk, in a few words. */
   readonly read: (image: FolderImage) => string;
 }
 

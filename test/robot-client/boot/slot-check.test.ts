@@ -1,4 +1,4 @@
-/** Which slots are one device, and what a slot holds. */
+/** The check of two slots (they may be one device), and of the content of a slot. */
 
 import assert from 'node:assert/strict';
 import { link, symlink, writeFile } from 'node:fs/promises';

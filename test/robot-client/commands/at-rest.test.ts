@@ -1,4 +1,4 @@
-/** What `status` and `explain` say of a root while no agent runs. */
+/** The output of `status` and `explain` for a root while no agent runs. */
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

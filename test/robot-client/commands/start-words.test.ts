@@ -1,4 +1,4 @@
-/** Words of the agent's command line that are refused or warned of, each with the rule behind it. */
+/** Options of the agent that are refused or warned about, each with the rule behind it. */
 
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** When a robot renews its certificate, whatever its clock says. */
+/** The time at which a robot renews its certificate, also when its clock is wrong. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -26,7 +26,7 @@ describe('what a robot remembers of rollouts', () => {
       await inbox.acceptAnnouncement(fleet.announce(round, rollouts), NOW);
       if (round === 1) await hear('lasting');
       await hear(`r-${round}`);
-      await hear('r-1', round); // announced no more, and still heard of
+      await hear('r-1', round); // announced no more, but its progress still arrives
       assert.ok(inbox.progress.size <= KEPT, `${inbox.progress.size} in round ${round}`);
     }
     const kept = [...inbox.progress.keys()];
@@ -49,8 +49,8 @@ describe('what a robot remembers of rollouts', () => {
     const first = await load();
     await first.acceptProgress(complete, NOW);
     await first.acceptAnnouncement(announcement, NOW + 1);
-    // Whoever comes late waits from when it heard that the rollout was complete; a restart does not
-    // put that off, and lets no older word about the rollout in.
+    // A late robot waits from the time at which it learned that the rollout was complete. A restart
+    // neither puts that off nor lets an older message about the rollout in.
     const second = await load();
     assert.deepEqual([...second.completeSince], [['r-1', NOW + 1]]);
     await second.acceptProgress(complete, NOW + 5_000);
@@ -79,7 +79,7 @@ describe('what a robot remembers of rollouts', () => {
     const accepted = inbox.acceptAnnouncement(announced, NOW);
     await write(false);
     await accepted;
-    // A power cut here must not leave a robot that has begun to wait, and counts anew afterwards.
+    // A power cut here must not leave a robot that has begun to wait, and begins again afterwards.
     const complete = fleet.progress({ rollout: 'r-1', seq: 1, status: 'complete', threshold: 1 });
     const heard = inbox.acceptProgress(complete, NOW);
     await waitUntil('the write', () => gates.length > 0);

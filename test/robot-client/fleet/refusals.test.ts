@@ -15,7 +15,7 @@ it('what was refused beside an announcement that holds is told until another is 
   const told = (): string | null => reportComponent(bench.component.view).last_error?.code ?? null;
   const looked = async (): Promise<void> => {
     bench.offer();
-    await bench.component.refuse(EXPIRED, { stays: false }); // comes behind the look, and is told
+    await bench.component.refuse(EXPIRED, { stays: false }); // after the check, so it is reported
     assert.equal(told(), 'ANNOUNCEMENT_EXPIRED');
   };
   bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
@@ -27,7 +27,7 @@ it('what was refused beside an announcement that holds is told until another is 
   assert.equal(told(), 'ANNOUNCEMENT_REPLAYED');
   bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
   await waitUntil('a new announcement to end it', () => told() === null);
-  // What one look refuses the next may take back: a clock was put right.
+  // A later check may take a refusal back: a clock was put right.
   await looked();
   bench.offer();
   await waitUntil('a look to end it', () => told() === null);

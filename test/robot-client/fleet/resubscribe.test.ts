@@ -1,4 +1,4 @@
-/** A robot whose broker forgot to whom it delivers: the link is up, and nothing comes over it. */
+/** A robot whose broker lost its subscriptions: the link is up, and no message comes over it. */
 
 import assert from 'node:assert/strict';
 import { mkdir, symlink } from 'node:fs/promises';

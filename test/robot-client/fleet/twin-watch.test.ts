@@ -1,4 +1,4 @@
-/** When a robot says that another one uses its id, and when it stops saying so. */
+/** A robot reports that another one uses its id, and stops reporting it. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,6 @@
-/** A root or a state folder that is taken away from a running agent is told, and not written to. */
+/**
+ * A root or a state folder that is taken away from a running agent is reported, and not written to.
+ */
 
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readlink, rename, rm } from 'node:fs/promises';
@@ -24,7 +26,7 @@ async function claimed(scope: Scope) {
   return { folder, root, claims, disk: claimedDisk(realDisk, claims) };
 }
 
-/** A component with such a root, whose look at it the test asks for. */
+/** A component with such a root, which it checks when the test asks for it. */
 async function bench(scope: Scope) {
   const on = await claimed(scope);
   const opened = await Bench.open(scope, { claims: on.claims, disk: on.disk }, on.root);

@@ -1,4 +1,4 @@
-/** What the system says of a path, told with a code and with what a person can do about it. */
+/** Errors of the system about a path become refusals with a code and a hint for the operator. */
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

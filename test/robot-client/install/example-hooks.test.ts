@@ -19,7 +19,9 @@ const root = fs.mkdtempSync(join(tmpdir(), 'drover-example-'));
 after(() => fs.rmSync(root, { recursive: true, force: true }));
 const hooks = exampleHooks();
 
-/** A machine without systemd: `systemctl` writes down what it was asked and says what it is told. */
+/**
+ * A machine without systemd: `systemctl` writes down its arguments and answers as the test says.
+ */
 function place(says: { state?: string; restarts?: number; exit?: number } = {}) {
   const folder = fs.mkdtempSync(join(root, 'robot-'));
   const { state = 'active', restarts = 0, exit = 0 } = says;

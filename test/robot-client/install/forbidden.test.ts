@@ -1,4 +1,7 @@
-/** A user without rights to a root: that is told as such, and nothing counts as lost or sick for it. */
+/**
+ * A user without rights to a root gets that as the reason; nothing counts as lost or damaged for
+ * it.
+ */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -11,7 +11,7 @@ import {
 
 const above = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')));
 
-/** Which folders exist, and at which a file system of its own is mounted; `/` always. */
+/** Mount points, and folders that do not exist; `/` is always mounted. */
 interface World {
   readonly mounts: ReadonlySet<string>;
   readonly absent: ReadonlySet<string>;

@@ -184,7 +184,7 @@ describe('a real file system', { concurrency: 3 }, () => {
       (await realDisk.allocated(join(staging, 'room'))) >= large.payload.byteLength;
     await waitUntil('the room to be set aside', isSetAside, { look: () => bench.describe() });
     const { bytes } = await realDisk.free(folder);
-    // All but what the state file and its kin need: a log of somebody else has run wild.
+    // Fills all but the room for the state file, as a foreign log that grows without bound.
     asRoot('fallocate', '-l', String(bytes - 1024 * 1024), join(folder, 'filler'));
     bench.carrier.answers = () => true;
     await bench.runs(NEW);

@@ -41,11 +41,11 @@ const SPELLINGS = [
   'rollback/../V',
   'releases/O/../V',
 ] as const;
-/** Where a root of another component leads through this one: its `active`; null for no such root. */
+/** Link through which the root of another component leads, its `active`; null for no such root. */
 const NEIGHBOURS = [null, null, 'active', 'rollback', 'releases/V', 'active.new'] as const;
 /** Only root can make these: a folder on which a release, or something else, is mounted. */
 const MOUNTED = ['mount of releases/V', 'mount of ../outside'] as const;
-/** Where a release is mounted on its own folder, or one outside is a release. */
+/** Mounts of releases on their own folders, or of an outside folder as a release. */
 const RELEASE_MOUNTS = ['none', 'each release is a mount', 'NEW is a mount of outside'] as const;
 const RECORDS = ['seal', 'recipe', 'none'] as const;
 
@@ -76,7 +76,7 @@ const LEFTOVERS = [
   'state/machine.json.new',
   'state/machine.json.corrupt',
 ] as const;
-/** What Drover did not make: it must be there when all is over. */
+/** Files that Drover did not make: they must be there when all is over. */
 const FOREIGN = [
   'staging/notes',
   'staging/data/file',
@@ -104,7 +104,7 @@ const ODD = [
 ] as const;
 const FROZEN = ['immutable file in release', 'immutable release'] as const;
 type Odd = (typeof ODD)[number] | (typeof FROZEN)[number];
-/** What a disk lost of a root that Drover made: seals, files, modes, links. */
+/** Losses of the disk in a root that Drover made: seals, files, modes, links. */
 const LOSSES = [
   'seal of active',
   'seal of active is junk',
@@ -127,7 +127,7 @@ const world = {
   state: fc.constantFrom(...STATES),
   /** Of the state file, in thousandths of its length; null: all of it. */
   cutAt: fc.oneof(fc.constant(null), fc.constant(null), fc.nat({ max: 999 })),
-  /** What the hooks `health` and `start` exit with; null: there are none. */
+  /** Exit codes of the hooks `health` and `start`; null: there are none. */
   hooks: fc.constantFrom(null, null, 'health 70', 'start 1', 'ready 75'),
   leftovers: fc.subarray([...LEFTOVERS]),
   foreign: fc.subarray([...FOREIGN]),
@@ -180,7 +180,7 @@ export class Stage {
     this.#mounts.push(to);
   }
 
-  /** Where the file system has that flag. */
+  /** Sets the flag where the file system has it. */
   freeze(path: string): void {
     try {
       execFileSync('chattr', ['+i', path], { stdio: 'ignore' });

@@ -1,4 +1,4 @@
-/** Links of people that lead through Drover's own, and what a change of those leaves of them. */
+/** Links of people that lead through Drover's own links, while Drover changes the latter. */
 
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
@@ -38,7 +38,7 @@ async function rootWith(t: TestContext, links: Record<string, string>): Promise<
   return layout;
 }
 
-/** What really runs there; null when nothing does. */
+/** The version that really runs there; null when none does. */
 const runs = (link: string): Promise<string | null> =>
   readFile(join(link, 'VERSION'), 'utf8').catch(() => null);
 

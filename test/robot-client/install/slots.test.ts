@@ -1,4 +1,4 @@
-/** What `active` and `rollback` are, in every spelling that a file system allows. */
+/** Reads `active` and `rollback` in every spelling that a file system allows. */
 
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';

@@ -1,4 +1,6 @@
-/** The local socket that people remove under a running agent: told, opened again, asked again. */
+/**
+ * A person removes the local socket of a running agent: the agent reports it and opens it again.
+ */
 
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';

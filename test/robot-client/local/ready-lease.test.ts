@@ -1,4 +1,4 @@
-/** The rule of a held interlock: who says no, and what that means before and after the switch. */
+/** The rule of a held interlock: a refusal, and its meaning before and after the switch. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

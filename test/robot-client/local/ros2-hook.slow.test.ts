@@ -75,7 +75,7 @@ cat "$said"
 interface Place {
   readonly folder: string;
   readonly conf: string;
-  /** What a topic says from now on: for \`echo\`, or another verb of \`ros2 topic\`. */
+  /** Sets the output for a topic from now on: of \`echo\`, or of another verb of \`ros2 topic\`. */
   says(topic: string, text: string, verb?: string): Promise<void>;
   configure(...lines: string[]): Promise<void>;
   ready(): Promise<HookResult>;

@@ -1,4 +1,4 @@
-/** What a person is answered on the local socket about a root that was changed by hand. */
+/** The answers of the local socket about a root that was changed by hand. */
 
 import assert from 'node:assert/strict';
 import { mkdir, rm, symlink } from 'node:fs/promises';

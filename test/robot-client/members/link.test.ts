@@ -1,4 +1,7 @@
-/** The link between two computers of a robot: who gets in, and which bytes are handed on. */
+/**
+ * The link between two computers of a robot: the peers that it accepts, and the bytes that it
+ * passes on.
+ */
 
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';

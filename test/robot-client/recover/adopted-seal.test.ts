@@ -1,4 +1,6 @@
-/** What was adopted has a seal: `recover` sees what was lost, and takes nothing else for damage. */
+/**
+ * An adopted release has a seal: by it `recover` finds what was lost, and sees no damage elsewhere.
+ */
 
 import assert from 'node:assert/strict';
 import { access, mkdir, readlink, rm, truncate, writeFile } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** Adoption tries out everything first, and a person takes over what Drover would not by itself. */
+/**
+ * An adoption checks everything before it changes anything, and `adopt` takes over more than an
+ * agent does by itself.
+ */
 
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';

@@ -184,7 +184,7 @@ async function bootsCounted({ machineFile }: Layout): Promise<number> {
   return state?.job?.boots ?? 0;
 }
 
-/** What is not Drover's, or not for it to change, is as it was made. */
+/** Files that are not Drover's, or not for it to change, are as they were made. */
 async function assertUntouched(layout: Layout, made: World): Promise<void> {
   if (isClosed(made)) assert.equal(await readFile(layout.machineFile, 'utf8'), NEWER);
   if (!made.isOccupied) return;

@@ -55,7 +55,7 @@ const recover = (
 const stateOf = async (layout: Layout): Promise<MachineState> =>
   parseMachineState(await readFile(layout.machineFile));
 
-/** How many changes a whole recovery makes there. */
+/** The number of changes of a whole recovery. */
 async function changesOf(t: TestContext, versions: readonly string[], release: string) {
   const disk = cuttingDisk(Infinity);
   await recover(await linkless(t, versions), { release, isBoot: false, disk });

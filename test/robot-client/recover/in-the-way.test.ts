@@ -1,4 +1,7 @@
-/** Something of another kind stands where Drover's own file or folder goes: it is named, not the disk. */
+/**
+ * Something of another kind stands where Drover's own file or folder goes: the error names it, not
+ * the disk.
+ */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,4 +1,7 @@
-/** A state that is not ours to change, and links that lead to nothing whole: the links alone are mended. */
+/**
+ * A state that is not ours to change, and links that lead to nothing whole: `recover` repairs the
+ * links alone.
+ */
 
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';

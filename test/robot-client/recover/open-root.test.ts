@@ -1,4 +1,4 @@
-/** A root that lacks folders which the disk refuses to make: told, and opened later. */
+/** A root that lacks folders which the disk refuses to make is reported, and opened later. */
 
 import assert from 'node:assert/strict';
 import { mkdir, rm, symlink } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** `recover` leads somewhere whatever it finds: on real files, with a disk that refuses where a test says so. */
+/**
+ * `recover` leads to a release whatever it finds, on real files, with a disk that refuses where a
+ * test says so.
+ */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

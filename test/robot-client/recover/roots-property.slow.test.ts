@@ -93,7 +93,7 @@ interface Before {
   /** Trees that a rule may lead to, with their bytes. */
   readonly good: readonly string[];
   readonly outside: string | null;
-  /** What the other component boots, whose root leads through this one. */
+  /** The boot of the other component, whose root leads through this one. */
   readonly neighbour: Boots | null;
   /** Versions whose release has all its bytes and rights; and those that a seal or recipe says so of. */
   readonly whole: readonly string[];
@@ -142,7 +142,7 @@ async function check(root: string, before: Before, world: World): Promise<void> 
     const good = [before.neighbour.hash, ...before.good];
     assert.ok(hash && good.includes(hash), 'what another component boots is as it was');
   }
-  // What was adopted from outside is whole by a seal of its own.
+  // A release that was adopted from outside is whole by a seal of its own.
   const isOfOurs = [OLD, NEW].includes(basename(after.active?.path ?? OLD));
   if (before.known.length > 0 && isOfOurs) {
     assert.notEqual(after.whole.length, 0, 'a whole release is left');

@@ -1,4 +1,7 @@
-/** Both links and the state are gone while releases stand there: that is told, and linked again. */
+/**
+ * Both links and the state are gone while releases stand there: `recover` reports it and links
+ * again.
+ */
 
 import assert from 'node:assert/strict';
 import {

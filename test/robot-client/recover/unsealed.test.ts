@@ -1,4 +1,6 @@
-/** A release that lost its seal is compared with its recipe: damage is told, and never sealed. */
+/**
+ * A release that lost its seal is compared with its recipe: damage is reported, and never sealed.
+ */
 
 import assert from 'node:assert/strict';
 import { chmod, readdir, rm, truncate, unlink, writeFile } from 'node:fs/promises';

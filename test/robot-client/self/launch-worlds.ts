@@ -1,6 +1,6 @@
 /**
  * Worlds in which drover-launch chooses an agent: all combinations of what can stand in the root of
- * `drover-agent`, with the choice that must come of each, said without the words of the script.
+ * `drover-agent`, each with the right choice, computed without the code of the script.
  */
 
 import assert from 'node:assert/strict';

@@ -20,7 +20,7 @@ async function running(t: TestContext): Promise<Layout> {
   return layout;
 }
 
-/** What the swap refuses with. */
+/** The error with which the swap refuses. */
 async function refusal(run: () => Promise<unknown>): Promise<DroverError> {
   const thrown = await run().then(
     () => null,

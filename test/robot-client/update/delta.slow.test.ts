@@ -49,7 +49,7 @@ interface Chance {
   readonly from?: string;
   /** The index of its chunks is none. */
   readonly isUnavailable?: boolean;
-  /** What the disk says is free. */
+  /** The free space that the disk reports. */
   readonly freeBytes?: number;
 }
 
@@ -74,7 +74,7 @@ async function updated(t: TestContext, chance: Chance = {}) {
   const artifacts = [bundle.artifact, { ...delta.artifact, ...index }];
   const asked = new Set<string>();
   bench.carrier.answers = (hash) => asked.add(hash).size > 0;
-  /** How many of the chunks of the full payload and of the delta were asked for. */
+  /** Numbers of requested chunks of the full payload and of the delta. */
   const counts = () => ({
     full: [...bundle.chunks.keys()].filter((hash) => asked.has(hash)).length,
     delta: [...delta.chunks.keys()].filter((hash) => asked.has(hash)).length,

@@ -1,4 +1,4 @@
-/** Where the links of a set with a system image lead at a boot: every phase, slot and link. */
+/** The targets of the links of a set with a system image at a boot: every phase, slot and link. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -111,7 +111,7 @@ describe('the verdict about a set with a system image', () => {
       const isConfirming =
         isProbation && beside.every((one) => ['well', 'sure', 'done', 'had'].includes(one));
       const isOver = steps.every((one) => one === 'done' || one === 'had');
-      // Health of a component is asked anew after a start: a confirmed image waits for it.
+      // A start asks for the health of a component again: a confirmed image waits for it.
       if (!(isStopping || isConfirming) || isOver) continue;
       const verdicts = [...steps.keys()].map((nth) => decideImageSet(steps, nth, image));
       assert.ok(verdicts.includes('go'), `${steps.join(' ')}, image ${image}`);

@@ -48,7 +48,7 @@ test('the module of docs/modules.md updates its controller, and goes back on a r
   await rests('2.0.0');
   assert.equal(await readFile(device, 'utf8'), 'two');
 
-  // An interrupted write: nothing complete runs, and the next start mends it.
+  // An interrupted write: nothing complete runs, and the next start repairs it.
   await writeFile(join(bench.root, 'modules', 'arm', 'version'), '');
   await writeFile(device, 'tw');
   await bench.cutPower();

@@ -1,4 +1,4 @@
-/** A root whose folders are on several file systems is told before anything is downloaded. */
+/** A root whose folders are on several file systems is reported before anything is downloaded. */
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';

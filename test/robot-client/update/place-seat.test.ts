@@ -1,4 +1,4 @@
-/** How a robot asks for a place, and when it may use the one that it got. */
+/** A robot asks for a place, and uses the one that it got only while its lease lasts. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,7 @@
-/** Boots and starts of the agent during a probation: every history of them ends, and none eats the other. */
+/**
+ * Boots and starts of the agent during a probation: every history ends, and neither counter uses up
+ * the other.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

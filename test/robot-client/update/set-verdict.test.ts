@@ -1,4 +1,6 @@
-/** All of a set or none: the verdict enumerated, and histories with power cuts over the machine. */
+/**
+ * A robot runs all of a set or none: every verdict, and histories of the machine with power cuts.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,7 +1,7 @@
 /**
  * System images by a delta from the slot that runs: the real component on the real disk, files in
- * place of the slots, and a boot loader in memory. Whatever is wrong with the slot or with the
- * delta, the full image comes instead, and the reason is told.
+ * place of the slots, and a boot loader in memory. When the slot or the delta is damaged, the full
+ * image comes instead, and the robot reports the reason.
  */
 
 import assert from 'node:assert/strict';
@@ -42,7 +42,7 @@ interface Chance {
   /** Stands in for the delta's bytes; signed all the same. */
   readonly patch?: Uint8Array;
   readonly program?: PatchProgram | null;
-  /** What the disk says is free. */
+  /** The free space that the disk reports. */
   readonly freeBytes?: number;
   /** Changes the robot before the announcement. */
   readonly before?: (robot: Robot) => Promise<void>;
@@ -185,7 +185,7 @@ describe('a robot takes the full image, once and with the reason told, for a del
       announce();
       await assertBooted(robot);
       const { view } = robot.bench.component;
-      // Without a record nobody knows what the slot holds: that is told beside it.
+      // Without a record the content of the slot is unknown: that is reported as well.
       const codes = robot.bench.codes.filter((one) => one !== 'BOOT_VERSION_UNKNOWN');
       assert.deepEqual(codes, [code]);
       assert.ok(counts().full > 0);

@@ -18,7 +18,7 @@ import { OLD } from '../bench.ts';
 import { B } from '../boot/boot-loaders.ts';
 import { bundleOf, NEW, offered, restart, robotWith, type Robot } from '../slot-robot.ts';
 
-/** How the state is found after the boot. */
+/** Conditions of the state file after the boot. */
 const LOSSES = {
   'is whole': () => Promise.resolve(),
   'is lost with its folder': (root: string) => rm(join(root, 'state'), { recursive: true }),
@@ -26,7 +26,7 @@ const LOSSES = {
   'is empty': (root: string) => writeFile(join(root, 'state', 'machine.json'), ''),
   'is damaged': (root: string) => writeFile(join(root, 'state', 'machine.json'), '{"phase":"id'),
 } as const;
-/** Phases as they are told, and the boots that the agent asks for. */
+/** Phases as they are reported, and the boots that the agent asks for. */
 const PHASES = [
   ...([
     'swapping',

@@ -1,4 +1,6 @@
-/** What waits to be swapped in is looked at once more: nobody boots what was damaged meanwhile. */
+/**
+ * A staged release is checked again before the swap: one that was damaged meanwhile never boots.
+ */
 
 import assert from 'node:assert/strict';
 import { chmod, cp, readFile, readlink, rm, writeFile } from 'node:fs/promises';

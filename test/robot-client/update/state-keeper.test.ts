@@ -1,4 +1,4 @@
-/** A state that the disk refuses is told until the disk has it. */
+/** A state that the disk refuses is reported until the disk has it. */
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';

@@ -62,7 +62,7 @@ const PKCS8 = '302e020100300506032b657004220420';
 const SPKI = '302a300506032b6570032100';
 const der = (prefix: string, raw: Uint8Array) => Buffer.concat([Buffer.from(prefix, 'hex'), raw]);
 
-/** What OpenSSL says; false for a key that it cannot read. */
+/** The verdict of OpenSSL; false for a key that it cannot read. */
 function opensslAgrees(signature: Uint8Array, message: Uint8Array, key: Uint8Array): boolean {
   try {
     const publicKey = createPublicKey({ key: der(SPKI, key), format: 'der', type: 'spki' });

@@ -1,4 +1,4 @@
-/** Attachments are told by what they say of themselves, and by nothing else. */
+/** The kind of an attachment comes from its own content, and from nothing else. */
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';

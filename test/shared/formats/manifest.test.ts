@@ -15,7 +15,7 @@ const REQUIRED = {
   rollback_version: '1.4.1',
   apply_strategy: 'atomic_swap',
 };
-/** What a manifest has that leaves them out. */
+/** The values in a manifest that leaves them out. */
 const NONE = { compatible: [], requires: {}, deltas: [], attachments: [] };
 const parse = (fields: object) => parseManifest(utf8(JSON.stringify(fields)));
 const refusedField = (more: Record<string, unknown>, field: string) =>

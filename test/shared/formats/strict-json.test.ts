@@ -130,7 +130,9 @@ test('a message about a hostile document stays short and printable', () => {
   }
 });
 
-/** How much longer a document of 16 times the size takes: about 16, or 256 if it were quadratic. */
+/**
+ * The factor in time for a document of 16 times the size: about 16, or 256 if it were quadratic.
+ */
 function growth(make: (bytes: number) => string): number {
   const once = (bytes: number) => {
     const encoded = utf8(make(bytes));

@@ -8,7 +8,7 @@ import { tempFolder } from '../../helpers/temp-folder.ts';
 const NOBODY = 65_534;
 const isRoot = process.geteuid?.() === 0;
 
-/** Who may change the path, and the place in the way to it. */
+/** The users who may change the path, and the place on the way to it. */
 function told({ others, owner, group }: Judged): string {
   const all = { others, owner, group };
   return Object.entries(all)

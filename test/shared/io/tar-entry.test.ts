@@ -1,4 +1,7 @@
-/** Archives that end before their entries do: nobody but who waits for an entry hears of it. */
+/**
+ * An archive that ends before its entries do: only the caller that waits for an entry gets the
+ * error.
+ */
 
 import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
@@ -31,7 +34,7 @@ describe('an entry of an archive', () => {
     while (first.sink.write(Buffer.alloc(64 * 1024)));
     const room = roomInEntry(first, pack);
     pack.destroy(new Error('hung up'));
-    pack.on('error', () => undefined); // whoever reads the archive is told
+    pack.on('error', () => undefined); // only the reader of the archive gets it
     for (const waits of [room, first.done, second.done, folder]) await assert.rejects(waits);
     await assert.rejects(roomInEntry(first, pack), /abandoned/);
   });

@@ -1,4 +1,4 @@
-/** Words of robots, hooks and brokers on a terminal: all programs write through one place. */
+/** Texts of robots, hooks and brokers on a terminal: all programs write through one place. */
 
 import fc from 'fast-check';
 import assert from 'node:assert/strict';

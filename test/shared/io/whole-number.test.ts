@@ -1,4 +1,7 @@
-/** Options that take a number: what is none, or out of its bounds, is usage and never NaN. */
+/**
+ * Options that take a number: a word that is no number, or out of bounds, is a usage error, never
+ * NaN.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-/** A wave that needs several people opens by the words of different users. */
+/** A wave that needs several people opens after commands of different users. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,7 @@
-/** Byte code: which files it is, and what real compiled files of Python say of their source. */
+/**
+ * Byte code of Python: the files that count as such, and what real compiled files say of their
+ * source.
+ */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-/** Problems that an earlier update left behind are told from those that matter now. */
+/** Problems that an earlier update left behind are distinguished from those that matter now. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** When a rollout may start: at an instant, or by the wall clock of each robot. */
+/** The start of a rollout: at an instant, or by the wall clock of each robot. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

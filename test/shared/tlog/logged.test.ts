@@ -1,4 +1,6 @@
-/** A proof of logging beside its manifest: what holds, and that no changed byte of it does. */
+/**
+ * A proof of logging beside its manifest holds, and no longer holds when any byte of it changes.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

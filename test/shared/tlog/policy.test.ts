@@ -1,4 +1,4 @@
-/** Policies: which are refused, and who is enough. */
+/** Policies of a log: those that are refused, and the witnesses that are enough. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

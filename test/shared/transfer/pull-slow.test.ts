@@ -15,7 +15,7 @@ interface Setting {
   readonly bytesPerSecond: number;
   /** Answers come in another order than questions: each of these says whether one changes places. */
   readonly swaps?: readonly boolean[];
-  /** What the broker does not have, until it is asked for so many times. */
+  /** Chunks that the broker lacks until it was asked so many times. */
   readonly missing?: ReadonlyMap<Sha256Hex, number>;
 }
 

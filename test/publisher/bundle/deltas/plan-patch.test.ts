@@ -66,7 +66,7 @@ describe('the planner of deltas', () => {
           made += steps.reduce((sum, step) => sum + step.freshBytes + step.copy.bytes, 0);
         }
         assert.equal(made, sizes.targetBytes);
-        // What it planned is a plan that robots take.
+        // Robots accept the plan that was made.
         const segments = planned.map(({ steps, replaced, madeBytes }) => {
           const votes = new Map<number, number>();
           const dictionary = chooseDictionary({ votes, replaced }, sizes.baseBytes + madeBytes);
