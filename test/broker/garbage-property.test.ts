@@ -148,7 +148,7 @@ describe('the garbage collector', () => {
     assert.ok(removed > 100, `${removed} removals: a test without them says nothing`);
   });
 
-  it('has removed all that nobody needs two keep times after the last word', async () => {
+  it('has removed all unneeded chunks two keep times after the last message', async () => {
     await fc.assert(
       fc.asyncProperty(anyPlan, anyWaits, fc.subarray([...HASHES]), async (plan, waits, last) => {
         const player = await playAll(plan, waits);

@@ -94,7 +94,7 @@ describe('a machine that its own agent updates', () => {
     await goesBack(t, '2.4.0', 'hangs', 'BOOT_FELL_BACK');
   });
 
-  it('writes the slot anew when the power went while it was written', async (t) => {
+  it('writes the slot again when the power went while it was written', async (t) => {
     const begun = (on: GuestRobot) => {
       const { slot, head } = on.spare();
       return () => on.head(slot) !== head;

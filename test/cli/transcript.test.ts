@@ -30,7 +30,7 @@ test('output before the first command is no transcript', () => {
   assert.throws(() => parseTranscript('one\n$ echo one\n'), /no comment before/);
 });
 
-test('what changes from run to run is a word, and nothing else is', () => {
+test('a value that changes from run to run becomes a word, and nothing else does', () => {
   const key = 'ab12'.repeat(16);
   const said = (text: string): string => asWritten(text, { code: 0, folder: '/t/x' });
   assert.equal(

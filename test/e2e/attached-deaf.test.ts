@@ -11,7 +11,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 import { AttachedChild } from './attached-child.ts';
 import { Site } from './site.ts';
 
-it('an attached broker that hears nothing any more connects anew, and leads on', async (t) => {
+it('an attached broker that receives nothing any more connects again, and leads on', async (t) => {
   const engine = await startMosquitto(t);
   if (!engine) return;
   const proxy = await startDeafProxy(t, engine.port);

@@ -14,7 +14,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 import { AttachedChild } from './attached-child.ts';
 import { Site } from './site.ts';
 
-it('an attached broker on a NATS that delivers nothing with QoS 1 says so, leads on, and sees when a restart has mended it', async (t) => {
+it('an attached broker on a NATS that delivers nothing with QoS 1 says so, leads on, and sees when a restart has repaired it', async (t) => {
   const engine = await startNats(t);
   if (!engine) return;
   const proxy = await startDeafProxy(t, engine.port);

@@ -37,7 +37,7 @@ async function flood(robot: MqttClient): Promise<void> {
   await all;
 }
 
-describe('what was acknowledged', () => {
+describe('an acknowledged message', () => {
   for (const [kind, clean] of Object.entries({ clean: true, persistent: false })) {
     it(`reaches a ${kind} session, whatever is kept for others meanwhile`, async (t) => {
       const broker = await startBrokerChild(t);

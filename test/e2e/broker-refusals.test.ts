@@ -142,7 +142,7 @@ describe('a broker with a trust file', () => {
 });
 
 describe('a robot that wants a chunk', () => {
-  it('gets it again, and one that rotted as soon as somebody brings it', async (t) => {
+  it('gets it again, and a rotten one as soon as a client brings it', async (t) => {
     const broker = await startBrokerChild(t);
     const chunk = randomBytes(5_000);
     const hash = sha256Hex(chunk);

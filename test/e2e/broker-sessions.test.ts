@@ -150,7 +150,7 @@ describe('a session that outlives its connection', () => {
     }
   });
 
-  it('leaves nothing behind when its client begins anew', async (t) => {
+  it('leaves nothing behind when its client begins again', async (t) => {
     const broker = await startBrokerChild(t);
     const session = { clientId: 'auditor', clean: false };
     const events = 'fleet/robots/+/events';

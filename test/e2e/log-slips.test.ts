@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { startBrokerChild } from './broker-child.ts';
 import { LogStage } from './log-stage.ts';
 
-test('a wrong key or name at the log is told as that, and too few witnesses end log verify with 3', async (t) => {
+test('a wrong key or name at the log has an error of its own, and too few witnesses end log verify with 3', async (t) => {
   const stage = await LogStage.open(t, 'group both all w1 w2', 'quorum both');
   const { site } = stage;
   const { url } = await startBrokerChild(t, {});

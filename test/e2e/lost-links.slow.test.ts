@@ -86,7 +86,7 @@ async function hasAll(robot: Robot, ...versions: string[]): Promise<void> {
 }
 
 describe('active is removed or replaced under an agent', () => {
-  it('at rest: it is told, and updates go on once a person or recover mended it', async (t) => {
+  it('at rest: it is reported, and updates go on once a person or recover repaired it', async (t) => {
     const { robots, publish, tells } = await withRobots(t);
     await Promise.all(robots.map(hurt));
     await Promise.all(robots.map(({ harm, robot }) => tells(robot, harm.code)));

@@ -19,7 +19,7 @@ async function run(t: TestContext, ...args: string[]): Promise<Child> {
 }
 
 describe('a root that is not there', () => {
-  it('is told by each command with its code, and made by none', async (t) => {
+  it('is refused by each command with its code, and made by none', async (t) => {
     const root = join(await tempFolder(t), 'opt', 'robto');
     const ways = [
       ['status', 3],

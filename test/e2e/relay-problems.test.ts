@@ -56,7 +56,7 @@ async function relayOf(site: Site, t: TestContext, cloud: BrokerChild, user: Log
 }
 
 describe('a client id that is refused', () => {
-  it('of the chunks of a relay alone is told there and above, with what to do', async (t) => {
+  it('of the chunks of a relay alone is reported there and above, with a hint', async (t) => {
     const site = await Site.open(t);
     const users = site.path('users.json');
     const relayUser = await addUser(users, 'site', 'relay');
@@ -80,7 +80,7 @@ describe('a client id that is refused', () => {
     assert.deepEqual([told.relay, told.problem?.code], ['north', 'CLIENT_ID_REFUSED']);
   });
 
-  it('is told by a robot as that, not as a broker that is away', async (t) => {
+  it('is reported by a robot as that, not as a broker that is away', async (t) => {
     const site = await Site.open(t);
     const users = site.path('users.json');
     const { username, password } = await addUser(users, 'r1', 'robot');

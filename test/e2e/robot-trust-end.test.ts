@@ -17,7 +17,7 @@ async function ask(t: TestContext, robot: Robot, verb: 'explain' | 'status'): Pr
   return child.stdout;
 }
 
-test('a robot whose trust.json ends is told before, and is no healthy robot afterwards', async (t) => {
+test('a robot whose trust.json ends is reported before, and is no healthy robot afterwards', async (t) => {
   const broker = await startBrokerChild(t);
   const site = await Site.open(t);
   const path = site.path('trust.json');

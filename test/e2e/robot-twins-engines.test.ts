@@ -62,7 +62,7 @@ describe('two robots with one id', { concurrency: true }, () => {
     ['mosquitto', startMosquitto],
     ['nats', startNats],
   ] as const) {
-    it(`are told by a broker that is attached to ${name}`, async (t) => {
+    it(`are reported by a broker that is attached to ${name}`, async (t) => {
       const engine = await start(t);
       if (!engine) return;
       const site = await Site.open(t);
@@ -76,7 +76,7 @@ describe('two robots with one id', { concurrency: true }, () => {
     });
   }
 
-  it('are told by the broker above their relay', async (t) => {
+  it('are reported by the broker above their relay', async (t) => {
     const site = await Site.open(t);
     const above = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
     const relay = await startRelayChild(t, site, { upstream: above.url, name: 'hall' });

@@ -203,7 +203,7 @@ describe('a client id', () => {
     }
   });
 
-  it('that is refused is told as that to who connects, with what to do', async (t) => {
+  it('that is refused gives its client an error of its own, with a hint', async (t) => {
     const { broker, users } = await makeSite(t);
     const link = { url: broker.url, clientId: 'robot-r2', ...users.r1 };
     const log = makeLog('test', 'silent');

@@ -72,7 +72,7 @@ describe('a session of QoS 2', () => {
     });
   }
 
-  it('is told which messages it may have had on an earlier connection', async (t) => {
+  it('learns which messages it may have had on an earlier connection', async (t) => {
     const broker = await startBrokerChild(t);
     const first = await meet(t, broker.url, AWAY);
     await first.client.subscribeAsync(FILTER, { qos: 1 });

@@ -36,7 +36,7 @@ async function endsInOrder(robot: Robot): Promise<void> {
   assert.deepEqual(await readdir(join(robot.root, 'releases')), ['1.0.0']);
 }
 
-test('an agent that is told to stop in the middle of an update ends, and goes on later', async (t) => {
+test('an agent that gets SIGTERM in the middle of an update ends, and goes on later', async (t) => {
   const broker = await startBrokerChild(t);
   const site = await Site.open(t);
   const robot = site.robot('r1', broker.url, ['--max-rate', '400k']);

@@ -194,7 +194,7 @@ test('each row of the table has a trial', async () => {
   }
 });
 
-test('who types what the table prints brings each robot back, and the next version reaches all', async (t) => {
+test('the commands of the table bring each robot back, and the next version reaches all', async (t) => {
   if (!canMount(t)) return;
   const [table, disks] = [await readTable(), mounts(t)];
   const broker = await startBrokerChild(t);

@@ -83,7 +83,7 @@ describe('the transparency log', () => {
     assert.match(await site.drover(...stage.verifyArgs(after.url)), /1 entry/);
   });
 
-  it('whose head got a bad signature is mended by its key, from a checkpoint that was saved', async (t) => {
+  it('whose head got a bad signature is repaired with its key, from a checkpoint that was saved', async (t) => {
     const stage = await LogStage.open(t, 'quorum none');
     const { site } = stage;
     const { url } = await startBrokerChild(t, { args: stage.trust });

@@ -56,7 +56,7 @@ async function leadBack(robot: Robot, target: string): Promise<void> {
 }
 
 describe('a version that was confirmed', () => {
-  it('is not installed again by itself when a person led active back, and is told', async (t) => {
+  it('is not installed again by itself when a person led active back, and is reported', async (t) => {
     const broker = await startBrokerChild(t);
     const site = await Site.open(t);
     const robots = ['r1', 'r2'].map((id) => site.robot(id, broker.url));
@@ -85,7 +85,7 @@ describe('a version that was confirmed', () => {
 });
 
 describe('a recall without a release to go back to', () => {
-  it('is told for as long as it lasts, and ends with the next version', async (t) => {
+  it('is reported for as long as it lasts, and ends with the next version', async (t) => {
     const { stage, robots } = await halfWay(t);
     const [robot] = robots;
     for (const name of ['rollback', 'releases/1.0.0'])
@@ -110,7 +110,7 @@ describe('a way back that lost a file', () => {
   const isStuck = (s: ComponentStatus): boolean => s.phase === 'stuck';
   const file = (robot: Robot): string => join(robot.root, 'releases/1.0.0/bin/app');
 
-  it('keeps a robot on the version that is recalled, which runs well, until it is mended', async (t) => {
+  it('keeps a robot on the version that is recalled, which runs well, until it is repaired', async (t) => {
     const { stage, robots } = await halfWay(t);
     const [robot] = robots;
     const bytes = await readFile(file(robot));

@@ -29,7 +29,7 @@ async function tell(site: Site, url: string, status: 'paused' | 'rolling', seq: 
   await wire.close();
 }
 
-it('hears all the same that a rollout was stopped, and takes nothing of it until it goes on', async (t) => {
+it('still learns that a rollout was stopped, and takes nothing of it until it goes on', async (t) => {
   const { url } = await startLameEngine(t, { retainsForWildcards: false });
   const site = await Site.open(t);
   await site.publish(url, await site.bundle('1.1.0'), '--id', ROLLOUT, '--waves', '100');

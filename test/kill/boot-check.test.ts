@@ -33,7 +33,7 @@ async function rootWithRelease(t: TestContext): Promise<{ root: string; update: 
   return { root, update: { from, to } };
 }
 
-test('a complete old or new release is fine, and its version is told', async (t) => {
+test('a complete old or new release is fine, and its version is returned', async (t) => {
   const { root, update } = await rootWithRelease(t);
   const old = await checkBoot(root, update);
   assert.deepEqual([old.version, old.violations], ['1.0.0', []]);

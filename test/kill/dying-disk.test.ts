@@ -102,7 +102,7 @@ test('a release of which the disk cannot read a file is left for the one before'
   await patient.mends();
 });
 
-test('what runs stays when the disk cannot read the release before', async (t) => {
+test('the running release stays when the disk cannot read the release before', async (t) => {
   if (!canRun(t)) return;
   const patient = await Patient.open(t);
   const [before, after] = await patient.withTwo();
@@ -174,7 +174,7 @@ test('a state that the disk cannot read counts as lost', async (t) => {
 });
 
 for (const kind of ['writes', 'flushes'] as const) {
-  test(`a disk on which ${kind} fail keeps what boots, and the fleet hears of it`, async (t) => {
+  test(`a disk on which ${kind} fail keeps the release that boots, and the robot reports it`, async (t) => {
     if (!canRun(t)) return;
     const patient = await Patient.open(t);
     const [, after] = await patient.withTwo();

@@ -28,7 +28,7 @@ test('a robot boots a whole version and ends its update after each of the hard c
   }
 });
 
-test('a disk that turns full, read-only or dead, or refuses writes, leaves a robot that boots and is told', async (t) => {
+test('a disk that turns full, read-only or dead, or refuses writes, leaves a robot that boots and reports it', async (t) => {
   if (!requireBlockDevices(t, FAILING_DISK_PROGRAMS, ['/dev/fuse'])) return;
   const campaign = await HardCampaign.open(t);
   for (const name of ON_OWN_DISK) {

@@ -185,7 +185,7 @@ test('each package is imported only where it has its home', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('what is imported stands in package.json, and what programs import is no devDependency', () => {
+test('each imported package stands in package.json, and one that programs import is no devDependency', () => {
   const text = readFileSync(repositoryFile('package.json'), 'utf8');
   const { dependencies, devDependencies } = JSON.parse(text) as Record<string, object>;
   const shipped = Object.keys(dependencies ?? {});

@@ -34,6 +34,17 @@ test('no comment of a script or a configuration begins with a noun clause', () =
   assert.deepEqual(wrong, []);
 });
 
+test('no name of a test begins with a noun clause', () => {
+  const named = /\b(?:test|it|describe)\(\s*['`](\w+)/g;
+  const clause = /^(?:what|who|whom|whether|which|whatever|whoever|nobody)$/i;
+  const wrong = allSources().flatMap(({ path, code }) =>
+    [...code.matchAll(named)]
+      .filter(([, first = '']) => clause.test(first))
+      .map(([call]) => `${path}: ${call}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
 /** Comments of a source, as one line each: a block or a run of `//` lines. */
 function commentsOf(text: string): { line: number; comment: string }[] {
   const pattern = /\/\*\*[\s\S]*?\*\/|(?:^[ \t]*\/\/.*\n)+|(?<=\s)\/\/ .*$/gm;

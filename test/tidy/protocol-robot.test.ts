@@ -179,7 +179,7 @@ test('of several that fit, the highest version is taken [P-10.3]', async () => {
   assert.equal(verdict.kind === 'take' && verdict.job.version, '1.3.0');
 });
 
-test('what failed here is not taken again, another payload is [P-10.5]', async () => {
+test('a release that failed here is not taken again, another payload is [P-10.5]', async () => {
   const bundle = await fleet.makeBundle({ version: '1.1.0' });
   const rollout = fleet.makeRollout('r-1', bundle);
   const payloadSha256 = sha256Hex(bundle.payload);

@@ -125,7 +125,7 @@ describe('one source of access rules', () => {
     assert.equal(`${lines.join('\n')}\n`, renderMosquittoAcl(ENGINE_USERS));
   });
 
-  it('refuses names that would give somebody the rights of a robot on mosquitto', () => {
+  it('refuses names that would give a user the rights of a robot on mosquitto', () => {
     const twice = [robot('r1'), { username: 'r1', role: 'relay', robot: null } as const];
     assert.throws(() => renderMosquittoAcl(twice), { code: 'USAGE' });
     const other = [{ ...robot('r1'), username: 'arm' }];

@@ -47,7 +47,7 @@ const anyFilter = fc.oneof(
 const anyTopic = anyFilter.map((filter) => filter.replace(/[+#]/g, 'r2'));
 const anyId = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/);
 
-describe('who may publish', () => {
+describe('the right to publish', () => {
   const rows: readonly [string, readonly string[]][] = [
     ['fleet/updates', ['anyone', 'publisher']],
     ['fleet/rollouts/x-1', ['anyone', 'publisher']],
@@ -105,7 +105,7 @@ describe('who may publish', () => {
     );
   });
 
-  it('nobody publishes what is no topic of ours, and a technician publishes nothing', () => {
+  it('no user publishes to a topic that is not ours, and a technician publishes nothing', () => {
     fc.assert(
       fc.property(anyTopic, fc.constantFrom(...EVERYBODY), (topic, who) => {
         if (parseTopic(topic) === null) assert.ok(!mayPublish(who, topic));
@@ -134,7 +134,7 @@ describe('a user of the role metrics', () => {
   });
 });
 
-describe('who may subscribe', () => {
+describe('the right to subscribe', () => {
   const all = ['anyone', 'publisher', 'technician', 'relay', 'robot'];
   const watchers = ['anyone', 'publisher', 'technician'];
   const rows: readonly [string, readonly string[]][] = [
@@ -221,7 +221,7 @@ describe('who may subscribe', () => {
     );
   });
 
-  it('a relay hears of its robots no more than what they want', () => {
+  it('a relay gets no more about its robots than they want', () => {
     const kept = ['state', 'online', 'events'].map((leaf) => `fleet/robots/r2/${leaf}`);
     fc.assert(
       fc.property(anyFilter, (filter) => {

@@ -122,7 +122,7 @@ describe('the client id of an attached broker', () => {
     assert.ok(decidersOf(id).includes('drover-broker-0a1b2c3d4e5f-events'));
   });
 
-  it('no part that somebody keeps takes its program away from another user', () => {
+  it('a user that keeps one part does not take its program away from another user', () => {
     assert.deepEqual(decidersOf('north'), ['north', 'north']);
     assert.deepEqual(decidersOf('north-chunks'), ['north-chunks', 'north']);
     assert.deepEqual(decidersOf('robot-r1-chunks'), ['robot-r1-chunks']);
@@ -140,7 +140,7 @@ describe('a client id in use', () => {
   });
 });
 
-describe('who may be handed a message', () => {
+describe('the right to receive a message', () => {
   const topics = [
     'fleet/updates',
     'fleet/rollouts/x-1',
@@ -162,7 +162,7 @@ describe('who may be handed a message', () => {
     '$SYS/#',
   ];
 
-  it('is who may ask for it: no subscription that was granted is ever silent', () => {
+  it('is the right to ask for it: no subscription that was granted is ever silent', () => {
     for (const who of [ANYONE, ROBOT, ...PEOPLE]) {
       for (const topic of topics) {
         const mayAsk = filters.some(

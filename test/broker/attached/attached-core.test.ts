@@ -44,7 +44,7 @@ describe('the echo of our own words', () => {
     assert.deepEqual(echo.late(LATE), []);
   });
 
-  it('remembers bytes, not a buffer that somebody uses again', () => {
+  it('remembers bytes, not a buffer that its caller uses again', () => {
     const echo = new EchoWatch();
     const buffer = utf8('a');
     echo.sending('t', buffer, 0);
@@ -56,7 +56,7 @@ describe('the echo of our own words', () => {
 describe('an engine that delivers nothing with QoS 1', () => {
   const [one, two] = [utf8('lease 1'), utf8('lease 2')];
 
-  it('is noticed when a lease has come with QoS 0 only, for a while, and not after it is mended', () => {
+  it('is noticed when a lease has come with QoS 0 only, for a while, and not after it is repaired', () => {
     const deaf = new DeafCheck();
     deaf.subscribed();
     assert.equal(deaf.isDeaf(LATE), false, 'nobody leads: nothing has to come');
@@ -88,7 +88,7 @@ describe('an engine that delivers nothing with QoS 1', () => {
     assert.equal(deaf.isDeaf(3 * LATE), false);
   });
 
-  it('remembers bytes, not a buffer that somebody uses again', () => {
+  it('remembers bytes, not a buffer that its caller uses again', () => {
     const deaf = new DeafCheck();
     deaf.subscribed();
     const buffer = utf8('lease 1');
@@ -137,7 +137,7 @@ describe('wanted chunks', () => {
   });
 });
 
-describe('what is known of the chunks of a rollout', () => {
+describe('the view of the chunks of a rollout', () => {
   const lost = { chunks: 9, restored: 2, lost: [hash(1)], refusesThem: false };
 
   it('is complete when none is lost, with all that was ever put back', () => {

@@ -79,7 +79,7 @@ const say = (
   isReplay = false,
 ): Promise<void> => intake.take({ topic, payload, isReplay });
 
-describe('what an external engine brings', () => {
+describe('a message from an external engine', () => {
   it('is no sign of life when it was retained', async (t) => {
     const { bench, intake } = await Bench.open(t);
     await say(intake, 'fleet/robots/r1/state', STATE, true);

@@ -18,7 +18,7 @@ async function startRefusing(t: TestContext, code: number): Promise<string> {
   return `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test('a client id that is refused is told as that, and a login as that, not as an engine that is away', async (t) => {
+test('a refused client id and a refused login have errors of their own, not that of an engine that is away', async (t) => {
   const expected = [
     [2, { code: 'CLIENT_ID_REFUSED', message: /client id drover-broker-1-control/, hint: /Roles/ }],
     [5, { code: 'BROKER_AUTH_REFUSED', hint: /--engine-password-file/ }],

@@ -28,7 +28,7 @@ describe('presence on an engine that forgets wills', () => {
     assert.equal(presence.spoke(r2, SILENCE + 3), false, 'once');
   });
 
-  it('misses nobody while there is no link, and counts anew on the next one', () => {
+  it('misses no robot while there is no link, and counts again on the next one', () => {
     const presence = new Presence();
     presence.up(0);
     presence.down();
@@ -38,7 +38,7 @@ describe('presence on an engine that forgets wills', () => {
     assert.deepEqual(presence.sweep([r1], 11 * SILENCE + 1), [r1]);
   });
 
-  it('believes the word of a robot, or its will, over its own guess', () => {
+  it('believes the message of a robot, or its will, over its own guess', () => {
     const presence = new Presence();
     presence.up(0);
     presence.sweep([r1], SILENCE + 1);

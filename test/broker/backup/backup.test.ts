@@ -111,7 +111,7 @@ describe('a backup', () => {
     await waitUntil('all to be closed', () => open.size === 0);
   });
 
-  it('is one at a time: who asks meanwhile hears BACKUP_BUSY, and may when the other is gone', async (t) => {
+  it('is one at a time: a second client gets BACKUP_BUSY, and may begin when the first is gone', async (t) => {
     const { control, source } = await openStores(t);
     for (let at = 0; at < 8; at++) {
       await control.put(`k${at}`, randomBytes(LIMITS.backupSegmentBytes), { sync: true });

@@ -112,7 +112,7 @@ describe('a database', () => {
     fc.record({ kind: fc.constant('clear' as const), prefix: fc.constantFrom('a', 'b') }),
   );
 
-  it('does what it is told in that order, however much of it waits at once', async () => {
+  it('runs operations in the order of their calls, however many wait at once', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyStep, { maxLength: 40 }), async (steps) => {
         await withTempFolder(async (folder) => {
@@ -154,7 +154,7 @@ describe('a database', () => {
   });
 });
 
-describe('what LevelDB passes on of the system', () => {
+describe('an error of the system that LevelDB passes on', () => {
   it('is a full or read-only disk by its words or its code, and else nothing of the disk', () => {
     const wrapped = (words: string): Error =>
       new Error('Database failed to open', {

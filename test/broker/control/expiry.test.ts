@@ -100,7 +100,7 @@ describe('announcing again', () => {
   });
 });
 
-describe('what expires', () => {
+describe('a document that expires', () => {
   const announcement = openAnnouncement(
     announcementNow(fieldsOf(30 * DAY), [fleet.seeds.rollout]),
     fleet.trust,
@@ -111,7 +111,7 @@ describe('what expires', () => {
       ({ code }) => code,
     );
 
-  it('is told in time: an announcement for a week, unless a controller renews it', () => {
+  it('is reported in time: an announcement for a week, unless a controller renews it', () => {
     assert.deepEqual(codesAt(22, false), []);
     assert.deepEqual(codesAt(24, false), ['ANNOUNCEMENT_EXPIRING']);
     assert.deepEqual(codesAt(24, true), []);
@@ -125,7 +125,7 @@ describe('what expires', () => {
     assert.deepEqual([renews(29), renews(31)], [true, false]);
   });
 
-  it('is told in time: a trust.json for 60 days', () => {
+  it('is reported in time: a trust.json for 60 days', () => {
     assert.deepEqual(codesAt(39, true), ['ANNOUNCEMENT_EXPIRED']);
     assert.deepEqual(codesAt(41, true), ['TRUST_EXPIRING', 'ANNOUNCEMENT_EXPIRED']);
     assert.deepEqual(codesAt(101, true), ['TRUST_EXPIRED', 'ANNOUNCEMENT_EXPIRED']);

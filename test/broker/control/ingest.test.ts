@@ -19,7 +19,7 @@ function vouch(text: string, payload: Uint8Array, stored: Uint8Array | null = nu
   vouchForSigned({ topic, payload, stored, trust: fleet.trust, now: NOW });
 }
 
-describe('what a message is', () => {
+describe('the kind of a message', () => {
   const bounds: readonly [string, number, 'CHUNK_TOO_LARGE' | 'DOCUMENT_TOO_LARGE'][] = [
     [`fleet-chunks/${HASH}`, LIMITS.chunkBytesMax, 'CHUNK_TOO_LARGE'],
     ['fleet/updates', LIMITS.controlMessageBytesMax, 'DOCUMENT_TOO_LARGE'],

@@ -59,7 +59,7 @@ describe('the shelf of logs', () => {
   });
 });
 
-describe('what the shelf removes for a new log', () => {
+describe('a log that the shelf removes for a new one', () => {
   const entry = (robot: string, component: string, more: Partial<ShelfEntry> = {}): ShelfEntry => ({
     ...{ robot: parseRobotId(robot), head: headOf(component), bytes: 1_000, receivedMs: NOW },
     ...more,

@@ -33,7 +33,7 @@ function list(ledger: GarbageLedger, hashes: readonly Sha256Hex[], now: number):
   ledger.step({ kind: 'listing-ended' }, now);
 }
 
-describe('which chunks may go', () => {
+describe('chunks that may go', () => {
   it('are none as long as it is not known what is announced', () => {
     const ledger = ledgerOf({}, new Map([[a, { sinceMs: 0, wasAnnounced: true }]]), 9e9);
     list(ledger, [a, b], 9e9);
@@ -50,7 +50,7 @@ describe('which chunks may go', () => {
     assert.equal(ledger.mayRemove(a, 9e9), false);
   });
 
-  it('are not those that somebody has used meanwhile', () => {
+  it('are not those that were used meanwhile', () => {
     const ledger = ledgerOf();
     ledger.step({ kind: 'announced', needed: none }, 0);
     list(ledger, [a], 0);
@@ -81,7 +81,7 @@ describe('which chunks may go', () => {
     assert.equal(ledger.mayRemove(a, 9e9), false);
   });
 
-  it('wait anew after a doubt, on the disk too', () => {
+  it('wait again after a doubt, on the disk too', () => {
     const ledger = ledgerOf();
     ledger.step({ kind: 'announced', needed: none }, 0);
     list(ledger, [a, b], 0);
@@ -94,7 +94,7 @@ describe('which chunks may go', () => {
     assert.deepEqual(ledger.due(2 * KEEP), [a, b]);
   });
 
-  it('are not those that something else holds back, and wait anew after it', () => {
+  it('are not those that something else holds back, and wait again after it', () => {
     const held = new Set([a]);
     const ledger = ledgerOf({ isHeldBack: (hash) => held.has(hash) });
     ledger.step({ kind: 'announced', needed: none }, 0);

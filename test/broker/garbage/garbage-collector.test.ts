@@ -281,7 +281,7 @@ describe('garbage on real stores', () => {
     assert.equal(await bench.present(old), 0);
   });
 
-  it('may lose all of its memory: every chunk then waits anew', async (t) => {
+  it('may lose all of its memory: every chunk then waits again', async (t) => {
     const bench = await GarbageBench.open(t);
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
@@ -321,7 +321,7 @@ describe('garbage on real stores', () => {
     assert.equal(store.chunksStored, 0);
   });
 
-  it('waits anew when the broker ran without a collector, or as another one, meanwhile', async (t) => {
+  it('waits again when the broker ran without a collector, or as another one, meanwhile', async (t) => {
     const bench = await GarbageBench.open(t);
     const old = await bench.bundle('1.0.0');
     await bench.upload(old);
@@ -349,7 +349,7 @@ describe('garbage on real stores', () => {
     assert.equal(await bench.present(old), 0);
   });
 
-  it('stays where nobody may say what is needed, and where it is kept on purpose', async (t) => {
+  it('stays where no one may decide which chunks are needed, and where it is kept on purpose', async (t) => {
     const bench = await GarbageBench.open(t);
     const dataFolder = await tempFolder(t);
     const parts = { dataFolder, log, store: bench.store, control: bench.control };

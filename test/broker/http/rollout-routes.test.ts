@@ -87,7 +87,7 @@ describe('steering rollouts over HTTP', () => {
     assert.equal(await say(api, 'resume', { token }), '409 ROLLOUT_FINAL');
   });
 
-  it('a technician may only pause, a robot and a relay nothing, and nobody is nobody', async (t) => {
+  it('a technician may only pause; a robot, a relay and a client without a login may do nothing', async (t) => {
     const { controller } = await leadOne(t);
     const api = await startApi(t, { protected: true, controller });
     for (const command of ROLLOUT_COMMANDS) {

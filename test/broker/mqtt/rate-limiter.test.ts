@@ -64,7 +64,7 @@ test('never more than the rate, a burst and one chunk goes, in any stretch of ti
   );
 });
 
-test('who waits is let go as soon as the rate allows, each reader in its own order', () => {
+test('waiting chunks go as soon as the rate allows, for each reader in its own order', () => {
   fc.assert(
     fc.property(rates, happenings, (rate, happened) => {
       const budget = new RateLimiter<string, Numbered>(rate);

@@ -239,7 +239,7 @@ describe('the chunks of a site', () => {
     assert.equal(world.store.size, bundle.chunks.size);
   });
 
-  it('that somebody brings to the site are not pulled as well', async (t) => {
+  it('that were carried to the site are not pulled as well', async (t) => {
     const world = new World(t);
     const bundle = await bundleOf('1.0.0', 3);
     await world.announce({ x: bundle });

@@ -22,7 +22,7 @@ const AWAY: UpstreamStatus = {
 };
 
 describe('the way up from a site', () => {
-  it('is told by the API, and no illness of the site while it is away', async (t) => {
+  it('is shown by the API, and is no fault of the site while it is away', async (t) => {
     const api = await startApi(t, { upstream: () => AWAY });
     const shown = await (await api.get('/upstream')).json();
     const { problem, backlog, bundles } = AWAY;

@@ -187,7 +187,7 @@ describe('a component that went back with its set', () => {
     assert.equal(kindOf(ended('refused', 'HEALTH_FAILED')), 'failed');
   });
 
-  it('was called back by the word of its robot, whatever the code', () => {
+  it('was called back by the report of its robot, whatever the code', () => {
     assert.equal(kindOf(ended('recalled', 'SET_FAILED')), 'recalled');
     assert.equal(kindOf(ended('refused', 'ROLLOUT_RECALLED')), 'recalled');
   });

@@ -91,7 +91,7 @@ test('a report that comes twice or late counts once', async () => {
   });
 });
 
-test('what a person says is kept, with who said it, and survives the process', async () => {
+test('the command of a person is kept with the name, and survives the process', async () => {
   await play({}, async ({ world, controller, reopen }) => {
     await controller.command('x', 'pause', { who: 'kim', reason: 'line 2 is down' });
     assert.equal(world.progress('x')?.status, 'paused');
@@ -214,7 +214,7 @@ test('explicit canaries come in a wave of their own, before any percent', async 
   });
 });
 
-test('a rollout that is announced no more is told no more, until a recall is still owed', async () => {
+test('a rollout that is announced no more is published no more, unless a recall is still owed', async () => {
   await play({}, async ({ world, controller }) => {
     world.installed(ORDER[0] ?? '', 'x', '1.1.0');
     await world.pass(controller, 2);

@@ -94,7 +94,7 @@ class Counter {
   }
 }
 
-describe('what a robot has done since its update', () => {
+describe('activity of a robot since its update', () => {
   it('counts from its first second, and what it did before does not', () => {
     const counter = new Counter();
     counter.report(updated('r1', { run_s: 3_600, crashes: 2, tasks_failed: 1 }));

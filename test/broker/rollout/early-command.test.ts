@@ -117,7 +117,7 @@ test('a controller without a key of the root in force says so, and promises no t
   assert.match(error.message, /^pause rollout x: this controller cannot: no key$/);
 });
 
-test('who follows nobody says when it takes over, who follows another names it', async () => {
+test('a controller that follows none says when it takes over; one that follows another names it', async () => {
   await withTempFolder(async (folder) => {
     const world = new ControllerWorld();
     const store = await openStore(folder);

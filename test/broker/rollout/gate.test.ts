@@ -313,7 +313,7 @@ const wildIncrement: fc.Arbitrary<Increment> = fc.record({
   firstFailure: fc.boolean(),
 });
 
-describe('whatever robots claim', () => {
+describe('any claims of robots', () => {
   it('one alone with a billion crashes neither halts the fleet nor hides the harm of others', () => {
     const liar = increment('treated', { hours: 0.1, crashes: 1e9, firstCrash: true });
     const control = increment('control', { hours: 9 });

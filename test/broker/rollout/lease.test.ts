@@ -95,7 +95,7 @@ test('never do two of them act at once, however late messages are and whoever is
   );
 });
 
-test('a leader that hears nothing of itself stops before another may begin', () => {
+test('a leader that does not receive its own messages stops before another may begin', () => {
   const cluster = new Cluster();
   cluster.add('a');
   for (; cluster.leaders().length === 0; cluster.nowMs += 500) cluster.turn('a');
@@ -104,7 +104,7 @@ test('a leader that hears nothing of itself stops before another may begin', () 
   assert.ok(cluster.nowMs - leadsSince < TIMES.leaseMs);
 });
 
-test('who finds the lease of its own predecessor need not wait', () => {
+test('a controller that finds the lease of its own predecessor need not wait', () => {
   const heard = { controller: 'before', term: 7, beat: 3 };
   const context = { self: 'after', predecessor: 'before', times: TIMES, now: 100 };
   const { state } = stepLease(startFollowing(0), { kind: 'heard', lease: heard }, context);

@@ -46,7 +46,7 @@ test('a program that reads nothing is not in the way', async (t) => {
   await makeNotifier(path)({ ...ENTRY, text: 'x'.repeat(200_000) });
 });
 
-test('a program that fails or is not there is told with its last words', async (t) => {
+test('a program that fails or is missing is reported with its last output', async (t) => {
   const { path } = await program(t, 'echo "no route to pager" >&2; exit 3');
   await assert.rejects(makeNotifier(path)(ENTRY), failure(/exit 3: no route to pager/));
   await assert.rejects(makeNotifier(`${path}-gone`)(ENTRY), failure(/ENOENT/));

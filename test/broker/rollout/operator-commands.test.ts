@@ -56,7 +56,7 @@ const kindsOf = async (controller: Controller): Promise<string[]> =>
   (await controller.history('x', 0, 100)).map((one) => one.kind);
 const WAVES = [10, 50, 100].map((percent) => ({ percent, soak_s: 10 }));
 
-test('an approval that nobody needs is told as that, and one that comes too early as that', async () => {
+test('an approval that is not needed and one that comes too early are refused with their reasons', async () => {
   const cases: readonly (readonly [Partial<RolloutFields>, RegExp])[] = [
     [{ approve_after: [1] }, /has not passed its gate.*; an approval can be given after that$/],
     [{ approve_after: [] }, /; it needs no approval: the next one opens by itself after that$/],
@@ -211,7 +211,7 @@ test('a paused rollout waits for resume, and what it refuses until then says so'
   });
 });
 
-test('what was complete is complete again when it goes on after a pause', async () => {
+test('a rollout that was complete is complete again when it goes on after a pause', async () => {
   await play('1.0.0', { waves: [{ percent: 100, soak_s: 20 }] }, async (world, controller) => {
     for (const robot of ORDER) world.installed(robot, 'x', '1.1.0');
     await world.pass(controller, 60);
@@ -304,7 +304,7 @@ test('a wave that a person is to be asked about is not settled, though every rob
   });
 });
 
-test('the last wave that every robot on runs is told as settled, and one away changes nothing', async () => {
+test('the last wave is settled once every online robot runs it, and an offline one changes nothing', async () => {
   const whole = { waves: [{ percent: 100, soak_s: 1800 }] };
   await play('1.0.0', whole, async (world, controller) => {
     world.online('r20', false);
@@ -318,7 +318,7 @@ test('the last wave that every robot on runs is told as settled, and one away ch
   });
 });
 
-test('what an emergency supersedes is in the audit log, with who signed it', async () => {
+test('a rollout that an emergency supersedes is in the audit log, with the key that signed it', async () => {
   await play('1.0.0', { waves: WAVES }, async (world, controller) => {
     const sos = await world.rollout('sos', '1.2.0', { emergency: true, supersedes: ['x'] });
     await world.announce(sos);

@@ -66,7 +66,7 @@ test('robots that cannot go back are named at once, and are all that is waited f
 });
 
 for (const code of ['DISK_READ_ONLY', 'STATE_NEWER', 'TRUST_EXPIRED', 'SLOT_FOLDER']) {
-  test(`a robot that ${code} keeps from going back is waited for by name until it is mended`, async () => {
+  test(`a robot that ${code} keeps from going back is waited for by name until it is repaired`, async () => {
     await playRecall(async (world, controller) => {
       for (const robot of ['r2', 'r3']) world.say(robot, {});
       keeps(world, 'r1', code, null);

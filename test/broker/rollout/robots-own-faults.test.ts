@@ -127,7 +127,7 @@ test('a sick canary beside a whole one holds no wave, and amid its update neithe
   });
 });
 
-test('a wave is not opened past robots that cannot take it and will be mended', async () => {
+test('a wave is not opened past robots that cannot take it before they are repaired', async () => {
   const waves = [1, 100].map((percent) => ({ percent, soak_s: 0 }));
   const order = Array.from({ length: 12 }, (_, at) => `r${at}`).sort(
     (a, b) => cohortFraction('test', a as RobotId) - cohortFraction('test', b as RobotId),

@@ -145,7 +145,7 @@ describe('robots that took a stepping stone and went on', () => {
   });
 });
 
-describe('a wave that nobody can take', () => {
+describe('a wave that no robot can take', () => {
   it('still reaches a little further: for that it may be raised', async () => {
     await play({}, async (stage) => {
       const { world, controller } = stage;

@@ -57,7 +57,7 @@ test('a completed rollout hands its waves to no other release under its id [P-6.
   });
 });
 
-test('what was taken back does not take back or stop another release under its id', async () => {
+test('a rollout that was taken back does not take back or stop another release under its id', async () => {
   await play({ waves: [{ percent: 100, soak_s: 1 }] }, async ({ world, controller }) => {
     for (const robot of ROBOTS) world.installed(robot, 'x', '1.1.0');
     await controller.command('x', 'rollback', { who: 'kim', reason: '' });

@@ -146,7 +146,7 @@ test('a header says its size in octal up to 8 GiB and in binary above', () => {
   assert.equal(sizeInHeader(tarHeader('b', 5), 'a'), null);
 });
 
-test('a file system that takes no larger file is told by its code, and leaves nothing', async (t) => {
+test('a file system that takes no larger file has a code of its own, and leaves nothing', async (t) => {
   const folder = await tempFolder(t);
   const trust = join(folder, 'trust.json');
   await writeFile(trust, fleet.trustBytes);

@@ -52,7 +52,7 @@ test('a sound bundle is taken, as a folder and as a .drover file', async (t) => 
   assert.deepEqual(a, b);
 });
 
-test('a .drover file that somebody made with tar is taken', async (t) => {
+test('a .drover file that was made with tar is taken', async (t) => {
   const folder = await tempFolder(t);
   const path = await makeBundleFolder(folder);
   for (const format of ['gnu', 'ustar', 'pax']) {

@@ -214,7 +214,7 @@ test('permission bits go into the payload as they are, those of folders too', as
   assert.deepEqual(planned, { ...modes, ...folders, i: 0o775 });
 });
 
-test('what no robot would unpack is refused by its name, and leaves nothing behind', async (t) => {
+test('an entry that no robot would unpack is refused by its name, and leaves nothing behind', async (t) => {
   const folder = await tempFolder(t);
   const trees: [string, (app: string) => Promise<unknown>, RegExp][] = [
     ['absolute', (app) => symlink('/etc/passwd', join(app, 'secrets')), /secrets.*absolute/],
@@ -279,7 +279,7 @@ test('an existing bundle is never replaced', async (t) => {
   assert.deepEqual(await readFile(join(folder, 'b', 'manifest.json')), before);
 });
 
-test('labels that no robot could act on are told by their option', async (t) => {
+test('labels that no robot could act on are refused with the name of their option', async (t) => {
   const folder = await tempFolder(t);
   await writeTree(join(folder, 'app'), LEAVES, 1);
   const wrong: [object, RegExp][] = [

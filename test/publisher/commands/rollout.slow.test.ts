@@ -239,7 +239,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     await assertTold(site);
   });
 
-  test('a rollback wants a yes, is told to whoever watches, and is final', async (t) => {
+  test('a rollback wants a yes, is shown to those who watch, and is final', async (t) => {
     const site = await Site.open(t);
     const python = requirePeer(t, 'python3');
     if (python === null) return;
@@ -341,7 +341,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     assert.match(await site.ok('rollout', 'list'), /^sos +app 2\.0\.0 .*emergency/m);
   });
 
-  test('what cannot be asked is told with its exit code: address, id, token, nobody there, no leader', async (t) => {
+  test('each failed question has its exit code: address, id, token, no broker, no leader', async (t) => {
     const cwd = await tempFolder(t);
     await writeFile(join(cwd, 'token'), 'two words\n');
     const { httpUrl } = await startBrokerChild(t);

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { startDrover } from '../../helpers/child.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
-test('sign without --add refuses to drop what somebody else signed, and names the ways', async (t) => {
+test('sign without --add refuses to drop the signature of another person, and names the ways', async (t) => {
   const cwd = await tempFolder(t);
   await mkdir(join(cwd, 'app'));
   await writeFile(join(cwd, 'app/run'), 'x');

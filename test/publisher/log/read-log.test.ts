@@ -76,7 +76,7 @@ test('a log that a backup took back is the same again when the same entries are 
   assertExtends(needLog(await held([...ENTRIES, utf8('f')]), policy), seen);
 });
 
-test('a head with bad signatures is signed anew only where it extends a head that was signed', async () => {
+test('a head with bad signatures is signed again only where it extends a head that was signed', async () => {
   const good = await makeCheckpoint(ENTRIES);
   const [own] = good.signatures;
   assert.ok(own);

@@ -264,7 +264,7 @@ describe('a forecast', () => {
     assert.match(JSON.stringify(forecastFields(found)), /"clock_ahead":\["r2040"\]/);
   });
 
-  it('names robots that take nothing until they are mended, with the code and what to do', async () => {
+  it('names robots that take nothing until they are repaired, with the code and a hint', async () => {
     const offer = await release('new', '2.0.0', '1.5.0');
     const told = (code: string, version: string | null = null) => ({
       last_error: { code, message: 'm', hint: 'h', version, at: '2026-05-01T00:00:00Z' },

@@ -63,7 +63,7 @@ test('it takes the place only of what it was planned on', () => {
   }
 });
 
-test('a bundle that no release key signed, and another fleet, are told before a person signs', async () => {
+test('a bundle that no release key signed, and another fleet, are refused before a person signs', async () => {
   const forged = { ...bundle, signature: new Uint8Array(64) };
   const rollout = fleet.makeRollout('app-1', forged);
   const bad = replacing(null, fleet.announce(7, [rollout]));

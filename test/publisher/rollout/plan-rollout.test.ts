@@ -188,7 +188,7 @@ test('a harm that is tolerated cannot be the one to detect', () => {
   });
 });
 
-test('whatever --gate says, what comes out is a gate or a refusal', () => {
+test('any value of --gate gives a gate or a refusal', () => {
   const name = fc.oneof(fc.constantFrom(...GATE_NAMES), fc.string());
   const value = fc.oneof(fc.double().map(String), fc.string(), fc.constantFrom('null', 'true'));
   fc.assert(
@@ -206,7 +206,7 @@ test('whatever --gate says, what comes out is a gate or a refusal', () => {
   );
 });
 
-test('a plan is told in lines that name only what differs from the default', () => {
+test('a plan is printed in lines that name only differences from the default', () => {
   assert.equal(wavesLine(plan({})), 'waves 10, 100 percent, soak 30m');
   assert.equal(wavesLine(plan({ soaksMs: [60_000, 0] })), 'waves 10, 100 percent, soak 1m, 0');
   assert.deepEqual(stepLines(plan({})), []);

@@ -145,7 +145,7 @@ async function chunkHashes(bundle: string, chunkBytes: number): Promise<Sha256He
 
 // Mostly waiting for a broker to be quiet, so several at once.
 describe('publish over a stock mosquitto', { concurrency: 3 }, () => {
-  test('what was published can be fetched from the announcement alone', async (t) => {
+  test('a published bundle can be fetched with the announcement alone', async (t) => {
     const world = await makeWorld(t);
     if (!world) return;
     const bundle = await makeBundleFolder(world.folder, '1.4.2', MiB);
@@ -276,7 +276,7 @@ describe('publish over a stock mosquitto', { concurrency: 3 }, () => {
     assert.match(child.stderr, /UPLOAD_INCOMPLETE/);
   });
 
-  test('the next version supersedes, and what overlaps is refused until somebody says what is meant', async (t) => {
+  test('the next version supersedes, and an overlapping rollout is refused until a person decides', async (t) => {
     const world = await makeWorld(t);
     if (!world) return;
     const one = await makeBundleFolder(world.folder, '1.0.0');
@@ -308,7 +308,7 @@ describe('publish over a stock mosquitto', { concurrency: 3 }, () => {
     );
   });
 
-  test('what is announced but does not verify is replaced only when that is asked for', async (t) => {
+  test('an announcement that does not verify is replaced only when that is asked for', async (t) => {
     const world = await makeWorld(t);
     if (!world) return;
     const bundle = await makeBundleFolder(world.folder, '1.0.0');

@@ -74,7 +74,7 @@ test('a clock that is off and an id that is used twice are problems of the robot
   assert.match(text, /^reported .*ahead of the clock here$/m);
 });
 
-test('a robot that never reported is told from one that nobody knows', () => {
+test('a robot that never reported and an unknown one have different answers', () => {
   assert.equal(retained(), null);
   const online = encodeMessage({ online: true });
   assert.match(shown(retained([robotTopic(ID, 'online'), online])), /has not reported/);

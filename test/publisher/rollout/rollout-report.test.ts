@@ -123,7 +123,7 @@ test('a rollout whose last wave is not everybody says that the others never get 
   assert.equal(planned([{ percent: 50 }], true) + planned([{ percent: 100 }]), '');
 });
 
-test('the controller is believed before the progress that robots were told', () => {
+test('the controller is believed before the progress that robots got', () => {
   const halted = withRun({ status: 'halted', waits_for: null, soak_until: null, reasons: ['bad'] });
   const lines = statusLines(halted, NOW);
   assert.ok(lines.includes('status    halted, wave 1 of 2, open to 10 % of the fleet'));
@@ -294,7 +294,7 @@ test('robots that cannot take it are named, and a watch ends with them', () => {
   assert.equal(CATALOGUE.ROLLOUT_ROBOTS_UNABLE.exit, 5);
 });
 
-test('a rollout that is over counts who came late, and has no wave of nobody', () => {
+test('a rollout that is over counts late robots, and has no wave without robots', () => {
   const counts = { reachable: 0, installed: 0, failed: 0, vanished: 0, examples: [] };
   const line = (more: object): string | undefined => {
     const all = statusLines(withRun({ waits_for: null, soak_until: null, ...more }), NOW);
@@ -385,7 +385,7 @@ test('no word of the network reaches the terminal as a control character', () =>
   );
 });
 
-test('what is drawn on a terminal fits it, so that it can be drawn over', () => {
+test('the drawing on a terminal fits it, so that it can be drawn over', () => {
   const size = fc.record({ columns: fc.integer({ min: 1, max: 200 }), rows: fc.nat(50) });
   fc.assert(
     fc.property(fc.array(fc.string({ maxLength: 300 }), { maxLength: 60 }), size, (lines, at) => {

@@ -48,7 +48,7 @@ test('a watch does not wait for robots that failed or cannot take it, and names 
   assert.equal(endOf(withRobots({ running: 0, excluded: { NOT_NEWER: 2 } })), 'no_effect');
 });
 
-test('what needs a controller says that none is here, and on a relay that it is above', () => {
+test('a command that needs a controller says that none is here, and on a relay that it is above', () => {
   const waves = [{ percent: 10, soak_s: 0 }, ROLLOUT.waves[0]];
   for (const [led, said] of [
     ['nobody', /^for a controller: this broker leads none \(drover-broker --rollout-key\)$/],

@@ -60,7 +60,7 @@ test('rotate and sign refuse a key that is no root key, before a file is written
   assert.match(await ok(`${sign} --key root.key`), /next: drover trust publish/);
 });
 
-test('its end is told in days, and on the last day in hours', () => {
+test('its end is shown in days, and on the last day in hours', () => {
   const { trust } = makeFleet();
   const lines = (leftMs: number): string[] => trustEndLines(trust, trust.expires - leftMs);
   assert.match(lines(20 * DAY)[0] ?? '', /^trust\.json version \d+ expires in 20 days, at /);

@@ -101,7 +101,7 @@ describe('the memory of GRUB', () => {
     assert.deepEqual(mark, { confirmed: A, other: '2' });
   });
 
-  it('is written anew by the slot that runs when both copies are gone, and refused before', async (t) => {
+  it('is written again by the slot that runs when both copies are gone, and refused before', async (t) => {
     const slots = new MarkedSlots(B, new GrubMark(realDisk, await tempFolder(t)));
     assert.equal((await slots.look()).confirmed, null);
     await assert.rejects(slots.spoil(A), { code: 'BOOT_STATE_DAMAGED' });

@@ -106,7 +106,7 @@ describe('a slot on a device', () => {
   });
 });
 
-describe('what is mounted for writing', () => {
+describe('a mount for writing', () => {
   it('is each file system that may be written, also below a mount point that may not', () => {
     const mounts = [
       '22 1 8:2 / / ro,relatime shared:1 - ext4 /dev/sda2 ro',

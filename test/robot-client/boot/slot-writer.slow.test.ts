@@ -247,7 +247,7 @@ describe('the writer of a slot', () => {
     await assert.rejects(write(image, path, { onProgress }), { code: 'BOOT_READ_BACK_WRONG' });
   });
 
-  it('stops when it is told to, and begins again from the first byte', async (t) => {
+  it('stops when its caller wants it, and begins again from the first byte', async (t) => {
     const { home, write } = await stageOf(t);
     const path = await fileOf(home, new Uint8Array(4 * MiB));
     const image = randomBytes(3 * MiB);

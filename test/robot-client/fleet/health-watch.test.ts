@@ -20,7 +20,7 @@ describe('restarts as a hook prints them', () => {
     }
   });
 
-  it('count by their rises, from the first reading on, over a counter that begins anew', () => {
+  it('count by their rises, from the first reading on, over a counter that begins again', () => {
     assert.equal(newRestarts(null, 7), 0);
     assert.equal(newRestarts(7, 9), 2);
     assert.equal(newRestarts(9, 9), 0);

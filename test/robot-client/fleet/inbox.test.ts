@@ -13,7 +13,7 @@ const fleet = makeFleet();
 const NOW = Date.parse('2026-06-01T00:00:00Z');
 const KEPT = LIMITS.rolloutsMax * 2;
 
-describe('what a robot remembers of rollouts', () => {
+describe('the memory of a robot about rollouts', () => {
   it('is bounded, however many were announced in its life, and keeps the newest', async (t) => {
     const inbox = new Inbox(realDisk, `${await tempFolder(t)}/seen.json`, fleet.trust);
     const bundle = await fleet.makeBundle({ version: '1.1.0' });

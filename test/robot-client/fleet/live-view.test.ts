@@ -4,7 +4,7 @@ import { LiveView } from '../../../robot-client/fleet/live-view.ts';
 import { refusedWrite } from '../../../robot-client/update/assert-swappable.ts';
 import { DroverError, toProblem } from '../../../shared/base/errors.ts';
 
-describe('what a component waits for', () => {
+describe('the reason for which a component waits', () => {
   it('is not shown any more when its time has come and nothing came of it', () => {
     let now = 1_000;
     let changes = 0;

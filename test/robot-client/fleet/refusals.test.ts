@@ -10,7 +10,7 @@ const fleet = makeFleet();
 const REPLAYED = toProblem(new DroverError('ANNOUNCEMENT_REPLAYED', 'a test'));
 const EXPIRED = toProblem(new DroverError('ANNOUNCEMENT_EXPIRED', 'a test'));
 
-it('what was refused beside an announcement that holds is told until another is accepted', async (t) => {
+it('an announcement refused beside a valid one is reported until another is accepted', async (t) => {
   const bench = await Bench.open(t);
   const told = (): string | null => reportComponent(bench.component.view).last_error?.code ?? null;
   const looked = async (): Promise<void> => {

@@ -41,7 +41,7 @@ describe('the trust root that a robot keeps', () => {
     assert.deepEqual([other.trust.fleet, other.trust.version], ['other', 1]);
   });
 
-  it('is not there any more when its file is damaged: the image counts, and it is told', async (t) => {
+  it('is not there any more when its file is damaged: the image counts, and it is reported', async (t) => {
     const path = `${await tempFolder(t)}/trust.json`;
     await writeFile(path, '{"version":');
     const { trust, problem, file } = await boot(path, root(1));

@@ -13,7 +13,7 @@ const REPLAYED = toProblem(new DroverError('ANNOUNCEMENT_REPLAYED', 'accept prog
 
 const REFUSED = { problem: REPLAYED, code: REPLAYED.code };
 
-it('progress that is refused shows on the component that the rollout is for, until it is heard', async (t) => {
+it('progress that is refused shows on the component that the rollout is for, until it is accepted', async (t) => {
   const fleet = makeFleet();
   const bundles = [
     await fleet.makeBundle({ version: '1.1.0' }),

@@ -94,7 +94,7 @@ describe('a user who may not read the state of a robot', () => {
     assert.deepEqual(await readdir(layout.state), ['machine.json']);
   });
 
-  it('hears from explain and status that it may not look, and of no loss', async (t) => {
+  it('learns from explain and status that it may not read, and nothing counts as lost', async (t) => {
     if (!canBecome(t)) return;
     const layout = await installed(t);
     for (const command of ['explain', 'status']) {
@@ -105,7 +105,7 @@ describe('a user who may not read the state of a robot', () => {
     }
   });
 
-  it('hears of a state folder that it may not enter whose that is, and gets a whole release by the links', async (t) => {
+  it('learns the owner of a state folder that it may not enter, and gets a whole release by the links', async (t) => {
     if (!canBecome(t)) return;
     for (const mode of [0o700, 0o744]) {
       const layout = await installed(t);
@@ -177,7 +177,7 @@ describe('a user who may not read the state of a robot', () => {
     assert.match(said, /PERMISSION_DENIED/);
   });
 
-  it('is told of a root that it may not write as of that, and not as of a sick disk', async (t) => {
+  it('learns that it may not write a root, which is not reported as a damaged disk', async (t) => {
     if (!canBecome(t)) return;
     const layout = await installed(t);
     await chmod(layout.machineFile, 0o644);

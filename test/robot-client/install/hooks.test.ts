@@ -78,7 +78,7 @@ test('a hook that dies of a signal fails with its name', async () => {
   assert.deepEqual(result, { kind: 'failed', exitCode: null, signal: 'SIGTERM', output: '' });
 });
 
-test('what cannot be run fails with a sentence that says why', async () => {
+test('a hook that cannot be run fails with a sentence that says why', async () => {
   const run = (folder: string) => runHook({ folder, name: 'health', timeoutMs: 1_000, env: {} });
   const says = async (folder: string, words: RegExp) => {
     const result = await run(folder);
@@ -124,7 +124,7 @@ test('only the last words of a hook that shouts are kept', async () => {
   assert.equal(output, 'last words\n', 'of a line that is cut nothing is left');
 });
 
-test('what is quoted of a hook has no secret, also where the output is longer than what is kept', async () => {
+test('the quoted output of a hook has no secret, also where it is longer than the part that is kept', async () => {
   const many = (digits: number): string => `printf 'PASSWORD=%0${digits}d\\nlast\\n' 7; exit 1`;
   const told = async (digits: number): Promise<string> =>
     describeHook((await runScript(many(digits))).result);

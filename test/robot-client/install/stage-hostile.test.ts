@@ -250,14 +250,14 @@ function mendChecksum(tar: Buffer, from: number): void {
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
 }
 
-test('what is no gzip, or a gzip of no tar, is corrupt', async () => {
+test('a payload that is no gzip, or a gzip of no tar, is corrupt', async () => {
   await failsWith(Buffer.alloc(0), 'ARCHIVE_CORRUPT');
   await failsWith(Buffer.from('{"json":true}'), 'ARCHIVE_CORRUPT');
   await failsWith(gzipSync('no tar at all'.repeat(100)), 'ARCHIVE_CORRUPT');
   await failsWith(await tarOf([{ name: 'plain tar' }]), 'ARCHIVE_CORRUPT');
 });
 
-test('what stands behind the end mark is ignored, as GNU tar does', async () => {
+test('bytes behind the end mark are ignored, as GNU tar does', async () => {
   const tar = await tarOf([{ name: 'a', body: 'x' }]);
   const more = [Buffer.from('garbage'), randomBytes(5_000), await tarOf([{ name: 'b' }])];
   for (const garbage of more) {

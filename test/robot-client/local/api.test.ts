@@ -93,7 +93,7 @@ test('each route hands its request to its handler and the answer back', async ()
   assert.equal(fs.existsSync(api.socketPath), false);
 });
 
-test('what is not a request of this API is refused with a code and reaches no handler', async () => {
+test('an invalid request to this API is refused with a code and reaches no handler', async () => {
   const api = await startApi();
   const refuses = async (path: string, body: object, code: ErrorCode, words?: RegExp) =>
     assert.rejects(

@@ -17,7 +17,7 @@ import { tempFolder } from '../../helpers/temp-folder.ts';
 const GONE = toProblem(new DroverError('STATE_GONE', 'listen on agent.sock: it was removed'));
 
 describe('a local socket that was removed', () => {
-  it('is told and closed, and one that stands is left alone', async (t) => {
+  it('is reported and closed, and one that stands is left alone', async (t) => {
     const told: (Problem | null)[] = [];
     let closed = 0;
     let gone: Problem | null = null;
@@ -40,7 +40,7 @@ describe('a local socket that was removed', () => {
     assert.deepEqual(told, [GONE]);
   });
 
-  it('takes the word of the application with it, until that says it again', async (t) => {
+  it('forgets the answer of the application, until the application gives it again', async (t) => {
     const layout = layoutOf(await tempFolder(t));
     await realDisk.mkdir(layout.state);
     const word = new ReadyWord({ disk: realDisk, layout });

@@ -56,7 +56,7 @@ describe('the interlock', () => {
     assert.equal(decideInterlock(nightly, { ...facts, said }).kind, 'wait');
   });
 
-  it('takes the word of the application before that of the hook', () => {
+  it('takes the answer of the application before that of the hook', () => {
     const said = { ready: false, reason: 'a person is near' };
     const decision = decideInterlock(ALWAYS_OPEN, { ...FACTS, said });
     assert.ok(decision.kind === 'wait');

@@ -243,7 +243,7 @@ describe('the example ready hook for ROS 2', () => {
     });
   });
 
-  it('takes a server that is there and says nothing for idle only when it is told to', async () => {
+  it('takes a server that is there and says nothing for idle only when the settings allow it', async () => {
     await rm(join(at.folder, 'says', `echo${STATUS.replaceAll('/', '.')}`));
     await at.configure('TASK_SILENCE_IS_IDLE=1');
     await at.says(STATUS, info(1), 'info');

@@ -194,7 +194,7 @@ describe('a log is not kept', () => {
   });
 });
 
-describe('what bounds a log', () => {
+describe('the bounds of a log', () => {
   it('are whole lines from the end', () => {
     const lines = new LogLines('', 1_000);
     for (let at = 0; at < 500; at += 1) lines.say('info', { at }, 'step', NOW);

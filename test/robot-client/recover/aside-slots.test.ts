@@ -45,7 +45,7 @@ describe('slots that a person led in a circle', () => {
     ['each to the other', { active: 'rollback', rollback: 'active' }],
     ['active to itself, without rollback', { active: 'active' }],
   ] as const) {
-    it(`are put aside by adopt, which says that nothing boots, and mended by recover (${what})`, async (t) => {
+    it(`are put aside by adopt, which says that nothing boots, and repaired by recover (${what})`, async (t) => {
       const layout = await installed(t);
       await link(layout, to);
       const { problem, active } = await adopt(layout);
@@ -56,7 +56,7 @@ describe('slots that a person led in a circle', () => {
     });
   }
 
-  it('are told also where the state had forgotten what ran, with the releases that stand there', async (t) => {
+  it('are reported also where the state had lost the running version, with the releases that stand there', async (t) => {
     const layout = await installed(t, null);
     await link(layout, { active: 'rollback', rollback: 'active' });
     const { problem } = await adopt(layout);

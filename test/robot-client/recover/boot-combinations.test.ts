@@ -192,7 +192,7 @@ async function assertUntouched(layout: Layout, made: World): Promise<void> {
 }
 
 describe('a boot of a root that went wrong in several ways', () => {
-  it('ends on a whole release when there is one that may run, and is told each time when not', async () => {
+  it('ends on a whole release when there is one that may run, and reports each time when not', async () => {
     let healed = 0;
     await fc.assert(
       fc.asyncProperty(world, async (made) => {

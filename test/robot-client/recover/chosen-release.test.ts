@@ -206,7 +206,7 @@ async function occupy(layout: Layout, ...names: readonly string[]): Promise<void
   }
 }
 
-describe('what stands at active.new and is no link', () => {
+describe('a file or folder at active.new that is no link', () => {
   for (const release of [undefined, OLD]) {
     it(`keeps no release from being linked${release ? ' that was chosen' : ''}, and is to be moved away`, async (t) => {
       const layout = await linkless(t, [OLD]);

@@ -10,7 +10,7 @@ import { Bench, fleet } from '../bench.ts';
 import { isChange } from '../faulty-disk.ts';
 
 describe('the root of a component', () => {
-  it('is looked at between messages: a read-only disk and a link of a technician are told', async (t) => {
+  it('is checked between messages: a read-only disk and a link of a technician are reported', async (t) => {
     const bench = await Bench.open(t);
     bench.gate = ({ name }) => {
       if (name === 'unlink') throw new DroverError('DISK_READ_ONLY', 'remove: refused');
@@ -49,7 +49,7 @@ describe('the root of a component', () => {
     ['is of an agent that made no seals, on a read-only disk', 'seals', 'DISK_READ_ONLY'],
     ['lost its state, on a full disk', 'state', 'DISK_FULL'],
   ] as const) {
-    it(`is told and opened later when it ${what}`, async (t) => {
+    it(`is reported and opened later when it ${what}`, async (t) => {
       const bench = await Bench.open(t);
       await rm(join(bench.root, folder), { recursive: true });
       bench.gate = (operation) => {

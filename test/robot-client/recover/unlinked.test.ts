@@ -58,7 +58,7 @@ const codes = ({ problems }: { problems: readonly { code: string }[] }): string[
   problems.map(({ code }) => code);
 
 describe('releases without links and without a state', () => {
-  it('are told, changed by nothing, and stay known after the next start', async (t) => {
+  it('are reported, changed by nothing, and stay known after the next start', async (t) => {
     const { layout, state } = await rootOf(t, '1.0.0', '1.1.0');
     const { state: peeked } = await peekMachineState(realDisk, layout, NOW);
     const first = await state();

@@ -57,7 +57,7 @@ const harms = {
 
 describe('a release whose seal was lost', () => {
   for (const [what, harm] of Object.entries(harms)) {
-    it(`is told and not sealed when ${what}, and the whole release stays`, async (t) => {
+    it(`is reported and not sealed when ${what}, and the whole release stays`, async (t) => {
       const { bench, layout, seal, tree, look } = await unsealed(t);
       await harm(tree);
       await writeFile(seal, '{}');
@@ -134,7 +134,7 @@ describe('a release whose seal was lost', () => {
 });
 
 describe('a release with its seal', () => {
-  it('is told at the next start when it lost a file or a right, and not when the file is back', async (t) => {
+  it('is reported at the next start when it lost a file or a right, and not when the file is back', async (t) => {
     const { bench, layout, tree } = await unsealed(t);
     await bench.cutPower();
     await waitUntil('the seal', async () => (await readdir(layout.seals)).includes('1.1.0'));

@@ -117,7 +117,7 @@ describe('the words of drover-launch', () => {
     assert.equal(readLaunch(odd).instead, null);
   });
 
-  it('are told as sentences, each with its code', () => {
+  it('are reported as sentences, each with its code', () => {
     const said = (why: string) => insteadProblem({ version: '1.0.0', why });
     assert.equal(said('uncounted').code, 'BOOT_NOT_COUNTED');
     assert.match(said('missing').message, /its program, or a Node\.js to run it with, is gone/);

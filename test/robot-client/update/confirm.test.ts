@@ -77,7 +77,7 @@ describe('the health of a new version', () => {
     assert.equal(outcome.kind, 'unhealthy');
   });
 
-  it('waits for a link that is made anew, and ends when it stays away', async () => {
+  it('waits for a link that is made again, and ends when it stays away', async () => {
     const looks: OnTrial[] = [onTrial(slotsOf({ kind: 'absent' }), '1.1.0'), { kind: 'runs' }];
     const anew = await probe([OK], NEVER, () => looks.shift() ?? { kind: 'runs' });
     assert.deepEqual(

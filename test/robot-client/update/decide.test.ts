@@ -166,7 +166,7 @@ describe('decideOffer refuses', () => {
     assert.equal(decide([offer], factsOf(world, { blocked: other })).verdict.kind, 'take');
   });
 
-  it('what a person took back, in the rollout that brought it and in no other', () => {
+  it('a version that a person took back, in the rollout that brought it and in no other', () => {
     const offer = makeRollout(world, { version: '1.1.0' });
     const payloadSha256 = offer.artifacts[0]!.sha256 as never;
     const block = { version: '1.1.0', payloadSha256, code: 'ACTIVE_CHANGED' };

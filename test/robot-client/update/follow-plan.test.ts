@@ -178,7 +178,7 @@ describe('a job whose links follow an image', () => {
     for (const phase of BEFORE) assert.equal(followingJob(state(phase)), null, phase);
   });
 
-  it('is none when it is confirmed and its former image cannot be told from another', () => {
+  it('is none when it is confirmed and its former image cannot be distinguished from another', () => {
     const factory = { ...FOLLOWS, fromVersion: null };
     assert.equal(followingJob(state('idle', factory)), null);
     assert.equal(followingJob(state('probation', factory))?.version, '3.0.0');

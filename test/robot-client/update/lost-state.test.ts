@@ -116,7 +116,7 @@ describe('a lost state', () => {
     assert.equal((await recoverOn(layout)).phase, 'idle');
   });
 
-  it('is told, and no probation, when there is no release to go back to', async () => {
+  it('is reported, and is no probation, when there is no release to go back to', async () => {
     for (const rollback of ['releases/1.1.0', 'releases/9.9.9', '/nowhere']) {
       const layout = await makeRoot(rollback);
       const state = await readMachineState(realDisk, layout, NOW);

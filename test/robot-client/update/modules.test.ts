@@ -213,7 +213,7 @@ describe('a module that does not do it', () => {
   });
 });
 
-describe('what a module applied', () => {
+describe('a release that a module applied', () => {
   it('goes back after it was confirmed when its rollout is taken back', async (t) => {
     const { bench } = await benchWith(t, {});
     await offered(bench, NEW);

@@ -105,7 +105,7 @@ describe('a robot of a rollout with a budget', () => {
       assert.equal(stage.seat.mayGo({ budget }), false);
     }));
 
-  it('asks anew after it took its question back, and never twice the same', () =>
+  it('asks again after it took its question back, and never twice the same', () =>
     withStage(async (stage) => {
       const asked = await stage.ask();
       await stage.tell(asked);

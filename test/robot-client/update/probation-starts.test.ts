@@ -126,7 +126,7 @@ describe('a probation', () => {
     assert.equal(started(first, 'restart').state.job?.boots, 2);
   });
 
-  it('counts starts anew after good health, and boots as well', () => {
+  it('counts starts from zero after good health, and boots as well', () => {
     const again = started({ state: onProbation(moment(0)), boot: 0 }, 'restart').state;
     const { job } = step(again, { kind: 'well' }, NOW).state;
     assert.deepEqual([job?.boots, job?.seenBoot], [0, { id: 'boot-0', sinceMs: 0, starts: 0 }]);

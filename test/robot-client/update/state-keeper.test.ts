@@ -46,7 +46,7 @@ const codeOf = ({ component }: Bench): string | undefined =>
 
 describe('a state that could not be kept', () => {
   for (const code of ['DISK_READ_ONLY', 'DISK_FULL', 'DISK_WRITE_FAILED'] as const) {
-    it(`is told with ${code} until it was kept, although the update ended well`, async (t) => {
+    it(`is reported with ${code} until it was kept, although the update ended well`, async (t) => {
       const bench = await endsUnkept(t, code);
       assert.equal(codeOf(bench), code);
       assert.ok(bench.codes.includes(code), bench.codes.join(' '));

@@ -77,7 +77,7 @@ describe('a component that is stuck', () => {
     assert.ok(waitMs(effects) <= 2 * LIMITS.stuckRetryMsMin);
   });
 
-  it('goes back as soon as a person has mended the cause and says so', async (t) => {
+  it('goes back as soon as a person has repaired the cause and says so', async (t) => {
     const bench = await Bench.open(t);
     await bench.hook('health', 'exit 70');
     await bench.hook('start', '[ "$DROVER_VERSION" = 1.1.0 ] || { echo no disk; exit 1; }');

@@ -143,7 +143,7 @@ describe('swap', () => {
     assert.equal(await boots(layout), '1.0.0');
   });
 
-  it('keeps only the two releases that links lead to, and the staging it is told to', async () => {
+  it('keeps only the two releases that links lead to, and the staging that it should keep', async () => {
     const layout = await installed();
     for (const version of ['0.8.0', '0.9.0']) await putRelease(layout, version);
     const [kept, old] = ['a'.repeat(32), 'b'.repeat(32)];

@@ -52,7 +52,7 @@ function turn(
   );
 }
 
-describe('whose turn it is', () => {
+describe('the turn of a robot', () => {
   it('follows the threshold, to the robot', () => {
     assert.equal(turn({}, told({ threshold: FRACTION }))?.problem.code, 'COHORT_CLOSED');
     assert.equal(turn({}, told({ threshold: FRACTION + 1e-9 })), null);

@@ -28,7 +28,7 @@ const losses = {
 
 describe('a rollback to a release of which a file', () => {
   for (const [what, lose] of Object.entries(losses)) {
-    it(`${what}: the whole version runs on, it is told, and the way back works once mended`, async (t) => {
+    it(`${what}: the whole version runs on, it is reported, and the way back works once repaired`, async (t) => {
       const bench = await Bench.open(t);
       bench.announce(await bundleOf('1.1.0'), '1.1.0');
       await bench.runs('1.1.0');
@@ -59,7 +59,7 @@ describe('a rollback to a release of which a file', () => {
     });
   }
 
-  it('is gone when the rollout is recalled: the healthy version runs on until it is mended', async (t) => {
+  it('is gone when the rollout is recalled: the healthy version runs on until it is repaired', async (t) => {
     const bench = await Bench.open(t);
     bench.announce(await bundleOf('1.1.0'), '1.1.0');
     await bench.runs('1.1.0');

@@ -52,7 +52,7 @@ test('names that every object has are not codes', () => {
   assert.equal(isErrorCode('TOO_OLD'), true);
 });
 
-test('whatever is thrown becomes a problem that can travel', () => {
+test('any thrown value becomes a problem that can be sent', () => {
   const known = toProblem(new DroverError('TOO_OLD', 'take 2.0.0: too old'));
   assert.deepEqual(known, {
     code: 'TOO_OLD',

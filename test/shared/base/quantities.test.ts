@@ -35,7 +35,7 @@ test('a duration that was formatted is read back as what it was', () => {
   );
 });
 
-test('what is left is told in days, and in hours and minutes once there is less', () => {
+test('the time left is shown in days, and in hours and minutes once there is less', () => {
   const DAY = 86_400_000;
   const [HOUR, MINUTE] = [DAY / 24, 60_000];
   const told = {
@@ -49,7 +49,7 @@ test('what is left is told in days, and in hours and minutes once there is less'
   assert.equal(timeLeft(-5), '0 minutes');
 });
 
-test('a span that has just begun is told whole: 30 days are not 29 in their first minutes', () => {
+test('a span that has just begun is shown whole: 30 days are not 29 in their first minutes', () => {
   const told = { '30 days': 30 * DAY_MS - 5_000, '2 hours': 2 * 3_600_000 - 5_000 };
   for (const [text, ms] of Object.entries(told)) assert.equal(timeLeft(ms), text);
   assert.equal(timeLeft(5 * 60_000 - 900), '5 minutes');
@@ -94,7 +94,7 @@ test('a rate is more than nothing, and nothing said is no bound', () => {
   for (const bad of ['0', '-1', 'fast']) assertRefused('USAGE', () => parseRate(bad));
 });
 
-test('what comes is told in seconds while they are few, and in hours where nobody counts them', () => {
+test('a coming instant is shown in seconds while they are few, and in hours when it is far off', () => {
   const told = [-5, 4_400, 119_000, 120_000, 20_021_000, 200_000_000].map(shortly);
   assert.deepEqual(told, ['0 s', '4 s', '119 s', '2 minutes', '5 hours', '2 days']);
 });

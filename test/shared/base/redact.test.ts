@@ -14,7 +14,7 @@ import {
 
 const SECRET = 'Zx9vQ7-kT2_wPm4';
 
-describe('what a log says about secrets', () => {
+describe('the redaction of a log', () => {
   for (const line of [
     `DB_PASSWORD=${SECRET}`,
     `Nov 30 06:00:00 host app[12]: export API_KEY=${SECRET} and more`,
@@ -56,7 +56,7 @@ describe('what a log says about secrets', () => {
     `db_password: |\n  ${SECRET}`,
     `password=abc\\\n${SECRET}`,
   ]) {
-    it(`does not come out of ${JSON.stringify(line.replaceAll(SECRET, '…'))}`, () => {
+    it(`takes the secret out of ${JSON.stringify(line.replaceAll(SECRET, '…'))}`, () => {
       const out = redact(`before\n${line}\nafter`);
       assert.ok(!out.includes(SECRET), out);
       assert.ok(out.includes(REDACTED));

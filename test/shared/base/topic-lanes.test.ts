@@ -25,7 +25,7 @@ describe('the lanes of topics', () => {
     await held;
   });
 
-  it('go on after a task that failed, and only its caller hears of it', async () => {
+  it('go on after a task that failed, and only its caller gets the error', async () => {
     const lanes = new TopicLanes();
     const failed = lanes.run('a', () => Promise.reject(new Error('no')));
     const next = lanes.run('a', () => Promise.resolve('done'));

@@ -27,7 +27,7 @@ const refuses = (more: Partial<ArchiveEntry>, code: ErrorCode, words: RegExp) =>
     (error) => error instanceof DroverError && error.code === code && words.test(error.message),
   );
 
-test('what plain tar writes for a small tree is taken as it is', () => {
+test('the output of plain tar for a small tree is taken as it is', () => {
   assert.deepEqual(check({ name: './', type: 'directory', mode: 0o700 }), { kind: 'ignore' });
   assert.deepEqual(check({ name: './bin/', type: 'directory', mode: 0o755 }), {
     kind: 'folder',

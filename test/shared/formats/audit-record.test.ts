@@ -67,7 +67,7 @@ describe('an export of the audit chain', () => {
     assert.match(verdict([...LINES.slice(0, 4), half]), /^AUDIT_BROKEN .*only a part of one/);
   });
 
-  it('an end that is missing shows with the head that somebody kept, and only with it', () => {
+  it('an end that is missing shows with the head that was kept, and only with it', () => {
     const short = LINES.slice(0, 7);
     assert.equal(verdict(short), 'ok 7');
     assert.match(verdict(short, { head: hashAt(9) }), /^AUDIT_CUT .*no entry has the hash/);
@@ -79,7 +79,7 @@ describe('an export of the audit chain', () => {
     assert.match(verdict([]), /^AUDIT_CUT .*there is no entry/);
   });
 
-  it('a chain that somebody wrote again from the change on does not have the head', () => {
+  it('a chain that was written again from the change on does not have the head', () => {
     const forged = chain(3);
     for (let seq = 4; seq <= 9; seq += 1) {
       const prev = hashOfLine(forged.at(-1) ?? '');

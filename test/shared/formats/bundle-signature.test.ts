@@ -35,7 +35,7 @@ const [first, second] = twoSeeds.map((seed) =>
 assert.ok(first && second);
 const twoOfTwo = trustOf(twoSeeds.map(publicKeyOf), 2);
 
-test('what is signed is the manifest bytes and the raw hash of the payload, nothing more', () => {
+test('a signature covers the manifest bytes and the raw hash of the payload, nothing more', () => {
   const hash = hexToBytes(payloadSha256) ?? assert.fail();
   assert.deepEqual(bundleMessage(manifestBytes, payloadSha256), concatBytes(manifestBytes, hash));
 });
@@ -77,7 +77,7 @@ test('bytes added to the manifest, even blanks that change no field, are refused
   }
 });
 
-test('a key of another role is told from one that nobody knows', () => {
+test('a key of another role and an unknown key have different errors', () => {
   for (const seed of [seeds.rollout, seeds.root]) {
     const signatures = [bundleSignatureNow(manifestBytes, payloadSha256, seed)];
     assertRefused(

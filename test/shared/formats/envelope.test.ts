@@ -53,7 +53,7 @@ test('no two pairs of type and payload have one encoding', () => {
   );
 });
 
-test('what was sealed comes out byte for byte, whatever it is', async () => {
+test('any sealed bytes come out byte for byte', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 100 }), async (bytes) => {
       assert.deepEqual(openEnvelope(await sign(TYPE, bytes, one), TYPE, role(1)), bytes);

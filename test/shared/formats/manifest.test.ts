@@ -125,7 +125,7 @@ test('any bytes are a manifest or a typed refusal, also a good one with changes'
   );
 });
 
-test('what is written is read back, in the same bytes each time', () => {
+test('a written manifest is read back, in the same bytes each time', () => {
   const fields = {
     ...REQUIRED,
     apply_strategy: 'atomic_swap',
@@ -152,7 +152,7 @@ test('deltas that add stand in a list that agents of 0.1 do not read [P-12.6]', 
   refusedField({ deltas: [zstd], add_deltas: most }, 'add_deltas');
 });
 
-test('what it requires stands in the manifest, and at the end of its strategy [P-3.12]', () => {
+test('its requirements stand in the manifest, and at the end of its strategy [P-3.12]', () => {
   const requires = { system: '>=2.1 <3', arm: '^1.4.0' };
   const { apply_strategy: strategy, ...fields } = parse({
     ...REQUIRED,

@@ -91,7 +91,7 @@ test('any bytes on any report topic are a message or a typed refusal', () => {
   for (const parser of parsers) assertRefused('DOCUMENT_TOO_LARGE', () => parser(huge));
 });
 
-test('who reads a report takes out the secrets that an older agent left in it', () => {
+test('the reader of a report takes out the secrets that an older agent left in it', () => {
   const message = 'run hook health of 1.4.2: exit 70 (password=hunter2\nmqtt://bob:hunter2@host)';
   const problem = { code: 'HEALTH_FAILED', message, hint: message };
   const read = parse(component({ last_error: problem, waiting_for: message })).components[0];

@@ -172,7 +172,7 @@ test('a refused document names its first bad field, in a short and printable way
   assertRefused('MANIFEST_INVALID', () => parseDocument(strict, utf8(long)), /^[^\p{Cc}]{0,300}$/u);
 });
 
-test('what is shown of foreign text is short, printable and keeps plain words', () => {
+test('foreign text is shown short and printable, and keeps plain words', () => {
   assert.equal(printable('bin/größe ☃ 💩'), 'bin/größe ☃ 💩');
   assert.equal(
     printable('a\u001b[31m\r\n\u202e\ud800'),

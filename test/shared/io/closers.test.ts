@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Closers } from '../../../shared/io/closers.ts';
 
-test('what was opened last is closed first, and once', async () => {
+test('the part that was opened last is closed first, and once', async () => {
   const closed: string[] = [];
   const running = await Closers.open(async (closers) => {
     closers.add(() => void closed.push('lock'));
@@ -26,7 +26,7 @@ test('a start that fails closes what was opened, and says why it failed', async 
   assert.deepEqual(closed, ['lock']);
 });
 
-test('one part that does not close keeps no other open, and is told', async () => {
+test('one part that does not close keeps no other open, and is reported', async () => {
   const closed: string[] = [];
   const closers = new Closers();
   closers.add(() => void closed.push('lock'));

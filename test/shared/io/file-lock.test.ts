@@ -21,7 +21,7 @@ test('of many that change one file at an instant none loses what another wrote',
   assert.equal(existsSync(`${path}.lock`), false);
 });
 
-test('a lock that a killed command left behind holds up nobody for ever', async (t) => {
+test('a lock that a killed command left behind holds up no other command for ever', async (t) => {
   const path = join(await tempFolder(t), 'users.json');
   await writeFile(`${path}.lock`, '');
   const old = (Date.now() - LIMITS.fileLockLeftOverMs - 1_000) / 1_000;
@@ -30,7 +30,7 @@ test('a lock that a killed command left behind holds up nobody for ever', async 
   assert.equal(existsSync(`${path}.lock`), false);
 });
 
-test('who was judged dead does not give back the lock of its successor', async (t) => {
+test('an owner that was judged dead does not give back the lock of its successor', async (t) => {
   const path = join(await tempFolder(t), 'users.json');
   const lock = `${path}.lock`;
   await withFileLock(path, async () => {
@@ -40,7 +40,7 @@ test('who was judged dead does not give back the lock of its successor', async (
   assert.ok((await stat(lock)).isFile());
 });
 
-test('who was judged dead ends well when its successor has ended before it', async (t) => {
+test('an owner that was judged dead ends well when its successor has ended before it', async (t) => {
   const path = join(await tempFolder(t), 'users.json');
   assert.equal(await withFileLock(path, async () => unlink(`${path}.lock`)), undefined);
 });

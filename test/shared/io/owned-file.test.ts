@@ -27,8 +27,8 @@ async function makeTree(t: TestContext): Promise<{ readonly top: string; readonl
   return { top, file };
 }
 
-describe('who may change a path', () => {
-  it('is nobody else when it belongs to this user, also below a sticky folder', async (t) => {
+describe('a user who may change a path', () => {
+  it('is no other when it belongs to this user, also below a sticky folder', async (t) => {
     const { top, file } = await makeTree(t);
     assert.equal(told(await judgePath(file)), '');
     await chmod(top, 0o1777);

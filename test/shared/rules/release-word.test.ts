@@ -81,7 +81,7 @@ describe('the highest version that was confirmed', () => {
   });
 });
 
-describe('what a manifest asks of its announcement', () => {
+describe('the bound that a manifest sets for its announcement', () => {
   const bounds = {
     health_timeout_min_s: 30,
     gates: { apply_success_min: 0.95, crashes_per_hour_max: 1, auto_rollback: true },

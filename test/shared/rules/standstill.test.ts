@@ -21,7 +21,7 @@ test('a code that one version ended with says nothing of the next version', () =
   assert.equal(standstillOf(told('ROOT_SPLIT', '1.0.0')), 'ROOT_SPLIT');
 });
 
-test('a robot whose clock disagrees with what is announced takes nothing until that is mended', () => {
+test('a robot whose clock disagrees with the announcement takes nothing until that is repaired', () => {
   for (const code of ['ANNOUNCEMENT_EXPIRED', 'ANNOUNCEMENT_AHEAD']) {
     assert.equal(standstillOf(told(code)), code);
   }

@@ -43,7 +43,7 @@ describe('the start of a rollout [P-6.12]', () => {
     assert.equal(msToFirstStart({}, NOW), 0);
   });
 
-  it('is told with the span until then, and as a wall clock where it is one', () => {
+  it('is shown with the span until then, and as a wall clock where it is one', () => {
     const told = startAwaited({ start_at: at('2026-12-02T22:54:00Z') }, { now: NOW });
     assert.equal(told, '2026-12-02T22:54:00Z, in 34 hours (--start-at)');
     assert.equal(startAwaited({ start_at: NOW }, { now: NOW }), null);

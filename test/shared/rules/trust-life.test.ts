@@ -15,7 +15,7 @@ const DAY_MS = 86_400_000;
 const codeAt = (leftMs: number): string | undefined =>
   trustProblem({ version: 3, expires: NOW + leftMs }, NOW)?.code;
 
-test('a trust is told while little of it is left, and when it is over', () => {
+test('a trust is reported while little of it is left, and when it is over', () => {
   assert.equal(codeAt(LIMITS.trustNoticeMs + 1), undefined);
   assert.equal(codeAt(LIMITS.trustNoticeMs), 'TRUST_EXPIRING');
   assert.equal(codeAt(1), 'TRUST_EXPIRING');
@@ -27,7 +27,7 @@ test('a trust is told while little of it is left, and when it is over', () => {
   assert.equal(daysUntil(NOW - 1, NOW), -1);
 });
 
-test('what has expired is ending too, and there are words for exactly what is ending', () => {
+test('expired documents count as ending too, and exactly those that end have a text', () => {
   fc.assert(
     fc.property(fc.integer({ min: -400 * DAY_MS, max: 400 * DAY_MS }), (leftMs) => {
       const trust = { version: 1, expires: NOW + leftMs };

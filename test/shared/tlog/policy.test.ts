@@ -50,7 +50,7 @@ test('comments, tabs, empty lines, addresses and a missing last line feed are ta
   assert.equal(parseLogPolicy(utf8(text)).logs.length, 1);
 });
 
-test('what could be read in two ways is refused, with its line', () => {
+test('an ambiguous policy is refused, with its line', () => {
   const wrong: [string, RegExp][] = [
     ['', /no quorum/],
     ['quorum none\nquorum none', /line 6: .*already/],

@@ -236,7 +236,7 @@ test('nothing missing is done at once, and said once', () => {
   assert.deepEqual(pull.up(1), []);
 });
 
-test('what was asked for when the link broke is asked for first on the next one', () => {
+test('chunks that were asked for when the link broke are asked for first on the next one', () => {
   const [a, b, c] = hashes(3);
   assert.ok(a && b && c);
   const pull = new ChunkPull({ missing: [a, b, c, a], chunkBytes: 1 });
@@ -259,7 +259,7 @@ test('a chunk that arrives before it was asked for is never asked for', () => {
   assert.deepEqual(pull.kept(a, 1, 2), [{ kind: 'subscribe', hashes: [c] }]);
 });
 
-test('what is kept is given up some at a time, and all of it at the end', () => {
+test('kept chunks are given up some at a time, and all of them at the end', () => {
   const missing = hashes(6);
   const [a, b, c, d, e, f] = missing;
   assert.ok(a && b && c && d && e && f);
