@@ -1,7 +1,7 @@
 /**
- * A real ext4 on a disk whose blocks can be made to fail while it is mounted: `qemu-storage-daemon`
- * exports a raw file over FUSE, a loop device stands on it, and qemu's driver `blkdebug` is put in
- * the middle. The block layer then returns EIO, as with a card that dies.
+ * A real ext4 on a disk whose blocks can be made to fail while it is mounted. `qemu-storage-daemon`
+ * exports a raw file over FUSE with the driver `blkdebug` in between, and a loop device stands on
+ * it. The block layer then returns EIO, as with a card that dies.
  */
 
 import { createConnection } from 'node:net';

@@ -1,4 +1,4 @@
-/** Two user names that look alike to people are refused. */
+/** A user name that differs from a known one only in case is refused. */
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** The rules by which the ledger releases chunks for removal, one by one. */
+/** The rules for removing chunks, one by one. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-/** The rule of a held interlock: a refusal, and its meaning before and after the switch. */
+/** The rule for leases of an interlock: any caller may refuse, before the switch and after it. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

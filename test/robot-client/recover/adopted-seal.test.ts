@@ -1,5 +1,6 @@
 /**
- * An adopted release has a seal: by it `recover` finds what was lost, and sees no damage elsewhere.
+ * The seal of an adopted release: `recover` finds a lost program by it, and ignores files that the
+ * application itself wrote or removed.
  */
 
 import assert from 'node:assert/strict';
