@@ -99,6 +99,12 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     answer: ['openapi', 'info', 'servers', 'paths', 'components'],
   },
   {
+    ...{ method: 'GET', path: '/site', who: 'anybody' },
+    purpose:
+      'where MQTT clients reach this broker: `mqtt` is the address of `--public-mqtt`, else null, and `doors` are its own, on the host of this API; `drover --url` reads it',
+    answer: ['mqtt', 'doors'],
+  },
+  {
     ...{ method: 'GET', path: '/metrics', who: `metrics, ${READERS}` },
     purpose: 'for Prometheus: [metrics.md](metrics.md)',
     answer: 'text/plain',
