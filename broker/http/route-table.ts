@@ -26,6 +26,8 @@ const PAGE_FILES = [
   ['/page.css', 'text/css'],
   ['/page.js', 'text/javascript'],
   ['/page.svg', 'image/svg+xml'],
+  ['/page.docs.css', 'text/css'],
+  ['/page.docs.js', 'text/javascript'],
 ] as const;
 const SAID = ['reason', 'by', 'wave'];
 
@@ -64,6 +66,11 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   {
     ...{ method: 'GET', path: '/', who: 'anybody' },
     purpose: 'the page; it asks a person to sign in where the broker has credentials',
+    answer: 'text/html',
+  },
+  {
+    ...{ method: 'GET', path: '/docs', who: 'anybody' },
+    purpose: 'this table as a page of the broker itself, drawn from its `/openapi.json`',
     answer: 'text/html',
   },
   ...PAGE_FILES.map(([path, answer]): HttpRoute => ({
