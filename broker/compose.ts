@@ -41,6 +41,7 @@ import { Fleet } from './control/fleet.ts';
 import { walkTrust } from './control/trust.ts';
 import { BrokerEvents } from './events.ts';
 import { startHttpApi, type HttpApi } from './http/http-api.ts';
+import type { SiteFacts } from './http/site-answer.ts';
 import { EventCounters } from './control/event-metrics.ts';
 import { Metrics } from './http/metrics.ts';
 import { makeEmbedded } from './mqtt/embed.ts';
@@ -93,8 +94,10 @@ async function compose(
   const folder = join(settings.dataFolder, FAILURE_LOGS);
   const logs = closers.with(await LogShelf.open({ folder, log: settings.log, now: Date.now }));
   events.on('failureLog', (robot, message) => logs.take(robot, message));
+  const open: { doors: Doors | null } = { doors: null };
+  const site = () => siteOf(settings, open.doors);
   const http = closers.with(
-    await openHttp(parts, { engine, lead, views, enrolment, logs, webhooks }),
+    await openHttp(parts, { engine, lead, views, enrolment, logs, webhooks, site }),
   );
   events.on('robotEvent', (event) => http.publishEvent(event));
   credentials?.onChange(() => {
@@ -104,9 +107,13 @@ async function compose(
   if (settings.authorityFiles) closers.add(sweepCertificates(engine));
   lead?.controller.run();
   engine.garbage.run();
-  const doors = await engine.listen();
+  const doors = (open.doors = await engine.listen());
   return { ...doors, httpPort: http.port, reload: credentials && (() => credentials.reload()) };
 }
+
+const siteOf = ({ publicMqtt, certificateFiles }: BrokerSettings, doors: Doors | null) => ({
+  ...{ publicMqtt, doors, isTls: certificateFiles !== null },
+});
 
 /** A connection may outlive the certificate that it came with. @returns a function that stops it */
 function sweepCertificates(engine: BrokerEngine): () => void {
@@ -280,11 +287,12 @@ interface Shown {
   readonly enrolment: EnrolmentPort;
   readonly logs: LogShelf;
   readonly webhooks: Webhooks;
+  readonly site: () => SiteFacts;
 }
 
 async function openHttp(
   parts: Parts,
-  { engine, lead, views, enrolment, logs, webhooks }: Shown,
+  { engine, lead, views, enrolment, logs, webhooks, site }: Shown,
 ): Promise<HttpApi> {
   const { settings, control, fleet, credentials, certificates } = parts;
   const { dataFolder, host, httpPort: port, log } = settings;
@@ -303,7 +311,7 @@ async function openHttp(
   });
   return await startHttpApi({
     ...{ host, port, log, fleet, versions, controller, metrics },
-    ...{ credentials, certificates, garbage, enrolment, logs, webhooks },
+    ...{ credentials, certificates, garbage, enrolment, logs, webhooks, site },
     ...views,
     ...(upstream && { upstream }),
     sessions: engine.sessions,

@@ -20,6 +20,8 @@ export interface BrokerSettings {
   readonly host: string;
   /** 0 lets the system choose. */
   readonly httpPort: number;
+  /** The MQTT address that GET /site names, as behind a proxy; null: the doors themselves. */
+  readonly publicMqtt: string | null;
   /** With certificates, WebSocket and HTTP use TLS as well. */
   readonly certificateFiles: CertificateFiles | null;
   readonly credentialsFile: string | null;

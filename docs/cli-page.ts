@@ -27,7 +27,7 @@ export async function renderCommandLines(): Promise<string> {
 }
 
 /** The words of each command, the program itself first. */
-function wordsOf(line: CommandLine): string[][] {
+export function wordsOf(line: CommandLine): string[][] {
   const { groups = {} } = line;
   const named = Object.keys(commandsOf(line)).flatMap((name) => [
     [name],

@@ -13,11 +13,48 @@ export function renderEnvironment(): string {
     '## Read by the programs',
     '',
     ...tableOf('read'),
+    ...ORDER,
+    ...COLOURS,
     '## Given by the programs to hooks and to `--notify`',
     '',
     ...tableOf('given'),
   ].join('\n');
 }
+
+/** The order of `fillFrom` (publisher/profiles/profiles.ts). */
+const ORDER: readonly string[] = [
+  '## Where `drover` gets the address of a broker',
+  '',
+  'The first of these that is there counts, for each of the two doors by itself:',
+  '',
+  '1. `--broker URL` for MQTT, `--api URL` for HTTP;',
+  '2. `--url URL` for both;',
+  '3. `DROVER_API` for HTTP;',
+  '4. `DROVER_URL` for both;',
+  '5. `--broker` or `--api` of the profile (`--profile`, `DROVER_PROFILE`, `drover config use`);',
+  '6. `--url` of the profile, for both; for HTTP at last `http://127.0.0.1:8080`.',
+  '',
+  'A broker or a `trust.json` changes what some commands do (`fleet`, `export`, `report import`), so a variable and',
+  'the profile fill these in only where a command needs them. A login of a profile goes to the addresses of that profile alone.',
+  '',
+  'From a URL of both, `drover` reads `GET /v1/site` without a token and takes the MQTT address that it names: that of',
+  '`drover-broker --public-mqtt`, else the first door of the broker itself, those with TLS first, on the host of the URL. It takes',
+  'no door without TLS under an `https://` URL, and none on a host that is neither that of the URL nor below it',
+  '(`SITE_DOOR_REFUSED`): such a door has to be asked for with `--broker`. Behind a proxy that ends TLS, or that carries HTTP alone,',
+  'give the broker `--public-mqtt mqtts://NAME:PORT`, the address under which MQTT comes through.',
+  '',
+];
+
+/** The order of `isColoured` (shared/io/colour.ts). */
+const COLOURS: readonly string[] = [
+  '## Colours',
+  '',
+  'On a terminal, states have colours in `rollout list`, `status`, `watch` and `robots`, `fleet robots` and `robot`, `doctor`, and',
+  '`drover-robot explain`: red for what failed or is stuck, yellow for what waits, green for what is done. Each repeats a word that stands there.',
+  'A pipe, a file and JSON (`--json`, `drover-robot status`) have none. `--no-color`, `NO_COLOR=1` and `TERM=dumb` turn them off; `FORCE_COLOR=1`',
+  'turns them on for a pipe too, and counts before `NO_COLOR=1`, as for Node.js.',
+  '',
+];
 
 function tableOf(way: EnvironmentVariable['way']): string[] {
   const rows = Object.entries(ENVIRONMENT)

@@ -66,6 +66,12 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     way: 'read',
     meaning: 'profile of `drover config`, where --profile is not given',
   },
+  DROVER_URL: {
+    programs: ['drover'],
+    way: 'read',
+    meaning:
+      'URL of the HTTP API of a broker, which names its MQTT address, where --url is not given',
+  },
   DROVER_API: {
     programs: ['drover'],
     way: 'read',

@@ -225,7 +225,7 @@ export class Agent {
   }
 
   /** Connects again, as with a renewed certificate. */
-  reconnect(why: string): void {
+  reconnect(why: DroverError): void {
     this.#wire?.renew?.(why);
   }
 

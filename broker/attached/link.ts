@@ -67,7 +67,7 @@ export class EngineLink {
 
   /** Ends this connection and makes another one. */
   renew(why: string): void {
-    this.#wire.renew(why);
+    this.#wire.renew(new DroverError('BROKER_UNREACHABLE', `reach broker: ${why}`));
   }
 
   /** @returns a function that removes the listener */

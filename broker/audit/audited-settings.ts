@@ -26,6 +26,7 @@ export function auditedSettings(settings: BrokerSettings): AuditFacts {
     has_log_policy: settings.logPolicy !== null,
     leads: lead !== null,
     rollout_keys: (lead?.signers ?? []).map(({ publicKey }) => keyIdOf(publicKey)),
+    ...(settings.publicMqtt !== null && { public_mqtt: settings.publicMqtt }),
     notify: lead?.notify ?? null,
     webhooks: settings.webhooks.map(({ url }) => shownUrl(url)),
     keep_unannounced_s: settings.keepUnannouncedMs && settings.keepUnannouncedMs / 1000,

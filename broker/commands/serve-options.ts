@@ -21,6 +21,10 @@ const withBroker = <T>(args: Argv<T>) =>
       ...TEXT,
       describe: 'trust.json: refuse announcements that no robot would take',
     })
+    .option('public-mqtt', {
+      ...TEXT,
+      describe: 'MQTT address that drover --url gets here, where a proxy stands before this broker',
+    })
     .option('log-policy', {
       ...TEXT,
       describe: 'policy file of the transparency log: refuse signature lines of other keys',

@@ -1,6 +1,7 @@
 /** Turns the command-line options of the broker into the settings of its parts. */
 
 import { writeNote } from '../../shared/io/cli.ts';
+import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { parseByteSize, parseRate } from '../../shared/base/byte-sizes.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -40,6 +41,7 @@ export async function readSettings(args: ServeArgs, log: Log): Promise<BrokerSet
     dataFolder: args.data,
     host: args.host,
     httpPort: args.http,
+    publicMqtt: readPublicMqtt(args),
     certificateFiles: certificateFilesOf(args),
     credentialsFile: args.credentials ?? null,
     authorityFiles: authorityFilesOf(args),
@@ -107,6 +109,13 @@ function readUpstream(args: ServeArgs): UpstreamOptions | null {
 
 const readTrustRoot = ({ trust }: ServeArgs): TrustRoot | null =>
   trust === undefined ? null : readTrustFile(trust);
+
+/** @throws DroverError USAGE */
+function readPublicMqtt({ 'public-mqtt': url }: ServeArgs): string | null {
+  if (url === undefined) return null;
+  assertBrokerUrl(url, '--public-mqtt');
+  return url;
+}
 
 /** Null when chunks are never removed. */
 function readKeep(args: ServeArgs): number | null {

@@ -9,7 +9,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { ENROL_PATH, RENEW_PATH } from '../../shared/formats/http-api.ts';
+import { ENROL_PATH, RENEW_PATH, SITE_PATH } from '../../shared/formats/http-api.ts';
 import { isLoopback, type Identity } from '../access/access.ts';
 import type { Credentials } from '../access/credentials.ts';
 import { PageSessions, type PageSession } from './page-sessions.ts';
@@ -24,12 +24,16 @@ const OPEN_ROUTES: readonly string[] = [
     '/page.js',
     '/page.css',
     '/page.svg',
+    '/docs',
+    '/page.docs.js',
+    '/page.docs.css',
     '/healthz',
     '/openapi.json',
     '/user',
     '/sign-in',
     '/sign-out',
   ],
+  SITE_PATH,
   ENROL_PATH,
   RENEW_PATH,
 ];

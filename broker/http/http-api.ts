@@ -12,6 +12,7 @@ import { DroverError, nullIfRefused, toProblem, type Problem } from '../../share
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { SITE_PATH } from '../../shared/formats/http-api.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 import { PRODUCT_VERSION } from '../../shared/io/cli.ts';
 import { isLoopback, type Identity } from '../access/access.ts';
@@ -49,6 +50,7 @@ import {
   type RolloutRoutesOptions,
 } from './rollout-routes.ts';
 import { addSignInRoutes } from './sign-in-routes.ts';
+import { siteAnswer, type SiteFacts } from './site-answer.ts';
 
 export interface HttpApiOptions
   extends
@@ -66,6 +68,8 @@ export interface HttpApiOptions
   /** When trust.json and the announcement expire. */
   expiry?(): ExpiryView;
   engine(): EngineStatus;
+  /** Where MQTT clients reach this broker. */
+  site(): SiteFacts;
   readonly attachments: AttachmentsPort;
   /** Null when the external engine keeps the sessions. */
   readonly sessions: SessionsPort | null;
@@ -228,6 +232,7 @@ function addServiceRoutes(
   });
   const description = describeApi(PRODUCT_VERSION);
   app.get('/openapi.json', async () => description);
+  app.get(SITE_PATH, async () => siteAnswer(options.site()));
   app.get('/engine', async () => ({ engine: showEngine(options.engine()) }));
   const upstream = () => (options.upstream ? showUpstream(options.upstream()) : null);
   app.get('/upstream', async () => ({ upstream: upstream() }));

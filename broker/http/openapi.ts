@@ -14,7 +14,8 @@ import { HTTP_ROUTES, type HttpRoute } from './route-table.ts';
 export const VERSION_PREFIX = '/v1';
 
 /** Parts of the page: they are no API, and no program should read them. */
-export const isPagePath = (path: string): boolean => path === '/' || path.startsWith('/page.');
+export const isPagePath = (path: string): boolean =>
+  path === '/' || path === '/docs' || path.startsWith('/page.');
 
 /** The path that is served for a request: without the version, where it names one. */
 export function unversioned(url: string): string {

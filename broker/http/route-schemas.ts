@@ -11,6 +11,7 @@ import {
   enrolRequestSchema,
   renewAnswerSchema,
   renewRequestSchema,
+  siteAnswerSchema,
 } from '../../shared/formats/http-api.ts';
 import { STANDINGS } from '../rollout/rollout-robots.ts';
 import { ROLLOUT_COMMANDS } from '../rollout/rollout-view.ts';
@@ -147,6 +148,7 @@ export const ROUTE_SCHEMAS: Readonly<Record<string, RouteSchemas>> = {
     }),
   },
   'GET /openapi.json': { answer: z.looseObject({ openapi: z.string(), paths: z.looseObject({}) }) },
+  'GET /site': { answer: siteAnswerSchema },
   'GET /robots': {
     query: robotsQuery,
     answer: z.looseObject({ robots: z.array(robot), next: z.string().nullable().optional() }),

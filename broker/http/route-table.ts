@@ -26,6 +26,8 @@ const PAGE_FILES = [
   ['/page.css', 'text/css'],
   ['/page.js', 'text/javascript'],
   ['/page.svg', 'image/svg+xml'],
+  ['/page.docs.css', 'text/css'],
+  ['/page.docs.js', 'text/javascript'],
 ] as const;
 const SAID = ['reason', 'by', 'wave'];
 
@@ -66,6 +68,11 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     purpose: 'the page; it asks a person to sign in where the broker has credentials',
     answer: 'text/html',
   },
+  {
+    ...{ method: 'GET', path: '/docs', who: 'anybody' },
+    purpose: 'this table as a page of the broker itself, drawn from its `/openapi.json`',
+    answer: 'text/html',
+  },
   ...PAGE_FILES.map(([path, answer]): HttpRoute => ({
     ...{ method: 'GET', path, who: 'anybody', answer },
     purpose: 'a part of the page',
@@ -97,6 +104,12 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     ...{ method: 'GET', path: '/openapi.json', who: 'anybody' },
     purpose: 'this API as OpenAPI 3.1',
     answer: ['openapi', 'info', 'servers', 'paths', 'components'],
+  },
+  {
+    ...{ method: 'GET', path: '/site', who: 'anybody' },
+    purpose:
+      'where MQTT clients reach this broker: `mqtt` is the address of `--public-mqtt`, else null, and `doors` are its own, on the host of this API; `drover --url` reads it',
+    answer: ['mqtt', 'doors'],
   },
   {
     ...{ method: 'GET', path: '/metrics', who: `metrics, ${READERS}` },

@@ -19,6 +19,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { openBundle, type Bundle } from '../../shared/io/bundle-folder.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 import { assertNoXattrs } from './xattr-policy.ts';
 import { checkDeltas } from './deltas/delta-parts.ts';
 import { hashPayload } from './payload.ts';
@@ -68,6 +69,9 @@ export async function signBundleFolder(job: SignJob): Promise<SignedBundle> {
   }
 }
 
+/** Without `--add` alone, signatures of others are refused and not removed. */
+const AFRESH = `to begin afresh, first remove ${SIGNATURE_FILE} and ${COSIGNATURES_FILE} of the bundle`;
+
 /**
  * A second person who forgets --add would silently remove the first one's signature. Signatures of
  * our own keys are made again.
@@ -83,7 +87,9 @@ function assertNobodyElseSigned(bundle: Bundle, signers: readonly Signer[]): voi
   throw new DroverError(
     'FILE_EXISTS',
     `sign ${folder}: somebody else has signed it (${others.length} of its signatures are not of these keys)`,
-    { hint: 'keep them and sign as well: --add; to begin afresh, remove signature.sig first' },
+    {
+      hint: `keep them and sign as well: drover sign ${shellWord(folder)} --add --key FILE; ${AFRESH}`,
+    },
   );
 }
 
@@ -92,7 +98,7 @@ function assertSignatureCount(count: number): void {
   throw new DroverError(
     'USAGE',
     `sign: too many signatures (got ${count}, want at most ${LIMITS.signaturesMax})`,
-    { hint: 'sign afresh without --add' },
+    { hint: AFRESH },
   );
 }
 

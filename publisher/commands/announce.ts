@@ -2,17 +2,16 @@
 
 import type { Argv } from 'yargs';
 import { makeOutput } from '../../shared/io/cli.ts';
-import { TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
+import { withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import { announceFile } from '../rollout/announce.ts';
 import type { ReadAnnouncement } from '../rollout/pending-announcement.ts';
 import { announcementFields, announcementLines } from '../rollout/announcement-report.ts';
 import { readTrust } from '../../shared/io/trust-file.ts';
-import { brokerOptions, commandLog, withBroker } from './options.ts';
+import { brokerOptions, commandLog, withBroker, withTrust } from './options.ts';
 
 const withOptions = (argv: Argv) =>
-  withBroker(withDryRun(withJson(argv)))
+  withTrust(withBroker(withDryRun(withJson(argv))))
     .positional('file', { type: 'string', demandOption: true })
-    .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .example('$0 announce 1.4.2.announcement --broker mqtt://host --trust trust.json', '');
 
 export function announceCommand(yargs: Argv): Argv {
@@ -29,7 +28,7 @@ async function runAnnounce(argv: Awaited<ReturnType<typeof withOptions>['argv']>
   const found = await announceFile({
     file,
     trust: readTrust(argv.trust),
-    broker: brokerOptions(argv),
+    broker: await brokerOptions(argv),
     dryRun,
     log: commandLog(),
   });

@@ -28,6 +28,7 @@ import { warn } from './options.ts';
 
 const NAME = { type: 'string', demandOption: true, describe: 'name of the profile' } as const;
 const DESCRIBE: Readonly<Record<ProfileOption, string>> = {
+  url: 'HTTP API of a broker, which names its MQTT address: enough for both',
   broker: 'MQTT URL of the broker',
   api: 'HTTP API of a broker',
   trust: 'trust.json of the fleet',
@@ -71,7 +72,9 @@ const withValues = <T>(argv: Argv<T>): Argv<T> =>
   PROFILE_OPTIONS.reduce(
     (all, name) => all.option(name, { ...TEXT, describe: DESCRIBE[name] }) as Argv<T>,
     argv,
-  ).example('$0 config set prod --broker mqtts://b --api https://b:8443 --trust t.json', '');
+  )
+    .example('$0 config set prod --url https://broker.site --trust t.json', '')
+    .example('$0 config set prod --broker mqtts://b --api https://b:8443 --trust t.json', '');
 
 async function set({ name, json }: Named, args: Record<string, unknown>): Promise<void> {
   assertName(name);
@@ -116,7 +119,8 @@ const changesOf = (before: Profile, after: Profile): string[] =>
   });
 
 /** Refuses an address that no command could use. @throws DroverError USAGE */
-function assertAddresses({ broker, api }: Profile): void {
+function assertAddresses({ url, broker, api }: Profile): void {
+  if (url !== undefined) void new ApiClient({ url, token: null }, '--url');
   if (broker !== undefined) assertBrokerUrl(broker);
   if (api !== undefined) void new ApiClient({ url: api, token: null });
 }
@@ -125,7 +129,7 @@ function list(json: boolean): void {
   const all = readProfiles();
   const { use: used, profiles } = all;
   const inUse = profileInUse(all);
-  const rows = Object.entries(profiles).map(([name, { broker = '-', api = '-' }]) => [
+  const rows = Object.entries(profiles).map(([name, { url = '-', broker = url, api = url }]) => [
     ...[name === inUse ? '*' : '', name],
     ...[broker, api].map((text) => printable(text)),
   ]);

@@ -2,7 +2,8 @@
 
 import type { Argv } from 'yargs';
 import { assertBrokerUrl, splitBrokerUrls } from '../../shared/base/broker-urls.ts';
-import { LIST, TEXT } from '../../shared/io/cli-options.ts';
+import { BROKER_URL, LIST, TEXT } from '../../shared/io/cli-options.ts';
+import { paintFindings } from '../../shared/base/tints.ts';
 import { makeOutput, PRODUCT_VERSION } from '../../shared/io/cli.ts';
 import { whyUnsafe } from '../../shared/io/owned-file.ts';
 import { readTrustFile } from '../../shared/io/trust-file.ts';
@@ -12,14 +13,26 @@ import { knock } from '../doctor/knock.ts';
 import { readApi } from '../doctor/read-api.ts';
 import { noBroker, readBroker } from '../doctor/read-broker.ts';
 import { readBundle, readDisk, readKey } from '../doctor/read-here.ts';
-import { brokerOptions, commandLog, withOptionalBroker } from './options.ts';
+import { brokerAddress, brokerOptions, commandLog, withOptionalBroker } from './options.ts';
 import { openApi, withApi } from './rollout-options.ts';
 
 const withOptions = (argv: Argv) =>
   withApi(withOptionalBroker(argv))
     .positional('bundle', { type: 'string', describe: 'what robots would say to it' })
-    .option('api', { ...TEXT, describe: 'HTTP API of a broker, or DROVER_API' })
-    .option('trust', { ...TEXT, describe: 'trust.json of the fleet' })
+    .option('broker', {
+      ...BROKER_URL,
+      defaultDescription: 'that of --url, DROVER_URL or the profile',
+    })
+    .option('api', {
+      ...TEXT,
+      describe: 'HTTP API of a broker',
+      defaultDescription: 'that of --url, DROVER_API, DROVER_URL or the profile',
+    })
+    .option('trust', {
+      ...TEXT,
+      describe: 'trust.json of the fleet',
+      defaultDescription: 'that of the profile',
+    })
     .option('key', { ...LIST, describe: 'private key file to check; may be given again' })
     .example('$0 doctor --trust trust.json --key keys/rollout.key', 'this machine alone')
     .example(
@@ -41,7 +54,7 @@ export function doctorCommand(yargs: Argv): Argv {
 async function runDoctor(argv: DoctorArgs): Promise<void> {
   const findings = examine(await collect(argv));
   const failed = hasFailed(findings);
-  makeOutput(argv.json).result({ ok: !failed, findings }, findingLines(findings));
+  makeOutput(argv.json).result({ ok: !failed, findings }, findingLines(findings), paintFindings);
   if (failed) process.exitCode = 3;
 }
 
@@ -68,17 +81,25 @@ async function collect(argv: DoctorArgs): Promise<DoctorFacts> {
 async function collectBroker(
   argv: DoctorArgs,
 ): Promise<Pick<DoctorFacts, 'broker' | 'brokerDoors'>> {
-  const { broker: url, ca } = argv;
-  if (url === undefined) return { broker: noBroker('none was given (--broker)'), brokerDoors: [] };
-  assertBrokerUrl(url);
-  const options = brokerOptions({ ...argv, broker: url });
+  const { broker, ca } = argv;
+  if (broker === undefined) {
+    return { broker: noBroker('none was given (--broker)'), brokerDoors: [] };
+  }
+  if (broker !== argv.url) assertBrokerUrl(broker);
+  const found = await factOf(() => brokerAddress({ ...argv, broker }));
+  if (found.kind !== 'known') {
+    const door = { address: broker, reach: found };
+    return { broker: noBroker('its MQTT address is not known'), brokerDoors: [door] };
+  }
+  const url = found.value;
+  const options = await brokerOptions({ ...argv, broker: url });
   const urls = splitBrokerUrls(url).map((one) => new URL(one));
   const brokerDoors = await Promise.all(urls.map((one) => knock(one, ca)));
   const isReached = brokerDoors.some(({ reach }) => reach.kind === 'known');
-  const broker = isReached
+  const read = isReached
     ? await readBroker(options, commandLog())
     : noBroker('no address of it answers');
-  return { broker, brokerDoors };
+  return { broker: read, brokerDoors };
 }
 
 async function collectApi(argv: DoctorArgs): Promise<Pick<DoctorFacts, 'api' | 'apiDoor'>> {

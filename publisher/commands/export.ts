@@ -18,6 +18,7 @@ import {
   openSigners,
   withKeys,
   withOptionalBroker,
+  withTrust,
 } from './options.ts';
 
 export function exportCommand(yargs: Argv): Argv {
@@ -30,9 +31,8 @@ export function exportCommand(yargs: Argv): Argv {
 }
 
 const withOptions = (argv: Argv) =>
-  withKeys(withOptionalBroker(withDryRun(withJson(argv))))
+  withKeys(withTrust(withOptionalBroker(withDryRun(withJson(argv)))))
     .positional('bundles', { type: 'string', array: true, describe: 'bundle folders or files' })
-    .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .option('out', { ...TEXT, demandOption: true, describe: 'file to write' })
     .option('only', { ...LIST, describe: 'this announced rollout; may be given again' })
     .option('to', {
@@ -55,7 +55,8 @@ async function runExport(argv: ExportArgs): Promise<void> {
   const isSigned = namesKeys(argv);
   const exported = await exportParcel({
     folders,
-    broker: argv.broker === undefined ? null : brokerOptions({ ...argv, broker: argv.broker }),
+    broker:
+      argv.broker === undefined ? null : await brokerOptions({ ...argv, broker: argv.broker }),
     rollouts: argv.only ?? [],
     trust,
     trustBytes: readInput(argv.trust, `trust ${argv.trust}`),

@@ -55,7 +55,7 @@ async function readLogs(args: LogsArgs): Promise<FailureLog[]> {
   if (args.api !== undefined) {
     throw new DroverError('USAGE', 'show logs: want --broker or --api, not both');
   }
-  const link = await BrokerLink.open(brokerOptions({ ...args, broker }), commandLog());
+  const link = await BrokerLink.open(await brokerOptions({ ...args, broker }), commandLog());
   try {
     return await logsFromRobot(link, { robot, component, onOlder });
   } finally {

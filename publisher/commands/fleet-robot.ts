@@ -1,6 +1,7 @@
 /** `drover fleet robot ID`: shows all that is known about one robot. */
 
 import type { Argv } from 'yargs';
+import { paintRobot } from '../../shared/base/tints.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
 import {
@@ -38,7 +39,7 @@ export const withRobotCommand = (argv: Argv): Argv =>
     withOptions,
     async (args) => {
       const robot = await readDetails(args);
-      makeOutput(args.json).result(robotFields(robot), robotLines(robot, Date.now()));
+      makeOutput(args.json).result(robotFields(robot), robotLines(robot, Date.now()), paintRobot);
     },
   );
 
@@ -65,7 +66,7 @@ async function askBroker(
   args: RobotArgs & { readonly broker: string },
 ): Promise<RobotDetails> {
   const trust = args.trust === undefined ? null : readTrust(args.trust);
-  const link = await BrokerLink.open(brokerOptions(args), commandLog());
+  const link = await BrokerLink.open(await brokerOptions(args), commandLog());
   try {
     const view = new FleetView();
     let updates: Uint8Array | null = null;

@@ -10,6 +10,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { makeOutput, type Output, terminalColumns } from '../../shared/io/cli.ts';
 import { countOf, oneLine } from '../../shared/base/printable.ts';
+import { paintTable } from '../../shared/base/tints.ts';
 import { ATOMIC_SWAP, strategySchema } from '../../shared/formats/apply-strategy.ts';
 import { doubtTold, versionShown } from '../../shared/rules/running-version.ts';
 import { RELAY_FILTER, robotFilter } from '../../shared/formats/topics.ts';
@@ -122,7 +123,7 @@ async function askApi(args: FleetArgs): Promise<Fleet> {
 }
 
 async function askBroker(args: FleetArgs & { readonly broker: string }): Promise<Fleet> {
-  const link = await BrokerLink.open(brokerOptions(args), commandLog());
+  const link = await BrokerLink.open(await brokerOptions(args), commandLog());
   try {
     const view = new FleetView();
     const subscription = await Subscription.open(link, {
@@ -238,6 +239,7 @@ function showRobots(fleet: Fleet, output: Output): void {
   output.result(
     { robots: rows.map(describe), ...envelope(fleet) },
     table.length > 0 ? formatTable([head, ...table], terminalColumns(), NARROW) : NOBODY,
+    paintTable,
   );
 }
 

@@ -16,6 +16,7 @@ import {
   openSigners,
   withBroker,
   withKeys,
+  withTrust,
 } from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;
@@ -30,9 +31,10 @@ export function importCommand(yargs: Argv): Argv {
 }
 
 const withOptions = (argv: Argv) =>
-  withSteps(withWho(withKeys(withBroker(withDryRun(withJson(argv))))))
+  withSteps(
+    withWho(withKeys(withBroker(withTrust(withDryRun(withJson(argv)), 'trust.json of this site')))),
+  )
     .positional('file', { type: 'string', demandOption: true, describe: 'or its first part' })
-    .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of this site' })
     .option('identity', {
       ...LIST,
       describe:
@@ -58,7 +60,7 @@ async function runImport(argv: ImportArgs): Promise<void> {
   const trust = readTrust(argv.trust);
   const isResigned = namesKeys(argv);
   const output = makeOutput(argv.json);
-  const broker = brokerOptions(argv);
+  const broker = await brokerOptions(argv);
   const imported = await importParcel({
     file: argv.file,
     into: argv.into,

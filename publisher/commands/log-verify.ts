@@ -36,7 +36,7 @@ export async function runLogVerify(
 ): Promise<void> {
   const policy = readLogPolicy(argv.policy);
   const older = argv.since === undefined ? null : openOlder(readOlder(argv.since), policy);
-  const log = await readLogOf(brokerOptions(argv), policy);
+  const log = await readLogOf(await brokerOptions(argv), policy);
   if (older) assertExtends(log, older);
   const { checkpoint } = log;
   if (argv.save !== undefined) {

@@ -71,7 +71,7 @@ async function witness(argv: WitnessArgs): Promise<Witnessed> {
   const signer = await openSigner(argv);
   assertNamed(policy, name, signer.publicKey);
   const state = existsSync(path) ? readInput(path, `state ${path}`) : null;
-  const link = await BrokerLink.open(brokerOptions(argv), commandLog());
+  const link = await BrokerLink.open(await brokerOptions(argv), commandLog());
   try {
     const board = await LogBoard.open(link);
     const keep = (bytes: Uint8Array) => saveCheckpoint(path, bytes);

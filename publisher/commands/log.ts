@@ -63,7 +63,7 @@ async function runAdd(argv: Awaited<ReturnType<typeof withAdd>['argv']>): Promis
     const { since: path, new: isFirst } = argv;
     const since = path === undefined ? null : readInput(path, `checkpoint ${path}`);
     const job = { manifestBytes, origin, signer, isFirst, since, dryRun: isDry };
-    const link = await BrokerLink.open(brokerOptions(argv), commandLog());
+    const link = await BrokerLink.open(await brokerOptions(argv), commandLog());
     const { index, isNew, isMended, log } = await addOver(link, job);
     if (log && !isDry) await writeLogProof(bundle, proofFrom(log, index));
     const part = isDry ? null : await readLogProof(bundle);

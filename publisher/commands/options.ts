@@ -11,20 +11,27 @@ import {
   wholeNumber,
   withLogin,
 } from '../../shared/io/cli-options.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { BrokerLinkOptions } from '../transfer/broker-link.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RoleName } from '../../shared/formats/trust.ts';
 import type { PublicKeyHex, Signer } from '../../shared/crypto/ed25519.ts';
+import { parseSiteAnswer, SITE_PATH } from '../../shared/formats/http-api.ts';
 import { readInput, writeNote } from '../../shared/io/cli.ts';
 import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
 import { readSigners } from '../../shared/io/signers.ts';
+import { NEEDED_ELSEWHERE, type NeededOption } from '../profiles/profiles.ts';
+import { chooseDoor, unnamed } from '../profiles/site-door.ts';
+import { ApiClient } from '../rollout/api-client.ts';
 import { parsePublicKey } from '../trust/public-key.ts';
 
 export function withKeys<T>(argv: Argv<T>) {
   return argv
-    .option('key', { ...LIST, describe: 'file with a raw 32-byte seed; may be given again' })
+    .option('key', {
+      ...LIST,
+      describe: 'file with a raw 32-byte seed; may be given again; or DROVER_KEY',
+    })
     .option('key-command', {
       ...LIST,
       describe: 'command that prints the seed, raw or as 64 hex digits',
@@ -53,20 +60,38 @@ export const thresholdOption = (role: RoleName) => ({
   describe: `${role} signatures needed`,
 });
 
-/** A profile may fill it in where it is required, too (profiles/profile-file.ts). */
-const BROKER = {
-  ...BROKER_URL,
-  describe: `${BROKER_URL.describe}; or that of --profile or DROVER_PROFILE (drover config)`,
-} as const;
+/** An option that is required, and that `fillFrom` may find elsewhere: `--help` says where. */
+function needed<T, K extends NeededOption>(argv: Argv<T>, name: K, describe: string) {
+  const option = { ...TEXT, describe, defaultDescription: NEEDED_ELSEWHERE[name] };
+  return argv.option(name, option) as Argv<T & Readonly<Record<K, string>>>;
+}
+
+/** trust.json, which the profile may name. */
+export const withTrust = <T>(argv: Argv<T>, describe = 'trust.json of the fleet') =>
+  needed(argv, 'trust', describe);
+
+/** One address for both doors of a broker. */
+export const withUrl = <T>(argv: Argv<T>, elsewhere = '') =>
+  argv.option('url', {
+    ...TEXT,
+    describe: `https:// URL of the HTTP API, which names the MQTT address${elsewhere}`,
+  });
+
+/** Ends the description of `--url` where a variable and the profile count as well. */
+export const URL_ELSEWHERE = '; or DROVER_URL, or that of the profile';
 
 export function withBroker<T>(argv: Argv<T>) {
-  return withLogin(argv.option('broker', { ...BROKER, demandOption: true }));
+  const broker = needed(withUrl(argv, URL_ELSEWHERE), 'broker', BROKER_URL.describe);
+  return withLogin(broker, OF_PROFILE);
 }
 
-/** For verbs that also work without a broker. */
+/** For verbs that also work without a broker: neither a variable nor the profile names one. */
 export function withOptionalBroker<T>(argv: Argv<T>) {
-  return withLogin(argv.option('broker', BROKER));
+  return withLogin(withUrl(argv).option('broker', BROKER_URL), OF_PROFILE);
 }
+
+/** Ends the description of an option that a profile may hold. */
+export const OF_PROFILE = ', or that of the profile';
 
 export interface KeyWords {
   readonly key?: string[] | undefined;
@@ -109,22 +134,48 @@ export async function openSigner(argv: KeyWords): Promise<Signer> {
   throw new DroverError('USAGE', `sign log: want one key (got ${more.length + 1})`);
 }
 
-/** @throws DroverError FILE_UNREADABLE, USAGE */
-export function brokerOptions(argv: {
-  broker: string;
-  username?: string | undefined;
-  passwordFile?: string | undefined;
-  ca?: string | undefined;
-  chunkQos?: number | undefined;
-}): BrokerLinkOptions {
+interface BrokerWords {
+  readonly broker: string;
+  /** The address for both doors, where `broker` was filled in from one. */
+  readonly url?: string | undefined;
+  readonly username?: string | undefined;
+  readonly passwordFile?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly chunkQos?: number | undefined;
+}
+
+/** @throws DroverError FILE_UNREADABLE, USAGE, and as `brokerAddress` */
+export async function brokerOptions(argv: BrokerWords): Promise<BrokerLinkOptions> {
   const login = readLogin({ ...argv, environment: process.env }, BROKER_LOGIN);
   return {
-    url: argv.broker,
+    url: await brokerAddress(argv),
     ...(argv.chunkQos === 0 ? { chunkQos: 0 as const } : {}),
     ...login,
     ...(argv.ca === undefined ? {} : { caFile: argv.ca }),
   };
 }
+
+/** Codes of a broker that does not know the question, or of what stands in its place. */
+const UNASKED: readonly string[] = ['NOT_FOUND', 'HTTP_UNAUTHORIZED', 'BROKER_REFUSED'];
+
+/**
+ * The MQTT address: as it was given, or as the broker at `url` says. It is asked without a token.
+ * @throws DroverError USAGE, BROKER_UNREACHABLE, SITE_UNNAMED, SITE_DOOR_REFUSED
+ */
+export async function brokerAddress({ broker, url, ca }: BrokerWords): Promise<string> {
+  if (url === undefined || broker !== url) return broker;
+  const api = new ApiClient({ url, token: null, caFile: ca }, '--url');
+  const site = new URL(api.address);
+  try {
+    return chooseDoor(site, parseSiteAnswer(await api.get(SITE_PATH, SITE_BYTES_MAX)));
+  } catch (error) {
+    const { code } = toProblem(error);
+    if (!UNASKED.includes(code)) throw error;
+    throw unnamed(site, `it knows no such question (${code})`);
+  }
+}
+
+const SITE_BYTES_MAX = LIMITS.localRequestBytesMax;
 
 /** A warning about something that the operator should change; never on stdout. */
 export function warn(line: string): void {

@@ -3,6 +3,7 @@
 import { TEXT } from '../../shared/io/cli-options.ts';
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { profileNames, useProfile } from '../profiles/profile-file.ts';
+import { NEEDED_ELSEWHERE } from '../profiles/profiles.ts';
 import { announceCommand } from './announce.ts';
 import { AUDIT_VERBS, auditCommand } from './audit.ts';
 import { buildCommand } from './build.ts';
@@ -50,6 +51,7 @@ export const PUBLISHER_PROGRAM: CommandLine = {
     config: CONFIG_VERBS,
     audit: AUDIT_VERBS,
     trust: ['init', 'rotate', 'sign', 'publish'],
+    report: ['export', 'import'],
     log: ['add', 'verify', 'witness', 'key'],
     rollout: [
       ...['list', 'status', 'watch', 'history', 'robots', 'withdraw'],
@@ -78,8 +80,11 @@ export const PUBLISHER_PROGRAM: CommandLine = {
         hidden: names.length === 0,
         describe: 'profile of `drover config`, or DROVER_PROFILE',
       }),
-    note: '--profile NAME, or DROVER_PROFILE, fills in --broker, --api, --trust and the login: drover config.',
+    note: '--profile NAME, or DROVER_PROFILE, fills in --url, --broker, --api, --trust and the login: drover config.',
     fill: useProfile,
+    elsewhere: NEEDED_ELSEWHERE,
+    neededHint:
+      'give it as an option, or keep it in a profile: drover config set NAME --url URL --trust FILE; one --url, or DROVER_URL, is enough for --broker',
     names: profileNames,
   },
   lists: [

@@ -28,10 +28,11 @@ import {
   brokerOptions,
   commandLog,
   openSigners,
-  withAnnouncementOut,
   warn,
+  withAnnouncementOut,
   withBroker,
   withKeys,
+  withTrust,
 } from './options.ts';
 
 const FLAG = { type: 'boolean', default: false } as const;
@@ -46,9 +47,10 @@ export function publishCommand(yargs: Argv): Argv {
 }
 
 function withOptions(argv: Argv) {
-  return withSteps(withWho(withAnnouncementOut(withKeys(withBroker(withDryRun(withJson(argv)))))))
+  return withSteps(
+    withWho(withAnnouncementOut(withKeys(withBroker(withTrust(withDryRun(withJson(argv))))))),
+  )
     .positional('bundles', { type: 'string', array: true, demandOption: true })
-    .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .option('chunk-size', { ...TEXT, default: '256k', describe: '16k to 512k' })
     .option('expires', { ...TEXT, default: '30d', describe: 'life of the announcement' })
     .option('together', {
@@ -88,7 +90,7 @@ async function runPublish(argv: PublishArgs): Promise<void> {
   }
   const trust = readTrust(argv.trust);
   for (const line of trustEndLines(trust, Date.now())) warn(line);
-  const broker = brokerOptions(argv);
+  const broker = await brokerOptions(argv);
   const audience = readAudience(argv, { fleet: trust.fleet, publisher: broker.username });
   const signers = argv.uploadOnly ? [] : await openSigners(argv, keysOf(trust));
   const signing = { trust, signers, announcementOut: argv.announcementOut };

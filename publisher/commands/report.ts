@@ -20,9 +20,8 @@ import {
   withBroker,
   withKeys,
   withOptionalBroker,
+  withTrust,
 } from './options.ts';
-
-const TRUST = { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' } as const;
 
 export function reportCommand(yargs: Argv): Argv {
   return yargs.command('report', 'carry what robots say over an air gap', (argv) =>
@@ -39,8 +38,7 @@ export function reportCommand(yargs: Argv): Argv {
 }
 
 function withExport(argv: Argv) {
-  return withKeys(withBroker(withDryRun(withJson(argv))))
-    .option('trust', TRUST)
+  return withKeys(withBroker(withTrust(withDryRun(withJson(argv)))))
     .option('site', { ...TEXT, demandOption: true, describe: 'what the site is called' })
     .option('out', { ...TEXT, demandOption: true, describe: 'file to write' })
     .example('$0 report export --broker mqtt://site --site hall-2 --trust t --key k --out r', '');
@@ -50,7 +48,7 @@ async function runExport(argv: Awaited<ReturnType<typeof withExport>['argv']>): 
   const site = siteOf(argv.site);
   const trust = readTrust(argv.trust);
   const robots = await exportReport({
-    broker: brokerOptions(argv),
+    broker: await brokerOptions(argv),
     trust,
     site,
     signers: await openSigners(argv, keysOf(trust)),
@@ -71,9 +69,8 @@ function siteOf(text: string): string {
 }
 
 function withImport(argv: Argv) {
-  return withOptionalBroker(withDryRun(withJson(argv)))
+  return withTrust(withOptionalBroker(withDryRun(withJson(argv))))
     .positional('file', { type: 'string', demandOption: true })
-    .option('trust', TRUST)
     .example('$0 report import r --trust t', 'shows it')
     .example('$0 report import r --trust t --broker mqtt://cloud', 'with a user of role relay');
 }
@@ -83,7 +80,7 @@ async function runImport(argv: Awaited<ReturnType<typeof withImport>['argv']>): 
   const { report, plan } = await importReport({
     file,
     trust: readTrust(argv.trust),
-    broker: broker === undefined ? null : brokerOptions({ ...argv, broker }),
+    broker: broker === undefined ? null : await brokerOptions({ ...argv, broker }),
     dryRun,
     log: commandLog(),
   });

@@ -3,6 +3,7 @@
  * answers stand one below the other.
  */
 
+import type { Painter } from '../../shared/base/tints.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { word } from '../../shared/rules/rollout-words.ts';
@@ -14,6 +15,7 @@ import { rolloutPath } from './rollout-options.ts';
 export interface ToldOfOne {
   readonly fields: object;
   readonly lines: readonly string[];
+  readonly paint?: Painter;
 }
 
 interface Asked {
@@ -30,8 +32,8 @@ export async function forEachNamed(
   const named = await readNamed(api, id);
   const output = makeOutput(json);
   if (named === null || named.set === null) {
-    const { fields, lines } = await read(id);
-    return output.result(fields, lines);
+    const { fields, lines, paint } = await read(id);
+    return output.result(fields, lines, paint);
   }
   const all: { component: string | null; fields: object }[] = [];
   const lines: string[] = [];

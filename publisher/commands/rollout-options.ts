@@ -6,18 +6,23 @@ import { withFilledHint } from '../../shared/base/errors.ts';
 import { isId, parseRolloutId } from '../../shared/base/ids.ts';
 import { readSecret } from '../../shared/io/cli.ts';
 import { ApiClient } from '../rollout/api-client.ts';
-import { TEXT, withJson } from '../../shared/io/cli-options.ts';
+import { CA, TEXT, withJson } from '../../shared/io/cli-options.ts';
+import { OF_PROFILE, URL_ELSEWHERE, withUrl } from './options.ts';
 
 const API_DEFAULT = 'http://127.0.0.1:8080';
 
 export function withApi<T>(argv: Argv<T>) {
-  return withJson(argv)
+  return withUrl(withJson(argv), URL_ELSEWHERE)
     .option('api', {
       ...TEXT,
-      describe: `HTTP API of a broker, or DROVER_API, or that of --profile; ${API_DEFAULT}`,
+      describe: 'HTTP API of a broker',
+      defaultDescription: `that of --url, DROVER_API, DROVER_URL or the profile, else ${API_DEFAULT}`,
     })
-    .option('token-file', { ...TEXT, describe: 'file with the bearer token, or DROVER_TOKEN' })
-    .option('ca', { ...TEXT, describe: "PEM file of the authority that signed the broker's cert" });
+    .option('token-file', {
+      ...TEXT,
+      describe: `file with the bearer token, or DROVER_TOKEN${OF_PROFILE}`,
+    })
+    .option('ca', { ...TEXT, describe: `${CA}${OF_PROFILE}` });
 }
 
 export const withId = <T>(argv: Argv<T>) =>

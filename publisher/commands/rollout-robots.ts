@@ -7,6 +7,7 @@ import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
+import { paintTable } from '../../shared/base/tints.ts';
 import { terminalColumns } from '../../shared/io/cli.ts';
 import { TEXT } from '../../shared/io/cli-options.ts';
 import { AWAITED, memberLines, parseMembers, type MembersAnswer } from '../rollout/members.ts';
@@ -75,5 +76,6 @@ async function readMembers(
   return {
     fields: { rollout: id, robots: raw, counts, awaited, waves },
     lines: memberLines({ ...first, robots }, state, terminalColumns()),
+    paint: paintTable,
   };
 }

@@ -7,7 +7,9 @@ import { parseDurationMs, instantText } from '../../shared/base/durations.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable, shown } from '../../shared/base/printable.ts';
+import { paintStatus } from '../../shared/base/tints.ts';
 import { writeAnswer, writeJson, writeNote } from '../../shared/io/cli.ts';
+import { coloured } from '../../shared/io/colour.ts';
 import { parseRolloutOrSet, type RolloutAnswer } from '../rollout/rollout-answer.ts';
 import { changeLine, fitted, statusLines } from '../rollout/rollout-report.ts';
 import { watchRollout } from '../rollout/watch.ts';
@@ -82,7 +84,7 @@ function makeRedraw(): Show {
     const size = { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 };
     const lines = fitted(statusLines(rollout, Date.now()), size);
     const back = drawn > 0 ? `\u001b[${drawn}A\u001b[0J` : '';
-    process.stdout.write(`${back}${lines.map(shown).join('\n')}\n`);
+    process.stdout.write(`${back}${coloured(lines.map(shown), paintStatus).join('\n')}\n`);
     drawn = lines.length;
   };
 }

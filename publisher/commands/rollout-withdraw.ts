@@ -20,12 +20,12 @@ import {
   withAnnouncementOut,
   withBroker,
   withKeys,
+  withTrust,
 } from './options.ts';
 import { withId } from './rollout-options.ts';
 
 export const withWithdraw = (argv: Argv) =>
-  withId(withAnnouncementOut(withKeys(withBroker(withDryRun(withJson(argv))))))
-    .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
+  withId(withAnnouncementOut(withKeys(withBroker(withTrust(withDryRun(withJson(argv)))))))
     .option('expires', { ...TEXT, default: '30d', describe: 'life of the announcement' })
     .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
     .example('$0 rollout withdraw app-1-4-2-k3f9 --broker mqtt://host --key k --trust t', '');
@@ -43,7 +43,7 @@ export async function runWithdraw(argv: WithdrawArgs): Promise<void> {
   const { fields, kept } = await withdrawRollout({
     id,
     ...signing,
-    broker: brokerOptions(argv),
+    broker: await brokerOptions(argv),
     lifeMs: parseDurationMs(argv.expires),
     dryRun: argv.dryRun,
     confirm: () => confirmTyped({ verb, what, word: id, wordIs: 'id' }, argv.yes),

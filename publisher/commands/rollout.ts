@@ -29,6 +29,7 @@ import { expiryLines, historyLines, listLines, statusLines } from '../rollout/ro
 import { word } from '../../shared/rules/rollout-words.ts';
 import { forEachNamed, type ToldOfOne } from './rollout-named.ts';
 import { isUnled } from '../../shared/rules/presence.ts';
+import { paintStatus, paintTable } from '../../shared/base/tints.ts';
 import { TEXT, wholeNumber, withDryRun } from '../../shared/io/cli-options.ts';
 import {
   aboutRollout,
@@ -139,11 +140,15 @@ async function runList(args: ApiArgs): Promise<void> {
     async () => parseEngineProblem(await api.get('/engine')),
     null,
   );
-  makeOutput(args.json).result({ ...rawObject(bytes), engine_problem: problem }, [
-    ...listLines(parseRollouts(bytes), terminalColumns()),
-    ...engineLines(problem),
-    ...expiryLines(parseExpiry(bytes)),
-  ]);
+  makeOutput(args.json).result(
+    { ...rawObject(bytes), engine_problem: problem },
+    [
+      ...listLines(parseRollouts(bytes), terminalColumns()),
+      ...engineLines(problem),
+      ...expiryLines(parseExpiry(bytes)),
+    ],
+    paintTable,
+  );
 }
 
 async function runStatus(args: ApiArgs & { id: string }): Promise<void> {
@@ -157,11 +162,11 @@ async function runStatus(args: ApiArgs & { id: string }): Promise<void> {
     ...(at > 0 ? [''] : []),
     ...statusLines(one, Date.now()),
   ]);
-  makeOutput(args.json).result({ ...rawObject(bytes), relay_problems: relays }, [
-    ...head,
-    ...blocks,
-    ...relayLines(relays),
-  ]);
+  makeOutput(args.json).result(
+    { ...rawObject(bytes), relay_problems: relays },
+    [...head, ...blocks, ...relayLines(relays)],
+    paintStatus,
+  );
 }
 
 /** Relays that report why their robots get nothing. */

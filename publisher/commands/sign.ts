@@ -4,7 +4,8 @@ import { statSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { keyIdOf, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
-import { keysOf } from '../../shared/formats/trust.ts';
+import { keysOf, type TrustRoot } from '../../shared/formats/trust.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { signBundleFolder } from '../bundle/sign.ts';
 import { signAnnouncementFile } from '../rollout/announce.ts';
@@ -60,16 +61,29 @@ async function runSignBundle(argv: SignArgs): Promise<void> {
     dryRun,
   });
   const { version, keys, signatures } = signed;
-  warnOfRole(keys, argv.trust ?? trustInUse());
+  const trust = trustAt(argv.trust ?? trustInUse());
+  warnOfRole(keys, trust);
   const ids = keys.map(keyIdOf).join(', ');
   makeOutput(argv.json).result({ dry_run: dryRun, bundle, version, keys, signatures }, [
     `${dryRun ? 'would sign' : 'signed'} ${version} with key ${ids} (${signatures} in all)`,
+    ...wantedLines(bundle, signatures, trust),
   ]);
 }
 
+/** Null where none is known, or where it cannot be read: it is for advice only. */
+const trustAt = (path: string | null): TrustRoot | null =>
+  path === null ? null : nullIfRefused(() => readTrust(path));
+
+/** The command of the person who signs next, while too few have signed. */
+function wantedLines(bundle: string, signatures: number, trust: TrustRoot | null): string[] {
+  const want = trust?.roles.release.threshold ?? 0;
+  if (signatures >= want) return [];
+  const next = `drover sign ${shellWord(bundle)} --add --key OTHER`;
+  return [`trust.json ${trust?.version} wants ${want} release signatures; next: ${next}`];
+}
+
 /** Robots would refuse it, and `publish` refuses it before: here the right key is at hand. */
-function warnOfRole(keys: readonly PublicKeyHex[], path: string | null): void {
-  const trust = path === null ? null : nullIfRefused(() => readTrust(path));
+function warnOfRole(keys: readonly PublicKeyHex[], trust: TrustRoot | null): void {
   if (trust === null) return;
   const others = keys.filter((key) => !trust.roles.release.keys.includes(key)).map(keyIdOf);
   if (others.length === 0) return;

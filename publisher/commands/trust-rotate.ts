@@ -32,12 +32,13 @@ import {
   openSigners,
   thresholdOption,
   warn,
+  withAnnouncementOut,
   withBroker,
   withKeys,
-  withAnnouncementOut,
+  withTrust,
 } from './options.ts';
 
-const FORMER = { ...TEXT, demandOption: true, describe: 'trust.json that is in force' } as const;
+const withFormer = <T>(argv: Argv<T>) => withTrust(argv, 'trust.json that is in force');
 
 /** Both sign an update: the root before it, and its own. */
 const rootKeysOf = (current: TrustRoot, next: TrustRoot): PublicKeyHex[] => [
@@ -45,8 +46,7 @@ const rootKeysOf = (current: TrustRoot, next: TrustRoot): PublicKeyHex[] => [
 ];
 
 export function withRotateOptions(argv: Argv) {
-  return withKeys(withDryRun(withJson(argv)))
-    .option('trust', FORMER)
+  return withKeys(withFormer(withDryRun(withJson(argv))))
     .option('release', { ...LIST, describe: 'from now on may say WHAT runs; default: as before' })
     .option('rollout', { ...LIST, describe: 'may say WHO and WHEN; default: as before' })
     .option('root', { ...LIST, describe: 'may replace keys; default: as before' })
@@ -109,9 +109,9 @@ export async function runRotate(
 }
 
 export function withSignOptions(argv: Argv) {
-  return withKeys(withDryRun(withJson(argv)))
-    .positional('update', { type: 'string', demandOption: true })
-    .option('trust', FORMER);
+  return withKeys(withFormer(withDryRun(withJson(argv)))).positional('update', {
+    ...{ type: 'string', demandOption: true },
+  });
 }
 
 export async function runSign(
@@ -141,9 +141,8 @@ function whatIsMissing(path: string, missing: { current: number; next: number })
 }
 
 export function withPublishOptions(argv: Argv) {
-  return withAnnouncementOut(withKeys(withBroker(withDryRun(withJson(argv)))))
+  return withAnnouncementOut(withKeys(withBroker(withFormer(withDryRun(withJson(argv))))))
     .positional('update', { type: 'string', demandOption: true })
-    .option('trust', FORMER)
     .option('fresh', {
       type: 'boolean',
       default: false,
@@ -165,7 +164,7 @@ export async function runPublish(
   const signers = hasKeys ? await openSigners(argv, known) : [];
   const { next, wasThere, announcement, ended } = await publishTrustUpdate({
     ...{ update, signers, announcementOut, trust: readTrustFile(argv.trust) },
-    broker: brokerOptions(argv),
+    broker: await brokerOptions(argv),
     fresh: argv.fresh,
     dryRun: argv.dryRun,
     log: commandLog(),

@@ -13,11 +13,11 @@ import { checkBundle } from '../bundle/check-bundle.ts';
 import { logFields, logProofText } from '../bundle/log-proof-part.ts';
 import { readTrust } from '../../shared/io/trust-file.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
+import { withTrust } from './options.ts';
 
 const withOptions = (argv: Argv) =>
-  withJson(argv)
+  withTrust(withJson(argv))
     .positional('bundle', { type: 'string', demandOption: true })
-    .option('trust', { ...TEXT, demandOption: true, describe: 'trust.json of the fleet' })
     .option('require-log', {
       ...TEXT,
       describe: 'refuse it unless it is logged as this policy file wants',

@@ -82,8 +82,9 @@ export async function writeProfiles(profiles: Profiles, path = profilesPath()): 
 const WITHOUT: readonly string[] = ['config', 'completion'];
 
 /**
- * Fills the options of a command in from the profile that `--profile` or DROVER_PROFILE names, or
- * that is used by default. Call it before missing options are refused.
+ * Fills the options of a command in from `--url` or DROVER_URL, and from the profile that
+ * `--profile` or DROVER_PROFILE names, or that is used by default. Call it before missing options
+ * are refused.
  * @throws DroverError PROFILE_UNKNOWN, PROFILES_INVALID, FILE_UNREADABLE, USAGE
  */
 export function useProfile({ argv, declared, demanded }: ParsedWords): void {
@@ -96,7 +97,7 @@ export function useProfile({ argv, declared, demanded }: ParsedWords): void {
   if (!PROFILE_OPTIONS.some((name) => declared.has(name))) return;
   const all = readProfiles();
   const name = typeof named === 'string' && named !== '' ? named : profileInUse(all);
-  if (name === null) return;
+  const profile = name === null ? {} : profileOf(all, name);
   const given = new Map(
     PROFILE_OPTIONS.flatMap((option) => {
       const value = argv[option];
@@ -104,10 +105,10 @@ export function useProfile({ argv, declared, demanded }: ParsedWords): void {
       return value === undefined ? [] : [[option, typeof value === 'string' ? value : ''] as const];
     }),
   );
-  const { options, loginLeftOutFor } = fillFrom(profileOf(all, name), {
+  const { options, loginLeftOutFor } = fillFrom(profile, {
     ...{ given, declared, demanded, environment: process.env },
   });
-  if (loginLeftOutFor !== null) noteLeftOut(name, loginLeftOutFor);
+  if (name !== null && loginLeftOutFor !== null) noteLeftOut(name, loginLeftOutFor);
   for (const [option, value] of Object.entries(options)) {
     argv[option] = value;
     argv[option.replaceAll(/-([a-z])/g, (_dash, letter: string) => letter.toUpperCase())] = value;

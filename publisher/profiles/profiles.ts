@@ -11,6 +11,7 @@ import { idSchema, parseDocument } from '../../shared/formats/schema.ts';
 
 /** The options that a profile can hold, in the order in which they are shown. */
 export const PROFILE_OPTIONS = [
+  'url',
   'broker',
   'api',
   'trust',
@@ -29,6 +30,13 @@ export const PATH_OPTIONS: readonly ProfileOption[] = [
   'token-file',
   'ca',
 ];
+
+/** Options that some commands need, and where else they may come from, as `--help` says it. */
+export const NEEDED_ELSEWHERE = {
+  broker: 'that of --url, DROVER_URL or the profile; one is needed',
+  trust: 'that of the profile; one is needed',
+} as const;
+export type NeededOption = keyof typeof NEEDED_ELSEWHERE;
 
 const valueSchema = z
   .string()
@@ -94,59 +102,126 @@ export interface FillFacts {
 }
 
 const VARIABLES: Readonly<Partial<Record<ProfileOption, string>>> = {
+  url: 'DROVER_URL',
   api: 'DROVER_API',
   username: 'DROVER_USERNAME',
   'password-file': 'DROVER_PASSWORD',
   'token-file': 'DROVER_TOKEN',
 };
 
-/** The part of a profile that a command takes. */
+/** The part of a profile, and of one address for both doors, that a command takes. */
 export interface Filled {
+  /** `url` is the address for both doors that `broker` or `api` was filled in from. */
   readonly options: Profile;
   /** The address that was given in place of the profile's, whose login was therefore left out. */
   readonly loginLeftOutFor: string | null;
 }
 
+type Door = 'broker' | 'api';
+
 /**
- * Decides which options a profile fills in: an option counts before a variable, a variable before
- * the profile. A login goes only to the address of its own profile, also when that address was
- * given. A broker or a root of trust changes what some commands do, so it fills these in only where
- * they are demanded, or where a command has both doors (doctor).
+ * Decides which options a profile or one address for both doors fills in: an option counts before a
+ * variable, a variable before the profile, and in each of them the address of one door before that
+ * of both. A login goes only to the address of its own profile, also when that address was given. A
+ * broker or a root of trust changes what some commands do, so it fills these in only where they are
+ * demanded, where a command has both doors (doctor), or where --url was given for it.
  */
 export function fillFrom(profile: Profile, facts: FillFacts): Filled {
-  const { given, declared, demanded, environment } = facts;
-  const saidFor = (name: ProfileOption): string | undefined => {
-    const variable = VARIABLES[name];
-    return given.get(name) ?? ((variable !== undefined && environment[variable]) || undefined);
-  };
-  const isSaid = (name: ProfileOption): boolean => saidFor(name) !== undefined;
-  const isFree = (name: ProfileOption): boolean => declared.has(name) && !isSaid(name);
-  const isWanted = (name: ProfileOption): boolean => isFree(name) && profile[name] !== undefined;
-  const isOwn = (name: 'broker' | 'api'): boolean => isSameAddress(saidFor(name), profile[name]);
+  const { given, declared, demanded } = facts;
+  const door = (name: Door): DoorSources => sourcesOf(name, profile, facts);
   const isDoctor = declared.has('bundle') && declared.has('api');
-  const isOther = given.has('broker') && !isOwn('broker');
-  const broker = isOwn('broker') || (isWanted('broker') && (demanded.has('broker') || isDoctor));
-  const api = isOwn('api') || (isWanted('api') && !given.has('broker'));
-  const mqtt: ProfileOption[] = broker ? ['broker', 'username', 'password-file'] : [];
-  const http: ProfileOption[] = api ? ['api', 'token-file'] : [];
-  const isTrust = (demanded.has('trust') || isDoctor) && !isOther;
-  const trust: ProfileOption[] = isTrust ? ['trust'] : [];
-  const names = [...mqtt, ...http, ...trust, ...(broker || api ? (['ca'] as const) : [])];
+  const isBrokers = given.has('url') && !declared.has('api');
+  const takesBroker = demanded.has('broker') || isDoctor || isBrokers;
+  const [mqtt, http] = [door('broker'), door('api')];
+  const broker = mqtt.isOwn || (takesBroker && mqtt.ofProfile !== null);
+  const api = http.isOwn || (!given.has('broker') && http.ofProfile !== null);
+  const isTrust = (demanded.has('trust') || isDoctor) && !mqtt.isOther;
+  const names: ProfileOption[] = [
+    ...(broker ? (['username', 'password-file'] as const) : []),
+    ...(api ? (['token-file'] as const) : []),
+    ...(isTrust ? (['trust'] as const) : []),
+    ...(broker || api ? (['ca'] as const) : []),
+  ];
+  const isSaid = (name: ProfileOption): boolean => given.has(name) || said(name, facts) !== null;
+  const isWanted = (name: ProfileOption): boolean =>
+    declared.has(name) && !isSaid(name) && profile[name] !== undefined;
   // A password belongs to its user: one of another source gets none from here.
   const isOtherUser = isSaid('username') && profile.username !== undefined;
-  const wanted = names.filter((name) => isWanted(name));
-  const filled = wanted.filter((name) => !(isOtherUser && name === 'password-file'));
-  const leftOut = (door: 'broker' | 'api', login: ProfileOption): string | null =>
-    isSaid(door) && !isOwn(door) && isWanted(login) ? (saidFor(door) ?? null) : null;
+  const filled = names
+    .filter(isWanted)
+    .filter((name) => !(isOtherUser && name === 'password-file'));
+  const leftOut = ({ isOther, address }: DoorSources, login: ProfileOption): string | null =>
+    isOther && isWanted(login) ? address : null;
   return {
-    options: Object.fromEntries(filled.map((name) => [name, profile[name]])),
-    loginLeftOutFor: leftOut('broker', 'password-file') ?? leftOut('api', 'token-file'),
+    options: {
+      ...addresses({
+        broker: takesBroker ? mqtt.fills : null,
+        api: given.has('broker') ? null : http.fills,
+      }),
+      ...Object.fromEntries(filled.map((name) => [name, profile[name]])),
+    },
+    loginLeftOutFor: leftOut(mqtt, 'password-file') ?? leftOut(http, 'token-file'),
   };
 }
 
+interface Address {
+  readonly text: string;
+  /** True for an address of both doors. */
+  readonly isBoth: boolean;
+}
+
+function addresses({ broker, api }: Readonly<Record<Door, Address | null>>): Profile {
+  const both = [broker, api].find((one) => one?.isBoth === true);
+  return {
+    ...(both && { url: both.text }),
+    ...(broker && { broker: broker.text }),
+    ...(api && { api: api.text }),
+  };
+}
+
+interface DoorSources {
+  /** The address that was given as an option or a variable; null for none. */
+  readonly address: string | null;
+  /** That address is one of the profile, however it is written. */
+  readonly isOwn: boolean;
+  /** It is another one. */
+  readonly isOther: boolean;
+  /** The address of the profile where none was given. */
+  readonly ofProfile: Address | null;
+  /** The value for the option of this door; null when it was given, or a variable of it is read later. */
+  readonly fills: Address | null;
+}
+
+function sourcesOf(door: Door, profile: Profile, facts: FillFacts): DoorSources {
+  const { given, declared } = facts;
+  if (!declared.has(door)) {
+    return { address: null, isOwn: false, isOther: false, ofProfile: null, fills: null };
+  }
+  const one = given.get(door) ?? null;
+  const both = given.get('url') ?? null;
+  const variable = both === null ? said(door, facts) : null;
+  const last = both ?? (variable === null ? said('url', facts) : null);
+  const address = one ?? variable ?? last;
+  const own = profile[door] ?? profile.url;
+  const isOwn = [profile[door], profile.url].some((mine) => isSameAddress(address, mine));
+  const ofProfile =
+    address === null && own !== undefined
+      ? { text: own, isBoth: profile[door] === undefined }
+      : null;
+  const isFilled = one === null && variable === null && last !== null;
+  const fills = isFilled ? { text: last, isBoth: true } : ofProfile;
+  return { address, isOwn, isOther: address !== null && !isOwn, ofProfile, fills };
+}
+
+/** The variable of an option; null where it has none, or an empty one. */
+function said(name: ProfileOption, { environment }: FillFacts): string | null {
+  const variable = VARIABLES[name];
+  return (variable !== undefined && environment[variable]) || null;
+}
+
 /** By scheme, host, port and path; of a cluster the same brokers in the same order. */
-function isSameAddress(given: string | undefined, own: string | undefined): boolean {
-  if (given === undefined || own === undefined) return false;
+function isSameAddress(given: string | null, own: string | undefined): boolean {
+  if (given === null || own === undefined) return false;
   return addressOf(given) === addressOf(own);
 }
 

@@ -35,9 +35,12 @@ export class ApiClient {
   /** Null for the authorities of Node, and over plain HTTP. */
   readonly #ca: Buffer | null;
 
-  /** @throws DroverError USAGE, FILE_UNREADABLE */
-  constructor({ url, token, caFile }: ApiOptions) {
-    this.#base = readBase(url);
+  /**
+   * @param what the option of the address, for the message
+   * @throws DroverError USAGE, FILE_UNREADABLE
+   */
+  constructor({ url, token, caFile }: ApiOptions, what = '--api') {
+    this.#base = readBase(url, what);
     const isTls = this.#base.startsWith('https:');
     this.#ca = caFile === undefined || !isTls ? null : readAuthority(caFile);
     this.#headers = token === null ? {} : { authorization: `Bearer ${readToken(token)}` };
@@ -117,10 +120,10 @@ async function fetchApi(url: string, call: ApiCall): Promise<ApiReply> {
   return { status, date: headers.get('date'), body: body ?? none };
 }
 
-function readBase(text: string): string {
+function readBase(text: string, what: string): string {
   const refuse = (why: string): never => {
     const got = JSON.stringify(text.replace(/\/\/[^/]*@/, '//…@').slice(0, 120));
-    throw new DroverError('USAGE', `read --api: ${why} (got ${got}, want http://host:8080)`);
+    throw new DroverError('USAGE', `read ${what}: ${why} (got ${got}, want http://host:8080)`);
   };
   const url = URL.canParse(text) ? new URL(text) : refuse('not a URL');
   if (url.protocol !== 'http:' && url.protocol !== 'https:') refuse('not an HTTP URL');

@@ -2,6 +2,7 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { shownJson } from '../../shared/base/printable.ts';
+import { paintExplained } from '../../shared/base/tints.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { realDisk } from '../install/disk.ts';
 import { isLocked, mayListen } from '../install/kernel-locks.ts';
@@ -30,7 +31,8 @@ export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<
   try {
     const answer = await callAgent({ roots, socket: args.socket }, 'GET', path);
     const { lines } = answer as { lines?: string[] };
-    out.result(answer as object, lines ? withGivenRoots(lines, given) : inLines(answer));
+    if (!lines) return out.result(answer as object, inLines(answer)); // JSON has no colours
+    out.result(answer as object, withGivenRoots(lines, given), paintExplained);
   } catch (thrown) {
     const own = findOwnFolders();
     if (!isAway(thrown, { roots, socket: args.socket, own })) throw thrown;
@@ -38,7 +40,8 @@ export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<
     const { isWhole, ...told } = atRest;
     if (!isWhole) process.exitCode = 3;
     const lines = withGivenRoots(atRest.lines, given);
-    out.result({ ...told, lines }, path === '/status' ? inLines({ ...told, lines }) : lines);
+    if (path === '/status') return out.result({ ...told, lines }, inLines({ ...told, lines }));
+    out.result({ ...told, lines }, lines, paintExplained);
   }
 }
 

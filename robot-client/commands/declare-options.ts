@@ -181,6 +181,16 @@ export const withAgentOptions = <T>(args: Argv<T>) =>
     })
     .conflicts('identity', ['cert', 'username', 'password-file']);
 
-export const withAgent = <T>(args: Argv<T>) => withAgentOptions(args).demandOption(['trust']);
+export const withAgent = <T>(args: Argv<T>) =>
+  withAgentOptions(args)
+    .option('id', {
+      ...TEXT,
+      describe: `robot id; or ${ROBOT_ID_VARIABLE}, or that of --identity; one is needed`,
+    })
+    .option('broker', {
+      ...BROKER_URL,
+      describe: `${BROKER_URL.describe}; needed unless there is a --leader`,
+    })
+    .demandOption(['trust']);
 
 export type AgentArgs = Awaited<ReturnType<typeof withAgent>['argv']>;

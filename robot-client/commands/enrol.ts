@@ -21,7 +21,10 @@ export const enrolSelfCommand = (argv: Argv): Argv =>
     'get an id and a credential of its own for this robot, with a claim',
     (options) =>
       withJson(options)
-        .option('claim', { ...TEXT, describe: `claim of this robot, or ${CLAIM_VARIABLE}` })
+        .option('claim', {
+          ...TEXT,
+          describe: `claim of this robot, or ${CLAIM_VARIABLE}; one is needed`,
+        })
         .option('claim-file', { ...TEXT, conflicts: 'claim', describe: 'file that holds it' })
         .option('broker', {
           ...TEXT,

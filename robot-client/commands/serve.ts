@@ -97,13 +97,17 @@ async function runAgent(args: AgentArgs): Promise<void> {
     log,
   });
   const spareSockets = spareSocketsOf(roots, args.socket);
-  keeper?.start(() => agent.reconnect('the certificate was renewed'));
+  keeper?.start(() => agent.reconnect(renewedLink()));
   try {
     await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
   } finally {
     await keeper?.close();
   }
 }
+
+/** The agent ends its own link: that the broker cannot be reached would be no truth. */
+const renewedLink = (): DroverError =>
+  new DroverError('LINK_RENEWED', 'connect again: the certificate of this robot was renewed');
 
 /** @throws DroverError USAGE */
 function boundsOf(args: AgentArgs) {

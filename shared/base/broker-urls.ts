@@ -25,10 +25,10 @@ export function parseBrokerUrls(text: string, what: string): URL[] {
  * would show in the list of processes and in messages.
  * @throws DroverError USAGE
  */
-export function assertBrokerUrl(text: string): void {
-  const urls = parseBrokerUrls(text, '--broker');
+export function assertBrokerUrl(text: string, what = '--broker'): void {
+  const urls = parseBrokerUrls(text, what);
   if (urls.every((url) => url.username === '' && url.password === '')) return;
-  throw new DroverError('USAGE', 'read --broker: a URL with credentials', {
+  throw new DroverError('USAGE', `read ${what}: a URL with credentials`, {
     hint: 'use --username and --password-file, or DROVER_USERNAME and DROVER_PASSWORD',
   });
 }

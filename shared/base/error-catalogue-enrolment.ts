@@ -48,6 +48,11 @@ export const ENROLMENT_CODES = {
     'operator',
     'it was revoked, replaced or renewed since: drover-broker enrol list --data DIR; when this is the true robot, make a new claim with --replace and enrol it again',
   ),
+  LINK_RENEWED: refused(
+    'peer',
+    'nothing to do: the robot ended its own link and connects again with the new certificate',
+    'now',
+  ),
   CERTIFICATE_TOO_OLD: refused(
     'operator',
     'make a new claim and enrol the robot again: drover-broker enrol --data DIR --robot ID --replace',

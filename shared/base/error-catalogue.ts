@@ -46,6 +46,13 @@ export const CATALOGUE = {
   PROFILES_UNSAFE: usage(
     'the file names the broker, the trust and the login of your commands: let nobody else write it or its folder, as the message says',
   ),
+  SITE_UNNAMED: usage(
+    'give its MQTT address as well: --broker URL, or drover config set NAME --broker URL; drover-broker --public-mqtt URL lets the broker name it (a broker of 0.1 cannot)',
+  ),
+  SITE_DOOR_REFUSED: refused(
+    'operator',
+    'when the address in the message is right, ask for it: --broker URL, or drover config set NAME --broker URL',
+  ),
   KEY_MISSING: usage(
     'give --key FILE, set DROVER_KEY to 64 hex digits, or use --key-command or --sign-command',
   ),

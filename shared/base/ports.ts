@@ -41,7 +41,7 @@ export interface Wire {
   subscribe(filters: readonly string[], qos: 0 | 1): Promise<void>;
   unsubscribe(filters: readonly string[]): Promise<void>;
   /** Ends the connection that is up, if there is one; another one is made. */
-  renew?(why: string): void;
+  renew?(why: DroverError): void;
   close(): Promise<void>;
 }
 

@@ -1,8 +1,9 @@
 /**
- * Bodies of the HTTP API that more than one program reads: refusals, claims, and the requests of
- * a robot that enrols or renews its certificate. A claim is a secret that is good once: the broker
- * keeps its hash alone. The robot makes its own secret or key and sends only the hash, or a request
- * for a certificate, so that an answer holds no secret and can be lost. Sans-I/O.
+ * Bodies of the HTTP API that more than one program reads: refusals, the doors of a broker, claims,
+ * and the requests of a robot that enrols or renews its certificate. A claim is a secret that is
+ * good once: the broker keeps its hash alone. The robot makes its own secret or key and sends only
+ * the hash, or a request for a certificate, so that an answer holds no secret and can be lost.
+ * Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -16,6 +17,22 @@ import { parseStrictJson } from './strict-json.ts';
 export const ENROL_PATH = '/enrol';
 /** The path on which they renew their certificates. */
 export const RENEW_PATH = '/renew';
+
+/** The path on which a broker names its MQTT doors, to everybody. */
+export const SITE_PATH = '/site';
+
+const SCHEMES = ['mqtts', 'wss', 'mqtt', 'ws'] as const;
+
+/** Where MQTT clients reach a broker, with no secret. */
+export const siteAnswerSchema = z.object({
+  /** The address that its operator names, as `--broker` takes it; null: the doors count. */
+  mqtt: z.string().max(LIMITS.profileValueCharsMax).nullable(),
+  /** Its own doors, on the host of the HTTP API, those with TLS first. */
+  doors: z
+    .array(z.object({ scheme: z.enum(SCHEMES), port: z.number().int().min(1).max(65_535) }))
+    .max(SCHEMES.length),
+});
+export type SiteAnswer = z.output<typeof siteAnswerSchema>;
 
 /** 256 random bits in base64url; the first word lets scanners for secrets find it. */
 const CLAIM = /^claim_[A-Za-z0-9_-]{43}$/;
@@ -70,6 +87,18 @@ export type RenewAnswer = z.output<typeof renewAnswerSchema>;
 /** @param csrSha256 of the DER of the request */
 export const renewalText = (csrSha256: string): string =>
   `drover certificate renewal\n${csrSha256}\n`;
+
+/** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE */
+export const parseSiteAnswer = (bytes: Uint8Array): SiteAnswer =>
+  parseDocument(
+    {
+      what: 'doors of the broker',
+      schema: siteAnswerSchema,
+      bytesMax: LIMITS.localRequestBytesMax,
+      code: 'JSON_INVALID',
+    },
+    bytes,
+  );
 
 /** @throws DroverError USAGE, JSON_INVALID, DOCUMENT_TOO_LARGE */
 export const parseEnrolRequest = (bytes: Uint8Array): EnrolRequest =>

@@ -66,22 +66,31 @@ export function withDryRun<T>(argv: Argv<T>) {
   });
 }
 
+/** Describes `--ca`. */
+export const CA = "PEM file of the authority that signed the broker's cert";
+
 export const BROKER_URL = {
   ...TEXT,
   describe: 'mqtt://, mqtts://, ws:// or wss:// URL; several of a cluster with commas',
 } as const;
 
-/** The login at a broker, for a publisher and for a robot. */
-export function withLogin<T>(argv: Argv<T>) {
+/**
+ * The login at a broker, for a publisher and for a robot.
+ * @param more ends the description of what may come from elsewhere as well
+ */
+export function withLogin<T>(argv: Argv<T>, more = '') {
   return argv
     .option('chunk-qos', {
       choices: [0, 1] as const,
       default: 1 as const,
       describe: 'QoS of reading chunks: 0 on NATS, 1 on all other engines',
     })
-    .option('username', { ...TEXT, describe: 'or DROVER_USERNAME' })
-    .option('password-file', { ...TEXT, describe: 'file with the password, or DROVER_PASSWORD' })
-    .option('ca', { ...TEXT, describe: "PEM file of the authority that signed the broker's cert" });
+    .option('username', { ...TEXT, describe: `user at the broker, or DROVER_USERNAME${more}` })
+    .option('password-file', {
+      ...TEXT,
+      describe: `file with the password, or DROVER_PASSWORD${more}`,
+    })
+    .option('ca', { ...TEXT, describe: `${CA}${more}` });
 }
 
 /** The names of the options and variables of one login. */

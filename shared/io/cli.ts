@@ -11,13 +11,15 @@ import { DroverError, refusalOf, toProblem } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { shown, shownJson } from '../base/printable.ts';
 import { withoutSecrets } from '../base/secret-words.ts';
+import type { Painter } from '../base/tints.ts';
+import { coloured } from './colour.ts';
 
 export interface Output {
   readonly json: boolean;
   /** For people; silent with --json. */
   say(line: string): void;
-  /** The result: JSON with --json, else the lines. */
-  result(data: object, lines: readonly string[]): void;
+  /** The result: JSON with --json, else the lines, with the colours of `paint` where they may be. */
+  result(data: object, lines: readonly string[], paint?: Painter): void;
 }
 
 export function makeOutput(json: boolean): Output {
@@ -26,9 +28,10 @@ export function makeOutput(json: boolean): Output {
     say: (line) => {
       if (!json) writeAnswer(line);
     },
-    result: (data, lines) => {
-      if (json) writeJson(data);
-      else process.stdout.write(lines.map((line) => `${shown(line)}\n`).join(''));
+    result: (data, lines, paint) => {
+      if (json) return writeJson(data);
+      const painted = coloured(lines.map(shown), paint);
+      process.stdout.write(painted.map((line) => `${line}\n`).join(''));
     },
   };
 }

@@ -30,6 +30,10 @@ export interface CommandLine {
     readonly note: string;
     /** @throws DroverError when a value cannot be found */
     fill(parsed: ParsedWords): void;
+    /** Options that are needed where `--help` shows these words as their default, for `fill`. */
+    readonly elsewhere: Readonly<Record<string, string>>;
+    /** The ways to give them. */
+    readonly neededHint: string;
     /** Values that a shell may complete. */
     names(): readonly string[];
   };
@@ -63,6 +67,7 @@ export function parserOf(
     .usage(`$0${line.main ? ' [command]' : ''}: ${line.does}`)
     .version(false) // `--version` is the version of a bundle in some commands
     .option('debug', { type: 'boolean', hidden: true, describe: 'print the trace of a bug' })
+    .option('color', { type: 'boolean', hidden: true, describe: 'colours on a terminal' })
     .parserConfiguration({ 'parse-positional-numbers': false, 'duplicate-arguments-array': true })
     .middleware((argv) => {
       if (argv.debug === true) process.env['DROVER_DEBUG'] = '1';
@@ -77,28 +82,44 @@ export function parserOf(
       throw asUsage(message, error);
     });
   line.everywhere?.options(parser, names);
-  if (line.everywhere && !isCompletion(words)) fillWith(parser, line.everywhere.fill);
+  if (line.everywhere && !isCompletion(words)) fillWith(parser, line.everywhere);
   addMain(parser, line, words);
   for (const command of Object.values(commandsOf(line))) command(parser);
   return parser;
 }
 
 const epilogueOf = ({ everywhere }: CommandLine): string =>
-  [...(everywhere ? [everywhere.note] : []), EXIT_CODES].join('\n');
+  [...(everywhere ? [everywhere.note] : []), COLOURS, EXIT_CODES].join('\n');
+const COLOURS = 'A terminal gets colours; --no-color, or NO_COLOR, turns them off.';
 const EXIT_CODES = 'Exit codes: 0 ok, 1 our bug, 2 usage, 3 refused, 4 unreachable, 5 robots left.';
 
 /** yargs gives a middleware the parser of the command as well, which its types leave out. */
 interface CommandParser {
-  getOptions(): { readonly key: Readonly<Record<string, unknown>> };
-  getDemandedOptions(): Readonly<Record<string, unknown>>;
+  getOptions(): {
+    readonly key: Readonly<Record<string, unknown>>;
+    readonly defaultDescription: Readonly<Record<string, string | undefined>>;
+  };
 }
 
-function fillWith(parser: Argv, fill: (parsed: ParsedWords) => void): void {
+type Everywhere = NonNullable<CommandLine['everywhere']>;
+
+/**
+ * An option that `fill` may find is not demanded of the parser, which would call it required in
+ * `--help`: that it is there is checked here.
+ */
+function fillWith(parser: Argv, { fill, elsewhere, neededHint }: Everywhere): void {
   // Not async: yargs would report what it cannot parse as an error of the command.
   const middleware = (argv: Record<string, unknown>, command?: CommandParser): void => {
     if (!command) return;
-    const declared = new Set(Object.keys(command.getOptions().key));
-    fill({ argv, declared, demanded: new Set(Object.keys(command.getDemandedOptions())) });
+    const { key, defaultDescription } = command.getOptions();
+    const needed = Object.keys(elsewhere).filter(
+      (name) => defaultDescription[name] === elsewhere[name],
+    );
+    fill({ argv, declared: new Set(Object.keys(key)), demanded: new Set(needed) });
+    const missing = needed.filter((name) => argv[name] === undefined);
+    if (missing.length === 0) return;
+    const what = `missing required argument${missing.length > 1 ? 's' : ''}`;
+    throw new DroverError('USAGE', `${what}: ${missing.join(', ')}`, { hint: neededHint });
   };
   parser.middleware(middleware, true);
 }

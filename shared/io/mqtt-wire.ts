@@ -143,9 +143,10 @@ export class MqttWire implements Wire {
   }
 
   /** Ends a connection that seems to be up and does not work; another one is made. */
-  renew(why: string): void {
+  renew(why: DroverError): void {
     if (!this.#client || !this.#up) return;
-    this.#lastError = this.#unreachable(why);
+    this.#failPending(this.#unreachable(why.message));
+    this.#lastError = why;
     this.#client.stream.destroy();
   }
 

@@ -9,6 +9,7 @@ import { Enrolment } from '../../broker/enrolment/enrolment.ts';
 import { Fleet } from '../../broker/control/fleet.ts';
 import type { GarbageView } from '../../broker/garbage/ledger.ts';
 import { startHttpApi } from '../../broker/http/http-api.ts';
+import type { SiteFacts } from '../../broker/http/site-answer.ts';
 import { LogShelf } from '../../broker/failure-logs/log-shelf.ts';
 import { EventCounters } from '../../broker/control/event-metrics.ts';
 import { Metrics } from '../../broker/http/metrics.ts';
@@ -51,6 +52,8 @@ const NO_ATTACHMENTS: AttachmentSources = {
   read: () => Promise.resolve(null),
 };
 
+const NO_DOORS: SiteFacts = { publicMqtt: null, doors: null, isTls: false };
+
 export interface ApiInput {
   readonly fleet?: Fleet;
   /** Ids of rollouts that are announced. */
@@ -68,6 +71,8 @@ export interface ApiInput {
   readonly attachments?: AttachmentSources;
   /** Absent: nobody reads it. */
   readonly log?: Log;
+  /** Absent: no door is open yet. */
+  readonly site?: SiteFacts;
   /** Absent: it is no relay. */
   upstream?(): UpstreamStatus;
 }
@@ -131,7 +136,7 @@ export async function startApi(scope: Scope, input: ApiInput): Promise<TestApi> 
     rolloutFacts: (id) => input.controller?.facts(id) ?? facts(id),
     controller: input.controller ?? null,
     ...{ metrics, certificates: null, credentials },
-    engine: () => EMBEDDED,
+    ...{ engine: () => EMBEDDED, site: () => input.site ?? NO_DOORS },
     ...{ ...(upstream && { upstream }), garbage, enrolment, audit, webhooks, isHealthy, log },
   });
   credentials?.onChange(() => api.endOutdated());

@@ -22,6 +22,7 @@ function settingsOf(dataFolder: string, engine: Partial<EmbeddedSettings> = {}):
       dataFolder,
       host: HOST,
       httpPort: 0,
+      publicMqtt: null,
       certificateFiles: null,
       credentialsFile: null,
       authorityFiles: null,

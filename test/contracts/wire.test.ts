@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { DroverError } from '../../shared/base/errors.ts';
 import type { Wire } from '../../shared/base/ports.ts';
 import { makeLog } from '../../shared/io/cli.ts';
 import { MqttWire } from '../../shared/io/mqtt-wire.ts';
@@ -137,14 +138,19 @@ for (const [name, start] of Object.entries(ENGINES)) {
       });
     });
 
-    it('rejects what was under way when the engine dies, and says that it is down', async (t) => {
+    it('says why it is down: as its owner ended the link, or as the engine died, and rejects what was under way', async (t) => {
       const engine = await start(t);
       if (!engine) return;
       const { wire, turns } = await connect(t, engine.url, 'a');
       assert.deepEqual(turns, { up: 1, down: 0 });
+      wire.renew?.(new DroverError('LINK_RENEWED', 'connect again: the certificate is new'));
+      await waitUntil('the wire to be down', () => turns.down === 1);
+      assert.equal(wire.lastError?.code, 'LINK_RENEWED');
+      await waitUntil('the wire to be up again', () => wire.isUp);
+      assert.deepEqual([turns.up, wire.lastError], [2, null]);
       await engine.stop();
       await waitUntil('the wire to be down', () => !wire.isUp);
-      assert.equal(turns.down, 1);
+      assert.equal(turns.down, 2);
       await assert.rejects(wire.send('fleet/robots/r1/events', bytes('x'), SAID), {
         code: 'BROKER_UNREACHABLE',
       });

@@ -20,7 +20,7 @@ async function loginOf(site: Site, { username, password }: Login): Promise<strin
   return ['--username', username, '--password-file', secret, '--token-file', secret];
 }
 
-it('doctor says who may publish, and fleet robot shows a robot from both doors', async (t) => {
+it('doctor says who may publish and finds MQTT by one URL, and fleet robot shows a robot from both doors', async (t) => {
   const site = await Site.open(t);
   const file = site.path('users.json');
   const ci = await loginOf(site, await addUser(file, 'ci', 'publisher'));
@@ -41,13 +41,17 @@ it('doctor says who may publish, and fleet robot shows a robot from both doors',
   const retained = await site.drover('fleet', 'robot', 'r1', ...mqtt, ...ci.slice(0, 4));
   assert.match(retained, /^component app not installed: idle$/m);
 
-  const doctor = async (login: string[]): Promise<{ code: number | null; told: Told }> => {
+  type Ended = Promise<{ code: number | null; told: Told }>;
+  const doctor = async (login: string[], doors: string[]): Ended => {
     const key = ['--key', site.path('rollout.key'), '--trust', site.path('trust.json')];
-    const words = ['doctor', bundle, ...mqtt, ...http, ...key, ...login, '--json'];
+    const words = ['doctor', bundle, ...doors, ...key, ...login, '--json'];
     const child = await site.tryDrover({}, ...words);
     return { code: child.ended?.code ?? null, told: JSON.parse(child.stdout) as Told };
   };
-  const [publisher, technician] = await Promise.all([doctor(ci), doctor(eva)]);
+  const [publisher, technician] = await Promise.all([
+    doctor(ci, ['--url', broker.httpUrl]),
+    doctor(eva, [...mqtt, ...http]),
+  ]);
   const verdicts = ({ told }: typeof publisher): string[] =>
     told.findings.map(({ check, verdict }) => `${check} ${verdict}`);
   assert.deepEqual(verdicts(publisher), [

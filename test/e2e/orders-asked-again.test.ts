@@ -116,7 +116,13 @@ it('a relay whose subscriptions were lost by its upstream hands on a recall when
   const proxy = await startDeafProxy(t, cloud.port);
   const address = { url: `mqtt://127.0.0.1:${proxy.port}` };
   const relay = await startBroker({
-    ...{ dataFolder: folder, host: '127.0.0.1', httpPort: 0, certificateFiles: null },
+    ...{
+      dataFolder: folder,
+      host: '127.0.0.1',
+      httpPort: 0,
+      publicMqtt: null,
+      certificateFiles: null,
+    },
     ...{
       credentialsFile: null,
       authorityFiles: null,

@@ -132,7 +132,12 @@ export async function publish(folder: string, words: readonly string[]): Promise
   try {
     const { name, version } = bundle.manifest;
     await publishBundle({
-      ...{ bundle, trust, journalPath: join(folder, JOURNAL_FILE), broker: brokerOptions(argv) },
+      ...{
+        bundle,
+        trust,
+        journalPath: join(folder, JOURNAL_FILE),
+        broker: await brokerOptions(argv),
+      },
       signers: argv.uploadOnly ? [] : await openSigners(argv, keysOf(trust)),
       rolloutId: argv.id ?? rolloutIdFor(name, version, Math.random),
       audience: readAudience(argv, { fleet: trust.fleet, publisher: undefined }),

@@ -1,6 +1,7 @@
 /**
- * Serves the page: its markup, style, script and icon, all from here. The content policy allows
- * nothing inline and nothing from elsewhere, and no text that becomes markup.
+ * Serves the page and the documentation of the API: markup, style, script and icon, all from here.
+ * The content policy allows nothing inline and nothing from elsewhere, and no text that becomes
+ * markup.
  */
 
 import type { FastifyInstance } from 'fastify';
@@ -24,6 +25,9 @@ const FILES = [
   ['/page.css', 'page.css', 'text/css; charset=utf-8'],
   ['/page.js', 'page.js', 'text/javascript; charset=utf-8'],
   ['/page.svg', 'page.svg', 'image/svg+xml'],
+  ['/docs', 'docs.html', 'text/html; charset=utf-8'],
+  ['/page.docs.css', 'docs.css', 'text/css; charset=utf-8'],
+  ['/page.docs.js', 'docs.js', 'text/javascript; charset=utf-8'],
 ] as const;
 
 type PageFile = (typeof FILES)[number][1];

@@ -102,10 +102,14 @@ describe('a protected API', () => {
 });
 
 describe('the page', () => {
-  it('comes in four files, and its policy allows those and nothing inline', async (t) => {
+  it('comes in files of its own, as the documentation of the API does, and its policy allows those and nothing inline', async (t) => {
     const api = await startApi(t, { protected: true });
-    const types = { '/': 'text/html', '/page.css': 'text/css', '/page.js': 'text/javascript' };
-    for (const [path, type] of Object.entries({ ...types, '/page.svg': 'image/svg+xml' })) {
+    const types = {
+      ...{ '/': 'text/html', '/page.css': 'text/css', '/page.js': 'text/javascript' },
+      ...{ '/docs': 'text/html', '/page.docs.css': 'text/css', '/page.docs.js': 'text/javascript' },
+      '/page.svg': 'image/svg+xml',
+    };
+    for (const [path, type] of Object.entries(types)) {
       const response = await api.get(path);
       assert.equal(response.status, 200, path);
       assert.ok(response.headers.get('content-type')?.startsWith(type), path);
@@ -120,13 +124,19 @@ describe('the page', () => {
   it('has nothing that the policy would stop, and no way from text to markup', async (t) => {
     const api = await startApi(t, {});
     const read = async (path: string): Promise<string> => await (await api.get(path)).text();
-    const html = await read('/');
-    assert.doesNotMatch(html, /\son[a-z]+=|\sstyle=|javascript:|<style|<script>/);
-    assert.doesNotMatch(html, /https?:/);
-    const script = await read('/page.js');
-    assert.doesNotMatch(script, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(/);
-    assert.doesNotMatch(script, /localStorage|sessionStorage|document\.cookie/);
-    assert.doesNotMatch(await read('/page.css'), /https?:|url\(|@import/);
+    for (const path of ['/', '/docs']) {
+      const html = await read(path);
+      assert.doesNotMatch(html, /\son[a-z]+=|\sstyle=|javascript:|<style|<script>/);
+      assert.doesNotMatch(html, /https?:/);
+    }
+    for (const path of ['/page.js', '/page.docs.js']) {
+      const script = await read(path);
+      assert.doesNotMatch(script, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(/);
+      assert.doesNotMatch(script, /localStorage|sessionStorage|document\.cookie/);
+    }
+    for (const path of ['/page.css', '/page.docs.css']) {
+      assert.doesNotMatch(await read(path), /https?:|url\(|@import/);
+    }
   });
 
   it('names only elements that it has', async (t) => {

@@ -29,6 +29,7 @@ async function brokerWith(t: TestContext, count: number): Promise<[number, Sha25
     dataFolder: await tempFolder(t),
     host: '127.0.0.1',
     httpPort: 0,
+    publicMqtt: null,
     certificateFiles: null,
     credentialsFile: null,
     authorityFiles: null,

@@ -62,7 +62,14 @@ async function say(to: NetConnectOpts, input: Uint8Array): Promise<void> {
 async function openBroker(scope: Scope, log: Log): Promise<RunningBroker> {
   const { trust } = makeFleet();
   const broker = await startBroker({
-    ...{ dataFolder: await folderInMemory(scope), host: HOST, httpPort: 0, log, trust },
+    ...{
+      dataFolder: await folderInMemory(scope),
+      host: HOST,
+      httpPort: 0,
+      publicMqtt: null,
+      log,
+      trust,
+    },
     ...{
       certificateFiles: null,
       credentialsFile: null,

@@ -31,9 +31,16 @@ test('sign without --add refuses to drop the signature of another person, and na
     const child = await run(`sign b1 --key b.key${more}`);
     assert.equal(child.ended?.code, 2, child.describe());
     assert.match(child.stderr, /somebody else has signed it.*\(FILE_EXISTS\)/);
-    assert.match(child.stderr, /--add.*remove signature\.sig first/);
+    assert.match(child.stderr, /as well: drover sign b1 --add --key FILE; to begin afresh, first/);
+    assert.match(child.stderr, /remove signature\.sig and cosignatures\.sig of the bundle/);
     assert.deepEqual(await readFile(signature), before);
   }
+  await ok(
+    'trust init --release a.pub --release b.pub --release-threshold 2 --rollout a.pub --out t',
+  );
+  const next = await ok('sign b1 --key a.key --trust t');
+  assert.match(next, /wants 2 release signatures; next: drover sign b1 --add --key OTHER/);
+  assert.doesNotMatch(await ok('sign b1 --key b.key --add --trust t'), /next:/);
   assert.match(await ok('sign b1 --key b.key --add'), /2 in all/);
   assert.match((await run('sign b1 --key a.key')).stderr, /FILE_EXISTS/);
   assert.match(await ok('sign b1 --key a.key --key b.key'), /2 in all/);

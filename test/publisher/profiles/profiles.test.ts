@@ -89,6 +89,57 @@ test('an option counts before a variable, and a variable before the profile', ()
   assert.deepEqual(fill({ has: HTTP, environment: secret }), ['api', 'ca']);
 });
 
+const URL_BOTH = 'https://site';
+
+test('one address fills in both doors: given, of a variable or of the profile, in that order', () => {
+  const publish = { has: ['url', ...MQTT], demands: ['broker', 'trust'] };
+  const status = { has: ['url', ...HTTP] };
+  const of = (asking: Asking, profile = PROD): Profile =>
+    fillFrom(profile, {
+      ...{ given: new Map(Object.entries(asking.given ?? {})), declared: new Set(asking.has) },
+      ...{ demanded: new Set(asking.demands), environment: asking.environment ?? {} },
+    }).options;
+  const doors = ({ url, broker, api }: Profile) => ({ url, broker, api });
+  const both = { url: URL_BOTH, broker: URL_BOTH, api: undefined };
+  const given = { url: URL_BOTH };
+  const environment = { DROVER_URL: URL_BOTH };
+  assert.deepEqual(doors(of({ ...publish, given })), both);
+  assert.deepEqual(doors(of({ ...publish, environment })), both);
+  assert.deepEqual(doors(of(publish, { url: URL_BOTH })), both);
+  const own = { ...PROD, url: URL_BOTH };
+  assert.equal(
+    of(publish, own).broker,
+    PROD.broker,
+    'of one source the address of one door counts',
+  );
+  assert.equal(of(publish, own).url, undefined);
+  assert.equal(of({ ...status, given }).api, URL_BOTH);
+  const variable = { ...environment, DROVER_API: 'https://b:8443' };
+  assert.equal(of({ ...status, environment: variable }).api, undefined, 'it is read later');
+  assert.equal(of({ ...status, environment: variable, given }).api, URL_BOTH);
+  assert.equal(of({ ...publish, given: { broker: 'mqtts://c', url: URL_BOTH } }).broker, undefined);
+  const optional = { has: ['url', 'broker', 'trust'] };
+  assert.equal(of({ ...optional, given }).broker, URL_BOTH);
+  assert.equal(of({ ...optional, environment }).broker, undefined, 'it would change what is done');
+  const fleet = { has: ['url', 'broker', ...HTTP], given };
+  assert.deepEqual(doors(of(fleet)), { url: URL_BOTH, broker: undefined, api: URL_BOTH });
+});
+
+test('the login of a profile goes to its own URL, and to no other one', () => {
+  const publish = { has: ['url', ...MQTT], demands: ['broker', 'trust'] };
+  assert.deepEqual(fill({ ...publish, given: { url: URL_BOTH } }), ['broker', 'url']);
+  assert.deepEqual(fill({ ...publish, environment: { DROVER_URL: URL_BOTH } }), ['broker', 'url']);
+  const own = fillFrom(
+    { ...PROD, url: URL_BOTH },
+    {
+      ...{ given: new Map([['url', `${URL_BOTH}:443/`]]), declared: new Set(publish.has) },
+      ...{ demanded: new Set(publish.demands), environment: {} },
+    },
+  );
+  const login = ['broker', 'ca', 'password-file', 'trust', 'url', 'username'];
+  assert.deepEqual(Object.keys(own.options).toSorted(), login);
+});
+
 test('a profile holds no secret', () => {
   const parse = (profile: object) =>
     parseProfiles(Buffer.from(JSON.stringify({ schema: 1, use: null, profiles: { p: profile } })));
