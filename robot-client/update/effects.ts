@@ -213,7 +213,7 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
   const kept = newKeptFolder(folder);
   await releaseRoom({ disk, layout, job });
   if (job.strategy === SLOT_IMAGE) return await stageImage(job, tree, on);
-  const { isBase } = await stageArchive({
+  const { isBase, hashOf } = await stageArchive({
     disk,
     payloadPath: job.delta ? tarFile(folder) : payloadFile(folder),
     packing: job.delta ? 'plain' : 'gzip',
@@ -224,7 +224,7 @@ async function stage(job: Job, on: EffectContext): Promise<MachineEvent> {
     signal,
   });
   await assertAdmissible(disk, layout, version, tree);
-  await writeSeal(disk, layout, { version, tree, signal });
+  await writeSeal(disk, layout, { version, tree, hashOf, signal });
   await keepStrategy(disk, layout, job);
   await admitRelease(disk, layout, { tree, version, recipe: isBase ? recipePath : null });
   await admitKept(disk, kept, { layout, version });

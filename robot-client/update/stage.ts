@@ -17,10 +17,12 @@ import {
 import { ArchiveTree } from '../../shared/formats/archive-tree.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { binaryToHex, Sha256Stream } from '../../shared/crypto/hash.ts';
 import { printable } from '../../shared/base/printable.ts';
 import type { Disk, DiskFile } from '../install/disk-port.ts';
 import { KeptFiles } from '../install/kept-files.ts';
 import { RecipeFile } from '../install/recipe-file.ts';
+import type { FileHash, HashOf } from '../install/seal-file.ts';
 import { untar, type UntarOptions } from '../install/untar.ts';
 
 export interface StageOptions {
@@ -51,6 +53,8 @@ export interface Staged {
   readonly bytes: number;
   /** There is a recipe: the release can be patched from. */
   readonly isBase: boolean;
+  /** Hashes of what was written. They hold the names of the archive in memory. */
+  readonly hashOf: HashOf;
 }
 
 /** Files are made private and get their own mode when they are whole. */
@@ -118,7 +122,14 @@ class Stager {
       await recipe?.close();
       await payload.close();
     }
-    return { entries: this.#tree.entries, bytes: this.#bytes, isBase };
+    const hashOf: HashOf = (path) => this.#hashOf(path);
+    return { entries: this.#tree.entries, bytes: this.#bytes, isBase, hashOf };
+  }
+
+  #hashOf(path: string): FileHash | null {
+    const file = this.#tree.fileAt(path);
+    if (file?.sha256 === undefined) return null;
+    return { bytes: file.bytes, sha256: binaryToHex(file.sha256) };
   }
 
   #judge(entry: ArchiveEntry): ArchiveAction {
@@ -147,23 +158,24 @@ class Stager {
   ): Promise<void> {
     const path = this.#at(file.path);
     const handle = await this.#disk.open(path, 'create', UNFINISHED_MODE);
-    let bytes = 0;
+    const hash = new Sha256Stream();
     try {
       for await (const piece of body) {
-        await handle.write(piece, bytes);
-        bytes += piece.byteLength;
+        await handle.write(piece, hash.bytes);
+        hash.update(piece);
       }
-      if (bytes !== file.bytes) {
+      if (hash.bytes !== file.bytes) {
         throw new DroverError(
           'ARCHIVE_CORRUPT',
-          `unpack "${printable(file.path)}": cut short (got ${bytes} bytes, want ${file.bytes})`,
+          `unpack "${printable(file.path)}": cut short (got ${hash.bytes} bytes, want ${file.bytes})`,
         );
       }
     } catch (error) {
       await handle.close();
       throw error;
     }
-    this.#bytes += bytes;
+    this.#bytes += hash.bytes;
+    this.#tree.hashed(file.path, hash.digestBinary());
     await this.#syncs.add(() => this.#finishFile(handle, file));
   }
 

@@ -18,6 +18,8 @@ interface FileNode {
   readonly mode: number;
   readonly bytes: number;
   readonly timeS?: number;
+  /** As `Sha256Stream.digestBinary` has it; absent until the file was made. */
+  sha256?: string;
 }
 type Node = FolderNode | FileNode | { readonly kind: 'link' };
 
@@ -62,13 +64,27 @@ export class ArchiveTree {
   }
 
   /** The regular file that earlier entries made at `path`; null when it is anything else. */
-  fileAt(path: string): Omit<FileNode, 'kind'> | null {
+  fileAt(path: string): Readonly<Omit<FileNode, 'kind'>> | null {
+    const node = this.#nodeAt(path);
+    return node?.kind === 'file' ? node : null;
+  }
+
+  #nodeAt(path: string): Node | null {
     let node: Node | undefined = this.#top;
     for (const segment of path.split('/')) {
       if (node?.kind !== 'folder') return null;
       node = node.children.get(segment);
     }
-    return node?.kind === 'file' ? node : null;
+    return node ?? null;
+  }
+
+  /**
+   * Notes the hash of a file that was made. An archive of `archiveEntriesMax` files costs 10 MB so,
+   * and the names of its files need no second place.
+   */
+  hashed(path: string, sha256: string): void {
+    const node = this.#nodeAt(path);
+    if (node?.kind === 'file') node.sha256 = sha256;
   }
 
   /** Every folder after all that is in it, without the top one. */
