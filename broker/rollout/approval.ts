@@ -7,7 +7,14 @@ import { instantText } from '../../shared/base/durations.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
 import { soakEndMs } from './gate-times.ts';
-import { isUnopened, stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import {
+  isUnopened,
+  runWord,
+  stagesOf,
+  usersOf,
+  type RolloutPlan,
+  type RolloutRun,
+} from './record.ts';
 
 export interface Approval {
   readonly wave: number;
@@ -52,7 +59,7 @@ export function approvalOf(
     return answer('none', `wave ${meant} ended before, wave ${run.wave} is open`);
   if (run.status !== 'rolling') {
     const first = run.status === 'paused' ? `; first: drover rollout resume ${run.rollout}` : '';
-    return answer('none', `it is ${run.status}${first}`);
+    return answer('none', `it is ${runWord(run)}${first}`);
   }
   if (meant > run.wave) return answer('early', `wave ${meant} is not open, wave ${run.wave} is`);
   if (run.waitsFor === 'approval') {

@@ -55,10 +55,15 @@ export type Exclusion =
   | 'REQUIRES_UNKNOWN'
   | 'REQUIRES_BROKEN'
   | LogRefusal
+  | typeof DAMAGED
   | UnableCode;
 
 /** The robot would take the version, and cannot until a person fixes what its code names. */
-export const isUnable = ({ why }: Pick<Class, 'why'>): boolean => isUnableCode(why);
+export const isUnable = ({ why }: Pick<Class, 'why'>): boolean =>
+  isUnableCode(why) || why === DAMAGED;
+
+/** It runs the version from a release that lost files, and may not start again. */
+const DAMAGED = 'RELEASE_DAMAGED';
 
 /** The robot took the version and kept it, whatever it runs now. */
 export const hasTakenIt = ({ kind }: Pick<Class, 'kind'>): boolean =>
@@ -293,6 +298,7 @@ export function classify(
     payload_sha256 === undefined
       ? component.version === version
       : runsRelease(component, { version, payload_sha256 });
+  if (isAlike && isDamaged(component)) return excluded(DAMAGED);
   if (isAlike && tookIt(component, rollout, version)) return { kind: 'installed', why: null };
   const isOver = last?.rollout === rollout && last.outcome !== 'installed';
   const isRecalled = last?.outcome === 'recalled' || last?.code === RECALLED;
@@ -306,6 +312,10 @@ export function classify(
   if (component.blocked.includes(version)) return excluded('FAILED_BEFORE');
   return { kind: 'candidate', why: null };
 }
+
+/** Agents of 0.1 do not say which release they mean: it may be that of `rollback`. */
+const isDamaged = ({ version, last_error: told }: ComponentState): boolean =>
+  told?.code === DAMAGED && told.version === version;
 
 const RECALLED = 'ROLLOUT_RECALLED';
 

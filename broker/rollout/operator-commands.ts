@@ -8,7 +8,6 @@ import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { stateWord } from '../../shared/rules/rollout-words.ts';
 import { printable } from '../../shared/base/printable.ts';
 import {
   countApproval,
@@ -18,7 +17,7 @@ import {
 } from '../../shared/rules/approvers.ts';
 import { approvalOf } from './approval.ts';
 import { soakEndMs } from './gate-times.ts';
-import { stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
+import { runWord, stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
 import { entry, stay, type AuditKind, type RolloutStep } from './steps.ts';
 import { stopped } from './transitions.ts';
@@ -90,13 +89,13 @@ function change(run: RolloutRun, said: OperatorCommand, heard: CommandContext): 
     if (run.recall) return refuse('ROLLOUT_FINAL', 'its robots go back already');
     return stopped(run, true);
   }
-  if (isOver) return refuse('ROLLOUT_FINAL', `it is ${stateWord(run)}`);
+  if (isOver) return refuse('ROLLOUT_FINAL', `it is ${runWord(run)}`);
   switch (command) {
     case 'pause':
       return pause(run, heard.now);
     case 'resume':
       if (run.status !== 'paused')
-        return refuse('ROLLOUT_COMMAND_INVALID', `it is ${stateWord(run)}`);
+        return refuse('ROLLOUT_COMMAND_INVALID', `it is ${runWord(run)}`);
       return resume(run, heard);
     case 'abort':
       return stopped(run, false);
@@ -206,7 +205,7 @@ function forceOpen(
     const who = `drover rollout history ${run.rollout} says by whom and when`;
     return invalid(`wave ${wave} was forced open already: ${who}`);
   }
-  if (run.status !== 'rolling') return invalid(`it is ${stateWord(run)}`);
+  if (run.status !== 'rolling') return invalid(`it is ${runWord(run)}`);
   if (wave !== run.wave) return invalid(`wave ${run.wave} is open (got ${wave})`);
   return { ...run, forced: [...run.forced, wave].slice(-LIMITS.wavesMax) };
 }

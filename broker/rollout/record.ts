@@ -11,6 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Manifest } from '../../shared/formats/manifest.ts';
 import type { Progress, ProgressFields } from '../../shared/formats/progress.ts';
 import { canarySoakS, hasCanaries } from '../../shared/rules/rollout-rules.ts';
+import { stateWord } from '../../shared/rules/rollout-words.ts';
 import { releaseOf } from '../../shared/rules/release-identity.ts';
 import type { Offer } from '../../shared/rules/stepping-stones.ts';
 import {
@@ -135,6 +136,10 @@ export function shownStatusOf(run: RolloutRun): ShownStatus {
 /** Old robots do not know this status: on the wire it is `complete` with a field of its own. */
 export const statusOf = (of: Pick<Progress, 'status' | 'no_effect'>): RunStatus =>
   of.status === 'complete' && of.no_effect ? 'no_effect' : of.status;
+
+/** The state of a rollout in the one word that each refusal says, with or without an effect. */
+export const runWord = (run: RolloutRun): string =>
+  stateWord({ status: shownStatusOf(run), recall: run.recall });
 
 const KIND = {
   what: 'rollout record',

@@ -12,7 +12,7 @@ import { foreignRoot } from '../install/root-name.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { reportComponent } from '../fleet/report.ts';
 import { knownDamages } from '../update/state.ts';
-import { damageProblem } from '../install/seal.ts';
+import { damageProblem, type Damage } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
 import { versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from '../update/unlinked.ts';
@@ -159,13 +159,13 @@ async function damageOf(
   disk: Disk,
   layout: Layout,
   { slots: { active }, state }: { readonly slots: Slots; readonly state: MachineState },
-): Promise<Problem | null> {
+): Promise<Damage | null> {
   if (active.kind !== 'release') return null;
   const { version } = active;
   const known = knownDamages(state, version);
   const input = { version, tree: active.end.path, mayHash: () => false, known };
   const found = await checkRelease(disk, layout, input);
-  return found.kind === 'damaged' ? damageProblem(version, found) : null;
+  return found.kind === 'damaged' ? { ...damageProblem(version, found), version } : null;
 }
 
 /**

@@ -1,7 +1,8 @@
 /** Reads the robot's command line, files and environment into typed options. */
 
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { isUtf8 } from 'node:buffer';
+import { readFileSync, realpathSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { canonicalArch } from '../../shared/rules/rollout-rules.ts';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -21,6 +22,7 @@ export function parseRoots(roots: readonly string[]): ComponentRoot[] {
     const at = text.indexOf('=');
     const component = at < 0 ? 'app' : text.slice(0, at);
     const root = resolve(at < 0 ? text : text.slice(at + 1));
+    assertSpelled(root);
     return { component: parseComponentName(component), root };
   });
   for (const key of ['component', 'root'] as const) {
@@ -33,6 +35,30 @@ export function parseRoots(roots: readonly string[]): ComponentRoot[] {
     );
   }
   return parsed;
+}
+
+/**
+ * Node cannot give back a path with bytes that are not UTF-8: each name below it would be absent,
+ * and what runs would count as lost.
+ * @throws DroverError ROOT_NOT_UTF8
+ */
+function assertSpelled(root: string): void {
+  for (let path = root; ; path = dirname(path)) {
+    const real = nullIfAbsent(path);
+    if (real === null && path !== dirname(path)) continue;
+    if (!root.includes('\uFFFD') && (real === null || isUtf8(real))) return;
+    const message = `open root ${root}: a folder in its path has a name that is not UTF-8`;
+    throw new DroverError('ROOT_NOT_UTF8', message);
+  }
+}
+
+/** Without links; null for a path that is not there yet, or cannot be read. */
+function nullIfAbsent(path: string): Buffer | null {
+  try {
+    return realpathSync.native(path, 'buffer');
+  } catch {
+    return null;
+  }
 }
 
 /** Only the agent creates a root: for any other command a missing path is a typing error. */

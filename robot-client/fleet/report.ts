@@ -14,6 +14,7 @@ import {
   type WantFields,
 } from '../../shared/formats/messages.ts';
 import type { Left } from '../install/prune-plan.ts';
+import type { Damage } from '../install/seal.ts';
 import { activeProblem, slotProblem, type Slots } from '../install/slots.ts';
 import { doubtIn } from '../../shared/rules/running-version.ts';
 import { blockedForAll } from '../update/blocks.ts';
@@ -55,7 +56,7 @@ export interface ComponentView {
   /** Entries of releases/ to which no slot leads. */
   readonly left: readonly Left[];
   /** A release in a slot that is not whole; null when none is known. */
-  readonly damage?: Problem | null;
+  readonly damage?: Damage | null;
   readonly state: MachineState;
   readonly live: Live;
   /** Why what the root says is not known; null or absent when it is. */
@@ -192,8 +193,10 @@ function latest(state: MachineState, live: Live): Failure | null {
 /** A problem that blocks everything comes before a single failure. */
 function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
-  const inSlots = slotProblem(slots) ?? damage;
+  const inSlots = slotProblem(slots);
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
+  // With its version: a robot that lost files of what runs does not count as running it.
+  if (damage) return reportFailure({ ...damage, atMs: slotsSinceMs });
   const { held, unkept, exposed, expired, clock } = view;
   const standing = held ?? unkept ?? live.stays ?? live.module ?? exposed ?? expired ?? clock;
   if (standing) return reportFailure({ ...standing, version: null });

@@ -113,6 +113,9 @@ export async function followPath(
   }
 }
 
+/** Node reads each byte that it cannot decode as this: such a path cannot be given back. */
+const NOT_UTF8 = '\uFFFD';
+
 async function follow(disk: Disk, path: string, way: string[]): Promise<PathEnd> {
   const isAbsolute = path.startsWith('/');
   let rest = partsOf(isAbsolute ? path : `${resolve('.')}/${path}`);
@@ -132,6 +135,10 @@ async function follow(disk: Disk, path: string, way: string[]): Promise<PathEnd>
       links += 1;
       if (links > LIMITS.linksFollowedMax) return { kind: 'loop', path: here };
       const text = (await disk.readlink(here)) ?? '';
+      if (text.includes(NOT_UTF8)) {
+        const why = `the link ${here} leads to a name that is not UTF-8 (${text})`;
+        return { kind: 'unreadable', why, isUnspelled: true };
+      }
       rest = [...partsOf(text), ...rest];
       if (text.startsWith('/')) at = '';
       continue;

@@ -82,6 +82,9 @@ export type ReleaseCheck =
   | ({ readonly kind: 'damaged'; readonly path: string; readonly why: string } & Partial<Unread>);
 
 /** The problem of a release that is not whole. */
+/** Why that release in a slot is not whole. */
+export type Damage = Problem & { readonly version: string };
+
 export function damageProblem(
   version: string,
   { path, why }: { readonly path: string; readonly why: string },

@@ -9,6 +9,7 @@ import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { inWords, type Disk } from './disk-port.ts';
 import { layoutOf, linkTarget, releaseFolder, type Layout } from './layout.ts';
 import { followPath, readSlots } from './read-slots.ts';
+import { withSpareInode } from './state-spare.ts';
 import { versionOf, type Lead, type SlotName } from './slots.ts';
 
 const SLOTS = ['active', 'rollback'] as const;
@@ -114,8 +115,23 @@ async function pointLink(
 ): Promise<void> {
   const beside = await besideFor(disk, layout, link);
   await disk.unlink(beside);
-  await disk.symlink(linkTarget(version), beside);
+  await withSpareInode(disk, layout, () => disk.symlink(linkTarget(version), beside));
   await disk.rename(beside, link);
+}
+
+/**
+ * `active` leads back to a release; not synced. Where `rollback` is Drover's link to it, that link
+ * takes the place of `active`: nothing has to be made, so a disk without inodes or room takes it.
+ * @throws DroverError SLOT_SHARED, or of the disk
+ */
+export async function leadBack(disk: Disk, layout: Layout, version: string): Promise<void> {
+  const { active, rollback } = layout;
+  await keepLeads(disk, layout, { link: active, mayFollow: true });
+  const isReady =
+    (await nullIfFailed(disk.readlink(rollback))) === linkTarget(version) &&
+    (await leadsOver(disk, layout, rollback)).length === 0;
+  if (isReady) await disk.rename(rollback, active);
+  else await pointLink(disk, layout, { link: active, version });
 }
 
 /**

@@ -25,7 +25,12 @@ export type PathEnd =
   /** `path` is what is not there, or the link that is one too many. */
   | { readonly kind: 'absent'; readonly path: string }
   | { readonly kind: 'loop'; readonly path: string }
-  | { readonly kind: 'unreadable'; readonly why: string };
+  | {
+      readonly kind: 'unreadable';
+      readonly why: string;
+      /** A name on the way is not UTF-8: it may lead to a whole release. */
+      readonly isUnspelled?: boolean;
+    };
 
 export interface SlotFacts {
   readonly name: SlotName;
@@ -87,9 +92,10 @@ export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
     end: end.kind === 'there' && end.what === 'folder' ? end.path : null,
   });
   if (kind === 'absent') return { kind: 'absent' };
-  if (kind === 'unreadable' || end.kind === 'unreadable') {
-    return foreign('SLOT_UNREADABLE', end.kind === 'unreadable' ? end.why : 'cannot be looked at');
+  if (end.kind === 'unreadable') {
+    return foreign(end.isUnspelled ? 'SLOT_NOT_UTF8' : 'SLOT_UNREADABLE', end.why);
   }
+  if (kind === 'unreadable') return foreign('SLOT_UNREADABLE', 'cannot be looked at');
   if (kind === 'folder') return foreign('SLOT_FOLDER', 'a plain folder and not a link');
   if (kind !== 'link') return foreign('SLOT_NO_RELEASE', 'neither a link nor a folder');
   if (end.kind === 'loop') return foreign('SLOT_LOOP', `${text} leads round in a circle`);
@@ -119,6 +125,10 @@ export function classifySlot(facts: SlotFacts, releases: ReleasesFacts): Slot {
   const isOutside = releases.path !== null && !isWithin(releases.path, path);
   return { kind: 'release', version, isOurs, isOutside, end: { path, id }, way };
 }
+
+/** It may be a whole release: it is neither lost nor a person's. */
+export const isUnknown = (slot: Slot): boolean =>
+  slot.kind === 'foreign' && ['SLOT_UNREADABLE', 'SLOT_NOT_UTF8'].includes(slot.problem.code);
 
 /**
  * A slot that leads through the other one is lost with it: absent, or with a release that is gone.

@@ -88,7 +88,7 @@ class Recoverer {
     if (closed) return await this.#byLinks(closed);
     await this.#prepare();
     const adoption = await this.#words.tried(() => adoptActiveFolder(disk, layout, adoptVersion));
-    if (adoption?.problem) this.#words.say(adoption.problem);
+    if (adoption?.problem) this.#words.adoption(adoption.problem);
     if (adoption && adoption.adopted !== null) {
       this.#words.actions.push(`adopted the plain active folder as release ${adoption.adopted}`);
     }

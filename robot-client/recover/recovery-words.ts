@@ -32,6 +32,12 @@ export class RecoveryWords {
     return this.problems.some(({ code }) => codes.includes(code));
   }
 
+  /** One that was refused, for whatever reason, is left to do; a damaged intent was set aside. */
+  adoption(problem: Problem): void {
+    if (problem.code === 'STATE_CORRUPT') this.say(problem);
+    else this.note(problem);
+  }
+
   /** Records a problem: work is left to do. */
   note(found: Problem): void {
     const problem = isUsual(found) ? { ...found, hint: this.#hintOfLoss() } : found;

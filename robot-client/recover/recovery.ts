@@ -127,7 +127,10 @@ export interface Boots {
   readonly bootsForeign: boolean;
 }
 
-const FOREIGN_FOLDERS = ['SLOT_OUTSIDE', 'SLOT_NAME', 'SLOT_FOLDER', 'ADOPT_IMPOSSIBLE'];
+const FOREIGN_FOLDERS = [
+  ...['SLOT_OUTSIDE', 'SLOT_NAME', 'SLOT_FOLDER', 'ADOPT_IMPOSSIBLE'],
+  'SLOT_NOT_UTF8',
+];
 
 /** Returns what boots through this `active`. */
 export const bootsOf = (active: Slot): Boots => ({

@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { compareVersions } from '../../shared/base/version.ts';
 import { moduleOf, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
 import type { BootMoment } from '../boot/boot-slots.ts';
-import type { Slots } from '../install/slots.ts';
+import { isUnknown, type Slots } from '../install/slots.ts';
 import { blockOf } from './blocks.ts';
 import { isPatching } from './delta.ts';
 import { isBound, type Job, type MachineState } from './state.ts';
@@ -32,7 +32,7 @@ export function onTrial({ active }: Slots, version: string): OnTrial {
         ? { kind: 'runs' }
         : { kind: 'other', problem: takenBack(version, `active leads to ${active.version}`) };
     case 'foreign':
-      return active.problem.code === 'SLOT_UNREADABLE'
+      return isUnknown(active)
         ? { kind: 'unsure' }
         : { kind: 'other', problem: takenBack(version, active.problem.message) };
     case 'lost':

@@ -5,21 +5,21 @@
  * one gets no seal.
  */
 
-import { DroverError, nullIfFailed, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { recipeFile, sealFile, type Layout } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { MachineState } from './state.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { knownDamages } from './state.ts';
 import { byRecipe, bySeal } from '../install/seal-check.ts';
-import { damageProblem, type ReleaseCheck } from '../install/seal.ts';
+import { damageProblem, type Damage, type ReleaseCheck } from '../install/seal.ts';
 import { writeSeal } from '../install/seal-file.ts';
 
 const NONE: ReadonlySet<string> = new Set();
 
 export interface Unsealed {
   /** Why a release in a slot is not whole, the active one first. Null when none is damaged. */
-  readonly damage: Problem | null;
+  readonly damage: Damage | null;
   /** Sealed as found, without a recipe: nothing proves that it is whole. */
   readonly sealedAsFound: readonly string[];
 }
@@ -37,10 +37,10 @@ export async function sealOldReleases(
 ): Promise<Unsealed> {
   const slots = await readSlots(disk, layout);
   const sealedAsFound: string[] = [];
-  let damage: Problem | null = null;
+  let damage: Damage | null = null;
   const told = (version: string, found: ReleaseCheck | null): void => {
     if (found?.kind !== 'damaged') return;
-    damage ??= damageProblem(version, found);
+    damage ??= { ...damageProblem(version, found), version };
   };
   for (const slot of [slots.active, slots.rollback]) {
     if (slot.kind !== 'release' || !slot.isOurs) continue;

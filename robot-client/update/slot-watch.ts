@@ -11,6 +11,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import type { MachineState } from './state.ts';
 import type { Cleaned } from './clean-up.ts';
 import type { Left } from '../install/prune-plan.ts';
+import type { Damage } from '../install/seal.ts';
 import { NO_SLOTS, outsideProblems, slotProblem, versionOf, type Slots } from '../install/slots.ts';
 import { slotsWith } from './unlinked.ts';
 import { ATOMIC_SWAP } from '../../shared/formats/apply-strategy.ts';
@@ -32,7 +33,7 @@ export class SlotWatch {
   /** Why a plain folder could not be taken over at the start. */
   adoption: Problem | null = null;
   /** A release in a slot that is not whole, as the last clean-up found it. */
-  damage: Problem | null = null;
+  damage: Damage | null = null;
   /** The strategy of the release that `active` leads to, when a module applies it. */
   module: string | null = null;
   #told: string | null = null;

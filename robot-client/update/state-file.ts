@@ -3,7 +3,13 @@
  * aside and reported; the state then begins with what the links show.
  */
 
-import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import {
+  DroverError,
+  nullIfFailed,
+  nullIfRefused,
+  toProblem,
+  type Problem,
+} from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { isForbidden } from '../install/disk-error.ts';
 import { isClosed, readOrSetAside, writeWhole } from '../install/small-file.ts';
@@ -16,6 +22,7 @@ import type { Slots } from '../install/slots.ts';
 import { ledBack } from './probation.ts';
 import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
 import { clearStaging } from '../install/prune.ts';
+import { fillSpares, isFull, writeFromSpare } from '../install/state-spare.ts';
 import { ourReleases } from '../install/whole-releases.ts';
 import { readSlots } from '../install/read-slots.ts';
 
@@ -81,12 +88,38 @@ export async function closedState(disk: Disk, layout: Layout): Promise<Problem |
   return problem && isClosed(problem.code) ? problem : null;
 }
 
+/**
+ * Writes the state durably. On a full disk a state of a trial, or of the way back from one, takes a
+ * spare file: a boot that is not counted would lead back, and a way back that is not stored is
+ * begun again.
+ */
 export async function writeMachineState(
   disk: Disk,
   layout: Layout,
   state: MachineState,
 ): Promise<void> {
-  await writeWhole(disk, layout.machineFile, encodeMachineState(state));
+  const path = layout.machineFile;
+  const bytes = encodeMachineState(state);
+  try {
+    await writeWhole(disk, path, bytes);
+    if (isTrial(state)) await nullIfFailed(fillSpares(disk, layout));
+  } catch (thrown) {
+    if (!isFull(thrown) || !(await mayUseSpare(disk, layout, state))) throw thrown;
+    if (!(await writeFromSpare(disk, layout, { path, bytes }))) throw thrown;
+  }
+}
+
+const isTrial = ({ phase }: MachineState): boolean => phase === 'probation';
+
+/** One that waits in front of a swap may not use up what the trial after it needs. */
+async function mayUseSpare(disk: Disk, layout: Layout, state: MachineState): Promise<boolean> {
+  const isOfTrial = ({ phase }: MachineState): boolean =>
+    ['probation', 'rolling_back', 'reverting'].includes(phase);
+  if (isOfTrial(state)) return true;
+  if (state.phase !== 'idle') return false;
+  const bytes = await nullIfFailed(disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4));
+  const stored = bytes && nullIfRefused(() => parseMachineState(bytes));
+  return stored !== null && isOfTrial(stored);
 }
 
 /** @returns why the state could not be written, even after making room; null when it was */

@@ -10,7 +10,10 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { LIMITS } from '../../shared/base/limits.ts';
 import { noteConfirmed } from '../install/confirmed-mark.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
+import { releaseFolder } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
+import { damageProblem } from '../install/seal.ts';
+import { checkRelease } from '../install/seal-check.ts';
 import { assertOwnSlots, versionOf } from '../install/slots.ts';
 import { ALWAYS_OPEN, type InterlockRules } from '../local/interlock.ts';
 import { assertStaged } from './assert-swappable.ts';
@@ -34,7 +37,7 @@ import { rollbackProblem } from './retry.ts';
 import { assertImageRuns, isFollowing, isParkedBack, untilImageIsBack } from './follow-effects.ts';
 import type { Follows } from './job-parts.ts';
 import { selfFailure, trialMs } from './self-trial.ts';
-import { failedOf, type Job } from './state.ts';
+import { failedOf, knownDamages, type Job } from './state.ts';
 import { swapBack, swapTo } from './swap.ts';
 import { SwapClaims, type SwapClaim } from './swap-claims.ts';
 import { returnFrom } from './way-back.ts';
@@ -188,9 +191,22 @@ async function probeFrom(
       },
     }),
   );
-  if (found.kind === 'healthy') return { strategy, outcome: found };
+  if (found.kind === 'healthy') return { strategy, outcome: await wholeOr(job, on) };
   const problem = found.kind === 'lost' ? found.problem : selfFailure(found.problem, job, on);
   return { strategy, outcome: { kind: 'unhealthy', problem } };
+}
+
+/**
+ * A version that lost files on trial is not confirmed: what answers `health` runs from memory, and
+ * would not start again. What the application wrote itself counts for nothing.
+ */
+async function wholeOr({ version }: Job, on: EffectContext): Promise<Outcome> {
+  const tree = releaseFolder(on.layout, version);
+  const look = { version, tree, mayHash: () => false, isOnlyLost: true };
+  const known = knownDamages(on.state(), version);
+  const check = await checkRelease(on.disk, on.layout, { ...look, known });
+  if (check.kind !== 'damaged') return { kind: 'healthy' };
+  return { kind: 'unhealthy', problem: damageProblem(version, check) };
 }
 
 /** Runs a step. @returns null when the step did not fail */

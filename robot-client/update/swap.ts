@@ -12,13 +12,14 @@ import {
   assertOwnActive,
   assertOwnSlots,
   isInUse,
+  isUnknown,
   leadsThrough,
   versionOf,
   type Slot,
 } from '../install/slots.ts';
 import { followPath, readSlots, siblingLeads } from '../install/read-slots.ts';
 import { isSameTree } from '../install/seal-file.ts';
-import { besideFor, leadsOver, pointSlot, removeLink } from '../install/slot-links.ts';
+import { besideFor, leadBack, leadsOver, pointSlot, removeLink } from '../install/slot-links.ts';
 import { isOther, keepsRollback, type WayBack } from './way-back-plan.ts';
 
 /** A release that is unpacked and fsynced, with the recipe of its tar when it has one. */
@@ -114,7 +115,8 @@ export async function removePatches(disk: Disk, folder: string): Promise<void> {
 
 /**
  * The swap: `active` leads to `version`, `rollback` to the former active release. When `rollback`
- * is already the way back of the job, it stays.
+ * is already the way back of the job, it stays. The link of `rollback` is Drover's own then, and
+ * durable: going back is one rename of it.
  * @throws DroverError SLOT_… when something that is not Drover's is in a slot, SWAP_FAILED
  */
 export async function swapTo(
@@ -122,9 +124,8 @@ export async function swapTo(
   layout: Layout,
   { version, previousVersion = null }: { readonly version: string } & Partial<WayBack>,
 ): Promise<void> {
-  if (!(await hasRelease(disk, layout, version))) {
-    throw new DroverError('SWAP_FAILED', `swap to ${version}: no such release`);
-  }
+  const missing = await whyNoRelease(disk, layout, version);
+  if (missing) throw new DroverError('SWAP_FAILED', `swap to ${version}: ${missing}`);
   const slots = await readSlots(disk, layout);
   const active = versionOf(slots.active);
   if (active === version) return;
@@ -133,8 +134,11 @@ export async function swapTo(
   else assertOwnSlots(slots);
   // Before anything is changed: an `active` that cannot be led on must not cost the way back.
   await besideFor(disk, layout, layout.active);
-  if (active !== null && !keepsRollback(slots, previousVersion)) {
-    await pointSlot(disk, layout, { slot: 'rollback', version: active });
+  const stays = keepsRollback(slots, previousVersion);
+  const isReady = stays && slots.rollback.kind === 'release' && slots.rollback.isOurs;
+  if (active !== null && !isReady) {
+    const version = stays && previousVersion !== null ? previousVersion : active;
+    await pointSlot(disk, layout, { slot: 'rollback', version });
     await disk.syncFolder(layout.root);
   }
   await pointSlot(disk, layout, { slot: 'active', version });
@@ -147,9 +151,11 @@ interface Undone {
   readonly previous: string | null;
 }
 
-async function hasRelease(disk: Disk, layout: Layout, version: string): Promise<boolean> {
+/** Null when the release is there. */
+async function whyNoRelease(disk: Disk, layout: Layout, version: string): Promise<string | null> {
   const { end } = await followPath(disk, releaseFolder(layout, version));
-  return end.kind === 'there' && end.what === 'folder';
+  if (end.kind === 'unreadable') return end.why;
+  return end.kind === 'there' && end.what === 'folder' ? null : 'no such release';
 }
 
 /**
@@ -163,16 +169,15 @@ export async function swapBack(disk: Disk, layout: Layout, job: Undone): Promise
   const { version, previous } = job;
   const slots = await readSlots(disk, layout);
   const { active } = slots;
-  if (active.kind === 'foreign' && active.problem.code === 'SLOT_UNREADABLE') {
+  if (active.kind === 'foreign' && isUnknown(active)) {
     throw new DroverError('ROLLBACK_FAILED', active.problem.message);
   }
   if (previous === null) {
     await removeActive(disk, layout, { active, version });
   } else if (active.kind !== 'foreign' && !isOther(versionOf(active), job)) {
-    if (!(await hasRelease(disk, layout, previous))) {
-      throw new DroverError('ROLLBACK_FAILED', `roll back to ${previous}: no such release`);
-    }
-    await pointSlot(disk, layout, { slot: 'active', version: previous, mayFollow: true });
+    const missing = await whyNoRelease(disk, layout, previous);
+    if (missing) throw new DroverError('ROLLBACK_FAILED', `roll back to ${previous}: ${missing}`);
+    await leadBack(disk, layout, previous);
   }
   const kept = await removeSameRollback(disk, layout);
   await disk.syncFolder(layout.root);
@@ -190,10 +195,9 @@ export async function goBack(
   previous: string,
 ): Promise<Problem | null> {
   assertOwnActive(await readSlots(disk, layout));
-  if (!(await hasRelease(disk, layout, previous))) {
-    throw new DroverError('ROLLBACK_FAILED', `go back to ${previous}: no such release`);
-  }
-  await pointSlot(disk, layout, { slot: 'active', version: previous, mayFollow: true });
+  const missing = await whyNoRelease(disk, layout, previous);
+  if (missing) throw new DroverError('ROLLBACK_FAILED', `go back to ${previous}: ${missing}`);
+  await leadBack(disk, layout, previous);
   const kept = await removeSameRollback(disk, layout);
   await disk.syncFolder(layout.root);
   return kept;

@@ -41,6 +41,11 @@ export const SLOT_CODES = {
     'look at the disk and the permissions of the path in the message; until then nothing is updated or removed',
     'later',
   ),
+  SLOT_NOT_UTF8: refused(
+    'operator',
+    'a name on the way of the link has bytes that are not UTF-8 (ls -b shows them): rename it, or lead the link straight to its release (ln -s releases/VERSION DIR/next, then mv -T DIR/next DIR/active, or DIR/rollback); until then nothing is updated or removed',
+    'later',
+  ),
   SLOT_SHARED: refused(
     'operator',
     'the link that the message names leads through a slot that has to change: lead it straight to releases/VERSION, or take it over with adopt in its own root; it is tried again by itself',

@@ -567,6 +567,11 @@ export const CATALOGUE = {
     'check the path of --root; a root that is new is made by the agent at its first start',
     'later',
   ),
+  ROOT_NOT_UTF8: refused(
+    'operator',
+    'rename the folder in the path of --root whose name has bytes that are not UTF-8 (ls -b shows them), or give a root elsewhere; nothing was touched',
+    'later',
+  ),
   ROOTS_OVERLAP: usage(
     'give each component a folder of its own, none of them inside another; no link or mount may make releases/, state/ or another folder of one a folder of another',
   ),

@@ -487,6 +487,8 @@ export const LIMITS = {
   refusalToldAgainMs: 10 * MINUTE, // one kind of refused order: an event on the robot's flash each
   retrySoonMs: 10 * SECOND, // a clock put right or a disk with room again is noticed after this
   diskSpareInodes: 256, // state, links and a small tree; a larger one that fails is refused then
+  stateSpares: 8, // states on a full disk: two in each boot of a trial, and two to end it
+  stateSpareBytes: 32 * KiB, // several times the state of a busy robot
   socketRetryMsMax: MINUTE, // a repaired disk is noticed by then
   rootNameBytesMax: 256, // state/component: the name of one component and a newline
   claimLookMs: 20, // staging/ of an unmounted root takes no change that begins later

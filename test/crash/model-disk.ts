@@ -11,6 +11,7 @@ import type { Disk, DiskFile, PathKind, PathStat } from '../../robot-client/inst
 import type { FolderImage, Image } from './disk-image.ts';
 import {
   applyChange,
+  inodesOf,
   withCauses,
   type Change,
   type EntryChange,
@@ -29,6 +30,9 @@ export interface ModelHooks {
 
 const ROOT = 0;
 
+const full = (path: string): DroverError =>
+  new DroverError('DISK_FULL', `make ${path}: no inode is left`);
+
 const failed = (what: string, path: string, why: string): DroverError =>
   new DroverError('DISK_WRITE_FAILED', `${what} ${path}: ${why}`);
 
@@ -36,6 +40,8 @@ export class ModelDisk implements Disk {
   readonly inodes = new Map<number, Inode>();
   operations: readonly EntryOperation[] = [];
   hooks: ModelHooks;
+  /** Files, folders and links that there may be at once, as on a file system with few inodes. */
+  inodesMax = Infinity;
   #nextInode = ROOT;
 
   constructor(image: FolderImage, hooks: ModelHooks = {}) {
@@ -54,6 +60,7 @@ export class ModelDisk implements Disk {
       copy.inodes.set(at, own);
     }
     copy.operations = this.operations;
+    copy.inodesMax = this.inodesMax;
     copy.#nextInode = this.#nextInode;
     return copy;
   }
@@ -119,6 +126,7 @@ export class ModelDisk implements Disk {
   #make(path: string, inode: Inode): void {
     const { at, folder, name } = this.#place(path);
     if (folder.now.has(name)) throw failed('make', path, 'it is there already');
+    if (inodesOf(this.inodes) >= this.inodesMax) throw full(path);
     const to = this.#add(inode);
     this.#enter(to, [{ folder: at, name, to }]);
   }

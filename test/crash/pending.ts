@@ -108,3 +108,16 @@ export function without(operations: readonly EntryOperation[], missing: number):
   }
   return new Set([...operations.keys()].filter((at) => !gone.has(at)));
 }
+
+/** How many inodes the names of a disk lead to now. */
+export function inodesOf(inodes: ReadonlyMap<number, Inode>): number {
+  const used = new Set<number>();
+  const waiting = [0];
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+    const inode = inodes.get(at);
+    if (used.has(at) || !inode) continue;
+    used.add(at);
+    if (inode.kind === 'folder') waiting.push(...inode.now.values());
+  }
+  return used.size;
+}

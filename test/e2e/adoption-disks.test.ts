@@ -70,6 +70,7 @@ async function assertLeft(t: TestContext, root: string, code: RegExp): Promise<v
   for (const verb of ['recover', 'adopt', 'recover']) {
     const child = await drover(t, verb, '--root', root);
     assert.match(child.describe(), code);
+    assert.equal(child.ended?.code, 3, child.describe());
     assertBootsAsBefore(root, child);
   }
 }

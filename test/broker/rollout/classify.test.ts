@@ -40,6 +40,22 @@ describe('a robot in a rollout', () => {
     ['has not begun', {}, 'candidate'],
     ['is at it', { rollout: 'two', phase: 'waiting' }, 'updating'],
     ['runs it because of it', { version: '2.0.0', ...ended('installed', 'OK') }, 'installed'],
+    [
+      'runs it from a release that lost files',
+      {
+        ...{ version: '2.0.0', ...ended('installed', 'OK') },
+        last_error: { code: 'RELEASE_DAMAGED', message: 'no', version: '2.0.0' },
+      },
+      'excluded',
+    ],
+    [
+      'runs it, and the release before it lost files',
+      {
+        ...{ version: '2.0.0', ...ended('installed', 'OK') },
+        last_error: { code: 'RELEASE_DAMAGED', message: 'no', version: '1.0.0' },
+      },
+      'installed',
+    ],
     ['went back', ended('rolled_back', 'HEALTH_FAILED'), 'failed'],
     ['could not take it', ended('refused', 'ARCHIVE_CORRUPT'), 'failed'],
     ['has no room: a fault of its own', ended('refused', 'DISK_SPACE_SHORT'), 'excluded'],

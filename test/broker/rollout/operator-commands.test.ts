@@ -252,6 +252,10 @@ test('a version that every robot is above ends without an effect, and says why',
     const view = controller.view('x');
     assert.equal(view?.status, 'no_effect');
     assert.deepEqual(view?.reasons, ['no robot runs it: 20 NOT_NEWER']);
+    for (const command of ['approve', 'force-open', 'resume'] as const) {
+      const said = controller.command('x', command, { ...KIM, wave: view?.wave ?? 1 });
+      await assert.rejects(said, { message: `${command} rollout x: it is no effect` });
+    }
     const told = world.progress('x');
     assert.deepEqual([told?.status, told?.no_effect], ['complete', true]);
     assert.ok((told?.threshold ?? 1) < 0.5, 'no further wave was opened');

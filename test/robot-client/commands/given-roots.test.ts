@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { withGivenRoots } from '../../../robot-client/commands/given-roots.ts';
+import { parseRoots } from '../../../robot-client/commands/options.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
 
 const app = { component: 'app', root: '/srv/app' };
 const nav = { component: 'nav', root: '/srv/my nav' };
@@ -58,5 +62,17 @@ describe('a command in a hint', () => {
       'drover-robot retry --root /srv/app --socket /run/a.sock',
       'drover-robot adopt --root /srv/app',
     ]);
+  });
+});
+
+describe('a root that is given', () => {
+  it('is refused below a folder whose name is not UTF-8, also by a link with a plain name', async (t) => {
+    const folder = await tempFolder(t);
+    await mkdir(Buffer.from(`${folder}/r\xe9/V`, 'latin1'), { recursive: true });
+    await symlink(Buffer.from('r\xe9', 'latin1'), join(folder, 'plain'));
+    for (const path of [`${folder}/plain/V`, `${folder}/plain/new/V`, `${folder}/r\uFFFD/V`]) {
+      assert.throws(() => parseRoots([path]), { code: 'ROOT_NOT_UTF8' }, path);
+    }
+    assert.equal(parseRoots([`${folder}/é/new`])[0]?.root, `${folder}/é/new`);
   });
 });

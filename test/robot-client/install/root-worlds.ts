@@ -6,8 +6,8 @@
 
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, link, mkdir, rm, symlink, unlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, link, mkdir, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { layoutOf, type Layout } from '../../../robot-client/install/layout.ts';
@@ -40,6 +40,8 @@ const SPELLINGS = [
   'active.new',
   'rollback/../V',
   'releases/O/../V',
+  'no UTF-8 name',
+  'no UTF-8 release',
 ] as const;
 /** Link through which the root of another component leads, its `active`; null for no such root. */
 const NEIGHBOURS = [null, null, 'active', 'rollback', 'releases/V', 'active.new'] as const;
@@ -302,9 +304,25 @@ async function makeSlot(
     const from = spelling.slice('mount of '.length).replace('V', version);
     return stage.mount(join(root, from), path);
   }
+  if (spelling.startsWith('no UTF-8')) return await makeUnspelled(root, path, spelling, version);
   const other = version === OLD ? NEW : OLD;
   const text = spelling.replace('ROOT', root).replace('/O/', `/${other}/`);
   await symlink(text.replace(/V(?=$|\/)/, version), path);
+}
+
+/** A link over a link with such a name, or to a release that is a link to such a folder. */
+async function makeUnspelled(root: string, path: string, spelling: string, version: string) {
+  const release = join(root, 'releases', version);
+  const strange = Buffer.concat([Buffer.from(`${path}-`), NO_UTF8]);
+  const text = Buffer.concat([Buffer.from(`${basename(path)}-`), NO_UTF8]);
+  if (spelling === 'no UTF-8 name') {
+    await symlink(`releases/${version}`, strange);
+    return await symlink(text, path);
+  }
+  await rename(release, strange).catch(() => {}); // a mount stays
+  const target = Buffer.concat([Buffer.from('../'), text]);
+  if (!existsSync(release)) await symlink(target, release);
+  await symlink(`releases/${version}`, path);
 }
 
 async function makeOdd(

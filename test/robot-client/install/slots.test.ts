@@ -1,7 +1,7 @@
 /** Reads `active` and `rollback` in every spelling that a file system allows. */
 
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -104,6 +104,25 @@ const FOREIGN: readonly [string, string, Make][] = [
   ],
   ['SLOT_DANGLING', 'leads to nothing', leads('/nowhere/1.1.0')],
   ['RELEASE_LOST', 'leads to a release that is gone', leads('releases/9.9.9')],
+  [
+    'SLOT_NOT_UTF8',
+    'leads over a name that is not UTF-8',
+    async (root) => {
+      await symlink('releases/1.1.0', Buffer.from(`${root}/a\xff`, 'latin1'));
+      await symlink(Buffer.from('a\xff', 'latin1'), join(root, 'active'));
+    },
+  ],
+  [
+    'SLOT_NOT_UTF8',
+    'leads to a release whose real name is not UTF-8',
+    async (root) => {
+      const real = Buffer.from(`${root}/caf\xe9`, 'latin1');
+      await rename(join(root, 'releases/1.1.0'), real);
+      const text = Buffer.from('../caf\xe9', 'latin1');
+      await symlink(text, join(root, 'releases/1.1.0'));
+      await leads('releases/1.1.0')(root);
+    },
+  ],
   ['SLOT_LOOP', 'leads to itself', leads('active')],
   ['SLOT_FOLDER', 'is a folder', (root) => mkdir(join(root, 'active'))],
   ['SLOT_NO_RELEASE', 'is a file', (root) => writeFile(join(root, 'active'), '')],
@@ -138,8 +157,12 @@ describe('a slot', () => {
       if (active.kind !== 'foreign') return;
       const identity = await realDisk.identity(layout.active);
       await assert.rejects(swapTo(realDisk, layout, { version: '1.0.0' }), { code });
-      await swapBack(realDisk, layout, { version: '1.1.0', previous: null });
-      await swapBack(realDisk, layout, { version: '1.1.0', previous: '1.0.0' });
+      for (const previous of [null, '1.0.0']) {
+        const back = swapBack(realDisk, layout, { version: '1.1.0', previous });
+        // It may be the version that has to go: that is not left unsaid.
+        if (code === 'SLOT_NOT_UTF8') await assert.rejects(back, { code: 'ROLLBACK_FAILED' });
+        else await back;
+      }
       assert.equal(await realDisk.identity(layout.active), identity);
     });
   }

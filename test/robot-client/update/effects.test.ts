@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rm, symlink, writeFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { runEffect } from '../../../robot-client/update/effects.ts';
 import type { EffectContext } from '../../../robot-client/update/effect-context.ts';
@@ -7,6 +8,7 @@ import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
+import { makeSealedRelease } from '../install/sealed-release.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { announce, factsOf, makeRollout, makeWorld } from '../world.ts';
 
@@ -90,4 +92,27 @@ describe('the verification of what was received', () => {
       assert.equal(event.problem.code, 'PAYLOAD_HASH_MISMATCH');
     }
   });
+});
+
+describe('a version on trial that is healthy', () => {
+  for (const [what, harm, kind] of [
+    ['is whole', async () => {}, 'healthy'],
+    [
+      'wrote a file of its own anew',
+      (tree: string) => writeFile(`${tree}/conf`, 'mine'),
+      'healthy',
+    ],
+    ['removed its files', (tree: string) => rm(`${tree}/bin`, { recursive: true }), 'unhealthy'],
+  ] as const) {
+    it(`is ${kind === 'healthy' ? '' : 'not '}confirmed when it ${what}`, async (t) => {
+      const job = makeJob();
+      const context = await contextOf(t, realDisk, freshState());
+      const tree = await makeSealedRelease(context.layout, job.version, { conf: 'as packed' });
+      await symlink(`releases/${job.version}`, context.layout.active);
+      await harm(tree);
+      const event = await runEffect({ kind: 'probe', job }, context);
+      assert.equal(event?.kind, kind);
+      if (event?.kind === 'unhealthy') assert.equal(event.problem.code, 'RELEASE_DAMAGED');
+    });
+  }
 });
