@@ -27,6 +27,7 @@ import {
   afterFailure,
   isAsked,
   NO_TRIES,
+  SAID_OF_IT,
   showCertificate,
   tickMs,
   type OwnCertificate,
@@ -126,7 +127,9 @@ export class CertificateKeeper {
     } catch (error) {
       const problem = toProblem(error);
       const isNews = problem.code !== this.#failure?.code;
-      this.#failure = problem;
+      // A broker that was asked too often says no more than that; its first answer still counts.
+      const hasReason = this.#refusal && this.#failure && SAID_OF_IT.includes(this.#failure.code);
+      if (!hasReason || SAID_OF_IT.includes(problem.code)) this.#failure = problem;
       const failure = { code: problem.code, now: Date.now(), monoMs: performance.now() };
       const { failed } = this.#tries;
       this.#tries = afterFailure(life, failure, { failed, random: Math.random() });

@@ -102,7 +102,7 @@ export interface CertificateFacts {
 }
 
 /** Answers to a renewal that say why the broker does not take the certificate. */
-const SAID_OF_IT: readonly ErrorCode[] = [
+export const SAID_OF_IT: readonly ErrorCode[] = [
   'CERTIFICATE_UNKNOWN',
   'CERTIFICATE_FOREIGN',
   'CERTIFICATE_TOO_OLD',
