@@ -26,7 +26,7 @@ import { showStore } from './attached/store-state.ts';
 import { openBackupDoor } from './backup/backup-socket.ts';
 import { ControlStore, readAnnouncement } from './control/control-store.ts';
 import { openDataFolder } from './control/data-folder.ts';
-import { IssuingAuthority } from './enrolment/authority.ts';
+import { IssuingAuthority, tellForeign } from './enrolment/authority.ts';
 import { openEnrolSocket } from './enrolment/enrol-socket.ts';
 import {
   Enrolment,
@@ -198,6 +198,7 @@ async function openEnrolment(
     audit,
     log,
   });
+  tellForeign(opened.list(), log);
   return closers.with(opened);
 }
 

@@ -38,6 +38,7 @@ export interface AgentOptions {
   /** File of `trust`, and the programs beside the hooks: who may change them is watched. */
   readonly trustFile?: string | undefined;
   readonly programs?: OwnerWatchOptions['programs'];
+  readonly secretFiles?: OwnerWatchOptions['secretFiles'];
   /** Programs that apply releases; none when it is left out. */
   readonly modules?: Modules | undefined;
   /** Time-out of one run of a verb of a module in ms; default `moduleTimeoutMsDefault`. */

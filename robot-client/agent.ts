@@ -170,8 +170,8 @@ export class Agent {
     this.#reporter.start();
     this.#watch.start();
     this.#orders.start();
-    const { robot, link } = this.#options;
-    this.#wire = (this.#options.openWire ?? openMqttWire)(
+    const { robot, link, openWire = openMqttWire } = this.#options;
+    this.#wire = openWire(
       {
         ...{ ...link, clientId: robotClientId(robot) },
         will: { topic: robotTopic(robot, 'online'), payload: OFFLINE, retain: true },
@@ -182,7 +182,7 @@ export class Agent {
           this.#options.computers?.carry(topic, payload);
           if (!(await this.#orders.take(topic, payload))) await this.#chunks.deliver(payload);
         },
-        onUp: () => void this.#onUp(),
+        ...{ onUp: () => void this.#onUp(), onFailed: (one) => this.#twins.failed(one) },
         onDown: (reason) => {
           this.#twins.down(reason);
           this.#chunks.down();
@@ -233,7 +233,7 @@ export class Agent {
     return this.#components;
   }
 
-  /** The components as reports show them. */
+  /** As reports show them. */
   get #views(): ComponentView[] {
     const views = this.#owners.over(this.#components.views);
     return this.#unheard.over(views, this.#inbox.announcement);

@@ -11,6 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { robotOfCertificate, type Identity } from './access.ts';
 import type { EnrolledCertificates } from './enrolled-certificates.ts';
+import { whyRefused } from './why-refused.ts';
 
 export interface CertificateFiles {
   /** PEM: the server's certificate, then those between it and its authority. */
@@ -86,7 +87,8 @@ export class Certificates {
   /**
    * @returns null for a client that showed no certificate
    * @throws DroverError TLS_CLIENT_REFUSED for one that is invalid, or names no robot;
-   *   CERTIFICATE_UNKNOWN for one of an enrolled robot that is not good any more
+   *   CERTIFICATE_UNKNOWN for one of an enrolled robot that is not good any more,
+   *   CERTIFICATE_FOREIGN for one that another authority of enrolment signed
    */
   identityOf(socket: TLSSocket): Identity | null {
     if (!this.asksClients) return null;
@@ -94,11 +96,11 @@ export class Certificates {
     if (Object.keys(shown).length === 0) return null;
     const commonName = (shown.subject as { CN?: string | string[] } | undefined)?.CN;
     const name = String(commonName ?? shown.subjectaltname ?? 'without a name').slice(0, 100);
-    if (!socket.authorized) {
-      const why = String(socket.authorizationError);
-      throw new DroverError('TLS_CLIENT_REFUSED', `admit certificate of ${name}: ${why}`);
-    }
     const certificate = socket.getPeerX509Certificate();
+    if (!socket.authorized) {
+      const reason = String(socket.authorizationError);
+      throw whyRefused({ name, reason, certificate, enrolled: this.#enrolled });
+    }
     if (certificate && this.#enrolled?.hasSigned(certificate) === true) {
       const enrolled = this.#enrolled.admit(certificate);
       if (enrolled) return enrolled;

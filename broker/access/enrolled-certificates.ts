@@ -56,6 +56,13 @@ export class EnrolledCertificates {
     );
   }
 
+  /** True for one that is in the list, whichever authority has signed it. */
+  lists(certificate: X509Certificate): boolean {
+    const shown = readShown(certificate);
+    const issued = shown ? (this.#byRobot.get(shown.robot)?.issued ?? []) : [];
+    return issued.some((one) => one.key_sha256 === shown?.keySha256 && one.serial === shown.serial);
+  }
+
   /** Null when the certificate is not good, or no longer. */
   admit(certificate: X509Certificate): Identity | null {
     const shown = readShown(certificate);

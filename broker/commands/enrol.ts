@@ -192,9 +192,12 @@ const describe = (one: EnrolmentView): string =>
       ? `until ${one.expires_at}`
       : `asked ${one.asked_at ?? '-'} from ${one.asked_from ?? '-'}`,
     ...(one.certificate
-      ? [`certificate ${one.certificate.state} until ${one.certificate.expires_at}`]
+      ? [`certificate ${stateText(one.certificate.state)} until ${one.certificate.expires_at}`]
       : []),
   ].join('  ');
+
+const stateText = (state: string): string =>
+  state === 'foreign' ? 'of another authority (not taken: CERTIFICATE_FOREIGN)' : state;
 
 async function runRevoke(args: { data: string; ids: string[]; json: boolean }): Promise<void> {
   const call = { verb: 'revoke', robots: args.ids, by: 'drover-broker' } as const;

@@ -13,10 +13,12 @@ import {
 } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { instantText } from '../../shared/base/durations.ts';
-import { DroverError } from '../../shared/base/errors.ts';
-import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
-import { printable } from '../../shared/base/printable.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import type { EpochMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import type { Log } from '../../shared/base/ports.ts';
+import { countOf, printable } from '../../shared/base/printable.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
+import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { renewalText, type RenewRequest } from '../../shared/formats/http-api.ts';
 import {
   readShown,
@@ -25,6 +27,7 @@ import {
 } from '../access/enrolled-certificates.ts';
 import type { Draft, Issued } from './certificate-record.ts';
 import type { CheckedRequest } from './certificate-request.ts';
+import type { EnrolmentView } from './records.ts';
 
 export interface AuthorityFiles {
   /** PEM: the authority that signs; then older ones, whose certificates are still taken. */
@@ -58,9 +61,14 @@ export class IssuingAuthority {
     const key = readKey(keyFile);
     const [first] = certificates;
     if (first?.checkPrivateKey(key) !== true) {
-      throw new DroverError('TLS_INVALID', `use ${certFile} with ${keyFile}: they do not fit`);
+      throw invalid(`use ${certFile} with ${keyFile}: they do not fit`);
     }
     return new IssuingAuthority(certificates, key, lifeMs);
+  }
+
+  /** Keys of the authorities whose certificates are taken: this one, and older ones. */
+  get keys(): ReadonlySet<Sha256Hex> {
+    return new Set(this.certificates.map(keyHashOf));
   }
 
   /** When it ends. */
@@ -85,7 +93,8 @@ export class IssuingAuthority {
     const bytes = randomBytes(SERIAL_BYTES);
     bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40; // positive, and as long as every other one
     const serial = bytes.toString('hex');
-    return { serial, now, lifeMs: this.#lifeMs, authorityEnds: this.ends };
+    const authority = keyHashOf(this.#certificate);
+    return { serial, now, lifeMs: this.#lifeMs, authorityEnds: this.ends, authority };
   }
 
   /** @throws DroverError CSR_INVALID, CSR_KEY_REFUSED */
@@ -107,6 +116,26 @@ export class IssuingAuthority {
   }
 }
 
+const keyHashOf = ({ publicKey }: X509Certificate): Sha256Hex =>
+  sha256Hex(publicKey.export({ type: 'spki', format: 'der' }));
+
+/**
+ * Warns of robots that cannot connect: another authority signed their certificates, and its own
+ * certificate was not left in the file.
+ */
+export function tellForeign(enrolments: readonly EnrolmentView[], log: Log): void {
+  const foreign = enrolments.filter(({ certificate }) => certificate?.state === 'foreign');
+  const [first] = foreign;
+  if (!first) return;
+  const robots = foreign.slice(0, 5).map((one) => one.robot_id);
+  const many = countOf(foreign.length, 'enrolled robot has', 'enrolled robots have');
+  const why = `${many} a certificate of another authority, and cannot connect`;
+  const problem = new DroverError('CERTIFICATE_FOREIGN', `use --enrol-ca-cert: ${why}`, {
+    hint: 'put the certificate of the authority that signed them behind the one of now, in the file of --enrol-ca-cert, and start again: robots then renew with the new one (docs/enrolment.md, Change the authority)',
+  });
+  log.warn({ robots, count: foreign.length, problem: toProblem(problem) }, 'robots are locked out');
+}
+
 /**
  * A request that names another robot is a mistake somewhere, or an attempt.
  * @throws DroverError CSR_INVALID
@@ -121,18 +150,24 @@ export function assertNamesNoOther({ names }: CheckedRequest, robot: RobotId): v
 /**
  * Checks that the key of a certificate has signed a renewal. It does not say that the certificate
  * is still good.
- * @returns null for a certificate of another authority, or another signature
+ * @returns null for another signature, or a certificate of which nothing is known here
+ * @throws DroverError CERTIFICATE_FOREIGN for one in the list, of another authority
  */
 export function readRenewal(
   { certificate: pem, signature }: RenewRequest,
   { request, enrolled }: { request: CheckedRequest; enrolled: EnrolledCertificates },
 ): ShownCertificate | null {
   const certificate = parseCertificate(pem);
-  if (!certificate || !enrolled.hasSigned(certificate)) return null;
+  const isForeign = certificate !== null && !enrolled.hasSigned(certificate);
+  if (!certificate || (isForeign && !enrolled.lists(certificate))) return null;
   const { publicKey } = certificate;
   const digest = publicKey.asymmetricKeyType === 'ed25519' ? null : 'sha256';
   const text = utf8(renewalText(request.sha256));
   if (!verify(digest, text, publicKey, Buffer.from(signature, 'base64'))) return null;
+  if (isForeign) {
+    const why = 'another authority than those of this broker signed this certificate';
+    throw new DroverError('CERTIFICATE_FOREIGN', `renew: ${why}`);
+  }
   return readShown(certificate);
 }
 
@@ -144,17 +179,23 @@ function parseCertificate(pem: string): X509Certificate | null {
   }
 }
 
+const invalid = (text: string, cause?: unknown): DroverError =>
+  new DroverError('TLS_INVALID', text, {
+    hint: 'give --enrol-ca-cert and the --enrol-ca-key of the first certificate in it: drover-broker ca init makes both; when the key is lost, make another authority (docs/enrolment.md, Change the authority)',
+    ...(cause !== undefined && { cause }),
+  });
+
 function readCertificates(file: string): X509Certificate[] {
   const found = read(file).match(CERTIFICATES) ?? [];
   if (found.length === 0) {
-    throw new DroverError('TLS_INVALID', `read ${file}: no certificate in PEM`);
+    throw invalid(`read ${file}: no certificate in PEM`);
   }
   return found.map((pem) => {
     const certificate = parseCertificate(pem);
     const isOwn = certificate?.ca === true && certificate.verify(certificate.publicKey);
     if (certificate && isOwn) return certificate;
     const want = 'want one that signed itself: drover-broker ca init makes it';
-    throw new DroverError('TLS_INVALID', `read ${file}: not an authority (${want})`);
+    throw invalid(`read ${file}: not an authority (${want})`);
   });
 }
 
@@ -163,7 +204,7 @@ function readKey(file: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch (cause) {
-    throw new DroverError('TLS_INVALID', `read ${file}: no plain private key in PEM`, { cause });
+    throw invalid(`read ${file}: no plain private key in PEM`, cause);
   }
 }
 
@@ -172,6 +213,6 @@ function read(file: string): string {
     return readFileSync(file, 'utf8');
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new DroverError('TLS_INVALID', `read ${file}: ${why}`, { cause });
+    throw invalid(`read ${file}: ${why}`, cause);
   }
 }

@@ -18,6 +18,8 @@ const issuedSchema = z.object({
   serial: z.string().regex(/^[4-7][0-9a-f]{31}$/),
   not_before: sizeSchema,
   not_after: sizeSchema,
+  /** SHA-256 of the public key of the authority that signed it; not known of an adopted one. */
+  authority: sha256Schema.optional(),
 });
 
 /** The credential of a robot that has a certificate. */
@@ -48,6 +50,8 @@ export interface Draft {
   readonly lifeMs: number;
   /** It is never good for longer than the authority is. */
   readonly authorityEnds: EpochMs;
+  /** SHA-256 of its public key. */
+  readonly authority: Sha256Hex;
 }
 
 export interface IssueDecision {
@@ -68,10 +72,11 @@ export const isLate = ({ not_before: from, not_after: until }: Issued, now: Epoc
 /** Certificates count in whole seconds. */
 const inSeconds = (ms: EpochMs): EpochMs => Math.floor(ms / 1000) * 1000;
 
-function draw(keySha256: Sha256Hex, { serial, now, lifeMs, authorityEnds }: Draft): Issued {
+function draw(keySha256: Sha256Hex, draft: Draft): Issued {
+  const { serial, now, lifeMs, authorityEnds, authority } = draft;
   const backdateMs = Math.min(LIMITS.certificateBackdateMs, lifeMs / 10);
   return {
-    ...{ key_sha256: keySha256, serial },
+    ...{ key_sha256: keySha256, serial, authority },
     not_before: inSeconds(now - backdateMs),
     not_after: inSeconds(Math.min(now + lifeMs, authorityEnds)),
   };

@@ -11,7 +11,7 @@ import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
-import { commonNamesOf, signatureKindOfPublic, spkiOf } from './x509.ts';
+import { commonNamesOf, firstElementBytes, signatureKindOfPublic, spkiOf } from './x509.ts';
 
 const PEM =
   /^-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----\s+([A-Za-z0-9+/=\s]+)-----END (?:NEW )?CERTIFICATE REQUEST-----\s*$/;
@@ -35,7 +35,7 @@ export function checkRequest(pem: string): CheckedRequest {
   const kind = signatureKindOfPublic(key);
   if (!kind) {
     const got = [key.asymmetricKeyType, ...detailsOf(key)].join(' ');
-    const want = 'want P-256, Ed25519, or RSA of 2048 to 4096 bits';
+    const want = 'want P-256, Ed25519, or RSA of 2048 to 4096 bits and exponent 65537';
     throw new DroverError('CSR_KEY_REFUSED', `read request: its key (got ${got}, ${want})`);
   }
   const { signatureAlgorithm, signatureValue, tbsView } = request;
@@ -67,10 +67,12 @@ function derOf(pem: string): Uint8Array {
 
 function parse(der: Uint8Array): CertificationRequest {
   try {
-    return CertificationRequest.fromBER(der);
+    if (firstElementBytes(der) === der.byteLength) return CertificationRequest.fromBER(der);
   } catch (cause) {
     throw invalid('it cannot be read as PKCS #10', cause);
   }
+  // The library reads one element, and says nothing of bytes behind it.
+  throw invalid('it cannot be read as PKCS #10: bytes behind its end, or too few');
 }
 
 function keyOf({ subjectPublicKeyInfo }: CertificationRequest): KeyObject {
@@ -82,8 +84,11 @@ function keyOf({ subjectPublicKeyInfo }: CertificationRequest): KeyObject {
   }
 }
 
-const detailsOf = ({ asymmetricKeyDetails: details }: KeyObject): (string | number)[] =>
-  [details?.namedCurve, details?.modulusLength].filter((one) => one !== undefined);
+function detailsOf({ asymmetricKeyDetails: details }: KeyObject): (string | number)[] {
+  const exponent = details?.publicExponent;
+  const said = exponent === undefined ? undefined : `exponent ${exponent}`;
+  return [details?.namedCurve, details?.modulusLength, said].filter((one) => one !== undefined);
+}
 
 function isSigned(
   digest: string | null,

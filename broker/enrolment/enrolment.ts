@@ -142,9 +142,9 @@ export class Enrolment {
 
   /**
    * A robot renews its certificate.
-   * @throws DroverError CERTIFICATES_OFF, CERTIFICATE_UNKNOWN, CERTIFICATE_TOO_OLD,
-   *   CERTIFICATE_NOT_DUE, CERTIFICATE_CLOCK, CLAIM_KEY_TAKEN, CLAIM_TRIES, CSR_INVALID,
-   *   CSR_KEY_REFUSED, DISK_FULL, DISK_WRITE_FAILED
+   * @throws DroverError CERTIFICATES_OFF, CERTIFICATE_UNKNOWN, CERTIFICATE_FOREIGN,
+   *   CERTIFICATE_TOO_OLD, CERTIFICATE_NOT_DUE, CERTIFICATE_CLOCK, CLAIM_KEY_TAKEN,
+   *   CLAIM_TRIES, CSR_INVALID, CSR_KEY_REFUSED, DISK_FULL, DISK_WRITE_FAILED
    */
   async renew(request: RenewRequest, from: string): Promise<RenewAnswer> {
     const { authority, enrolled } = this.#issues;
@@ -274,7 +274,8 @@ export class Enrolment {
   /** All of them, by robot id. */
   list(): EnrolmentView[] {
     const now = Date.now();
-    const views = this.#book.all().map((record) => showEnrolment(record, now));
+    const keys = this.#options.certificates?.authority.keys ?? null;
+    const views = this.#book.all().map((record) => showEnrolment(record, now, keys));
     return views.sort((a, b) => (a.robot_id < b.robot_id ? -1 : 1));
   }
 

@@ -251,11 +251,23 @@ export interface CertificateView {
   readonly expires_at: string;
   /** Negative once it has ended. */
   readonly days_left: number;
-  /** `due`: the robot may renew it; `late`: it should have. */
-  readonly state: 'good' | 'due' | 'late' | 'expired';
+  /**
+   * `due`: the robot may renew it; `late`: it should have; `foreign`: an authority signed it that
+   * the broker does not take any more.
+   */
+  readonly state: CertificateState;
 }
 
-export function showEnrolment(record: EnrolmentRecord, now: EpochMs): EnrolmentView {
+/** In the order of the metric. */
+export const CERTIFICATE_STATES = ['good', 'due', 'late', 'expired', 'foreign'] as const;
+type CertificateState = (typeof CERTIFICATE_STATES)[number];
+
+/** @param authorities keys of those whose certificates are taken; null where that is not known */
+export function showEnrolment(
+  record: EnrolmentRecord,
+  now: EpochMs,
+  authorities: ReadonlySet<Sha256Hex> | null = null,
+): EnrolmentView {
   const { robot_id, claim, credential } = record;
   const { asked } = claim;
   const key = (asked && hashOf(asked)) ?? (credential && hashOf(credential));
@@ -269,19 +281,26 @@ export function showEnrolment(record: EnrolmentRecord, now: EpochMs): EnrolmentV
     asked_from: asked?.from ?? null,
     key: key === null ? null : keyNameOf(key),
     accepted_by: claim.accepted_by,
-    certificate: showCertificate(certifiedOf(record), now),
+    certificate: showCertificate(certifiedOf(record), now, authorities),
   };
 }
 
-function showCertificate(certified: Certified | null, now: EpochMs): CertificateView | null {
+function showCertificate(
+  certified: Certified | null,
+  now: EpochMs,
+  authorities: ReadonlySet<Sha256Hex> | null,
+): CertificateView | null {
   const current = certified?.current;
   if (!current) return null;
-  const { serial, not_after: until } = current;
-  const days = daysUntil(until, now);
-  return { serial, expires_at: instantText(until), days_left: days, state: stateOf(current, now) };
+  const { serial, not_after: until, authority } = current;
+  const isForeign = authority !== undefined && authorities?.has(authority) === false;
+  return {
+    ...{ serial, expires_at: instantText(until), days_left: daysUntil(until, now) },
+    state: isForeign ? 'foreign' : stateOf(current, now),
+  };
 }
 
-function stateOf(issued: Issued, now: EpochMs): CertificateView['state'] {
+function stateOf(issued: Issued, now: EpochMs): CertificateState {
   if (now >= issued.not_after) return 'expired';
   if (isLate(issued, now)) return 'late';
   return isRenewable(issued, now) ? 'due' : 'good';

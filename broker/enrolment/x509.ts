@@ -4,7 +4,15 @@
  * is large: load this file only where certificates are issued.
  */
 
-import { BitString, Integer, Null, OctetString, PrintableString, Utf8String } from 'asn1js';
+import {
+  BitString,
+  fromBER,
+  Integer,
+  Null,
+  OctetString,
+  PrintableString,
+  Utf8String,
+} from 'asn1js';
 import { createPublicKey, sign, X509Certificate, type KeyObject } from 'node:crypto';
 import {
   AlgorithmIdentifier,
@@ -63,6 +71,9 @@ export function signatureKindOfPublic(key: KeyObject): SignatureKind | null {
   if (kind === 'rsa' && (!isSized || publicExponent < 65_537n)) return null;
   return SIGNATURES[kind] ?? null;
 }
+
+/** Length of the element that DER begins with; -1 for none. */
+export const firstElementBytes = (der: Uint8Array): number => fromBER(der).offset;
 
 export const spkiOf = (key: KeyObject): Buffer => key.export({ type: 'spki', format: 'der' });
 

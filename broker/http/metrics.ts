@@ -8,6 +8,7 @@ import type { EventCounters } from '../control/event-metrics.ts';
 import type { ExpiryView } from '../control/expiry.ts';
 import { addFleetMetrics } from '../control/fleet-metrics.ts';
 import type { Fleet } from '../control/fleet.ts';
+import { CERTIFICATE_STATES } from '../enrolment/records.ts';
 import { addGarbageMetrics } from '../garbage/garbage-metrics.ts';
 import type { GarbageView } from '../garbage/ledger.ts';
 import type { UpstreamStatus } from '../relay/relay-view.ts';
@@ -143,13 +144,10 @@ function addAttachedMetrics(registry: Registry, { isUp, stores }: AttachedGauges
   });
 }
 
-/** A gauge has no value while nothing can expire. */
-const CERTIFICATE_STATES = ['good', 'due', 'late', 'expired'];
-
 function addCertificateMetrics(registry: Registry, read: () => ReadonlyMap<string, number>): void {
   new Gauge({
     name: 'drover_enrolled_certificates',
-    help: 'Certificates of enrolled robots: good, due to be renewed, late with it, or expired',
+    help: 'Certificates of enrolled robots: good, due to be renewed, late with it, expired, or of an authority that is not taken any more (foreign)',
     labelNames: ['state'],
     registers: [registry],
     collect() {

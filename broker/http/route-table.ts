@@ -187,7 +187,12 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     given: ['certificate', 'csr', 'signature'],
     answer: ['robot_id', 'certificate'],
     refusals: [
-      ...(['CERTIFICATE_UNKNOWN', 'CERTIFICATE_NOT_DUE', 'CERTIFICATE_TOO_OLD'] as const),
+      ...([
+        'CERTIFICATE_UNKNOWN',
+        'CERTIFICATE_FOREIGN',
+        'CERTIFICATE_NOT_DUE',
+        'CERTIFICATE_TOO_OLD',
+      ] as const),
       ...(['CLAIM_KEY_TAKEN', 'CLAIM_TRIES', 'ENROLMENT_OFF', 'ACCESS_DENIED'] as const),
       ...([...CSR_REFUSALS, ...DISK_REFUSALS] as const),
     ],

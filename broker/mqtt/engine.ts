@@ -50,7 +50,7 @@ export interface EngineOptions {
   /** Says which identities of certificates are still good; absent: all of them are. */
   readonly certificates?: Pick<Credentials, 'isCurrent'> | null;
   /** The identity in a connection's certificate; null when it showed none. */
-  certified(connection: Duplex): Identity | null;
+  certified(connection: Duplex): Identity | 'refused' | null;
   /** False when this user has all the connections of its share. */
   hasShare(connection: Duplex, identity: Identity): boolean;
   /** True when every client must have a name, with or without credentials. */

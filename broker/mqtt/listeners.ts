@@ -70,7 +70,7 @@ export class Listeners {
   readonly #options: ListenerOptions;
   readonly #servers: Server[] = [];
   readonly #open = new Set<Duplex>();
-  readonly #certified = new WeakMap<Duplex, Identity>();
+  readonly #certified = new WeakMap<Duplex, Identity | 'refused'>();
   readonly #sockets = new WeakMap<Duplex, Socket>();
   readonly #gate: SocketGate;
   readonly #seldom: SeldomLog;
@@ -157,8 +157,11 @@ export class Listeners {
     return socket === undefined || this.#gate.name(socket, identity);
   }
 
-  /** The identity in the certificate of this connection; null when it showed none. */
-  identityOf(connection: Duplex): Identity | null {
+  /**
+   * The identity in the certificate of this connection; null when it showed none. An invalid
+   * certificate was meant to prove an identity and does not: the login is refused.
+   */
+  identityOf(connection: Duplex): Identity | 'refused' | null {
     return this.#certified.get(connection) ?? null;
   }
 
@@ -188,7 +191,7 @@ export class Listeners {
     const { log } = this.#options;
     connection.on('error', (error) => log.debug({ error: error.message }, 'connection error'));
     if (connection.destroyed) return; // refused by the gate
-    if (!this.#certify(connection, socket)) return void connection.destroy();
+    this.#certify(connection, socket);
     this.#open.add(connection);
     this.#sockets.set(connection, socket);
     connection.once('close', () => this.#open.delete(connection));
@@ -208,17 +211,21 @@ export class Listeners {
     answerWith(false, 403, 'this Origin is not allowed: list it with --ws-origin');
   }
 
-  /** False for an invalid certificate, which was meant to prove an identity and does not. */
-  #certify(connection: Duplex, socket: Socket): boolean {
-    const { certificates, log } = this.#options;
-    if (!certificates || !(socket instanceof TLSSocket)) return true;
+  /**
+   * The answer to an invalid certificate is one to CONNECT: Node verifies after the handshake, when
+   * TLS 1.3 has no alert left, and a link that just ends looks like a broker that is not there.
+   */
+  #certify(connection: Duplex, socket: Socket): void {
+    const { certificates } = this.#options;
+    if (!certificates || !(socket instanceof TLSSocket)) return;
     try {
       const identity = certificates.identityOf(socket);
       if (identity) this.#certified.set(connection, identity);
-      return true;
     } catch (error) {
-      log.warn({ from: socket.remoteAddress, problem: toProblem(error) }, 'connection refused');
-      return false;
+      this.#certified.set(connection, 'refused');
+      const problem = toProblem(error);
+      const facts = { from: socket.remoteAddress, problem };
+      this.#seldom.warn(problem.message, facts, 'login refused: its certificate');
     }
   }
 

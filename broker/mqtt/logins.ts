@@ -20,7 +20,7 @@ export interface LoginsOptions {
   readonly sessions: Sessions;
   readonly seldom: SeldomLog;
   /** The identity in its certificate; null when it showed none. */
-  certified(connection: Duplex): Identity | null;
+  certified(connection: Duplex): Identity | 'refused' | null;
   /** False when this user has all the connections of its share. */
   hasShare(connection: Duplex, identity: Identity): boolean;
   /** The identity that is connected with this client id. */
@@ -66,6 +66,7 @@ export class Logins {
     const { credentials, needsName, hasShare, seldom } = this.#options;
     const nameless: Identity | null = needsName ? null : { kind: 'anyone' };
     const certified = this.#options.certified(client.conn);
+    if (certified === 'refused') return refused(NOT_AUTHORIZED); // whatever else it brings
     const identity =
       certified ?? (credentials ? await credentials.authenticate(username, password) : nameless);
     if (!identity) {

@@ -77,6 +77,7 @@ function certificateText(
   if (!certificate) return '-';
   const { days_left: days, state } = certificate;
   if (state === 'expired') return 'expired';
+  if (state === 'foreign') return 'of another authority';
   return `${printable(state)}, ${days} d`;
 }
 

@@ -8,8 +8,8 @@ import { writeNote } from '../../shared/io/cli.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { printable } from '../../shared/base/printable.ts';
 import { readApiRefusal } from '../../shared/formats/http-api.ts';
+import { linkFailure } from '../../shared/io/link-failure.ts';
 import { callWithAuthority, readAuthority, type ApiCall, type ApiReply } from './call-api.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -94,9 +94,7 @@ export class ApiClient {
       return { status, bytes, atMs: Number.isNaN(atMs) ? null : atMs };
     } catch (error) {
       if (error instanceof DroverError) throw error;
-      throw new DroverError('BROKER_UNREACHABLE', `call ${this.#base}: ${reasonOf(error)}`, {
-        cause: error,
-      });
+      throw unreachable(this.#base, error);
     }
   }
 }
@@ -156,13 +154,15 @@ async function readBounded(body: AsyncIterable<Uint8Array>, bytesMax: number): P
 }
 
 /** fetch only says that it failed; the reason is in its cause. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return printable(String(error));
-  if (error.name === 'TimeoutError') return `no answer within ${LIMITS.apiAnswerMsMax / 1000} s`;
+function unreachable(url: string, error: unknown): DroverError {
+  const facts = { url, doing: 'call', isCertified: false };
+  if (!(error instanceof Error)) return linkFailure({ message: String(error) }, facts);
+  if (error.name === 'TimeoutError') {
+    return linkFailure({ message: `no answer within ${LIMITS.apiAnswerMsMax / 1000} s` }, facts);
+  }
   const { cause } = error;
-  const inner = cause instanceof Error ? (cause as NodeJS.ErrnoException) : null;
-  const why = inner === null ? error.message : inner.message || (inner.code ?? error.message);
-  return printable(why, 300);
+  const inner = cause instanceof Error ? cause : error;
+  return linkFailure(inner.message === '' && !('code' in inner) ? error : inner, facts);
 }
 
 /**

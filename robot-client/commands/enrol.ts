@@ -8,7 +8,7 @@ import type { Argv } from 'yargs';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { isClaim } from '../../shared/formats/http-api.ts';
+import { parseClaim } from '../../shared/formats/http-api.ts';
 import { TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, readSecret } from '../../shared/io/cli.ts';
 
@@ -93,11 +93,7 @@ function readClaim({ claim, claimFile }: EnrolArgs): string {
     const hint = `give --claim-file FILE, --claim, or ${CLAIM_VARIABLE}`;
     throw new DroverError('USAGE', 'enrol: no claim was given', { hint });
   }
-  // A line of the file that drover-broker enrol has written: `ID CLAIM`.
-  const text = given.trim().split(/\s+/).at(-1) ?? '';
-  if (isClaim(text)) return text;
-  const want = `want claim_ and 43 characters (got ${text.length})`;
-  throw new DroverError('USAGE', `read claim: this is none (${want})`);
+  return parseClaim(given);
 }
 
 function readWait(text: string): number {

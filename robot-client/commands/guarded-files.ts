@@ -1,9 +1,7 @@
 /** The files of a command line that nobody else should write: programs, and those of the link. */
 
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Log } from '../../shared/base/ports.ts';
-import { warnIfOpen } from '../../shared/io/key-file.ts';
 import { unsafeLine } from '../../shared/io/owned-file.ts';
 import type { BootPlace } from '../boot/open-boot.ts';
 import { BOOT_VERBS } from '../boot/own-programs.ts';
@@ -32,11 +30,10 @@ export function programsOf(of: {
 interface LinkFiles {
   readonly ca: string | undefined;
   readonly cert: string | undefined;
-  readonly key: string | undefined;
   readonly 'require-log': string | undefined;
 }
 
-/** The agent goes on with such a file, and says who may change or read it. */
+/** The agent goes on with such a file, and says who may change it. */
 export function warnOfFiles(files: LinkFiles, log: Log): void {
   const warn = (reason: string): void => {
     log.warn({ reason }, 'others may use a file of the command line');
@@ -45,6 +42,4 @@ export function warnOfFiles(files: LinkFiles, log: Log): void {
     const line = files[name] === undefined ? null : unsafeLine(files[name], `--${name}`);
     if (line !== null) warn(line);
   }
-  const { key } = files;
-  if (key !== undefined && existsSync(key)) warnIfOpen(key, warn);
 }

@@ -76,7 +76,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const { url, robot, leader, member } = await readComputers(args, { ...own, arch: args.arch });
   const agent = new Agent({
     robot: robot ?? readRobotId(args.id, keeper),
-    ...{ computers: leader ?? member, openWire: member?.openWire },
+    ...{ computers: leader ?? member, openWire: member?.openWire ?? keeper?.openWire },
     certificate: await certificateOf(args, keeper),
     roots,
     trust: readTrustFile(args.trust),
@@ -91,6 +91,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     programs: () => programsOf({ modules, folder: args.modules, boot: system?.boot }),
     system: sideOf(system, log),
     link: { ...linkOf(args, keeper), url },
+    secretFiles: [args.key ?? keeper?.pemFile].filter((path) => path !== undefined),
     ...{ disk, claims, self },
     ...boundsOf(args),
     patchProgram: await patchProgramOf(args.zstd, log),

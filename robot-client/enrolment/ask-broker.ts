@@ -10,7 +10,6 @@ import { request as httpsRequest } from 'node:https';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { collectBytes } from '../../shared/crypto/bytes.ts';
-import { printable } from '../../shared/base/printable.ts';
 import {
   ENROL_PATH,
   parseEnrolAnswer,
@@ -22,6 +21,7 @@ import {
   type RenewAnswer,
   type RenewRequest,
 } from '../../shared/formats/http-api.ts';
+import { linkFailure } from '../../shared/io/link-failure.ts';
 
 const LOOPBACK: readonly string[] = ['127.0.0.1', '[::1]', 'localhost'];
 
@@ -100,30 +100,9 @@ async function post(
   return { status: answer.statusCode ?? 0, bytes };
 }
 
-/** Codes of Node for certificates: by time, and by authority. */
-const OFF_TIME: readonly unknown[] = ['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED'];
-const OFF_AUTHORITY: readonly unknown[] = [
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-];
-
 function unreachable(url: URL, cause: NodeJS.ErrnoException): DroverError {
+  const facts = { url: url.origin, doing: 'ask', isCertified: false };
   const isLate = cause.name === 'TimeoutError' || cause.name === 'AbortError';
-  const said = cause.message || (cause.code ?? cause.name);
-  const why = isLate ? `no answer within ${LIMITS.apiAnswerMsMax / 1000} s` : said;
-  const now = new Date().toISOString();
-  const isOffTime = OFF_TIME.includes(cause.code);
-  const clock = isOffTime ? `; the clock of this robot says ${now}` : '';
-  const hint = isOffTime
-    ? 'set the clock of this robot (chrony, systemd-timesyncd, or date), and look at the end of the certificate'
-    : OFF_AUTHORITY.includes(cause.code)
-      ? 'give the authority that signed the certificate of the broker: --ca FILE'
-      : undefined;
-  const text = `ask ${url.origin}: ${printable(why, 300)}${clock}`;
-  return new DroverError('BROKER_UNREACHABLE', text, {
-    cause,
-    ...(hint !== undefined && { hint }),
-  });
+  const message = `no answer within ${LIMITS.apiAnswerMsMax / 1000} s`;
+  return linkFailure(isLate ? { message } : cause, facts);
 }

@@ -11,6 +11,8 @@ import { inBackground } from '../../shared/base/in-background.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { renewalText } from '../../shared/formats/http-api.ts';
+import { REFUSED_CERTIFICATE } from '../../shared/io/link-failure.ts';
+import { openMqttWire } from '../../shared/io/mqtt-wire.ts';
 import { askToRenew, readDoor } from './ask-broker.ts';
 import {
   checkCertificate,
@@ -25,6 +27,7 @@ import {
   afterFailure,
   isAsked,
   NO_TRIES,
+  SAID_OF_IT,
   showCertificate,
   tickMs,
   type OwnCertificate,
@@ -44,6 +47,8 @@ export class CertificateKeeper {
   #identity: RobotIdentity;
   #tries: Tries = NO_TRIES;
   #failure: Problem | null = null;
+  /** The broker refused the last link because of the certificate. */
+  #refusal: Problem | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<void> | null = null;
 
@@ -68,7 +73,10 @@ export class CertificateKeeper {
 
   view(): OwnCertificate {
     const { certificate } = this.#identity;
-    const facts = { life: lifeOf(certificate), renews: true, failure: this.#failure };
+    const facts = {
+      ...{ life: lifeOf(certificate), renews: true },
+      ...{ failure: this.#failure, refusal: this.#refusal },
+    };
     return showCertificate(facts, Date.now());
   }
 
@@ -83,6 +91,26 @@ export class CertificateKeeper {
     tick();
   }
 
+  /** A link with this certificate. One that the broker refuses is a reason to ask it why. */
+  readonly openWire: typeof openMqttWire = (link, handlers, log) =>
+    openMqttWire(
+      link,
+      {
+        ...handlers,
+        onUp: () => {
+          this.#refusal = null;
+          handlers.onUp?.();
+        },
+        onFailed: (problem) => {
+          this.#refusal = REFUSED_CERTIFICATE.has(problem.code)
+            ? toProblem(problem)
+            : this.#refusal;
+          handlers.onFailed?.(problem);
+        },
+      },
+      log,
+    );
+
   /** Finishes a file that is being written first. */
   async close(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer);
@@ -92,14 +120,16 @@ export class CertificateKeeper {
   async #look(onRenewed: () => void): Promise<void> {
     const life = lifeOf(this.#identity.certificate);
     const times = { now: Date.now(), monoMs: performance.now() };
-    if (!isAsked(life, { ...times, tries: this.#tries })) return;
+    if (!isAsked(life, { ...times, tries: this.#tries, refusal: this.#refusal })) return;
     const { log } = this.#options;
     try {
       await this.#renew();
     } catch (error) {
       const problem = toProblem(error);
       const isNews = problem.code !== this.#failure?.code;
-      this.#failure = problem;
+      // A broker that was asked too often says no more than that; its first answer still counts.
+      const hasReason = this.#refusal && this.#failure && SAID_OF_IT.includes(this.#failure.code);
+      if (!hasReason || SAID_OF_IT.includes(problem.code)) this.#failure = problem;
       const failure = { code: problem.code, now: Date.now(), monoMs: performance.now() };
       const { failed } = this.#tries;
       this.#tries = afterFailure(life, failure, { failed, random: Math.random() });
@@ -108,6 +138,7 @@ export class CertificateKeeper {
     }
     this.#tries = NO_TRIES;
     this.#failure = null;
+    this.#refusal = null;
     log.info({ until: this.#identity.certificate.validTo }, 'certificate renewed');
     onRenewed();
   }

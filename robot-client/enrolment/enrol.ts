@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, failureOf } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
@@ -47,6 +47,7 @@ export interface Enrolled {
 export async function enrolRobot(options: EnrolOptions): Promise<Enrolled> {
   const { claim, out, identity } = options;
   const claimSha256 = sha256Hex(utf8(claim));
+  await assertNoLeftovers(options, claimSha256);
   const before = await readEnrolled(out, claimSha256);
   if (before !== null) return { robot: before, isNew: false };
   if (identity !== undefined) return await enrolForCertificate({ ...options, identity });
@@ -57,6 +58,21 @@ export async function enrolRobot(options: EnrolOptions): Promise<Enrolled> {
   });
   await writeCredential(out, { robot, own: { secret }, claimSha256 });
   return { robot, isNew: true };
+}
+
+/**
+ * Names both at once when both have to be moved: an earlier enrolment leaves a file and a folder.
+ * @throws DroverError FILE_EXISTS
+ */
+async function assertNoLeftovers({ out, identity }: EnrolOptions, claimSha256: string) {
+  if (identity === undefined) return;
+  const file = await failureOf(readEnrolled(out, claimSha256));
+  const folder = await failureOf(readOwn(identity, claimSha256));
+  if (file?.code !== 'FILE_EXISTS' || folder?.code !== 'FILE_EXISTS') return;
+  const why = `${out} has a credential already, and ${identity} the identity of a robot`;
+  throw new DroverError('FILE_EXISTS', `enrol: ${why}`, {
+    hint: `move ${out} and ${identity} away to enrol this robot again with a new claim`,
+  });
 }
 
 /** In this order a power cut at any moment costs neither the key nor the claim. */

@@ -206,7 +206,7 @@ export function lifeOf(certificate: X509Certificate): CertificateLife {
 export function viewOfFile(path: string): OwnCertificate | null {
   try {
     const life = lifeOf(new X509Certificate(readFileSync(path)));
-    return showCertificate({ life, renews: false, failure: null }, Date.now());
+    return showCertificate({ life, renews: false, failure: null, refusal: null }, Date.now());
   } catch {
     return null;
   }

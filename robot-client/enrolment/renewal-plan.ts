@@ -6,6 +6,7 @@
 
 import { backoffMs } from '../../shared/base/backoff.ts';
 import { instantText, timeLeft } from '../../shared/base/durations.ts';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -55,8 +56,19 @@ export const NO_TRIES: Tries = { failed: 0, nextAtMs: Number.NEGATIVE_INFINITY }
 /** True when the broker is asked now. */
 export const isAsked = (
   life: CertificateLife,
-  { now, monoMs, tries }: { readonly now: EpochMs; readonly monoMs: MonoMs; readonly tries: Tries },
-): boolean => lifeStateOf(life, now) !== 'good' && monoMs >= tries.nextAtMs;
+  {
+    now,
+    monoMs,
+    tries,
+    refusal,
+  }: {
+    readonly now: EpochMs;
+    readonly monoMs: MonoMs;
+    readonly tries: Tries;
+    /** The broker refuses the link: its answer to a renewal says why. */
+    readonly refusal: Problem | null;
+  },
+): boolean => (refusal !== null || lifeStateOf(life, now) !== 'good') && monoMs >= tries.nextAtMs;
 
 /**
  * The next try after one that failed.
@@ -85,14 +97,28 @@ export interface CertificateFacts {
   readonly renews: boolean;
   /** Why the last try to renew it failed; null when it did not. */
   readonly failure: Problem | null;
+  /** The broker does not take it: why the last link was refused; else null. */
+  readonly refusal: Problem | null;
 }
+
+/** Answers to a renewal that say why the broker does not take the certificate. */
+export const SAID_OF_IT: readonly ErrorCode[] = [
+  'CERTIFICATE_UNKNOWN',
+  'CERTIFICATE_FOREIGN',
+  'CERTIFICATE_TOO_OLD',
+];
 
 /** A problem that a person should know; null while there is none. */
 export function certificateProblem(
-  { life, renews, failure }: CertificateFacts,
+  { life, renews, failure, refusal }: CertificateFacts,
   now: EpochMs,
 ): DroverError | null {
   const { notBefore, notAfter } = life;
+  // The clock here may be wrong; what the broker says counts.
+  if (refusal && failure && SAID_OF_IT.includes(failure.code)) {
+    const { code, message } = failure;
+    return new DroverError(code, `check certificate: the broker does not take it: ${message}`);
+  }
   const because = failure === null ? '' : `; it was not renewed: ${failure.message}`;
   switch (lifeStateOf(life, now)) {
     case 'not_begun': {

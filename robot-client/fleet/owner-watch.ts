@@ -4,9 +4,11 @@
  * robot see a problem before an update needs them; an update checks once more before it begins.
  */
 
+import { existsSync } from 'node:fs';
 import { DroverError, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { warnIfOpen } from '../../shared/io/key-file.ts';
 import { layoutOf } from '../install/layout.ts';
 import {
   hookPaths,
@@ -24,6 +26,8 @@ export interface OwnerWatchOptions {
   readonly trustFile?: string | undefined;
   /** More programs that the agent runs: its modules, and those of the boot side. */
   readonly programs?: (() => readonly GuardedPath[]) | undefined;
+  /** Private keys of the link: a warning says when others may read them. */
+  readonly secretFiles?: readonly string[] | undefined;
   readonly log: Log;
   /** The wall clock; default `Date.now`. */
   readonly now?: (() => EpochMs) | undefined;
@@ -57,7 +61,7 @@ export class OwnerWatch {
       const { roots, programs = () => [] } = this.#options;
       const forAll = await judgeAll([...this.#common, ...programs()]);
       const exposed = this.#heldOf(forAll, null);
-      const warned = warnedOf(forAll);
+      const warned = [...warnedOf(forAll), ...this.#openSecrets()];
       for (const { component } of roots) {
         const found = await judgeAll(this.#rootOf(component));
         exposed.push(...this.#heldOf(found, component));
@@ -93,6 +97,14 @@ export class OwnerWatch {
     const { hooksFolder, trustFile } = this.#options;
     const trust = { path: trustFile ?? '', label: 'trust.json', code: 'TRUST_UNSAFE' } as const;
     return [...hookPaths(hooksFolder), ...(trustFile === undefined ? [] : [trust])];
+  }
+
+  #openSecrets(): string[] {
+    const lines: string[] = [];
+    for (const path of this.#options.secretFiles ?? []) {
+      if (existsSync(path)) warnIfOpen(path, (line) => lines.push(line));
+    }
+    return lines;
   }
 
   #rootOf(component: string): readonly GuardedPath[] {

@@ -1,9 +1,11 @@
 /**
- * Limits the log lines of a link whose robot id another robot uses as well: the broker ends the
- * link again and again, and one line an hour is enough. See `countEndings`.
+ * Limits the log lines about the link. Another robot with the same id makes the broker end it again
+ * and again, and one line an hour is enough (see `countEndings`). A link that cannot be made is
+ * logged at once with its reason, and seldom after that, for as long as the reason stays the same.
  */
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
+import type { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
@@ -11,6 +13,7 @@ import { SeldomLog } from '../../shared/base/seldom-log.ts';
 export class TwinWatch {
   readonly #log: Log;
   readonly #seldom: SeldomLog;
+  readonly #failures: SeldomLog;
   readonly #count: () => number;
   readonly #mono: () => number;
   #upAtMs: number | null = null;
@@ -23,6 +26,7 @@ export class TwinWatch {
     this.#log = log;
     this.#mono = mono;
     this.#seldom = new SeldomLog(log, LIMITS.twinWindowMs, mono);
+    this.#failures = new SeldomLog(log, LIMITS.linkFailureLogMs, mono);
     this.#count = count;
   }
 
@@ -45,5 +49,11 @@ export class TwinWatch {
     const { hint } = CATALOGUE.ROBOT_ID_TWICE;
     const facts = { code: 'ROBOT_ID_TWICE', endings, reason, hint };
     this.#seldom.warn('twin', facts, 'the broker ends the link again and again');
+  }
+
+  /** A connection ended before it was up. */
+  failed({ code, message, hint }: DroverError): void {
+    const problem = { code, message, hint };
+    this.#failures.warn(code, { problem }, 'no link to the broker, trying again');
   }
 }

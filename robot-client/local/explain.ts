@@ -88,7 +88,8 @@ function explainCertificate(view: OwnCertificate, now: EpochMs): string[] {
   const { expires_at: at, renews, problem } = view;
   if (problem) return problemLines('its certificate', problem);
   const how = renews ? 'it is renewed before' : 'it was made by hand';
-  return [`  its certificate is good for ${timeLeft(Date.parse(at) - now)}, until ${at}; ${how}`];
+  // The broker alone knows that it was not revoked.
+  return [`  its certificate ends in ${timeLeft(Date.parse(at) - now)}, at ${at}; ${how}`];
 }
 
 function explainLog({ logs, quorum }: LogPolicy): string {

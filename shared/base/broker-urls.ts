@@ -39,3 +39,6 @@ const isBrokerUrl = ({ protocol, hostname }: URL): boolean =>
 /** Never empty. */
 export const splitBrokerUrls = (text: string): string[] =>
   text.split(',').map((part) => part.trim());
+
+/** With a certificate of its own a client speaks TLS, whatever the URL says: so does its message. */
+export const securedUrl = (url: string): string => url.replace(/^(mqtt|ws):/, '$1s:');

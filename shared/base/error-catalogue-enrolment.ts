@@ -25,7 +25,7 @@ export const ENROLMENT_CODES = {
   ),
   CLAIM_KEY_TAKEN: refused(
     'operator',
-    'another user or robot has the secret that this robot sent, as on a cloned card: remove the file of --out with .key behind its name, and run the command again, which makes a new secret; the claim is still good',
+    'another user or robot has the secret that this robot sent, as on a cloned card: remove the file of --out with .key behind its name (with --identity: next.key in that folder), and run the command again, which makes a new secret; the claim is still good',
   ),
   CSR_INVALID: refused(
     'operator',
@@ -52,6 +52,16 @@ export const ENROLMENT_CODES = {
     'peer',
     'nothing to do: the robot ended its own link and connects again with the new certificate',
     'now',
+  ),
+  CERTIFICATE_FOREIGN: refused(
+    'operator',
+    'find out which authority signed it (openssl x509 -in FILE -noout -issuer) and which ones the broker takes (--client-ca, --enrol-ca-cert). When the authority of enrolment was changed, put the certificates of both into the file of --enrol-ca-cert (docs/enrolment.md, Change the authority); else make a new claim with --replace, or sign another certificate (docs/tls.md)',
+    'later',
+  ),
+  CERTIFICATE_REFUSED: refused(
+    'operator',
+    'the log of the broker says why (TLS_CLIENT_REFUSED, CERTIFICATE_UNKNOWN, CERTIFICATE_FOREIGN: journalctl -u drover-broker). A robot that enrolled asks the broker as well, and drover-robot explain shows the answer; drover-broker enrol list --data DIR shows whether it was revoked',
+    'later',
   ),
   CERTIFICATE_TOO_OLD: refused(
     'operator',

@@ -559,6 +559,7 @@ export const LIMITS = {
   keepaliveSMax: 3600, // longer than any NAT keeps a link
   keepaliveS: 30, // a dead link is noticed after 45 s
   certificateLookMs: 5 * SECOND, // a renewed certificate is loaded within this
+  linkFailureLogMs: 15 * MINUTE, // one line each about a link that cannot be made: 96 a day
   connectWaitMs: 15 * SECOND, // a CLI gives up on a broker after this
   // and after so many refused connections at once: a wrong port is reported soon
   connectAttemptsMax: 4,

@@ -54,6 +54,8 @@ export interface WireHandlers {
   onMessage(topic: string, payload: Uint8Array, isRetained: boolean): void | Promise<void>;
   onUp?(): void;
   onDown?(reason: string): void;
+  /** A connection ended before it was up. The wire tries again, and logs nothing itself. */
+  onFailed?(problem: DroverError): void;
 }
 
 /**

@@ -38,7 +38,27 @@ export type SiteAnswer = z.output<typeof siteAnswerSchema>;
 const CLAIM = /^claim_[A-Za-z0-9_-]{43}$/;
 const CLAIM_PREFIX = 'claim_';
 
-export const isClaim = (text: string): boolean => CLAIM.test(text);
+const isClaim = (text: string): boolean => CLAIM.test(text);
+
+/**
+ * The claim in a file or an option: alone, or as `ID CLAIM`, a line of what drover-broker enrol has
+ * written. It is a secret, and never in a message.
+ * @throws DroverError USAGE
+ */
+export function parseClaim(text: string): string {
+  const words = text.trim().split(/\s+/);
+  const claims = words.filter(isClaim);
+  if (claims.length > 1) {
+    const why = `more than one claim (got ${claims.length}), and each is for another robot`;
+    throw new DroverError('USAGE', `read claim: ${why}`, {
+      hint: "give the line of this robot alone: grep '^ID ' claims.txt > claim",
+    });
+  }
+  const last = words.at(-1) ?? '';
+  if (isClaim(last)) return last;
+  const want = `want claim_ and 43 characters (got ${last.length})`;
+  throw new DroverError('USAGE', `read claim: this is none (${want})`);
+}
 
 /** @param bytes 32 random bytes in base64url */
 export const claimText = (bytes: string): string => `${CLAIM_PREFIX}${bytes}`;

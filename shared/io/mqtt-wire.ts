@@ -8,10 +8,8 @@
 
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { Buffer } from 'node:buffer';
-import { readFileSync } from 'node:fs';
 import { countEndings, reconnectMs, waitsOf } from '../base/backoff.ts';
-import { splitBrokerUrls } from '../base/broker-urls.ts';
-import type { ErrorCode } from '../base/error-catalogue.ts';
+import { securedUrl, splitBrokerUrls } from '../base/broker-urls.ts';
 import { DroverError, toProblem } from '../base/errors.ts';
 import type { MonoMs } from '../base/ids.ts';
 import { inBackground } from '../base/in-background.ts';
@@ -20,6 +18,14 @@ import { parseRefusal } from '../formats/messages.ts';
 import { PacketGuard } from '../transfer/packet-guard.ts';
 import type { Log, SendOptions, Wire, WireHandlers } from '../base/ports.ts';
 import { CHUNKS_ROOT, refusalsTopic } from '../formats/topics.ts';
+import {
+  closed,
+  isLoginRefusal,
+  linkFailure,
+  readTls,
+  refusedConnack,
+  type LinkFacts,
+} from './link-failure.ts';
 import { keepNumbersOutOfMemory, refuseUnnumbered } from './packet-numbers.ts';
 
 export interface MqttWireOptions {
@@ -46,13 +52,6 @@ export interface MqttWireOptions {
 
 const PACKET_BYTES_MAX = LIMITS.chunkBytesMax + LIMITS.packetOverheadBytesMax;
 const SUBACK_FAILURE = 0x80;
-/** CONNACK codes that another attempt does not change; others mean an unreachable broker. */
-const REFUSALS: ReadonlyMap<unknown, ErrorCode> = new Map([
-  [2, 'CLIENT_ID_REFUSED'],
-  [4, 'BROKER_AUTH_REFUSED'],
-  [5, 'BROKER_AUTH_REFUSED'],
-]);
-
 export class MqttWire implements Wire {
   readonly #options: MqttWireOptions;
   readonly #handlers: WireHandlers;
@@ -73,12 +72,15 @@ export class MqttWire implements Wire {
   #bodyAtMs: MonoMs = -Infinity;
   #retryTimer: NodeJS.Timeout | null = null;
   #lastError: DroverError | null = null;
+  /** Why this connection failed or ended, as far as is known; an earlier one had its own reason. */
+  #thisError: DroverError | null = null;
 
   constructor(options: MqttWireOptions, handlers: WireHandlers, log: Log) {
     this.#options = options;
     this.#handlers = handlers;
     this.#log = log;
-    this.#urls = splitBrokerUrls(options.url);
+    const urls = splitBrokerUrls(options.url);
+    this.#urls = options.certFile === undefined ? urls : urls.map(securedUrl);
     keepNumbersOutOfMemory();
     this.#connect();
   }
@@ -146,7 +148,7 @@ export class MqttWire implements Wire {
   renew(why: DroverError): void {
     if (!this.#client || !this.#up) return;
     this.#failPending(this.#unreachable(why.message));
-    this.#lastError = why;
+    this.#failed(why);
     this.#client.stream.destroy();
   }
 
@@ -196,15 +198,29 @@ export class MqttWire implements Wire {
     return new DroverError('BROKER_UNREACHABLE', `reach broker ${this.#url}: ${why}`);
   }
 
+  get #facts(): LinkFacts {
+    const { certFile, username } = this.#options;
+    const isCertified = certFile !== undefined && username === undefined;
+    return { url: this.#url, doing: 'reach broker', isCertified };
+  }
+
+  #failed(error: DroverError): void {
+    this.#thisError = error;
+    this.#lastError = error;
+  }
+
   #connect(): void {
+    this.#thisError = null;
     let tls: IClientOptions;
     try {
-      tls = this.#tls();
+      tls = readTls(this.#options);
     } catch (error) {
       // Read again for each connection, since they are renewed: perhaps at this very moment.
       const why = error instanceof Error ? error.message : String(error);
-      this.#lastError = new DroverError('FILE_UNREADABLE', `read certificate: ${why}`);
-      this.#log.warn({ problem: this.#lastError.message }, 'could not try a connection');
+      const problem = new DroverError('FILE_UNREADABLE', `read certificate: ${why}`);
+      this.#failed(problem);
+      if (this.#handlers.onFailed) this.#handlers.onFailed(problem);
+      else this.#log.warn({ problem: problem.message }, 'could not try a connection');
       return this.#connectLater();
     }
     const { clientId, username, password, will } = this.#options;
@@ -239,15 +255,6 @@ export class MqttWire implements Wire {
     };
   }
 
-  #tls(): IClientOptions {
-    const { caFile, certFile, keyFile } = this.#options;
-    return {
-      ...(caFile ? { ca: readFileSync(caFile) } : {}),
-      ...(certFile ? { cert: readFileSync(certFile) } : {}),
-      ...(keyFile ? { key: readFileSync(keyFile) } : {}),
-    };
-  }
-
   #guard(client: MqttClient): void {
     const guard = new PacketGuard(() => PACKET_BYTES_MAX);
     const stream = client.stream as NodeJS.EventEmitter & {
@@ -263,7 +270,7 @@ export class MqttWire implements Wire {
       if (wasInBody || guard.isInBody) this.#bodyAtMs = this.#heardAtMs;
       if (isOk) return;
       // The library passes on errors of sockets only, so the reason is kept here.
-      this.#lastError = this.#unreachable('it sent a packet larger than any message of ours');
+      this.#failed(this.#unreachable('it sent a packet larger than any message of ours'));
       stream.destroy();
     });
   }
@@ -304,6 +311,7 @@ export class MqttWire implements Wire {
     this.#up = true;
     this.#upAtMs = performance.now();
     this.#lastError = null;
+    this.#thisError = null;
     if (this.#options.listenForRefusals === true) {
       client.subscribe(refusalsTopic(this.#options.clientId), { qos: 0 });
     }
@@ -313,21 +321,13 @@ export class MqttWire implements Wire {
 
   #onError(client: MqttClient, error: Error & { code?: unknown }): void {
     client.stream.destroy(); // after bytes that it cannot read, the library reads nothing more
-    const code = REFUSALS.get(error.code);
-    this.#lastError = code
-      ? this.#refused(code, error.message)
-      : this.#unreachable(error.message === '' ? String(error.code) : error.message);
+    const refusal = refusedConnack(error, this.#facts, this.#options.clientId);
+    const problem = refusal ?? linkFailure(error, this.#facts);
+    this.#failed(problem);
     // Once, and not at the first attempt: a command that makes only one reports it itself.
-    const isNews = code !== undefined && this.#attempt === 1;
-    if (isNews)
-      this.#log.warn({ problem: toProblem(this.#lastError) }, 'the broker refused the login');
+    const isNews = refusal !== null && this.#attempt === 1 && !this.#handlers.onFailed;
+    if (isNews) this.#log.warn({ problem: toProblem(problem) }, 'the broker refused the login');
     else this.#log.debug({ reason: error.message }, 'link error');
-  }
-
-  #refused(code: ErrorCode, why: string): DroverError {
-    const { clientId } = this.#options;
-    const said = code === 'CLIENT_ID_REFUSED' ? `the client id ${clientId} was refused` : why;
-    return new DroverError(code, `connect ${this.#url}: ${said}`);
   }
 
   #onClose(client: MqttClient): void {
@@ -338,15 +338,16 @@ export class MqttWire implements Wire {
     client.removeAllListeners();
     client.on('error', () => {}); // a late error of a finished connection has no reader
     client.end(true);
-    const isEndedByPeer = wasUp && this.#lastError === null;
+    const isEndedByPeer = wasUp && this.#thisError === null;
     if (isEndedByPeer) {
       const livedMs = performance.now() - this.#upAtMs;
       this.#endings = countEndings(this.#endings, livedMs, this.#unserved);
     }
-    const reason = this.#lastError ?? this.#unreachable('connection closed');
+    const reason = this.#thisError ?? closed(this.#facts, { wasUp });
     this.#lastError = reason;
     this.#failPending(reason);
     if (wasUp) this.#handlers.onDown?.(reason.message);
+    else this.#handlers.onFailed?.(reason);
     this.#connectLater();
   }
 
@@ -384,7 +385,7 @@ export async function connectWire(
     const startedAtMs = performance.now();
     const wire: MqttWire = new MqttWire(options, handlers, log);
     const poll = setInterval(() => {
-      const refused = [...REFUSALS.values()].some((code) => code === wire.lastError?.code);
+      const refused = isLoginRefusal(wire.lastError?.code);
       const late =
         performance.now() - startedAtMs > LIMITS.connectWaitMs ||
         wire.failedAttempts >= LIMITS.connectAttemptsMax;

@@ -21,7 +21,7 @@ describe('a robot with a certificate by enrolment', () => {
     await child.waitForOutput(/certificate renewed[\s\S]*link to the broker is up/);
     assert.ok(field.broker);
     await field.broker.waitForOutput(/"certificates":\["replaced"\]/);
-    assert.equal(await field.knock(await readFile(identityPath(stolen))), 'closed');
+    assert.equal(await field.knock(await readFile(identityPath(stolen))), '5', 'CONNACK says no');
     assert.equal(await field.askToRenew(stolen), 'CERTIFICATE_UNKNOWN');
     assert.match(field.broker.stderr, /CERTIFICATE_UNKNOWN/);
     const api = ['--api', `https://127.0.0.1:${field.ports.http}`];
@@ -30,7 +30,14 @@ describe('a robot with a certificate by enrolment', () => {
     await waitUntil('the link to end', () =>
       /link to the broker is down(?![\s\S]*is up)/.test(child.stderr),
     );
-    assert.equal(await field.knock(await readFile(identityPath(identity))), 'closed');
+    assert.equal(await field.knock(await readFile(identityPath(identity))), '5');
     assert.equal(await field.askToRenew(identity), 'CERTIFICATE_UNKNOWN');
+    await child.waitForOutput(/CERTIFICATE_REFUSED.*no link to the broker/);
+    const explain = ['explain', '--root', field.site.path('amr-0001')];
+    await waitUntil('the robot to learn why', async () =>
+      /its certificate: .*does not take it.*\(CERTIFICATE_UNKNOWN\)/.test(
+        (await field.run('robot-client', ...explain)).stdout,
+      ),
+    );
   });
 });

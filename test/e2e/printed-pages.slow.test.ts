@@ -65,14 +65,14 @@ describe('the commands of a page run as printed:', () => {
         'grep DROVER_ROBOT_ID=cart-1 cart-1',
         '',
         '',
-        `until drover-robot explain --root /opt/fork | grep 'certificate is good for 90 days'; do sleep 0.5; done`,
+        `until drover-robot explain --root /opt/fork | grep 'certificate ends in 90 days'; do sleep 0.5; done`,
         'wc -l tokens.txt; ls certs/robots',
       ],
     });
     if (!done) return;
     const { stdout } = done.child;
     assert.match(stdout, /^cart-1 .* pending [^]*^DROVER_ROBOT_ID=cart-1$/m);
-    assert.match(stdout, /certificate is good for 90 days/);
+    assert.match(stdout, /certificate ends in 90 days/);
     assert.match(stdout, /amr-0002: its claim and its credential are void/);
     assert.match(stdout, /100 tokens\.txt[^]*fork-0003\.crt/);
   });

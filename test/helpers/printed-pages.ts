@@ -60,7 +60,11 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
   'docs/audit.md': [AUDIT],
   'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
-  'docs/enrolment.md': [null, null, null, null, null, null, null, null, null],
+  'docs/enrolment.md': [
+    ...[null, null, null, null, null, null, null, null],
+    'it needs the user mosquitto, and writes below /etc',
+    null,
+  ],
   'docs/sites.md': [null, null],
   'docs/engines.md': [null],
   'docs/air-gap.md': [null, null, null, null],

@@ -15,7 +15,7 @@ const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/operations.md': ['## Roles', ...ROLES.map((role) => `| \`${role}\` |`)],
   'docs/network.md': ['LINK_SLOW'],
   'docs/tls.md': ['TLS_CLIENT_REFUSED', 'certificate'],
-  'docs/enrolment.md': ['ENROLMENT_OFF', '--credentials', 'mosquitto'],
+  'docs/enrolment.md': ['ENROLMENT_OFF', '--credentials', 'mosquitto', 'Change the authority'],
   'docs/engines.md': ['tested', '| topics | read | write |'],
   'docs/members.md': ['drover-robot pair', '--pair'],
   'docs/robot-integration.md': ['local API', '## 9. An agent that updates itself', 'drover-launch'],

@@ -102,6 +102,12 @@ describe('a request for a certificate', () => {
       const pem = await of(...kind);
       assertRefused('CSR_KEY_REFUSED', () => checkRequest(pem), /want P-256/);
     }
+    const small = await of('rsa:2048', '-pkeyopt', 'rsa_keygen_pubexp:3');
+    assertRefused(
+      'CSR_KEY_REFUSED',
+      () => checkRequest(small),
+      /exponent 3, want .*exponent 65537/,
+    );
     const weak = await of('rsa:2048', '-sha1');
     assertRefused('CSR_INVALID', () => checkRequest(weak), /signature algorithm/);
   });
@@ -149,7 +155,8 @@ describe('a request for a certificate', () => {
       deep = Buffer.concat([Buffer.from(size), deep]);
     }
     const long = pemOf(Buffer.alloc(LIMITS.csrBytesMax));
-    const others = ['', pem + pem, pem.replaceAll('REQUEST', ''), pemOf(deep), long];
+    const trailed = pemOf(Buffer.concat([der, Buffer.from('more')]));
+    const others = ['', trailed, pem + pem, pem.replaceAll('REQUEST', ''), pemOf(deep), long];
     for (const text of others) assertRefused('CSR_INVALID', () => checkRequest(text));
   });
 

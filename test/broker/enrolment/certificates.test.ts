@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign, X509Certificate, type KeyObject } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { EnrolledCertificates } from '../../../broker/access/enrolled-certificates.ts';
+import { whyRefused } from '../../../broker/access/why-refused.ts';
 import type { AuditedDecision } from '../../../broker/audit/decision.ts';
-import { IssuingAuthority } from '../../../broker/enrolment/authority.ts';
+import { IssuingAuthority, tellForeign } from '../../../broker/enrolment/authority.ts';
 import { Enrolment } from '../../../broker/enrolment/enrolment.ts';
 import { afterRestore } from '../../../broker/enrolment/records.ts';
 import { selfSignedAuthority, spkiOf } from '../../../broker/enrolment/x509.ts';
@@ -54,8 +55,8 @@ async function open(t: TestContext) {
   const [certFile, keyFile] = await writeAuthority(folder, 'ours');
   const audited: AuditedDecision[] = [];
   let ended = 0;
-  const start = async (name = 'enrolment') => {
-    const authority = IssuingAuthority.open({ certFile, keyFile, lifeMs: 90 * DAY });
+  const start = async (name = 'enrolment', files = { certFile, keyFile }) => {
+    const authority = IssuingAuthority.open({ ...files, lifeMs: 90 * DAY });
     const enrolled = new EnrolledCertificates(authority.certificates);
     const enrolment = await Enrolment.open({
       ...{ folder: join(folder, name), log: makeLog('test', 'silent') },
@@ -200,6 +201,47 @@ describe('a robot that enrols for a certificate', () => {
     assert.ok(!broker.enrolled.hasSigned(stranger.certificate));
     elsewhere.pass(61);
     assert.equal(await codeOf(renew(broker, stranger)), 'CERTIFICATE_UNKNOWN');
+  });
+
+  it('is shown as of another authority when that was replaced, until both are in the file', async (t) => {
+    const broker = await open(t);
+    const robot = await enrol(broker, makeKey());
+    await broker.enrolment.close();
+    const [certFile, keyFile] = await writeAuthority(broker.folder, 'next');
+    const replaced = await broker.start('enrolment', { certFile, keyFile });
+    assert.deepEqual(replaced.enrolment.list()[0]?.certificate?.state, 'foreign');
+    const lines: { count: number; problem: { code: string; hint: string } }[] = [];
+    const log = {
+      ...makeLog('test', 'silent'),
+      warn: (facts: object) => lines.push(facts as never),
+    };
+    tellForeign(replaced.enrolment.list(), log);
+    assert.deepEqual([lines[0]?.count, lines[0]?.problem.code], [1, 'CERTIFICATE_FOREIGN']);
+    assert.match(lines[0]?.problem.hint ?? '', /behind the one of now/);
+    const { certificate } = robot;
+    const reason = 'UNABLE_TO_VERIFY_LEAF_SIGNATURE';
+    const { enrolled } = replaced;
+    assert.equal(
+      whyRefused({ name: ROBOT, reason, certificate, enrolled }).code,
+      'CERTIFICATE_FOREIGN',
+    );
+    broker.pass(61);
+    assert.equal(await codeOf(renew(replaced, robot)), 'CERTIFICATE_FOREIGN');
+    const forged = renew(replaced, { ...robot, key: makeKey() });
+    assert.equal(await codeOf(forged), 'CERTIFICATE_UNKNOWN', 'a stranger learns nothing');
+    await replaced.enrolment.close();
+    const both = join(broker.folder, 'both.crt');
+    const old = join(broker.folder, 'ours.crt');
+    await writeFile(both, `${await readFile(certFile, 'utf8')}${await readFile(old, 'utf8')}`);
+    const now = await broker.start('enrolment', { certFile: both, keyFile });
+    t.after(() => now.enrolment.close());
+    assert.ok(admits(now, robot));
+    const renewed = await renew(now, robot);
+    await takeUp(now, renewed, robot);
+    assert.ok(replaced.enrolled.hasSigned(renewed.certificate), 'by the new one');
+    assert.deepEqual(now.enrolment.list()[0]?.certificate?.state, 'good');
+    tellForeign(now.enrolment.list(), log);
+    assert.equal(lines.length, 1);
   });
 
   it('that renewed after the backup is known to the broker that was restored from it', async (t) => {

@@ -22,10 +22,12 @@ import { DroverError } from '../../../shared/base/errors.ts';
 import {
   claimText,
   ENROL_PATH,
+  parseClaim,
   parseEnrolRequest,
   parseRenewRequest,
 } from '../../../shared/formats/http-api.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
+import { assertRefused } from '../../helpers/refusal.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 
@@ -73,7 +75,7 @@ async function startPeer(t: TestContext, lifeMs = 86_400_000) {
   const door = readDoor(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, undefined);
   const enrol = (claim = CLAIM): Promise<string> =>
     codeOf(enrolRobot({ door, claim, out, identity, waitMs: 0, onKey: () => undefined }));
-  return { peer, folder, out, identity, enrol };
+  return { peer, folder, out, identity, door, enrol };
 }
 
 const codeOf = async (work: Promise<unknown>): Promise<string> =>
@@ -84,7 +86,7 @@ const codeOf = async (work: Promise<unknown>): Promise<string> =>
 
 describe('a robot that enrols for a certificate', () => {
   it('has key and certificate in one file that only it may read, and its key was never sent', async (t) => {
-    const { peer, out, identity, enrol } = await startPeer(t);
+    const { peer, out, identity, door, enrol } = await startPeer(t);
     assert.equal(await enrol(), 'done');
     assert.deepEqual((await readdir(identity)).sort(), ['enrolment.json', 'identity.pem']);
     assert.equal((await stat(identityPath(identity))).mode & 0o777, 0o600);
@@ -96,7 +98,19 @@ describe('a robot that enrols for a certificate', () => {
     assert.ok(own.certificate.checkPrivateKey(own.key));
     assert.equal(await enrol(), 'done');
     assert.equal(peer.keys.length, 1, 'nobody is asked again');
-    assert.equal(await enrol(claimText('d'.repeat(43))), 'FILE_EXISTS');
+    const other = claimText('d'.repeat(43));
+    assert.equal(await enrol(other), 'FILE_EXISTS');
+    const hintOf = (error: unknown): string => (error as DroverError).hint;
+    const options = { door, claim: other, out, identity, waitMs: 0, onKey() {} };
+    const hint = await enrolRobot(options).then(() => '', hintOf);
+    assert.match(hint, new RegExp(`move ${out} and ${identity} away`), 'both at once');
+  });
+
+  it('is refused a file with the claims of others, since the last one would make another robot of it', () => {
+    const [one, two] = ['c', 'd'].map((letter) => claimText(letter.repeat(43)));
+    assert.equal(parseClaim(`amr-0001 ${one}\n`), one);
+    assertRefused('USAGE', () => parseClaim(`amr-0001 ${one}\namr-0002 ${two}\n`), /got 2/);
+    assertRefused('USAGE', () => parseClaim('amr-0001 claim_short'), /this is none/);
   });
 
   it('asks with the same key after a lost answer, or one that is not for it', async (t) => {

@@ -10,6 +10,7 @@ import {
   renewsAt,
   lifeStateOf,
   tickMs,
+  type CertificateFacts,
   type CertificateLife,
 } from '../../../robot-client/enrolment/renewal-plan.ts';
 import { toProblem } from '../../../shared/base/errors.ts';
@@ -22,7 +23,7 @@ const life = (spread = 0, days = 90): CertificateLife => {
   return { notBefore: BEGIN, notAfter: BEGIN + days * DAY, spread };
 };
 const asks = (now: number, tries = NO_TRIES, monoMs = 0): boolean =>
-  isAsked(life(), { now, monoMs, tries });
+  isAsked(life(), { now, monoMs, tries, refusal: null });
 const FAILED = { failure: toProblem(new DroverError('BROKER_UNREACHABLE', 'ask: no route')) };
 
 describe('the renewal of a certificate', () => {
@@ -72,9 +73,11 @@ describe('the renewal of a certificate', () => {
 });
 
 describe('the certificate of a robot', () => {
-  const codeAt = (days: number, facts: { failure?: typeof FAILED.failure; renews?: boolean }) =>
-    certificateProblem({ life: life(), renews: true, failure: null, ...facts }, BEGIN + days * DAY)
-      ?.code ?? null;
+  const codeAt = (days: number, facts: Partial<CertificateFacts>) =>
+    certificateProblem(
+      { life: life(), renews: true, failure: null, refusal: null, ...facts },
+      BEGIN + days * DAY,
+    )?.code ?? null;
 
   it('is no problem while it can be renewed, and one when it cannot', () => {
     assert.equal(codeAt(70, FAILED), null);
@@ -82,6 +85,16 @@ describe('the certificate of a robot', () => {
     assert.equal(codeAt(80, FAILED), 'CERTIFICATE_EXPIRING');
     assert.equal(codeAt(91, FAILED), 'CERTIFICATE_EXPIRED');
     assert.equal(codeAt(-1, {}), 'CERTIFICATE_CLOCK');
+  });
+
+  it('that the broker refuses is asked about, and its answer is the problem, whatever its dates say', () => {
+    const refusal = toProblem(new DroverError('CERTIFICATE_REFUSED', 'connect: not taken'));
+    const now = { now: BEGIN + DAY, monoMs: 0, tries: NO_TRIES };
+    assert.ok(isAsked(life(), { ...now, refusal }));
+    assert.ok(!isAsked(life(), { ...now, refusal: null }), 'it is not due');
+    const failure = toProblem(new DroverError('CERTIFICATE_UNKNOWN', 'renew: revoked'));
+    assert.equal(codeAt(1, { refusal, failure }), 'CERTIFICATE_UNKNOWN');
+    assert.equal(codeAt(1, { refusal, ...FAILED }), null, 'the link says that it is refused');
   });
 
   it('that was made by hand is one three weeks before its end', () => {

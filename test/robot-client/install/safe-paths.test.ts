@@ -94,8 +94,11 @@ describe('the watch over owners', () => {
     const roots = ['app', 'map'].map((component) => ({ component, root: join(home, component) }));
     for (const { root } of roots) await prepareLayout(realDisk, layoutOf(root));
     const at = { now: 5, changes: 0 };
+    const secret = join(home, 'identity.pem');
+    await writeFile(secret, 'a key', { mode: 0o600 });
     const watch = new OwnerWatch({
       ...{ roots, hooksFolder, trustFile, log: silentLog, now: () => at.now },
+      secretFiles: [secret, join(home, 'absent')],
       onChange: () => void (at.changes += 1),
     });
     const views = roots.map(({ component }) => ({ name: component }) as unknown as ComponentView);
@@ -132,6 +135,9 @@ describe('the watch over owners', () => {
     await chmod(hooksFolder, 0o777);
     assert.deepEqual(await codes(), ['PROGRAM_UNSAFE', 'PROGRAM_UNSAFE']);
     assert.equal(at.changes, 4, 'each change is reported once');
+    await chmod(secret, 0o644);
+    await codes();
+    assert.match(watch.warned.join(), /identity.pem is open to others \(mode 644\): chmod 600 /);
   });
 
   it('warns of a root and of a hook of another user, and goes on with them', async (t) => {
