@@ -27,7 +27,6 @@ export function claimedDisk(disk: Disk, claims: RootClaims): Disk {
     mkdir: checked(first, disk.mkdir),
     open: checked((path, use) => (use === 'read' ? [] : [path]), disk.open),
     chmod: checked(first, disk.chmod),
-    setTime: checked(first, disk.setTime),
     hardLink: checked(last, disk.hardLink),
     symlink: checked(last, disk.symlink),
     rename: checked(both, disk.rename),

@@ -63,7 +63,8 @@ async function assertNoMount(disk: Disk, folder: string): Promise<void> {
 const deviceOf = async (disk: Disk, path: string): Promise<string | undefined> =>
   (await disk.identity(path))?.split(':')[0];
 
-async function syncTree(disk: Disk, path: string): Promise<void> {
+/** Makes every file and folder of a tree durable, one after the other. */
+export async function syncTree(disk: Disk, path: string): Promise<void> {
   const kind = await disk.kind(path);
   if (kind === 'file') {
     const file = await disk.open(path, 'read');

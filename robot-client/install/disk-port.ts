@@ -22,9 +22,15 @@ export interface DiskFile {
   /** Reads up to `into.byteLength` bytes; returns how many, 0 at the end. */
   read(into: Uint8Array, atByte: number): Promise<number>;
   size(): Promise<number>;
+  /** Sets permission bits, whatever the umask. */
+  setMode(mode: number): Promise<void>;
+  /** Sets when the file was last changed, in seconds since the epoch. */
+  setTime(timeS: number): Promise<void>;
   sync(): Promise<void>;
   close(): Promise<void>;
 }
+
+export type OpenUse = 'new' | 'create' | 'update' | 'read';
 
 export interface Disk {
   kind(path: string): Promise<PathKind>;
@@ -40,12 +46,13 @@ export interface Disk {
   readFile(path: string, bytesMax: number): Promise<Uint8Array | null>;
   /** With parents; no error when it is there. */
   mkdir(path: string): Promise<void>;
-  /** `create` truncates, `update` keeps what is there (made when absent), `read` must exist. */
-  open(path: string, use: 'create' | 'update' | 'read', mode?: number): Promise<DiskFile>;
+  /**
+   * `new` must not be there, `create` truncates, `update` keeps what is there (made when absent),
+   * `read` must exist.
+   */
+  open(path: string, use: OpenUse, mode?: number): Promise<DiskFile>;
   /** Sets permission bits, whatever the umask. */
   chmod(path: string, mode: number): Promise<void>;
-  /** Sets when the file was last changed, in seconds since the epoch. */
-  setTime(path: string, timeS: number): Promise<void>;
   /** A second name for a file. False where the file system has none. */
   hardLink(existing: string, path: string): Promise<boolean>;
   symlink(target: string, path: string): Promise<void>;
@@ -62,6 +69,15 @@ export interface Disk {
   removeTree(path: string): Promise<void>;
   /** Makes the entries of a folder durable: names made, renamed or removed in it. */
   syncFolder(path: string): Promise<void>;
+  /** From how many small files on `syncAll` costs less than fsync of each; Infinity without it. */
+  syncAllFrom(folder: string): Promise<number>;
+  /**
+   * Makes everything durable that was done before on the file system of a folder: bytes, modes and
+   * names, those of other programs too.
+   * @returns false when it is not known to be: files and folders have to be synced one by one
+   * @throws DroverError DISK_FULL, DISK_WRITE_FAILED; or the signal's reason
+   */
+  syncAll(folder: string, signal?: AbortSignal): Promise<boolean>;
   /**
    * Reserves room for `bytes` of a file (created when absent) without changing its length, so that
    * no other program can take it. False where the file system or the machine cannot.

@@ -10,10 +10,12 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { codeOf, diskError, moveAway } from './disk-error.ts';
 import type { Disk, DiskFile, PathKind, PathStat } from './disk-port.ts';
 import { mountPointsIn, MOUNTS_FILE } from './mounted-place.ts';
+import { canSyncAll, syncAll } from './sync-all.ts';
 
 const run = promisify(execFile);
 
 const OPEN_FLAGS = {
+  new: constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW,
   create: constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR | constants.O_NOFOLLOW,
   update: constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW,
   // A FIFO in the place of a file would block a boot for ever.
@@ -72,6 +74,14 @@ class RealFile implements DiskFile {
 
   size(): Promise<number> {
     return guarded('stat', this.#path, async () => (await this.#handle.stat()).size);
+  }
+
+  setMode(mode: number): Promise<void> {
+    return guarded('chmod', this.#path, () => this.#handle.chmod(mode));
+  }
+
+  setTime(timeS: number): Promise<void> {
+    return guarded('set time of', this.#path, () => this.#handle.utimes(timeS, timeS));
   }
 
   sync(): Promise<void> {
@@ -227,7 +237,6 @@ export const realDisk: Disk = {
       return new RealFile(path, await fs.open(path, OPEN_FLAGS[use], mode));
     }),
   chmod: (path, mode) => guarded('chmod', path, () => fs.chmod(path, mode)),
-  setTime: (path, timeS) => guarded('set time of', path, () => fs.utimes(path, timeS, timeS)),
   hardLink: (existing, path) => guarded('link', path, () => hardLink(existing, path)),
   symlink: (target, path) => guarded('link', path, () => fs.symlink(target, path)),
   rename: (from, to) => guarded(`rename ${from} to`, to, () => fs.rename(from, to)),
@@ -245,6 +254,11 @@ export const realDisk: Disk = {
         await handle.close();
       }
     }),
+  syncAllFrom: (folder) =>
+    guarded('ask kind of', folder, async () =>
+      (await canSyncAll(folder)) ? LIMITS.syncAllFilesMin : Infinity,
+    ),
+  syncAll: (folder, signal) => syncAll(folder, signal),
   reserve: (path, bytes) => guarded('reserve room for', path, () => setAside(path, bytes)),
   allocated: (path) =>
     orAbsent('stat', path, 0, async () => (await fs.lstat(path)).blocks * STAT_BLOCK_BYTES),

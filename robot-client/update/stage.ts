@@ -15,15 +15,17 @@ import {
   type ArchiveEntry,
 } from '../../shared/formats/archive-entry.ts';
 import { ArchiveTree } from '../../shared/formats/archive-tree.ts';
-import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { binaryToHex, Sha256Stream } from '../../shared/crypto/hash.ts';
+import { binaryToHex } from '../../shared/crypto/hash.ts';
 import { printable } from '../../shared/base/printable.ts';
 import type { Disk, DiskFile } from '../install/disk-port.ts';
+import { syncTree } from '../install/copy-tree.ts';
 import { KeptFiles } from '../install/kept-files.ts';
 import { RecipeFile } from '../install/recipe-file.ts';
 import type { FileHash, HashOf } from '../install/seal-file.ts';
 import { untar, type UntarOptions } from '../install/untar.ts';
+import { BoundedTasks } from './bounded-tasks.ts';
+import { StagedFiles, type NewFile } from './staged-files.ts';
 
 export interface StageOptions {
   readonly disk: Disk;
@@ -57,8 +59,6 @@ export interface Staged {
   readonly hashOf: HashOf;
 }
 
-/** Files are made private and get their own mode when they are whole. */
-const UNFINISHED_MODE = 0o600;
 const TOP_MODE = 0o755;
 
 /**
@@ -70,7 +70,7 @@ export async function stageArchive(options: StageOptions): Promise<Staged> {
   await disk.removeTree(intoFolder);
   await disk.mkdir(intoFolder);
   try {
-    return await new Stager(options).run();
+    return await new Stager(options, await disk.syncAllFrom(intoFolder)).run();
   } catch (error) {
     // A disk that just became full needs the room; the failure itself is the one to throw, and the
     // next run removes whatever this one could not.
@@ -83,14 +83,18 @@ class Stager {
   readonly #options: StageOptions;
   readonly #disk: Disk;
   readonly #tree = new ArchiveTree();
-  readonly #syncs = new BoundedTasks(LIMITS.stageSyncsMax);
+  readonly #tasks = new BoundedTasks(LIMITS.stageSyncsMax);
   readonly #kept: KeptFiles | null;
+  readonly #files: StagedFiles;
   #bytes = 0;
 
-  constructor(options: StageOptions) {
+  constructor(options: StageOptions, syncAllFrom: number) {
+    const { disk, keptFolder } = options;
     this.#options = options;
-    this.#disk = options.disk;
-    this.#kept = options.keptFolder ? new KeptFiles(options.disk, options.keptFolder) : null;
+    this.#disk = disk;
+    this.#kept = keptFolder ? new KeptFiles(disk, keptFolder) : null;
+    const at = (path: string): string => this.#at(path);
+    this.#files = new StagedFiles({ disk, kept: this.#kept, syncAllFrom, tasks: this.#tasks, at });
   }
 
   async run(): Promise<Staged> {
@@ -114,11 +118,11 @@ class Stager {
         },
         signal,
       });
-      await this.#syncs.settled();
+      await this.#files.finish();
       await this.#finishFolders();
       isBase = (await recipe?.finish()) ?? false;
     } finally {
-      await this.#syncs.idle();
+      await this.#files.idle();
       await recipe?.close();
       await payload.close();
     }
@@ -152,45 +156,9 @@ class Stager {
     }
   }
 
-  async #makeFile(
-    file: { path: string; mode: number; bytes: number; timeS?: number | undefined },
-    body: AsyncIterable<Uint8Array>,
-  ): Promise<void> {
-    const path = this.#at(file.path);
-    const handle = await this.#disk.open(path, 'create', UNFINISHED_MODE);
-    const hash = new Sha256Stream();
-    try {
-      for await (const piece of body) {
-        await handle.write(piece, hash.bytes);
-        hash.update(piece);
-      }
-      if (hash.bytes !== file.bytes) {
-        throw new DroverError(
-          'ARCHIVE_CORRUPT',
-          `unpack "${printable(file.path)}": cut short (got ${hash.bytes} bytes, want ${file.bytes})`,
-        );
-      }
-    } catch (error) {
-      await handle.close();
-      throw error;
-    }
-    this.#bytes += hash.bytes;
-    this.#tree.hashed(file.path, hash.digestBinary());
-    await this.#syncs.add(() => this.#finishFile(handle, file));
-  }
-
-  async #finishFile(
-    handle: DiskFile,
-    { path, mode, timeS = 0 }: { path: string; mode: number; timeS?: number | undefined },
-  ): Promise<void> {
-    try {
-      await this.#disk.chmod(this.#at(path), mode);
-      if (timeS > 0) await this.#disk.setTime(this.#at(path), timeS);
-      await handle.sync();
-      await this.#kept?.keep(this.#at(path), path);
-    } finally {
-      await handle.close();
-    }
+  async #makeFile(file: NewFile, body: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#tree.hashed(file.path, await this.#files.make(file, body));
+    this.#bytes += file.bytes;
   }
 
   /**
@@ -203,7 +171,7 @@ class Stager {
     const { path } = action;
     const total = this.#bytes + source.bytes;
     assertUnpackedWithin(total, this.#options.packedBytes, `"${printable(path)}"`);
-    await this.#syncs.settled(); // the source has its final bytes and mode now
+    await this.#tasks.settled(); // the source has its final bytes and mode now
     const from = await this.#disk.open(this.#at(action.target), 'read');
     try {
       await this.#makeFile({ ...source, path }, piecesOf(from));
@@ -214,16 +182,20 @@ class Stager {
 
   /** Modes and names last: a folder is synced when all that it holds is there. */
   async #finishFolders(): Promise<void> {
+    const { intoFolder, signal } = this.#options;
+    const { isForAll } = this.#files;
     for (const { path, mode } of this.#tree.folders()) {
-      await this.#syncs.add(async () => {
+      await this.#tasks.add(async () => {
         await this.#disk.chmod(this.#at(path), mode);
-        await this.#disk.syncFolder(this.#at(path));
+        if (!isForAll) await this.#disk.syncFolder(this.#at(path));
       });
     }
-    await this.#syncs.settled();
+    await this.#tasks.settled();
     await this.#kept?.finish();
-    await this.#disk.chmod(this.#options.intoFolder, TOP_MODE);
-    await this.#disk.syncFolder(this.#options.intoFolder);
+    await this.#disk.chmod(intoFolder, TOP_MODE);
+    if (!isForAll) return await this.#disk.syncFolder(intoFolder);
+    if (await this.#disk.syncAll(intoFolder, signal)) return;
+    await syncTree(this.#disk, intoFolder);
   }
 
   #at(path: string): string {
@@ -238,43 +210,5 @@ async function* piecesOf(file: DiskFile): AsyncGenerator<Uint8Array> {
     if (bytes === 0) return;
     yield buffer.subarray(0, bytes);
     atByte += bytes;
-  }
-}
-
-/** Runs tasks beside the caller, at most `tasksMax` of them at once. */
-class BoundedTasks {
-  readonly #tasksMax: number;
-  readonly #running = new Set<Promise<void>>();
-  #failure: { readonly error: unknown } | null = null;
-
-  constructor(tasksMax: number) {
-    this.#tasksMax = tasksMax;
-  }
-
-  /** Starts a task when there is room; rejects with the failure of an earlier one. */
-  async add(run: () => Promise<void>): Promise<void> {
-    const task: Promise<void> = run()
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#running.delete(task));
-    this.#running.add(task);
-    while (this.#running.size >= this.#tasksMax) await Promise.race(this.#running);
-    this.#throwFailure();
-  }
-
-  /** Resolves when all tasks have ended; rejects with the first failure of any. */
-  async settled(): Promise<void> {
-    await this.idle();
-    this.#throwFailure();
-  }
-
-  /** Resolves when no task runs, whatever came of them. */
-  async idle(): Promise<void> {
-    await Promise.all(this.#running);
-  }
-
-  #throwFailure(): void {
-    if (this.#failure) throw this.#failure.error;
   }
 }

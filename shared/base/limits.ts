@@ -530,6 +530,9 @@ export const LIMITS = {
   unlinkedMax: 32, // releases in the state after their links were lost: kept and reported
   damagesMax: 8, // files remembered that differed from what was installed
   stageSyncsMax: 8, // files waiting for the disk at once: thousands of small ones take seconds
+  syncAllFilesMin: 32, // one syncfs, which is a process, took as long as 24 to 32 fsyncs on ext4
+  syncAllMs: MINUTE, // other programs may have written much: then fsync of each file
+  syncProbeMs: 5 * SECOND, // `sync --version`
 
   // The agent's own weight
   // bare Node 20 takes 43 MiB of it, shared only with other Node processes

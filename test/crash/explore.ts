@@ -11,7 +11,7 @@ import { crashStates, visibleImage } from './crash-states.ts';
 import { machineText, type Judge } from './judge.ts';
 import { ModelDisk, type ModelHooks } from './model-disk.ts';
 import { recover, Robot, type Release } from './robot.ts';
-import type { Scenario } from './scenarios.ts';
+import { SYNC_ALL_FROM, type Scenario } from './scenarios.ts';
 
 /** Syncs of the product by place in its sources; the test leaves one out at a time. */
 export type SkipSync = NonNullable<ModelHooks['skipSync']>;
@@ -120,6 +120,7 @@ class Explorer {
     const memory: Memory = { written: [machineText(scenario.start)], told: 0 };
     const killed: Powered[] = [];
     const disk = new ModelDisk(scenario.start);
+    disk.syncAllFromFiles = scenario.syncAllFrom ?? SYNC_ALL_FROM;
     this.#watch(disk, memory, '', (at) => {
       killed.push({
         disk: disk.clone({}),

@@ -33,6 +33,22 @@ describe('the model disk', () => {
     assert.deepEqual(texts(disk, '/a'), ['abcd']);
   });
 
+  it('keeps all that was done before a syncfs, whatever folder it was asked of, and nothing later', async () => {
+    const disk = startOf(folder({ old: file('old'), d: folder({}) }));
+    await write(disk, '/d/a', 'abcd', false);
+    await disk.chmod('/d', 0o700);
+    await disk.rename('/old', '/d/new');
+    const done = imageKey(visibleImage(disk));
+    assert.equal(await disk.syncAll('/d'), true);
+    assert.deepEqual(
+      [...crashStates(disk)].map(imageKey).filter((one) => one !== done),
+      [],
+    );
+    await write(disk, '/d/b', 'later', true);
+    assert.deepEqual(texts(disk, '/d/b'), [null, 'later']);
+    assert.deepEqual(texts(disk, '/d/a'), ['abcd']);
+  });
+
   it('keeps a name only when the folder was synced, whatever was done to the file', async () => {
     const disk = startOf(folder({}));
     await write(disk, '/a', 'abcd', true);

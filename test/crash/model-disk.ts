@@ -7,11 +7,23 @@
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
-import type { Disk, DiskFile, PathKind, PathStat } from '../../robot-client/install/disk-port.ts';
+import type {
+  Disk,
+  DiskFile,
+  OpenUse,
+  PathKind,
+  PathStat,
+} from '../../robot-client/install/disk-port.ts';
 import type { FolderImage, Image } from './disk-image.ts';
 import {
   applyChange,
   inodesOf,
+  isDurable,
+  isMovedAway,
+  makeDurable,
+  newFile,
+  newFolder,
+  reachable,
   withCauses,
   type Change,
   type EntryChange,
@@ -19,13 +31,14 @@ import {
   type FileInode,
   type FolderInode,
   type Inode,
+  type SyncName,
 } from './pending.ts';
 
 export interface ModelHooks {
   /** After each operation that changes something, a skipped sync included. */
   readonly onOperation?: (name: string, path: string) => void;
   /** True when this sync is to be left out. An `idle` one has nothing to make durable. */
-  readonly skipSync?: (name: 'fsync' | 'fsync folder', path: string, idle: boolean) => boolean;
+  readonly skipSync?: (name: SyncName, path: string, idle: boolean) => boolean;
 }
 
 const ROOT = 0;
@@ -42,6 +55,8 @@ export class ModelDisk implements Disk {
   hooks: ModelHooks;
   /** Files, folders and links that there may be at once, as on a file system with few inodes. */
   inodesMax = Infinity;
+  syncAllFromFiles = Infinity;
+  readonly syncAllFrom = async (): Promise<number> => this.syncAllFromFiles;
   #nextInode = ROOT;
 
   constructor(image: FolderImage, hooks: ModelHooks = {}) {
@@ -61,6 +76,7 @@ export class ModelDisk implements Disk {
     }
     copy.operations = this.operations;
     copy.inodesMax = this.inodesMax;
+    copy.syncAllFromFiles = this.syncAllFromFiles;
     copy.#nextInode = this.#nextInode;
     return copy;
   }
@@ -74,15 +90,8 @@ export class ModelDisk implements Disk {
 
   #load(image: Image): number {
     if (image.kind === 'link') return this.#add({ kind: 'link', target: image.target });
-    if (image.kind === 'file') {
-      const content = { bytes: image.bytes, mode: image.mode };
-      return this.#add({ kind: 'file', durable: content, now: content, pending: [] });
-    }
-    const { mode } = image;
-    const inode: FolderInode = {
-      ...{ kind: 'folder', durable: new Map(), now: new Map() },
-      ...{ durableMode: mode, mode },
-    };
+    if (image.kind === 'file') return this.#add(newFile(image.bytes, image.mode));
+    const inode = newFolder(image.mode);
     const at = this.#add(inode);
     for (const [name, child] of image.entries) inode.durable.set(name, this.#load(child));
     inode.now = new Map(inode.durable);
@@ -175,19 +184,16 @@ export class ModelDisk implements Disk {
       const upTo = `/${parts.slice(0, depth + 1).join('/')}`;
       const inode = this.#inode(upTo);
       if (inode?.kind === 'folder') continue;
-      this.#make(upTo, {
-        ...{ kind: 'folder', durable: new Map(), now: new Map() },
-        ...{ durableMode: 0o755, mode: 0o755 },
-      });
+      this.#make(upTo, newFolder(0o755));
       this.#did('mkdir', upTo);
     }
   }
 
-  async open(path: string, use: 'create' | 'update' | 'read', mode = 0o644): Promise<DiskFile> {
+  async open(path: string, use: OpenUse, mode = 0o644): Promise<DiskFile> {
+    if (use === 'new' && this.#inode(path) !== null) throw failed('open', path, 'it is there');
     if (this.#inode(path) === null) {
       if (use === 'read') throw failed('open', path, 'no such file');
-      const content = { bytes: new Uint8Array(0), mode };
-      this.#make(path, { kind: 'file', durable: content, now: content, pending: [] });
+      this.#make(path, newFile(new Uint8Array(0), mode));
       this.#did('create', path);
     }
     const inode = this.#inode(path);
@@ -211,10 +217,15 @@ export class ModelDisk implements Disk {
         return piece.byteLength;
       },
       size: async () => inode.now.bytes.byteLength,
+      setMode: async (mode) => {
+        this.#change(inode, { kind: 'mode', mode });
+        this.#did('chmod', path);
+      },
+      // Times are not modelled: nothing is decided by them.
+      setTime: async () => this.#did('set time', path),
       sync: async () => {
         if (this.hooks.skipSync?.('fsync', path, inode.pending.length === 0) !== true) {
-          inode.durable = inode.now;
-          inode.pending = [];
+          makeDurable(inode);
         }
         this.#did('fsync', path);
       },
@@ -233,12 +244,6 @@ export class ModelDisk implements Disk {
     else if (inode?.kind === 'folder') inode.mode = mode;
     else throw failed('chmod', path, 'not a file or folder');
     this.#did('chmod', path);
-  }
-
-  /** Times are not modelled: nothing is decided by them. */
-  async setTime(path: string): Promise<void> {
-    if (this.#inode(path)?.kind !== 'file') throw failed('set time of', path, 'not a file');
-    this.#did('set time', path);
   }
 
   async hardLink(existing: string, path: string): Promise<boolean> {
@@ -326,6 +331,21 @@ export class ModelDisk implements Disk {
     this.#did('fsync folder', path);
   }
 
+  /** This disk is one file system: all that was done before is durable, whatever comes after. */
+  async syncAll(path: string): Promise<boolean> {
+    if (this.#inode(path)?.kind !== 'folder') throw failed('sync', path, 'no such folder');
+    const inodes = [...this.inodes.values()];
+    const idle = this.operations.length === 0 && inodes.every(isDurable);
+    if (this.hooks.skipSync?.('syncfs', path, idle) !== true) {
+      this.operations.flatMap(({ changes }) => changes).forEach((one) => this.#persist(one));
+      this.operations = [];
+      inodes.forEach(makeDurable);
+      this.#forgetUnreachable();
+    }
+    this.#did('syncfs', path);
+    return true;
+  }
+
   /** Blocks that are set aside show nowhere: what a power cut can leave is an empty file. */
   async reserve(path: string): Promise<boolean> {
     if (this.#find(path) === null) await (await this.open(path, 'update', 0o644)).close();
@@ -370,27 +390,10 @@ export class ModelDisk implements Disk {
 
   /** A change in a folder that can never be seen again makes no state of its own. */
   #forgetUnreachable(): void {
-    const alive = new Set<number>();
-    const visit = (at: number): void => {
-      const inode = this.inodes.get(at);
-      if (alive.has(at) || !inode) return;
-      alive.add(at);
-      if (inode.kind !== 'folder') return;
-      for (const child of [...inode.durable.values(), ...inode.now.values()]) visit(child);
-    };
-    visit(ROOT);
-    for (const { changes } of this.operations) {
-      for (const { to } of changes) if (to !== null) visit(to);
-    }
+    const alive = reachable(ROOT, this.inodes, this.operations);
     this.operations = this.operations.filter(({ changes }) =>
       changes.some(({ folder }) => alive.has(folder)),
     );
     for (const at of [...this.inodes.keys()]) if (!alive.has(at)) this.inodes.delete(at);
   }
-}
-
-/** Something left this folder for another one. */
-function isMovedAway(changes: readonly EntryChange[], folder: number): boolean {
-  const target = changes.find((one) => one.to !== null);
-  return target !== undefined && target.folder !== folder;
 }

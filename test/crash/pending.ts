@@ -14,6 +14,8 @@
  *    was moved out of makes the removal durable, and nothing says that the new name is.
  */
 
+export type SyncName = 'fsync' | 'fsync folder' | 'syncfs';
+
 export interface Content {
   readonly bytes: Uint8Array;
   readonly mode: number;
@@ -109,6 +111,16 @@ export function without(operations: readonly EntryOperation[], missing: number):
   return new Set([...operations.keys()].filter((at) => !gone.has(at)));
 }
 
+export function newFile(bytes: Uint8Array, mode: number): FileInode {
+  const content = { bytes, mode };
+  return { kind: 'file', durable: content, now: content, pending: [] };
+}
+
+export const newFolder = (mode: number): FolderInode => ({
+  ...{ kind: 'folder', durable: new Map(), now: new Map() },
+  ...{ durableMode: mode, mode },
+});
+
 /** How many inodes the names of a disk lead to now. */
 export function inodesOf(inodes: ReadonlyMap<number, Inode>): number {
   const used = new Set<number>();
@@ -120,4 +132,39 @@ export function inodesOf(inodes: ReadonlyMap<number, Inode>): number {
     if (inode.kind === 'folder') waiting.push(...inode.now.values());
   }
   return used.size;
+}
+
+/** Something left this folder for another one. */
+export function isMovedAway(changes: readonly EntryChange[], folder: number): boolean {
+  const target = changes.find((one) => one.to !== null);
+  return target !== undefined && target.folder !== folder;
+}
+
+/** Nothing of its own content or mode is pending; its names are another matter. */
+export const isDurable = (inode: Inode): boolean =>
+  inode.kind === 'link' ||
+  (inode.kind === 'file' ? inode.pending.length === 0 : inode.mode === inode.durableMode);
+
+export function makeDurable(inode: Inode): void {
+  if (inode.kind === 'file') [inode.durable, inode.pending] = [inode.now, []];
+  if (inode.kind === 'folder') inode.durableMode = inode.mode;
+}
+
+/** What a program sees now, or a boot may find. */
+export function reachable(
+  root: number,
+  inodes: ReadonlyMap<number, Inode>,
+  operations: readonly EntryOperation[],
+): Set<number> {
+  const alive = new Set<number>();
+  const visit = (at: number): void => {
+    const inode = inodes.get(at);
+    if (alive.has(at) || !inode) return;
+    alive.add(at);
+    if (inode.kind !== 'folder') return;
+    for (const child of [...inode.durable.values(), ...inode.now.values()]) visit(child);
+  };
+  visit(root);
+  for (const { changes } of operations) for (const { to } of changes) if (to !== null) visit(to);
+  return alive;
 }

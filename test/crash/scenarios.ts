@@ -17,12 +17,17 @@ export interface Scenario {
   readonly last: string;
   /** Version that lost a file before: a boot leaves it for the whole one. */
   readonly damaged?: string;
+  /** As `Disk.syncAllFrom` has it; more than a version has files when it is left out. */
+  readonly syncAllFrom?: number;
   /** Version whose `start` hook fails, so that it is rolled back. */
   readonly sick?: string;
   /** Two updates, each a scenario of its own: cuts in mid-recovery are for the campaign. */
   readonly isLong?: boolean;
   run(robot: Robot): Promise<void>;
 }
+
+/** The files of a version wait for more of them, and then are synced one by one. */
+export const SYNC_ALL_FROM = 9;
 
 /** Announced when all is over: whatever happened, a robot must take the next version. */
 export const NEXT = '1.9.0';
@@ -138,6 +143,18 @@ export const SCENARIOS: readonly Scenario[] = [
     start: installed('1.0.0', '0.9.0'),
     mayRun: ['1.0.0', '1.1.0'],
     last: '1.1.0',
+    run: (robot) => robot.open('1.1.0'),
+  },
+  {
+    name: 'update whose files one syncfs makes durable',
+    ...{ start: installed('1.0.0'), mayRun: ['1.0.0', '1.1.0'], last: '1.1.0' },
+    syncAllFrom: 2,
+    run: (robot) => robot.open('1.1.0'),
+  },
+  {
+    name: 'update on a disk that has no syncfs',
+    ...{ start: installed('1.0.0'), mayRun: ['1.0.0', '1.1.0'], last: '1.1.0' },
+    syncAllFrom: Infinity,
     run: (robot) => robot.open('1.1.0'),
   },
   {

@@ -8,7 +8,7 @@ import { repositoryFile } from '../helpers/repository.ts';
 import { Robot, type Release } from './robot.ts';
 import type { SkipSync } from './explore.ts';
 import { ModelDisk } from './model-disk.ts';
-import type { Scenario } from './scenarios.ts';
+import { SYNC_ALL_FROM, type Scenario } from './scenarios.ts';
 
 /** `update/swap.js:104 swapTo: fsync folder <root>`; versions and hashes do not matter. */
 export function syncPlace(name: string, path: string): string {
@@ -61,7 +61,7 @@ export function syncLines(): Map<string, string> {
     if (!existsSync(source)) continue; // tsc leaves behind what was moved
     const lines = readFileSync(new URL(path, product), 'utf8').split('\n');
     for (const [at, line] of lines.entries()) {
-      if (!/\.sync(?:Folder)?\(/.test(line)) continue;
+      if (!/\.sync(?:Folder|All)?\(/.test(line)) continue;
       found.set(`${path}:${at + 1}`, `${(lines[at - 1] ?? '').trim()} ${line.trim()}`);
     }
   }
@@ -80,6 +80,7 @@ export async function syncPlacesOf(
     return false;
   };
   const disk = new ModelDisk(scenario.start, { skipSync });
+  disk.syncAllFromFiles = scenario.syncAllFrom ?? SYNC_ALL_FROM;
   const robot = new Robot({ disk, release, hooksFolder });
   try {
     await scenario.run(robot);

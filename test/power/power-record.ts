@@ -7,6 +7,7 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LIMITS } from '../../shared/base/limits.ts';
 import { runTool } from '../helpers/block-device.ts';
 import type { Child } from '../helpers/child.ts';
 import type { Scope } from '../helpers/scope.ts';
@@ -23,8 +24,17 @@ export const NO_FSYNC_LIBRARY = 'libeatmydata.so.1';
 export const ROBOT_ROOT = 'robot';
 
 const ADOPTED = '0.0.0';
-/** Small: of a power cut the order of writes counts, not their number. */
-const APP = { fileCount: 12, fileBytes: 9_000, chunkBytes: 32 * 1024 };
+/**
+ * Small: of a power cut the order of writes counts, not their number. So many files that one syncfs
+ * makes them durable.
+ */
+const APP = {
+  fileCount: LIMITS.syncAllFilesMin + 8,
+  fileBytes: 4_000,
+  chunkBytes: 32 * 1024,
+};
+/** The preloaded library takes fsync away from the agent, and not from a program that it runs. */
+const FEW_FILES = { ...APP, fileCount: 12, fileBytes: 9_000 };
 const STEP_TIMEOUT_MS = 60_000;
 /** The journal is committed every second, by itself, when no fsync asks for it. */
 const COMMIT_MS = 1_500;
@@ -59,7 +69,7 @@ export async function recordLife(
   fileSystem: FileSystem,
   { isWithoutFsync }: { isWithoutFsync: boolean },
 ): Promise<Recording> {
-  const site = await KillSite.open(scope, APP);
+  const site = await KillSite.open(scope, isWithoutFsync ? FEW_FILES : APP);
   const disk = await LoggedDisk.open(scope, fileSystem);
   const root = join(disk.folder, ROBOT_ROOT);
   const adopted = await site.placeByHand(join(root, 'active'), ADOPTED);

@@ -26,6 +26,14 @@ export function cuttingDisk(after: number): CuttingDisk {
       gate();
       await file.write(bytes, at);
     },
+    setMode: async (mode) => {
+      gate();
+      await file.setMode(mode);
+    },
+    setTime: async (timeS) => {
+      gate();
+      await file.setTime(timeS);
+    },
     sync: async () => {
       gate();
       await file.sync();
@@ -46,7 +54,6 @@ export function cuttingDisk(after: number): CuttingDisk {
     },
     mkdir: changing(realDisk.mkdir),
     chmod: changing(realDisk.chmod),
-    setTime: changing(realDisk.setTime),
     hardLink: async (existing, path) => {
       gate();
       return await realDisk.hardLink(existing, path);
@@ -57,6 +64,10 @@ export function cuttingDisk(after: number): CuttingDisk {
     copyTree: changing(realDisk.copyTree),
     removeTree: changing(realDisk.removeTree),
     syncFolder: changing(realDisk.syncFolder),
+    syncAll: async (folder) => {
+      gate();
+      return await realDisk.syncAll(folder);
+    },
     reserve: async (path, bytes) => {
       gate();
       return await realDisk.reserve(path, bytes);

@@ -3,11 +3,11 @@
  * fails, or never ends. What has failed has not happened.
  */
 
-import type { Disk, DiskFile } from '../../robot-client/install/disk-port.ts';
+import type { Disk, DiskFile, OpenUse } from '../../robot-client/install/disk-port.ts';
 import { realDisk } from '../../robot-client/install/disk.ts';
 
 export interface DiskOperation {
-  readonly name: Exclude<keyof Disk, 'open'> | 'create' | 'update' | 'look' | keyof DiskFile;
+  readonly name: Exclude<keyof Disk, 'open'> | OpenUse | 'look' | keyof DiskFile;
   readonly path: string;
 }
 
@@ -27,6 +27,7 @@ const READS: readonly DiskOperation['name'][] = [
   'read',
   'size',
   'close',
+  'syncAllFrom',
   'allocated',
   'free',
 ];
@@ -44,6 +45,8 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
       read: (into, at) => pass('read', () => file.read(into, at)),
       write: (bytes, at) => pass('write', () => file.write(bytes, at)),
       size: () => pass('size', () => file.size()),
+      setMode: (mode) => pass('setMode', () => file.setMode(mode)),
+      setTime: (timeS) => pass('setTime', () => file.setTime(timeS)),
       sync: () => pass('sync', () => file.sync()),
       close: () => file.close(), // a program may always let go
     };
@@ -67,7 +70,6 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
     readFile: gated('readFile'),
     mkdir: gated('mkdir'),
     chmod: gated('chmod'),
-    setTime: gated('setTime'),
     hardLink: gated('hardLink'),
     symlink: gated('symlink'),
     rename: gated('rename'),
@@ -77,6 +79,8 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
     copyTree: gated('copyTree'),
     removeTree: gated('removeTree'),
     syncFolder: gated('syncFolder'),
+    syncAllFrom: gated('syncAllFrom'),
+    syncAll: gated('syncAll'),
     reserve: gated('reserve'),
     allocated: gated('allocated'),
     free: gated('free'),

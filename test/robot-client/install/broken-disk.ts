@@ -39,8 +39,9 @@ interface Cause {
   readonly meets: (operation: DiskOperation) => boolean;
 }
 
-const NEEDS_ROOM: readonly DiskOperation['name'][] = ['write', 'create', 'mkdir', 'symlink'];
-const isSync = ({ name }: DiskOperation): boolean => name === 'sync' || name === 'syncFolder';
+const NEEDS_ROOM: readonly DiskOperation['name'][] = ['write', 'new', 'create', 'mkdir', 'symlink'];
+const SYNCS: readonly DiskOperation['name'][] = ['sync', 'syncFolder', 'syncAll'];
+const isSync = ({ name }: DiskOperation): boolean => SYNCS.includes(name);
 const isWrite = (operation: DiskOperation): boolean => isChange(operation) && !isSync(operation);
 
 const CAUSES: readonly Cause[] = [

@@ -38,18 +38,24 @@ test('a top folder packed with mode 0700 does not lock the application out', asy
   assert.equal(fs.statSync(intoFolder).mode & 0o777, 0o755);
 });
 
-test('every file and folder is synced after its last change, at most eight at once', async () => {
+/** More files than are synced one by one where there is `syncAll`. */
+function makeMany(count: number): string {
   const { folder } = place(Buffer.alloc(0));
   const app = join(folder, 'many');
-  for (let at = 0; at < 60; at += 1) {
+  for (let at = 0; at < count; at += 1) {
     fs.mkdirSync(join(app, `d${at % 7}`), { recursive: true });
     fs.writeFileSync(join(app, `d${at % 7}`, `f${at}`), `${at}`);
   }
+  return app;
+}
+
+/** The real disk, with what of it was synced since its last change. */
+function watchedDisk(over: Partial<Disk>) {
   const synced = new Set<string>();
+  const seen = { synced, most: 0, all: 0 };
   let syncing = 0;
-  let most = 0;
   const watched = async (path: string, sync: () => Promise<void>) => {
-    most = Math.max(most, (syncing += 1));
+    seen.most = Math.max(seen.most, (syncing += 1));
     await sync();
     syncing -= 1;
     synced.add(path);
@@ -58,44 +64,110 @@ test('every file and folder is synced after its last change, at most eight at on
     ...realDisk,
     open: async (path, use, mode) => {
       const file = await realDisk.open(path, use, mode);
+      const change = async (run: () => Promise<void>) => {
+        synced.delete(path);
+        seen.all = 0;
+        await run();
+      };
       return {
-        write: (bytes, at) => {
-          synced.delete(path);
-          return file.write(bytes, at);
-        },
+        write: (bytes, at) => change(() => file.write(bytes, at)),
         read: (into, at) => file.read(into, at),
         size: () => file.size(),
+        setMode: (bits) => change(() => file.setMode(bits)),
+        setTime: (timeS) => change(() => file.setTime(timeS)),
         sync: () => watched(path, () => file.sync()),
         close: () => file.close(),
       };
     },
     chmod: (path, mode) => {
       synced.delete(path);
+      seen.all = 0;
       return realDisk.chmod(path, mode);
     },
     syncFolder: (path) => watched(path, () => realDisk.syncFolder(path)),
+    syncAllFrom: async () => LIMITS.syncAllFilesMin,
+    syncAll: async () => {
+      seen.all += 1;
+      return true;
+    },
+    ...over,
   };
-  const { intoFolder } = await stageIn(realTar(app), disk);
-  const paths = Object.keys(picture(intoFolder)).map((path) => join(intoFolder, path));
-  assert.deepEqual([...synced].sort(), [intoFolder, ...paths].sort());
-  assert.ok(most <= LIMITS.stageSyncsMax, `${most} at once`);
-  assert.ok(most > 1, 'syncs run beside each other');
+  return { disk, seen };
+}
+
+const everyPath = (intoFolder: string): string[] =>
+  [intoFolder, ...Object.keys(picture(intoFolder)).map((path) => join(intoFolder, path))].sort();
+
+const MANY = LIMITS.syncAllFilesMin + 36;
+
+test('every file and folder is synced after its last change, at most eight at once', async () => {
+  const few = LIMITS.syncAllFilesMin - 1;
+  for (const [count, from] of [
+    [MANY, Infinity],
+    [few, LIMITS.syncAllFilesMin],
+  ] as const) {
+    const { disk, seen } = watchedDisk({ syncAllFrom: async () => from });
+    const { intoFolder } = await stageIn(realTar(makeMany(count)), disk);
+    assert.deepEqual([...seen.synced].sort(), everyPath(intoFolder));
+    assert.ok(seen.most <= LIMITS.stageSyncsMax, `${seen.most} at once`);
+    assert.ok(seen.most > 1, 'syncs run beside each other');
+    assert.equal(seen.all, 0);
+  }
+});
+
+test('a tree of many files is made durable by one syncAll after its last change', async () => {
+  const { disk, seen } = watchedDisk({});
+  await stageIn(realTar(makeMany(MANY)), disk);
+  assert.deepEqual([[...seen.synced], seen.all], [[], 1]);
+});
+
+test('where syncAll promises nothing, every file and folder is synced by itself', async () => {
+  const { disk, seen } = watchedDisk({ syncAll: async () => false });
+  const { intoFolder } = await stageIn(realTar(makeMany(MANY)), disk);
+  assert.deepEqual([...seen.synced].sort(), everyPath(intoFolder));
+});
+
+test('a file never has more rights than its own, and has them all whatever the umask', async () => {
+  const wanted: Record<string, number> = { a: 0o644, b: 0o600, c: 0o755, d: 0o444, e: 0o644 };
+  const parts = Object.entries(wanted).map(([name, mode]) => ({ name, mode, body: name }));
+  const payload = await payloadOf(parts);
+  const umask = process.umask(0o027);
+  try {
+    const { disk } = watchedDisk({});
+    const open: Disk['open'] = async (path, use, mode) => {
+      const file = await disk.open(path, use, mode);
+      const bits = wanted[path.at(-1) ?? ''];
+      const more = use === 'new' ? fs.statSync(path).mode & 0o777 & ~(bits ?? 0) : 0;
+      assert.equal(more, 0, path);
+      return file;
+    };
+    const { intoFolder } = await stageIn(payload, { ...disk, open });
+    for (const [name, mode] of Object.entries(wanted)) {
+      assert.equal(fs.statSync(join(intoFolder, name)).mode & 0o777, mode, name);
+    }
+  } finally {
+    process.umask(umask);
+  }
 });
 
 test('a disk that fails in the middle ends the stage with its own error', async () => {
   const payload = realTar(makeApp());
   const full = new DroverError('DISK_FULL', 'write x: no space left');
-  for (const failing of ['write', 'sync', 'symlink', 'chmod', 'syncFolder'] as const) {
+  const names = ['write', 'sync', 'symlink', 'chmod', 'syncFolder', 'syncAll'] as const;
+  for (const failing of names) {
     const fail = () => Promise.reject(full);
     const disk: Disk = {
       ...realDisk,
       ...(failing === 'write' || failing === 'sync' ? {} : { [failing]: fail }),
+      syncAllFrom: async () => (failing === 'syncAll' ? 1 : Infinity),
       open: async (path, use, mode) => {
         const file = await realDisk.open(path, use, mode);
         return {
           write: failing === 'write' ? fail : (bytes, at) => file.write(bytes, at),
           read: (into, at) => file.read(into, at),
           size: () => file.size(),
+          setMode: (mode) => file.setMode(mode),
+          setTime: (timeS) => file.setTime(timeS),
           sync: failing === 'sync' ? fail : () => file.sync(),
           close: () => file.close(),
         };
