@@ -236,13 +236,13 @@ function failedOf(
   const fallen = others.filter(({ nth }) => FALLEN.includes(steps[nth] ?? 'missing'));
   const told = fallen.map(({ member }) => ({
     version: member.version,
-    code: codeOf(views.get(member.component)?.state),
+    code: failureCodeOf(views.get(member.component)?.state),
   }));
   return told.find(({ code }) => code !== null && code !== 'SET_FAILED') ?? told[0] ?? null;
 }
 
 /** Code of its last failure. */
-export const codeOf = (state: MachineState | undefined): string | null =>
+export const failureCodeOf = (state: MachineState | undefined): string | null =>
   state?.job?.cause?.code ?? state?.lastUpdate?.code ?? null;
 
 function describe(
@@ -250,7 +250,7 @@ function describe(
   step: MemberStep = 'missing',
   views: MemberViews,
 ): string {
-  const code = codeOf(views.get(component)?.state);
+  const code = failureCodeOf(views.get(component)?.state);
   const because = FALLEN.includes(step) && code !== null ? ` (${code})` : '';
   return `${component} ${version} ${STEP_WORDS[step]}${because}`;
 }
