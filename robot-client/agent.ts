@@ -235,8 +235,9 @@ export class Agent {
 
   /** As reports show them. */
   get #views(): ComponentView[] {
-    const views = this.#owners.over(this.#components.views);
-    return this.#unheard.over(views, this.#inbox.announcement);
+    const [computers = null] = this.#options.computers?.problems ?? [];
+    const all = this.#components.views.map((view) => ({ ...view, computers }));
+    return this.#unheard.over(this.#owners.over(all), this.#inbox.announcement);
   }
 
   get #isWatched(): boolean {
@@ -357,8 +358,7 @@ export class Agent {
     const { seq: announcementSeq } = this.#inbox;
     const { endings } = this.#twins;
     const metrics = this.telemetry.totals;
-    const isEnding = isTrustEnding(this.#trust, this.#now());
-    const trustEndsMs = isEnding ? this.#trust.expires : null;
+    const trustEndsMs = isTrustEnding(this.#trust, this.#now()) ? this.#trust.expires : null;
     const progressRefused = this.#unheard.fieldsOf(this.#inbox.announcement);
     const seqs = { announcementSeq, progressRefused };
     const told = { trustVersion, trustEndsMs, ...seqs, instance, endings, metrics };

@@ -88,8 +88,9 @@ export async function readComputers(args: ComputerArgs, facts: Facts): Promise<C
   }
   // Loaded here: `recover` has the same options, runs at each boot, and needs no link.
   const { LeaderSide } = await import('../members/leader.ts');
+  const { pairs, problems: missing } = readPairFolder(resolve(args.members), robot, own);
   const leader = new LeaderSide({
-    pairs: readPairFolder(resolve(args.members), robot, own),
+    ...{ pairs, missing },
     ...{ robot, listen: parseAddress(listen, '--members-listen'), disk, arch, compatible, log },
     folder: `${layoutOf(first.root).state}/members`,
   });

@@ -75,6 +75,8 @@ export interface ComponentView {
   readonly expired?: Held | null;
   /** Another user may change what its updates run or trust; absent when none can. */
   readonly exposed?: Held | null;
+  /** Why its computer does not lead the others of the robot as it should; null when it does. */
+  readonly computers?: Held | null;
   /** Why a rollout for it cannot be followed; null or absent when all can. */
   readonly unheard?: Held | null;
   /** The log of its last failed update, where the robot hands that over. */
@@ -197,8 +199,9 @@ function lastError(view: ComponentView) {
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
   // With its version: a robot that lost files of what runs does not count as running it.
   if (damage) return reportFailure({ ...damage, atMs: slotsSinceMs });
-  const { held, unkept, exposed, expired, clock } = view;
-  const standing = held ?? unkept ?? live.stays ?? live.module ?? exposed ?? expired ?? clock;
+  const { held, unkept, exposed, expired, clock, computers } = view;
+  const ofRelease = live.stays ?? live.module;
+  const standing = held ?? unkept ?? ofRelease ?? exposed ?? expired ?? clock ?? computers;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))

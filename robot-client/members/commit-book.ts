@@ -1,21 +1,17 @@
 /**
- * The open decisions of the leader, on its disk. Each step is stored before anybody gets it; a
- * disk that refuses keeps the decision from being taken. A file that was lost is a lost disk: an
- * unknown decision then means to go back, for computers that had not received its end yet.
+ * The open decisions of the leader. Each step is stored before anybody gets it; a disk that refuses
+ * keeps the decision from being taken. A record that was not read, or was lost, is no answer, and
+ * does not mean to go back (lost-commit.ts).
  */
 
 import { randomBytes } from 'node:crypto';
-import { z } from 'zod';
-import { toProblem, type Problem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
-import { parseDocument } from '../../shared/formats/schema.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { readOrSetAside, writeWhole } from '../install/small-file.ts';
 import {
   askedOf,
-  commitSchema,
   decideCommit,
   isKept,
   isSameSet,
@@ -23,46 +19,61 @@ import {
   type CommitFacts,
   type ComponentFact,
 } from './commit.ts';
-import type { ToldCommit } from './told-commits.ts';
+import { decideLost, lostIdOf } from './lost-commit.ts';
+import { RecordFile, type RecordDamage } from './record-file.ts';
+import { isOfRecord, type ToldBook, type ToldCommit } from './told-commits.ts';
 
-const ID_BYTES = 16;
-
-const KIND = {
-  what: 'commits.json',
-  schema: z.object({ commits: z.array(commitSchema).max(LIMITS.commitsMax) }),
-  bytesMax: LIMITS.manifestBytesMax * 4,
-  code: 'STATE_CORRUPT',
-} as const;
+const ID_BYTES = 8;
 
 /** The facts of the leader about a set. */
-export type SetFacts = Pick<CommitFacts, 'components' | 'isRecalled'>;
+export type SetFacts = Pick<CommitFacts, 'components' | 'isRecalled' | 'stopped'>;
 
 export class CommitBook {
-  readonly #disk: Disk;
-  readonly #path: string;
-  #told: readonly ToldCommit[] = [];
+  readonly #file: RecordFile;
+  /** Null before it was read: what is unknown was not decided, and is not `back`. */
+  #told: readonly ToldCommit[] | null = null;
   /** When each round of questions was opened. */
   readonly #openedMs = new Map<string, MonoMs>();
+  /** A set whose decision was lost, and that is not certain yet; null for none. */
+  #lostSet: RolloutSet | null = null;
   /** By the id of its set: the component that was not ready in its last round. */
   readonly #laggards = new Map<string, string>();
 
-  constructor(disk: Disk, path: string) {
-    this.#disk = disk;
-    this.#path = path;
+  constructor(disk: Disk, folder: string) {
+    this.#file = new RecordFile(disk, folder);
   }
 
-  /** @returns what was wrong with the file; null when nothing */
-  async load(): Promise<Problem | null> {
-    const { value, problem } = await readOrSetAside(this.#disk, this.#path, (bytes) =>
-      parseDocument(KIND, bytes),
+  /** @returns what was wrong with the files @throws DroverError while they cannot be read */
+  async load(): Promise<RecordDamage | null> {
+    const { commits, damage } = await this.#file.load();
+    // Both copies have it before it is told; a disk that refuses has it in one, and it holds.
+    await this.#file.keep(commits).catch(() => {});
+    this.#told = commits.map((one) => ({ ...one, asked: null }));
+    return damage;
+  }
+
+  get isRead(): boolean {
+    return this.#told !== null;
+  }
+
+  /** May be sent: all of it that has to be on the disk is there. Null before it was read. */
+  get told(): ToldBook | null {
+    return this.#told && { commits: this.#told, record: this.#file.record };
+  }
+
+  /** Lines for `drover-robot explain`. */
+  explain(): string[] {
+    return (this.#told ?? []).map(
+      ({ set, decision, asked }) =>
+        `set ${set.id}: the decision is to ${decision}${asked === null ? '' : `, waits for ${asked}`}`,
     );
-    this.#told = (value?.commits ?? []).map((one) => ({ ...one, asked: null }));
-    return problem;
   }
 
-  /** May be sent: all of it that has to be on the disk is there. */
-  get told(): readonly ToldCommit[] {
-    return this.#told;
+  /** Why it decides nothing about a set whose decision was lost; null when it decides. */
+  get lostProblem(): Problem | null {
+    if (this.#lostSet === null) return null;
+    const message = `decide set ${this.#lostSet.id}: the record of its decision was lost, and a computer that knows it is away`;
+    return toProblem(new DroverError('DECISION_LOST', message));
   }
 
   /**
@@ -77,27 +88,32 @@ export class CommitBook {
     now: MonoMs,
   ): Promise<{ readonly isNew: boolean; readonly problem: Problem | null }> {
     const before = this.#told;
-    const next = this.#next(sets, factsOf, now);
-    const kept = JSON.stringify(plain(next.filter(isKept)));
-    if (kept !== JSON.stringify(plain(before.filter(isKept)))) {
-      try {
-        const text = `${JSON.stringify({ commits: plain(next.filter(isKept)) })}\n`;
-        await writeWhole(this.#disk, this.#path, new TextEncoder().encode(text));
-      } catch (thrown) {
-        return { isNew: false, problem: toProblem(thrown) };
-      }
+    if (before === null) return { isNew: false, problem: null };
+    this.#lostSet = null;
+    const next = this.#next(before, { sets, factsOf, now });
+    try {
+      await this.#file.keep(plain(next.filter(isKept)));
+    } catch (thrown) {
+      return { isNew: false, problem: toProblem(thrown) };
     }
     this.#told = next;
     return { isNew: JSON.stringify(before) !== JSON.stringify(next), problem: null };
   }
 
   #next(
-    sets: readonly RolloutSet[],
-    factsOf: (set: RolloutSet) => SetFacts,
-    now: MonoMs,
+    told: readonly ToldCommit[],
+    {
+      sets,
+      factsOf,
+      now,
+    }: {
+      readonly sets: readonly RolloutSet[];
+      readonly factsOf: (set: RolloutSet) => SetFacts;
+      readonly now: MonoMs;
+    },
   ): ToldCommit[] {
     const next: ToldCommit[] = [];
-    for (const known of this.#told) {
+    for (const known of told) {
       const facts = factsOf(known.set);
       const openMs = now - (this.#openedMs.get(known.id) ?? now);
       const commit = decideCommit(known, { ...facts, ...this.#about(known.set), openMs }, '');
@@ -108,17 +124,27 @@ export class CommitBook {
     }
     for (const set of sets) {
       if (next.length >= LIMITS.commitsMax) break;
-      const isOpen = [...next, ...this.#told].some((one) => overlaps(one.set, set));
+      if ([...next, ...told].some((one) => overlaps(one.set, set))) continue;
       const facts = factsOf(set);
-      const id = randomBytes(ID_BYTES).toString('hex');
-      const begun = isOpen
-        ? null
-        : decideCommit(null, { ...facts, ...this.#about(set), openMs: 0 }, id);
+      const begun = this.#lost(set, facts.components) ?? this.#begun(set, facts);
       if (begun === null) continue;
-      this.#openedMs.set(id, now);
+      if (begun.decision === 'prepare') this.#openedMs.set(begun.id, now);
       next.push(toldOf(begun, facts.components));
     }
     return next;
+  }
+
+  #begun(set: RolloutSet, facts: SetFacts): Commit | null {
+    const id = `${this.#file.record}${randomBytes(ID_BYTES).toString('hex')}`;
+    return decideCommit(null, { ...facts, ...this.#about(set), openMs: 0 }, id);
+  }
+
+  /** A decision of a record that was lost, when the components show what it was. */
+  #lost(set: RolloutSet, components: readonly ComponentFact[]): Commit | null {
+    const id = lostIdOf(components, (one) => isOfRecord(this.#file.record, one));
+    const found = id === null ? null : decideLost(id, set, components);
+    if (id !== null && found === null) this.#lostSet = set;
+    return found;
   }
 
   #about(set: RolloutSet): Pick<CommitFacts, 'set' | 'laggard'> {
@@ -133,7 +159,7 @@ export class CommitBook {
 }
 
 const plain = (commits: readonly ToldCommit[]): Commit[] =>
-  commits.map(({ id, set, components, decision }) => ({ id, set, components, decision }));
+  commits.map(({ asked: _, ...commit }) => commit);
 
 const toldOf = (commit: Commit, facts: readonly ComponentFact[]): ToldCommit => ({
   ...commit,

@@ -2,7 +2,7 @@
  * The decisions of the leader about a set over several computers: a two-phase commit with presumed
  * abort. All components say that they are prepared, the leader decides to switch; all are healthy,
  * it decides to confirm; whatever fails before that, it decides to go back. It stores a decision
- * before anybody gets it. A decision that it does not know was never taken. Sans-I/O.
+ * before anybody gets it. A decision that its record does not have was never taken. Sans-I/O.
  */
 
 import { z } from 'zod';
@@ -11,7 +11,7 @@ import type { MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { idSchema } from '../../shared/formats/schema.ts';
 import { commitIdSchema } from '../update/job-parts.ts';
-import type { MemberStep, Steps } from '../update/member-steps.ts';
+import { STEP_WORDS, type MemberStep, type Steps } from '../update/member-steps.ts';
 
 export const commitSchema = z.object({
   id: commitIdSchema,
@@ -20,6 +20,8 @@ export const commitSchema = z.object({
   components: z.array(idSchema).min(1).max(LIMITS.setMembersMax),
   /** `recall`: a confirmed set goes back. */
   decision: z.enum(['prepare', 'switch', 'confirm', 'back', 'recall']),
+  /** Why it is `back`, for people. */
+  cause: z.string().max(LIMITS.commitCauseCharsMax).optional(),
 });
 
 export type Commit = z.output<typeof commitSchema>;
@@ -30,10 +32,16 @@ export interface ComponentFact {
   readonly step: MemberStep;
   /** The decision that it is prepared for. */
   readonly commitId: string | null;
+  /** The decision that confirmed what it runs; null for none. */
+  readonly confirmedBy: string | null;
+  /** It has heard this start of the leader: it follows nothing that it heard before. */
+  readonly isCurrent: boolean;
   /** For how long nothing came from its computer; 0 while it is there. */
   readonly awayMs: number;
   /** The release before the confirmed one is still there. */
   readonly canGoBack: boolean;
+  /** Code of its last failure; null for none. */
+  readonly code: string | null;
 }
 
 export interface CommitFacts {
@@ -42,6 +50,8 @@ export interface CommitFacts {
   readonly components: readonly ComponentFact[];
   /** The fleet takes the set back. */
   readonly isRecalled: boolean;
+  /** Why the fleet lets no robot switch to it now; null when it goes on. */
+  readonly stopped: string | null;
   /** Since when the round of questions is open. */
   readonly openMs: number;
   /** The component that was not ready in the last round: it is asked first, and alone. */
@@ -52,6 +62,19 @@ const AT_REST: Steps = ['staged', 'done', 'had'];
 const FALLEN: Steps = [
   ...(['missing', 'failed', 'undone', 'undone_for_good', 'undoing', 'stuck', 'pending'] as const),
 ];
+
+const RECALLED = 'called back by the fleet';
+
+function causeOf(fallen?: ComponentFact, lost?: ComponentFact): string | null {
+  if (fallen) {
+    const because = fallen.code === null ? '' : ` (${fallen.code})`;
+    return `${fallen.component} ${STEP_WORDS[fallen.step]}${because}`;
+  }
+  const minutes = LIMITS.memberAwayMs / 60_000;
+  return lost ? `the computer of ${lost.component} was away for ${minutes} minutes` : null;
+}
+
+const OPEN_TO_RECALL: Steps = ['done', 'undoing', 'unknown'];
 
 /**
  * One step.
@@ -73,34 +96,45 @@ export function decideCommit(
     case 'prepare': {
       const hasLeft = !isThere || bound.some(({ step }) => step !== 'staged');
       // No component was switched, and no decision of this id follows: each decides alone again.
-      if (hasLeft || facts.isRecalled || facts.openMs > LIMITS.prepareMs) return null;
+      const isOver = facts.isRecalled || facts.stopped !== null;
+      if (hasLeft || isOver || facts.openMs > LIMITS.prepareMs) return null;
       return areBound ? { ...known, decision: 'switch' } : known;
     }
     case 'switch': {
       // One that went back may be staged again before the leader knows: it is not bound then.
-      const hasFallen = bound.some(
+      const fallen = bound.find(
         ({ step, commitId }) =>
           FALLEN.includes(step) || (step !== 'unknown' && commitId !== known.id),
       );
-      const isLost = bound.some(({ awayMs }) => awayMs > LIMITS.memberAwayMs);
-      if (hasFallen || isLost || facts.isRecalled) return { ...known, decision: 'back' };
+      const lost = bound.find(({ awayMs }) => awayMs > LIMITS.memberAwayMs);
+      const cause = facts.isRecalled ? (facts.stopped ?? RECALLED) : causeOf(fallen, lost);
+      if (cause !== null) {
+        return { ...known, decision: 'back', cause: cause.slice(0, LIMITS.commitCauseCharsMax) };
+      }
       const areSure = areBound && bound.every(({ step }) => step === 'sure');
       return areSure ? { ...known, decision: 'confirm' } : known;
     }
     case 'confirm':
     case 'back': {
-      const isOpen = bound.some(({ commitId }) => commitId === known.id);
+      // One whose root cannot be read now may still be bound.
+      const isOpen = bound.some(
+        ({ step, commitId }) => step === 'unknown' || commitId === known.id,
+      );
       return isThere && !isOpen ? null : known;
     }
     case 'recall': {
-      const isOpen = bound.some(({ step }) => step === 'done' || step === 'undoing');
+      const isOpen = bound.some(({ step }) => OPEN_TO_RECALL.includes(step));
       return isThere && !isOpen ? null : known;
     }
   }
 }
 
-function begun({ set, components, isRecalled, laggard }: CommitFacts, id: string): Commit | null {
-  if (!components.every(({ step }) => AT_REST.includes(step))) return null;
+function begun(facts: CommitFacts, id: string): Commit | null {
+  const { set, components, isRecalled, laggard } = facts;
+  if (facts.stopped !== null && !isRecalled) return null;
+  // A recall whose record was lost has taken some back already.
+  const mayBe = isRecalled ? [...AT_REST, 'undone', 'undone_for_good'] : AT_REST;
+  if (!components.every(({ step }) => mayBe.includes(step))) return null;
   const at = (step: MemberStep): ComponentFact[] => components.filter((one) => one.step === step);
   const named = (facts: readonly ComponentFact[]): string[] => facts.map((one) => one.component);
   const [staged, done] = [at('staged'), at('done')];

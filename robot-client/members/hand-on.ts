@@ -7,6 +7,7 @@
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -28,6 +29,8 @@ export class HandOn implements PullListener {
   /** Bytes of each chunk that is kept, the one that was used last at the end. */
   readonly #kept = new Map<Sha256Hex, number>();
   readonly #wanted = new Map<Sha256Hex, Wanted>();
+  /** A chunk may come twice at one moment, and both would write beside one file. */
+  readonly #writes = new SerialQueue();
   #bytesKept = 0;
   #detach: () => void = () => {};
 
@@ -38,14 +41,20 @@ export class HandOn implements PullListener {
     this.#log = log;
   }
 
+  /** Never rejects: without its folder each chunk comes from the fleet. */
   async open(): Promise<void> {
-    await this.#disk.mkdir(this.#folder);
-    for (const name of await this.#disk.list(this.#folder)) {
-      const { bytes } = await this.#disk.stat(this.#path(name));
-      if (isSha256Hex(name)) this.#note(name, bytes);
-      else await this.#disk.unlink(this.#path(name)); // half written before a power cut
-    }
     this.#detach = this.#pulls.attach(this);
+    try {
+      await this.#disk.mkdir(this.#folder);
+      for (const name of await this.#disk.list(this.#folder)) {
+        const { bytes } = await this.#disk.stat(this.#path(name));
+        if (isSha256Hex(name)) this.#note(name, bytes);
+        else await this.#disk.unlink(this.#path(name)); // half written before a power cut
+      }
+    } catch (thrown) {
+      const problem = toProblem(thrown);
+      this.#log.warn({ problem }, 'chunks for other computers are not kept');
+    }
   }
 
   close(): void {
@@ -63,9 +72,11 @@ export class HandOn implements PullListener {
     const wanted = this.#wanted.get(hash);
     if (!wanted) return;
     const copy = Uint8Array.from(bytes); // a view of the link
-    await this.#keep(hash, copy).catch((thrown: unknown) => {
-      this.#log.debug({ problem: toProblem(thrown) }, 'chunk for other computers was not kept');
-    });
+    await this.#writes
+      .run(() => this.#keep(hash, copy))
+      .catch((thrown: unknown) => {
+        this.#log.debug({ problem: toProblem(thrown) }, 'chunk for other computers was not kept');
+      });
     wanted.settle(copy); // before that a second question would go to the fleet again
   }
 

@@ -6,7 +6,7 @@
 
 import { createServer } from 'node:https';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -37,6 +37,16 @@ interface Reply {
   readonly body: Uint8Array;
 }
 
+/** The agent stays, and tries again by itself. */
+const LISTEN_HINT =
+  'see that this computer has the address of --members-listen; the agent tries again by itself';
+const LISTEN_HINTS: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL:
+    'see with ip addr that the network of the robot is up, or give --members-listen an address of this computer; the agent tries again by itself',
+  EADDRINUSE:
+    'stop the program that uses this port (ss -ltnp names it), or give --members-listen another one; the agent tries again by itself',
+};
+
 const OK: Reply = { status: 200, body: new Uint8Array() };
 const NOT_FOUND: Reply = { status: 404, body: new Uint8Array() };
 
@@ -45,6 +55,8 @@ export class LeaderDoor {
   readonly #memberOf: (socket: unknown) => Pair | null;
   readonly #keeper: DoorKeeper;
   readonly #log: Log;
+  #isClosed = false;
+  #refusedMs = Number.NEGATIVE_INFINITY;
   /** Requests of each computer that are being answered. */
   readonly #running = new Map<string, number>();
 
@@ -63,33 +75,49 @@ export class LeaderDoor {
       },
     );
     this.#server.maxConnections = LIMITS.memberRequestsMax * (pairs.length + 1);
-    this.#server.on('tlsClientError', (error) => {
-      this.#log.debug(
-        { error: error.message },
-        'refused a connection without a secret of this robot',
-      );
+    this.#server.on('tlsClientError', ({ message }) => this.#noteRefused(message));
+    this.#server.on('error', ({ message }) => {
+      log.debug({ error: message }, 'the door for the computers of this robot');
     });
   }
 
-  /** @returns the port @throws DroverError LISTEN_FAILED */
-  async open({ host, port }: Address): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      const failed = (cause: Error): void => {
-        const message = `listen for the computers of this robot on ${host}:${port}: ${cause.message}`;
-        reject(new DroverError('LISTEN_FAILED', message, { cause }));
-      };
-      // Once it listens a failure is logged: the promise has ended by then.
-      this.#server.on('error', (error) => {
-        this.#log.warn({ error: error.message }, 'the door for the computers of this robot failed');
-        failed(error);
-      });
-      this.#server.listen(port, host, resolve);
-    });
+  /** A stranger, or a member with an old pair file: said now and then, however often it tries. */
+  #noteRefused(error: string): void {
+    const now = performance.now();
+    if (now - this.#refusedMs < LIMITS.memberAwayMs) return;
+    this.#refusedMs = now;
+    const text = 'refused a connection without a secret of this robot: compare the pair files';
+    this.#log.warn({ error }, text);
+  }
+
+  /** Where members reach it; 0 until it is open. */
+  get port(): number {
     const at = this.#server.address();
-    return typeof at === 'object' && at !== null ? at.port : port;
+    return typeof at === 'object' && at !== null ? at.port : 0;
+  }
+
+  /** Does nothing once it is open, or was closed. @returns why it cannot be opened now, or null */
+  async open({ host, port }: Address): Promise<Problem | null> {
+    if (this.#server.listening || this.#isClosed) return null;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', reject);
+        this.#server.listen(port, host, () => {
+          this.#server.off('error', reject);
+          resolve();
+        });
+      });
+      return null;
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const message = `listen for the computers of this robot on ${host}:${port}: ${why}`;
+      const hint = LISTEN_HINTS[(cause as NodeJS.ErrnoException).code ?? ''] ?? LISTEN_HINT;
+      return toProblem(new DroverError('LISTEN_FAILED', message, { cause, hint }));
+    }
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
       this.#server.closeAllConnections();

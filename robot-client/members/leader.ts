@@ -17,23 +17,26 @@ import {
   type ComponentStateFields,
   type RobotEventFields,
 } from '../../shared/formats/messages.ts';
+import { endsWithin } from '../../shared/io/within.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { decideRecall } from '../update/decide.ts';
+import { decideRecall, decideStopped } from '../update/decide.ts';
 import type { CommitDecision } from '../update/joint-set.ts';
 import { Changes } from '../update/swap-claims.ts';
-import { canGoBack, setOf, stepOf, type MemberView } from '../update/set-verdict.ts';
+import { canGoBack, failureCodeOf, setOf, stepOf, type MemberView } from '../update/set-verdict.ts';
 import { isSameSet, type ComponentFact } from './commit.ts';
 import { CarriedOrders } from './carried-orders.ts';
 import { CommitBook, type SetFacts } from './commit-book.ts';
 import type { AgentSide, Computers } from './computers.ts';
 import { HandOn } from './hand-on.ts';
+import { LeaderTroubles } from './leader-troubles.ts';
 import { LeaderDoor, type DoorKeeper } from './leader-door.ts';
 import { MemberDesk } from './member-desk.ts';
+import type { Held } from '../fleet/report.ts';
 import { encodeNews, parseReport, viewFields, whatRuns } from './messages.ts';
 import type { Pair } from './pair-file.ts';
 import { ReportFile } from './report-file.ts';
 import type { Address } from './secure-link.ts';
-import { decisionIn, isRecalledIn, openIn } from './told-commits.ts';
+import { causeIn, decisionIn, isRecalledIn, openIn } from './told-commits.ts';
 
 const EPOCH_BYTES = 8;
 
@@ -46,6 +49,8 @@ export interface LeaderOptions {
   readonly folder: string;
   readonly arch: string;
   readonly compatible: readonly string[];
+  /** Why pair files were not taken: their computers are missing. */
+  readonly missing?: readonly Problem[];
   readonly log: Log;
   readonly now?: (() => EpochMs) | undefined;
 }
@@ -64,23 +69,25 @@ export class LeaderSide implements Computers, DoorKeeper {
   #side: AgentSide | null = null;
   #handOn: HandOn | null = null;
   #timer: NodeJS.Timeout | null = null;
-  /** Null while its disk takes its decisions. */
-  #problem: Problem | null = null;
+  readonly #troubles: LeaderTroubles;
   #isLooking = false;
   #isLookDue = false;
+  #looked = Promise.resolve();
   #wereAway = '';
   #nextTrust = Number.POSITIVE_INFINITY;
-  /** Where members reach it, once it is open. */
-  port = 0;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
     const { pairs, disk, folder, log } = options;
     const now = performance.now();
     this.#desks = new Map(pairs.map((pair) => [pair.computer, new MemberDesk(pair, now)]));
-    this.#book = new CommitBook(disk, `${folder}/commits.json`);
+    this.#book = new CommitBook(disk, folder);
     this.#reports = new ReportFile(disk, `${folder}/reports.json`, log);
     this.#door = new LeaderDoor(pairs, this, log);
+    this.#troubles = new LeaderTroubles({
+      ...{ log, now: () => this.#now(), onNews: () => this.#side?.onNews() },
+      missing: options.missing ?? [],
+    });
   }
 
   attach(side: AgentSide): void {
@@ -90,18 +97,50 @@ export class LeaderSide implements Computers, DoorKeeper {
     this.#handOn = new HandOn(disk, `${folder}/chunks`, { pulls: side.pulls, log });
   }
 
-  /** @throws DroverError of the disk, LISTEN_FAILED */
+  /** Never rejects: a disk or an address that is not there yet is tried again at each look. */
   async open(): Promise<void> {
-    const { disk, folder, log, listen } = this.#options;
-    await disk.mkdir(folder);
-    const damage = await this.#book.load();
-    if (damage) log.error({ problem: damage }, 'decisions about other computers were lost');
-    await this.#reports.load(this.#desks);
-    await this.#handOn?.open();
-    this.port = await this.#door.open(listen);
+    await this.#openDoor();
     this.#timer = setInterval(() => this.#look(), LIMITS.memberLookMs);
+    const { log } = this.#options;
     log.info({ port: this.port, members: [...this.#desks.keys()] }, 'leads the robot');
     this.#news();
+    // A disk that hangs must not keep the agent from the fleet.
+    await endsWithin(this.#looked, LIMITS.retrySoonMs);
+  }
+
+  /** Its own components follow what it reads here, as any member. */
+  async #prepare(): Promise<void> {
+    const [first] = this.#side?.board.localViews.values() ?? [];
+    // The folder of a disk that is not there may be an empty one in its place.
+    if (this.#book.isRead || first === null) return;
+    const { disk, folder, log } = this.#options;
+    try {
+      await disk.mkdir(folder);
+      const damage = await this.#book.load();
+      if (damage) log.error({ ...damage }, 'a record of decisions was damaged');
+      if (damage?.isLost) this.#troubles.note('record', damage.problem);
+      this.#troubles.note('disk', null);
+    } catch (thrown) {
+      this.#troubles.note('disk', toProblem(thrown));
+      return;
+    }
+    await this.#reports.load(this.#desks);
+    await this.#handOn?.open();
+    this.#version += 1;
+    this.#side?.board.changed({ isElsewhere: true });
+  }
+
+  async #openDoor(): Promise<void> {
+    this.#troubles.note('door', await this.#door.open(this.#options.listen));
+  }
+
+  /** Where members reach it; 0 until it is open. */
+  get port(): number {
+    return this.#door.port;
+  }
+
+  get problems(): readonly Held[] {
+    return this.#troubles.all;
   }
 
   async close(): Promise<void> {
@@ -118,7 +157,8 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   awayFor({ members }: RolloutSet): string | null {
-    if (this.#problem) return `${this.#problem.message} (${this.#problem.code})`;
+    const refused = this.#troubles.of('disk');
+    if (refused) return `${refused.message} (${refused.code})`;
     const now = performance.now();
     const found = [...this.#desks.values()].find(
       (desk) => desk.awayMs(now) > 0 && members.some(({ component }) => desk.views.has(component)),
@@ -128,6 +168,10 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   decisionOn(commitId: string): CommitDecision {
     return decisionIn(this.#book.told, commitId);
+  }
+
+  causeOf(commitId: string): string | null {
+    return causeIn(this.#book.told, commitId);
   }
 
   openFor(set: RolloutSet, component: string): string | null {
@@ -154,11 +198,7 @@ export class LeaderSide implements Computers, DoorKeeper {
       const isAway = desk.awayMs(now) > 0;
       return `computer ${computer} with ${components.join(' and ')} is ${isAway ? 'away' : 'there'}`;
     });
-    const decisions = this.#book.told.map(
-      ({ set, decision, asked }) =>
-        `set ${set.id}: the decision is to ${decision}${asked === null ? '' : `, waits for ${asked}`}`,
-    );
-    return [...lines, ...decisions];
+    return [...lines, ...this.#book.explain(), ...this.#troubles.explain()];
   }
 
   // Decisions.
@@ -174,23 +214,29 @@ export class LeaderSide implements Computers, DoorKeeper {
     this.#isLookDue = true;
     if (this.#isLooking) return;
     this.#isLooking = true;
-    inBackground(this.#options.log, 'decide about the computers', this.#decideAll());
+    const looked = this.#decideAll();
+    inBackground(this.#options.log, 'decide about the computers', looked);
+    this.#looked = looked.catch(() => {}); // logged above
   }
 
   async #decideAll(): Promise<void> {
     try {
       while (this.#isLookDue) {
         this.#isLookDue = false;
+        await this.#openDoor();
+        await this.#prepare();
         this.#notePresence();
         this.#changes.tell(); // an announcement that had to wait
         const now = performance.now();
         const factsOf = (set: RolloutSet): SetFacts => this.#factsOf(set);
         const { isNew, problem } = await this.#book.step(this.#sets(), factsOf, now);
-        if (problem && problem.code !== this.#problem?.code)
-          this.#options.log.error({ problem }, 'no decision: the disk refuses it');
-        this.#problem = problem;
+        if (this.#book.isRead) this.#troubles.note('disk', problem);
+        this.#troubles.note('decision', this.#book.lostProblem);
         if (!isNew) continue;
-        for (const { set, decision, id } of this.#book.told)
+        const commits = this.#book.told?.commits ?? [];
+        if (commits.some(({ decision }) => decision === 'prepare'))
+          this.#troubles.note('record', null);
+        for (const { set, decision, id } of commits)
           this.#options.log.info({ set: set.id, decision, id }, `set ${set.id}: ${decision}`);
         this.#version += 1;
         this.#changes.tell();
@@ -230,21 +276,26 @@ export class LeaderSide implements Computers, DoorKeeper {
     const now = performance.now();
     const progress = this.#side?.heard().progress ?? new Map<string, never>();
     let isRecalled = false;
+    let stopped: string | null = null;
     const components = set.members.map((member): ComponentFact => {
       const view = views.get(member.component);
       const desk = [...this.#desks.values()].find((one) => one.views.has(member.component));
       const step = stepOf(member, view);
       const isOfSet = view && (view.state.job ?? view.state.installed)?.rollout === member.rollout;
       if (isOfSet && decideRecall({ ...view, progress, now: this.#now() })) isRecalled = true;
+      if (isOfSet) stopped ??= decideStopped(view.state, progress, this.#now());
       return {
         component: member.component,
         step,
         commitId: view?.state.job?.commitId ?? null,
+        confirmedBy: view?.state.installed?.commitId ?? null,
+        isCurrent: desk?.heardEpoch === this.#epoch || desk === undefined,
         awayMs: desk?.awayMs(now) ?? 0,
         canGoBack: view ? canGoBack(view) : false,
+        code: failureCodeOf(view?.state),
       };
     });
-    return { components, isRecalled };
+    return { components, isRecalled, stopped };
   }
 
   // The door.
@@ -271,9 +322,9 @@ export class LeaderSide implements Computers, DoorKeeper {
     const own = this.#desks.get(computer)?.views;
     const views = [...(board?.views ?? [])].filter(([name]) => !own?.has(name));
     return encodeNews({
-      epoch: this.#epoch,
-      version,
-      commits: [...this.#book.told],
+      ...{ epoch: this.#epoch, version },
+      commits: [...(this.#book.told?.commits ?? [])],
+      record: this.#book.told?.record ?? null,
       views: views.map(([name, view]) => viewFields(name, view, this.#options)),
       orders: this.#orders.between(after, version),
     });

@@ -35,6 +35,7 @@ export class MemberDesk {
   /** On the wall clock; null before something came since this start. */
   #heardAtMs: EpochMs | null = null;
   #isLost = false;
+  #heardEpoch = '';
   #hasReported = false;
 
   /** @param now counts as the time of its last message */
@@ -46,7 +47,7 @@ export class MemberDesk {
 
   /** Its last report before this start. */
   restore(kept: KeptReport): void {
-    this.#kept = kept;
+    if (!this.#hasReported) this.#kept = kept;
   }
 
   get kept(): KeptReport | null {
@@ -61,6 +62,11 @@ export class MemberDesk {
     this.#heardMs = now;
     this.#heardAtMs = clock;
     this.#isLost = false;
+  }
+
+  /** Start of the leader whose news it had followed when it sent its last report. */
+  get heardEpoch(): string {
+    return this.#heardEpoch;
   }
 
   /** Its connection has ended in the middle of a request. */
@@ -95,6 +101,7 @@ export class MemberDesk {
       if (this.#over.length > EPOCHS_MAX) this.#over.shift();
     }
     [this.#epoch, this.#nth, this.#hasReported] = [epoch, nth, true];
+    this.#heardEpoch = report.heard;
     this.#views = new Map(report.views.map(({ name, view }) => [name, view]));
     if (report.state === null) return true;
     const { components, counter_epoch: countedBy = '' } = report.state;

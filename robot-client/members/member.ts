@@ -23,7 +23,7 @@ import type { AgentSide, Computers } from './computers.ts';
 import { encodeReport, parseNews, viewFields, whatRuns, type News } from './messages.ts';
 import type { Pair } from './pair-file.ts';
 import { LeaderLink, type Address, type LinkAnswer } from './secure-link.ts';
-import { decisionIn, isRecalledIn, openIn, type ToldCommit } from './told-commits.ts';
+import { causeIn, decisionIn, isRecalledIn, openIn, type ToldBook } from './told-commits.ts';
 
 const EPOCH_BYTES = 8;
 
@@ -45,7 +45,7 @@ export class MemberSide implements Computers {
   #side: AgentSide | null = null;
   #state: RobotStateFields | null = null;
   /** Null before the first news since the start. */
-  #commits: readonly ToldCommit[] | null = null;
+  #book: ToldBook | null = null;
   #views: ReadonlyMap<string, MemberView | null> = new Map();
   #wire: LeaderWire | null = null;
   #isReportDue = false;
@@ -87,6 +87,7 @@ export class MemberSide implements Computers {
 
   readonly told: readonly ComponentStateFields[] = [];
   readonly countedBy = '';
+  readonly problems = [];
 
   explain(): string[] {
     const { host, port } = this.#options.leader;
@@ -105,23 +106,27 @@ export class MemberSide implements Computers {
   }
 
   decisionOn(commitId: string): CommitDecision {
-    return decisionIn(this.#commits, commitId);
+    return decisionIn(this.#book, commitId);
+  }
+
+  causeOf(commitId: string): string | null {
+    return causeIn(this.#book, commitId);
   }
 
   openFor(set: RolloutSet, component: string): string | null {
-    return openIn(this.#commits, set, component);
+    return openIn(this.#book, set, component);
   }
 
   isRecalled(set: RolloutSet): boolean {
-    return isRecalledIn(this.#commits, set);
+    return isRecalledIn(this.#book, set);
   }
 
-  #take({ epoch, commits, views }: News): void {
+  #take({ epoch, commits, record, views }: News): void {
     // A leader that has started again knows no report of this computer.
     if (epoch !== this.#leaderEpoch) this.#isReportDue = true;
     this.#leaderEpoch = epoch;
     const before = whatRuns(this.#views);
-    this.#commits = commits;
+    this.#book = { commits, record };
     this.#views = new Map(views.map(({ name, view }) => [name, view]));
     this.#side?.board.changed({ isElsewhere: true });
     if (whatRuns(this.#views) !== before) this.#side?.onViews();
@@ -150,6 +155,7 @@ export class MemberSide implements Computers {
       const views = [...(this.#side?.board.localViews ?? [])];
       const body = encodeReport({
         ...{ epoch: this.#epoch, nth: this.#nth, state: this.#state },
+        heard: this.#leaderEpoch,
         views: views.map(([name, view]) => viewFields(name, view, this.#options)),
       });
       try {

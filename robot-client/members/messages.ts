@@ -47,6 +47,8 @@ const reportSchema = z.object({
   epoch: epochSchema,
   /** Rises with each report of it: an older one that comes late is dropped. */
   nth: sizeSchema,
+  /** Start of the leader whose news it followed last; empty for none. */
+  heard: epochSchema.or(z.literal('')).default(''),
   /** The report of the member as a robot would send it; null before its first one. */
   state: stateSchema.nullable(),
   views: z.array(viewSchema).max(LIMITS.setMembersMax),
@@ -60,6 +62,8 @@ const newsSchema = z.object({
   version: sizeSchema,
   /** All decisions about sets over several computers, with the component that is asked. */
   commits: z.array(commitSchema.extend({ asked: idSchema.nullable() })).max(LIMITS.commitsMax),
+  /** Start of the ids of decisions that this list knows all of; null while it cannot be read. */
+  record: epochSchema.nullable(),
   /** The components of all other computers. */
   views: z.array(viewSchema).max(LIMITS.setMembersMax),
   /** Orders of the fleet that came since, as they came: the member judges them itself. */
@@ -84,7 +88,9 @@ export const parseNews = (bytes: Uint8Array): News =>
   parseDocument(kind('news of the leader', newsSchema), bytes);
 
 export const encodeReport = (
-  report: Omit<Report, 'views'> & { readonly views: readonly ViewFields[] },
+  report: Omit<Report, 'views' | 'heard'> & { readonly heard?: string } & {
+    readonly views: readonly ViewFields[];
+  },
 ): Uint8Array => utf8(JSON.stringify(report));
 
 export const encodeNews = (

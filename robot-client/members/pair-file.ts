@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { idSchema, parseDocument, robotIdSchema } from '../../shared/formats/schema.ts';
@@ -16,7 +16,7 @@ import { readInput } from '../../shared/io/cli.ts';
 import { writeNewFile } from '../../shared/io/new-file.ts';
 import { whyUnsafe } from '../../shared/io/owned-file.ts';
 
-const SECRET_BYTES = 32;
+export const SECRET_BYTES = 32;
 const OTHERS_MAY_READ = 0o077;
 const ENDING = '.json';
 
@@ -61,41 +61,106 @@ export function readPairFile(path: string): Pair {
     const hint = unsafe?.mend ?? `chmod 600 ${path}`;
     throw new DroverError('PAIR_INVALID', `read pair file ${path}: ${why}`, { hint });
   }
-  return parseDocument(KIND, bytes);
+  try {
+    return parseDocument(KIND, bytes);
+  } catch (cause) {
+    const why = toProblem(cause).message;
+    const hint = `put the file there again, as drover-robot pair made it, or make a new one and put it on both computers: ${path}`;
+    throw new DroverError('PAIR_INVALID', `read pair file ${path}: ${why}`, { cause, hint });
+  }
+}
+
+interface Found {
+  readonly path: string;
+  readonly pair: Pair;
 }
 
 /**
- * The members of a leader: one file each.
+ * The members of a leader: one file each. A file that is damaged, unsafe or in conflict with
+ * another one leaves out its computer, and none of the others.
  * @param own components of the leader itself
- * @throws DroverError FILE_UNREADABLE, PAIR_INVALID
+ * @returns with the reason against each file that was not taken
+ * @throws DroverError FILE_UNREADABLE
  */
-export function readPairFolder(folder: string, robot: RobotId, own: readonly string[]): Pair[] {
-  const names = listFolder(folder).filter((name) => name.endsWith(ENDING));
-  const pairs = names.map((name) => readPairFile(join(folder, name)));
-  const no = (why: string): DroverError =>
-    new DroverError('PAIR_INVALID', `read the pair files of ${folder}: ${why}`);
-  if (pairs.length > LIMITS.memberComputersMax) {
-    throw no(`too many (got ${pairs.length}, want at most ${LIMITS.memberComputersMax})`);
-  }
-  const taken = new Set(own);
-  const computers = new Set<string>();
-  for (const pair of pairs) {
-    if (pair.robot !== robot) throw no(`${pair.computer} belongs to robot ${pair.robot}`);
-    if (computers.has(pair.computer)) throw no(`computer ${pair.computer} is there twice`);
-    computers.add(pair.computer);
-    for (const name of pair.components) {
-      if (taken.has(name)) throw no(`component ${name} is on two computers`);
-      taken.add(name);
+export function readPairFolder(
+  folder: string,
+  robot: RobotId,
+  own: readonly string[],
+): { readonly pairs: readonly Pair[]; readonly problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  const found = listFolder(folder).flatMap((name): Found[] => {
+    const path = join(folder, name);
+    try {
+      return [{ path, pair: readPairFile(path) }];
+    } catch (thrown) {
+      problems.push(toProblem(thrown));
+      return [];
+    }
+  });
+  const pairs: Pair[] = [];
+  let count = own.length;
+  for (const one of found) {
+    const isFull =
+      pairs.length >= LIMITS.memberComputersMax ||
+      count + one.pair.components.length > LIMITS.setMembersMax;
+    const no = conflictOf(one, found, { robot, own }) ?? (isFull ? TOO_MANY : null);
+    if (no === null) {
+      pairs.push(one.pair);
+      count += one.pair.components.length;
+    } else {
+      const message = `take pair file ${one.path}: ${no.why}`;
+      problems.push(toProblem(new DroverError('PAIR_INVALID', message, { hint: no.hint })));
     }
   }
-  if (taken.size > LIMITS.setMembersMax)
-    throw no(`a robot has at most ${LIMITS.setMembersMax} components`);
-  return pairs;
+  if (found.length === 0 && problems.length === 0) {
+    const message = `lead the computers of ${folder}: it has no pair file (want NAME.json)`;
+    problems.push(toProblem(new DroverError('PAIR_INVALID', message)));
+  }
+  return { pairs, problems };
+}
+
+interface No {
+  readonly why: string;
+  readonly hint: string;
+}
+
+const TOO_MANY: No = {
+  why: `a robot has at most ${LIMITS.memberComputersMax} computers and ${LIMITS.setMembersMax} components`,
+  hint: 'remove the pair files of computers that this robot does not have any more',
+};
+
+/** None of two files in conflict is taken: which of them is the right one is unknown. */
+function conflictOf(
+  { path, pair }: Found,
+  all: readonly Found[],
+  { robot, own }: { readonly robot: RobotId; readonly own: readonly string[] },
+): No | null {
+  const { computer, components } = pair;
+  if (pair.robot !== robot) {
+    const why = `${computer} belongs to robot ${pair.robot} (got --id ${robot})`;
+    return { why, hint: `remove the file, or start the agent with --id ${pair.robot}` };
+  }
+  const others = all.filter((one) => one.path !== path && one.pair.robot === robot);
+  const twin = others.find((one) => one.pair.computer === computer);
+  if (twin) {
+    const hint = `leave the one that computer ${computer} has as well, and remove the other`;
+    return { why: `${twin.path} is for computer ${computer} as well`, hint };
+  }
+  const hint = 'pair these computers again, each component with one of them';
+  const isTaken = (name: string): boolean => own.includes(name);
+  const local = components.find(isTaken);
+  if (local !== undefined) return { why: `component ${local} is on the leader as well`, hint };
+  for (const name of components) {
+    const other = others.find((one) => one.pair.components.includes(name));
+    if (other) return { why: `component ${name} is in ${other.path} as well`, hint };
+  }
+  return null;
 }
 
 function listFolder(folder: string): string[] {
   try {
-    return readdirSync(folder).toSorted();
+    const names = readdirSync(folder).toSorted();
+    return names.filter((name) => name.endsWith(ENDING));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DroverError('FILE_UNREADABLE', `read folder ${folder}: ${why}`, { cause });

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import type { ComponentStateFields } from '../../shared/formats/messages.ts';
 import { idSchema, parseDocument, sizeSchema } from '../../shared/formats/schema.ts';
 import type { Disk } from '../install/disk-port.ts';
@@ -39,6 +40,8 @@ export class ReportFile {
   readonly #disk: Disk;
   readonly #path: string;
   readonly #log: Log;
+  /** Two computers may report at one moment: their writes use the same name beside the file. */
+  readonly #writes = new SerialQueue();
   #facts = '';
 
   constructor(disk: Disk, path: string, log: Log) {
@@ -47,10 +50,11 @@ export class ReportFile {
     this.#log = log;
   }
 
+  /** Never rejects: what is not read is in doubt until the computers report. */
   async load(desks: Desks): Promise<void> {
     const { value, problem } = await readOrSetAside(this.#disk, this.#path, (bytes) =>
       parseDocument(KIND, bytes),
-    );
+    ).catch((thrown: unknown) => ({ value: null, problem: toProblem(thrown) }));
     if (problem) this.#log.warn({ problem }, 'last reports of other computers were lost');
     for (const { computer, ...kept } of value?.reports ?? []) {
       const components = kept.components as unknown as ComponentStateFields[];
@@ -61,6 +65,12 @@ export class ReportFile {
 
   /** Never rejects: a report that is not kept is in doubt after a restart, as any other. */
   async keep(desks: Desks): Promise<void> {
+    // One that runs may have read older reports; a second one behind it has all.
+    if (this.#writes.size >= 2) return await this.#writes.idle();
+    await this.#writes.run(() => this.#keep(desks));
+  }
+
+  async #keep(desks: Desks): Promise<void> {
     const facts = factsOf(desks);
     if (facts === this.#facts) return;
     const reports = [...desks].flatMap(([computer, { kept }]) =>

@@ -4,12 +4,12 @@
  * to a thief of the secret. Who does not have the secret gets no connection, in either direction.
  */
 
-import { constants } from 'node:crypto';
+import { constants, randomBytes } from 'node:crypto';
 import { Agent as HttpsAgent, request as httpsRequest, type ServerOptions } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Pair } from './pair-file.ts';
+import { SECRET_BYTES, type Pair } from './pair-file.ts';
 
 /**
  * No session is resumed: each connection proves the secret. TLS 1.2: Node.js has no secrets of this
@@ -35,7 +35,8 @@ export function serverSide(pairs: readonly Pair[]): {
   const pskCallback = (socket: TLSSocket, identity: string) => {
     const pair = pairs.find(({ computer }) => computer === identity);
     if (pair) members.set(socket, pair);
-    return pair?.secret ?? null;
+    // An unknown name fails as a wrong secret does: a stranger learns no name.
+    return pair?.secret ?? randomBytes(SECRET_BYTES);
   };
   const memberOf = (socket: unknown): Pair | null =>
     typeof socket === 'object' && socket !== null ? (members.get(socket) ?? null) : null;

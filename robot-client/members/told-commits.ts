@@ -10,29 +10,40 @@ import { isSameSet, type Commit } from './commit.ts';
 /** With the component that has to say now that it is prepared; null for none. */
 export type ToldCommit = Commit & { readonly asked: string | null };
 
-/**
- * An id that is not in the list was never decided, or was ended by all: a component that is bound
- * to it goes back, or was not switched. Presumed abort.
- * @param commits null before the first news since the start
- */
-export function decisionIn(
-  commits: readonly ToldCommit[] | null,
-  commitId: string,
-): CommitDecision {
-  if (commits === null) return 'unheard';
-  const found = commits.find(({ id }) => id === commitId)?.decision ?? 'back';
-  return found === 'recall' ? 'back' : found;
+export interface ToldBook {
+  readonly commits: readonly ToldCommit[];
+  /**
+   * Start of the ids that were made for this record of decisions: it knows the fate of each.
+   * Null while the leader cannot read its record.
+   */
+  readonly record: string | null;
 }
 
+/**
+ * An id of this record that is not in the list was never decided, or was ended by all: a component
+ * that is bound to it goes back, or was not switched. Presumed abort. The fate of an id of another
+ * record is unknown: it was lost, and may have been any.
+ * @param book null before the first news since the start
+ */
+export function decisionIn(book: ToldBook | null, commitId: string): CommitDecision {
+  if (book === null) return 'unheard';
+  const found = book.commits.find(({ id }) => id === commitId)?.decision;
+  if (found !== undefined) return found === 'recall' ? 'back' : found;
+  return isOfRecord(book.record, commitId) ? 'back' : 'lost';
+}
+
+export const isOfRecord = (record: string | null, commitId: string): boolean =>
+  record !== null && commitId.startsWith(record);
+
 /** The decision for which a component has to say that it is prepared; null for none. */
-export function openIn(
-  commits: readonly ToldCommit[] | null,
-  set: RolloutSet,
-  component: string,
-): string | null {
-  const found = commits?.find((one) => isSameSet(one.set, set) && one.asked === component);
+export function openIn(book: ToldBook | null, set: RolloutSet, component: string): string | null {
+  const found = book?.commits.find((one) => isSameSet(one.set, set) && one.asked === component);
   return found?.id ?? null;
 }
 
-export const isRecalledIn = (commits: readonly ToldCommit[] | null, set: RolloutSet): boolean =>
-  commits?.some((one) => one.decision === 'recall' && isSameSet(one.set, set)) ?? false;
+export const isRecalledIn = (book: ToldBook | null, set: RolloutSet): boolean =>
+  book?.commits.some((one) => one.decision === 'recall' && isSameSet(one.set, set)) ?? false;
+
+/** Why all go back, for people; null when the leader does not say. */
+export const causeIn = (book: ToldBook | null, commitId: string): string | null =>
+  book?.commits.find(({ id }) => id === commitId)?.cause ?? null;

@@ -14,6 +14,7 @@ import type { EpochMs } from '../../shared/base/ids.ts';
 import type { Progress } from '../../shared/formats/progress.ts';
 import {
   decideTurn,
+  isOpen,
   isTargeted,
   unfitFor,
   type TurnFacts,
@@ -242,6 +243,19 @@ function artifactMismatch(
 /** A rollout id that was used again: progress of the former release does not apply to this one. */
 const ofRelease = (found: Progress | undefined, manifest: Uint8Array | null) =>
   found && (manifest === null || isAbout(found, releaseOf(manifest))) ? found : undefined;
+
+/** Why a release that is staged is not switched: its rollout was stopped. Null when it goes on. */
+export function decideStopped(
+  { job }: Pick<MachineState, 'job'>,
+  progress: ReadonlyMap<string, Progress>,
+  now: EpochMs,
+): string | null {
+  const found = job && ofRelease(progress.get(job.rollout), base64ToBytes(job.manifest));
+  if (!found || now >= found.expires_at || isOpen(found)) return null;
+  const isBack = found.recall || found.status === 'rolling_back';
+  const why = isBack ? 'called back by the fleet' : `${found.status} by the fleet`;
+  return found.reasons[0] === undefined ? why : `${why}: ${found.reasons[0]}`;
+}
 
 export interface RecallFacts {
   readonly state: MachineState;

@@ -26,10 +26,11 @@ import {
  * - `prepare`: not taken yet
  * - `switch`: all are switched, and confirmed when all are healthy
  * - `confirm`: all are confirmed
- * - `back`: all go back, or stay as they are. An id that the leader does not know is this: it never
- *   decided to switch, or all ended it long ago.
+ * - `back`: all go back, or stay as they are. An id that is not in the record of the leader is this:
+ *   it never decided to switch, or all ended it long ago.
+ * - `lost`: the record with this id was lost, and the leader does not know yet what it was
  */
-export type CommitDecision = 'unheard' | 'prepare' | 'switch' | 'confirm' | 'back';
+export type CommitDecision = 'unheard' | 'prepare' | 'switch' | 'confirm' | 'back' | 'lost';
 
 /** - `release`: the component was not switched, and may decide alone again */
 export type JointVerdict = SetVerdict | 'release';
@@ -43,6 +44,8 @@ export interface JointSide {
   /** The computer for which such a set waits; null when all are there. */
   awayFor(set: RolloutSet): string | null;
   decisionOn(commitId: string): CommitDecision;
+  /** Why a decision is `back`, for people; null when that is not known. */
+  causeOf(commitId: string): string | null;
   /** Id of a decision about this set for which the component has to say that it is prepared. */
   openFor(set: RolloutSet, component: string): string | null;
   /** True when the leader decided that all of a confirmed set goes back. */
@@ -107,6 +110,20 @@ export interface JointState extends Pick<SetState, 'steps' | 'at' | 'image'> {
   readonly commitId: string | null;
 }
 
+function causeFor(commitId: string, joint: JointSide): string | null {
+  const isBack = joint.decisionOn(commitId) === 'back';
+  return isBack
+    ? (joint.causeOf(commitId) ?? 'the leader of this robot took no such decision')
+    : null;
+}
+
+function undecidedText({ id }: RolloutSet, decision: CommitDecision): string | null {
+  if (decision === 'unheard' || decision === 'prepare')
+    return `set ${id}: the decision of the leader`;
+  if (decision !== 'lost') return null;
+  return `set ${id}: all computers, since the record of its decision was lost (DECISION_LOST)`;
+}
+
 /** Null when the component is in no set, or in one of this computer alone. */
 export function jointStateOf(
   component: string,
@@ -115,13 +132,12 @@ export function jointStateOf(
   const own = views.get(component);
   const set = own ? setOf(own.state) : null;
   if (!own || set === null || joint === null || !spans(set, joint, local)) return null;
-  const found = stateOfSet(component, views);
-  if (found === null) return null;
   const commitId = own.state.job?.commitId ?? null;
+  const found = stateOfSet(component, views, commitId === null ? null : causeFor(commitId, joint));
+  if (found === null) return null;
   const step = found.steps[found.at] ?? 'missing';
   const decision = commitId === null ? 'back' : joint.decisionOn(commitId);
-  const isUnsettled = commitId !== null && (decision === 'unheard' || decision === 'prepare');
-  const undecided = isUnsettled && `set ${set.id}: the decision of the leader`;
+  const undecided = commitId !== null && undecidedText(set, decision);
   const waitingFor = joint.awayFor(set) ?? (undecided || found.waitingFor);
   const verdict = jointVerdict({ step, commitId }, found.verdict, decision);
   return { ...found, verdict, waitingFor, set, commitId };

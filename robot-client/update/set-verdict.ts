@@ -191,8 +191,15 @@ function seenByImage(set: RolloutSet, steps: Steps, views: MemberViews): Steps {
   });
 }
 
-/** Reads the verdict for a component from the states of all; null when it is in no set. */
-export function stateOfSet(component: string, views: MemberViews): SetState | null {
+/**
+ * Reads the verdict for a component from the states of all; null when it is in no set.
+ * @param cause why the set goes back, as its leader says
+ */
+export function stateOfSet(
+  component: string,
+  views: MemberViews,
+  cause: string | null = null,
+): SetState | null {
   const own = views.get(component);
   const set = own ? setOf(own.state) : null;
   if (set === null) return null;
@@ -206,7 +213,7 @@ export function stateOfSet(component: string, views: MemberViews): SetState | nu
       .map(({ member }) => describe(member, steps[members.indexOf(member)], views))
       .join(', ');
   const behind = told(['unknown', 'pending', 'undone', ...BEHIND]);
-  const why = told(FALLEN) || 'another component failed';
+  const why = cause ?? (told(FALLEN) || 'another component failed');
   const message = `take ${members[at]?.version ?? component} in set ${set.id}: ${why}`;
   return {
     ...{ steps, at, image: imageAt(set, steps) },
@@ -229,12 +236,13 @@ function failedOf(
   const fallen = others.filter(({ nth }) => FALLEN.includes(steps[nth] ?? 'missing'));
   const told = fallen.map(({ member }) => ({
     version: member.version,
-    code: codeOf(views.get(member.component)?.state),
+    code: failureCodeOf(views.get(member.component)?.state),
   }));
   return told.find(({ code }) => code !== null && code !== 'SET_FAILED') ?? told[0] ?? null;
 }
 
-const codeOf = (state: MachineState | undefined): string | null =>
+/** Code of its last failure. */
+export const failureCodeOf = (state: MachineState | undefined): string | null =>
   state?.job?.cause?.code ?? state?.lastUpdate?.code ?? null;
 
 function describe(
@@ -242,7 +250,7 @@ function describe(
   step: MemberStep = 'missing',
   views: MemberViews,
 ): string {
-  const code = codeOf(views.get(component)?.state);
+  const code = failureCodeOf(views.get(component)?.state);
   const because = FALLEN.includes(step) && code !== null ? ` (${code})` : '';
   return `${component} ${version} ${STEP_WORDS[step]}${because}`;
 }

@@ -15,6 +15,11 @@ export const MEMBER_CODES = {
   LEADER_AWAY: unreachable(
     'see that the leader of this robot runs with --members and the file of this computer, and that --leader names its address; what runs goes on, and follows the leader when it is back',
   ),
+  DECISION_LOST: refused(
+    'operator',
+    'wait until all computers of the robot are there: then their leader sees what was decided; a computer that is gone for good has to be replaced',
+    'later',
+  ),
   MEMBER_BEHIND: refused(
     'operator',
     'it catches up by itself while the set is announced: drover-robot status on its computer says what it waits for; else publish the set again with a higher version',

@@ -452,6 +452,7 @@ export const LIMITS = {
   memberChunkWaitMs: 15 * SECOND, // the leader waits so long for a chunk of the fleet
   memberCacheBytesMax: 512 * MiB, // chunks that the leader keeps for its other computers
   memberCacheRoomMin: 256 * MiB, // left free for updates of its own
+  commitCauseCharsMax: 600, // why a set goes back: a reason of the fleet with some words
   commitsMax: 16, // open decisions about sets over several computers: as many as components
   rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
   verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked

@@ -253,7 +253,8 @@ export function decideTurn(rollout: TurnRules, facts: TurnFacts): Turn | null {
   );
 }
 
-const isOpen = ({ status, recall }: Progress): boolean =>
+/** False while robots that have not switched stay as they are. */
+export const isOpen = ({ status, recall }: Pick<Progress, 'status' | 'recall'>): boolean =>
   !recall && (status === 'rolling' || status === 'complete');
 
 /**

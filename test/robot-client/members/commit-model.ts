@@ -11,6 +11,10 @@ import {
   type Commit,
   type CommitFacts,
 } from '../../../robot-client/members/commit.ts';
+import { CommitBook } from '../../../robot-client/members/commit-book.ts';
+import { decideLost, lostIdOf } from '../../../robot-client/members/lost-commit.ts';
+import { decisionIn, isOfRecord } from '../../../robot-client/members/told-commits.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
 import { jointVerdict, type CommitDecision } from '../../../robot-client/update/joint-set.ts';
 import type { RolloutSet } from '../../../shared/formats/announcement.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
@@ -26,13 +30,24 @@ export interface Part {
 }
 
 /** The last message of the leader that a component has received. */
-type News = `${number} ${CommitDecision} ${'asked' | '-'}` | 'none' | 'unheard';
+type News = {
+  readonly open: World['open'];
+  readonly isAsked: boolean;
+  readonly lostTo: number;
+} | null;
 
 export interface Computer {
   readonly part: Part;
+  /** Null before the first one since its start. */
   readonly news: News;
+  /** That came from a former start of the leader. */
+  readonly isOldNews: boolean;
   /** Its last report that the leader has received; null for none since the start of the leader. */
   readonly seen: Part | null;
+  /** It followed the news of a former start of the leader when it sent that. */
+  readonly isSeenOld: boolean;
+  /** In its last report its root could not be read. */
+  readonly isHidden: boolean;
   /** Messages on their way that others overtake; null for none. */
   readonly lateReport: Part | null;
   readonly lateNews: News | null;
@@ -47,6 +62,10 @@ export interface World {
   readonly open: { readonly id: number; readonly decision: Commit['decision'] } | null;
   /** Ids that were used. */
   readonly ids: number;
+  /** The leader has read its record of decisions since its start. */
+  readonly isRead: boolean;
+  /** Ids up to this one were of a record that is lost. */
+  readonly lostTo: number;
 }
 
 export interface Rules {
@@ -54,6 +73,12 @@ export interface Rules {
   /** Messages may be late, so that an older one comes after newer things have happened. */
   readonly areLate: boolean;
   readonly mayReplace: boolean;
+  /** The first computer is the one of the leader: a start of it is one of both. Default false. */
+  readonly leads?: boolean;
+  /** The record of the leader may be lost. Default false. */
+  readonly mayLose?: boolean;
+  /** The root of a computer may be one that cannot be read for a while. Default false. */
+  readonly mayHide?: boolean;
   /** Default true: components leave and fail by themselves, and agents start again. */
   readonly mayFail?: boolean;
 }
@@ -67,85 +92,126 @@ export interface Move {
 
 const FRESH: Computer = {
   part: { step: 'staged', id: 0, by: 0 },
-  ...{ news: 'unheard', seen: null, lateReport: null, lateNews: null },
-  ...{ isBound: false, isNew: false },
+  ...{ news: null, seen: null, lateReport: null, lateNews: null },
+  ...{ isBound: false, isNew: false, isOldNews: false, isSeenOld: false, isHidden: false },
 };
 
 export const startOf = (count: number): World => ({
   computers: Array.from({ length: count }, () => FRESH),
-  ...{ open: null, ids: 0 },
+  ...{ open: null, ids: 0, isRead: false, lostTo: 0 },
 });
 
 const partKey = (part: Part | null): string =>
   part === null ? '' : `${part.step}${part.id}${part.by}`;
 
-/** One text for worlds that differ in the order of their computers only. */
-export function keyOf({ computers, open, ids }: World): string {
+const newsKey = (news: News): string =>
+  news === null ? 'unheard' : `${news.open?.id}${news.open?.decision}${news.isAsked}${news.lostTo}`;
+
+/** One text for worlds that differ in the order of their members only. */
+export function keyOf({ computers, open, ids, isRead, lostTo }: World, leads: boolean): string {
   const told = computers.map((one) =>
     [
-      ...[partKey(one.part), partKey(one.seen), partKey(one.lateReport)],
-      ...[one.news, one.lateNews, one.isBound, one.isNew],
+      ...[partKey(one.part), partKey(one.seen), partKey(one.lateReport), newsKey(one.news)],
+      ...[newsKey(one.lateNews), one.isBound, one.isNew, one.isOldNews, one.isSeenOld],
+      one.isHidden,
     ].join(),
   );
-  return `${told.toSorted().join(';')} ${open?.id}${open?.decision} ${ids}`;
+  const own = leads ? told.splice(0, 1) : [];
+  const all = [...own, ...told.toSorted()].join(';');
+  return `${all} ${open?.id}${open?.decision} ${ids} ${isRead} ${lostTo}`;
 }
 
 const nameOf = (at: number): string => `c${at}`;
-const idOf = (id: number): string => String(id).padStart(32, '0');
+const recordOf = (lostTo: number): string => String(lostTo).padStart(16, '0');
+/** Ids of the first record are those up to the one at which it was lost. */
+const idOf = (id: number, lostTo: number): string =>
+  `${recordOf(id > lostTo ? lostTo : 0)}${String(id).padStart(16, '0')}`;
 const SET: RolloutSet = { id: 's' as RolloutSet['id'], members: [] };
+/** The decisions of a leader that has not read its record: those of the product. */
+const UNREAD = new CommitBook(realDisk, '/nowhere').told;
 
-function commitOf({ open, computers }: World): Commit | null {
+function commitOf({ open, computers, lostTo }: World): Commit | null {
   const components = [...computers.keys()].filter((at) => computers[at]?.isBound).map(nameOf);
-  return open && { id: idOf(open.id), set: SET, decision: open.decision, components };
+  return open && { id: idOf(open.id, lostTo), set: SET, decision: open.decision, components };
 }
 
-function factsOf({ computers }: World, lost: number, isLate: boolean): CommitFacts {
+function factsOf(world: World, lost: number, isLate: boolean, leads: boolean): CommitFacts {
   const away = LIMITS.memberAwayMs + 1;
+  const idText = (id: number): string | null => (id === 0 ? null : idOf(id, world.lostTo));
   return {
     set: SET,
-    components: computers.map(({ seen }, at) => ({
-      component: nameOf(at),
-      step: seen?.step ?? 'unknown',
-      commitId: seen === null || seen.id === 0 ? null : idOf(seen.id),
-      awayMs: at === lost ? away : seen === null ? 1 : 0,
-      canGoBack: true,
-    })),
-    ...{ isRecalled: false, laggard: null, openMs: isLate ? LIMITS.prepareMs + 1 : 0 },
+    components: world.computers.map((one, at) => {
+      const isOwn = leads && at === 0;
+      const seen = one.isHidden ? null : isOwn ? one.part : one.seen;
+      const isThere = isOwn || one.seen !== null;
+      return {
+        component: nameOf(at),
+        step: seen?.step ?? 'unknown',
+        commitId: seen && idText(seen.id),
+        confirmedBy: seen?.step === 'done' ? idText(seen.by) : null,
+        isCurrent: isOwn || !one.isSeenOld,
+        awayMs: isOwn ? 0 : at === lost ? away : isThere ? 0 : 1,
+        ...{ canGoBack: true, code: null },
+      };
+    }),
+    ...{
+      isRecalled: false,
+      stopped: null,
+      laggard: null,
+      openMs: isLate ? LIMITS.prepareMs + 1 : 0,
+    },
   };
 }
 
 /** The leader stores a decision before it tells it, so both are one event here. */
-function* decisions(world: World, { idsMax }: Rules): Generator<Move> {
+function* decisions(world: World, { idsMax, leads = false }: Rules): Generator<Move> {
+  if (!world.isRead) return;
   const known = commitOf(world);
-  if (known === null && world.ids >= idsMax) return;
   const lost = world.computers.keys();
   const ways = [...[-1, ...lost].map((nth) => ({ nth, isLate: false })), { nth: -1, isLate: true }];
   for (const { nth, isLate } of ways) {
-    const next = decideCommit(known, factsOf(world, nth, isLate), idOf(world.ids + 1));
+    const facts = factsOf(world, nth, isLate, leads);
+    const isKnown = (id: string): boolean => isOfRecord(recordOf(world.lostTo), id);
+    const lostId = known === null ? lostIdOf(facts.components, isKnown) : null;
+    const again = lostId === null ? null : decideLost(lostId, SET, facts.components);
+    if (again === null && known === null && world.ids >= idsMax) continue;
+    const next = again ?? decideCommit(known, facts, idOf(world.ids + 1, world.lostTo));
     if (next === known) continue;
     const computers = world.computers.map((one, at) => ({
       ...one,
       isBound: next?.components.includes(nameOf(at)) ?? false,
     }));
-    const open = next && { id: Number(next.id), decision: next.decision };
-    const ids = known === null ? world.ids + 1 : world.ids;
-    const what = `decide ${next?.decision ?? 'nothing'}`;
-    yield { what, isFault: nth >= 0 || isLate, to: { computers, open, ids } };
+    const open = next && { id: Number(next.id.slice(16)), decision: next.decision };
+    const ids = known === null && again === null ? world.ids + 1 : world.ids;
+    const what = `${again ? 'decide again' : 'decide'} ${next?.decision ?? 'nothing'}`;
+    yield { what, isFault: nth >= 0 || isLate, to: { ...world, computers, open, ids } };
   }
 }
 
-function newsFor(world: World, at: number): News {
+function newsFor(world: World, at: number, leads: boolean): News {
   const commit = commitOf(world);
-  if (commit === null || commit.decision === 'recall') return 'none';
-  const isAsked = askedOf(commit, factsOf(world, -1, false).components) === nameOf(at);
-  return `${Number(commit.id)} ${commit.decision} ${isAsked ? 'asked' : '-'}`;
+  const { components } = factsOf(world, -1, false, leads);
+  const isAsked = commit !== null && askedOf(commit, components) === nameOf(at);
+  return { open: world.open, isAsked, lostTo: world.lostTo };
 }
 
-/** An id that the leader does not know was never decided, or ended long ago. */
-function decisionIn(news: News, id: number): CommitDecision {
-  if (news === 'unheard') return 'unheard';
-  const [known, decision] = news.split(' ');
-  return news === 'none' || Number(known) !== id ? 'back' : (decision as CommitDecision);
+/** As the computer reads what it has heard, with the rule of the product. */
+function heardOn(news: News, id: number, lostTo: number): CommitDecision {
+  if (news === null) return decisionIn(null, idOf(id, lostTo));
+  const commits = news.open
+    ? [{ id: idOf(news.open.id, lostTo), set: SET, components: [], asked: null, ...decided(news) }]
+    : [];
+  return decisionIn({ commits, record: recordOf(news.lostTo) }, idOf(id, lostTo));
+}
+
+const decided = ({ open }: NonNullable<News>) =>
+  ({ decision: open?.decision ?? 'prepare' }) as const;
+
+/** The computer of the leader reads its decisions where it keeps them. */
+function decisionFor(world: World, at: number, id: number, leads: boolean): CommitDecision {
+  if (!leads || at > 0) return heardOn(world.computers[at]?.news ?? null, id, world.lostTo);
+  if (!world.isRead) return decisionIn(UNREAD, idOf(id, world.lostTo));
+  return heardOn(newsFor(world, at, leads), id, world.lostTo);
 }
 
 const withComputer = (world: World, at: number, change: Partial<Computer>): World => ({
@@ -157,21 +223,26 @@ const withComputer = (world: World, at: number, change: Partial<Computer>): Worl
 function* acts(
   world: World,
   at: number,
-  { part, news }: Computer,
-  mayFail: boolean,
+  { part, news: heard }: Computer,
+  { mayFail = true, leads = false }: Rules,
 ): Generator<Move> {
   const { step, id } = part;
   const become = (what: string, next: Partial<Part>, isFault = false): Move => ({
     ...{ what: `c${at} ${what}`, isFault },
     to: withComputer(world, at, { part: { ...part, ...next } }),
   });
-  const isAsked = news.endsWith('prepare asked');
-  if (step === 'staged' && id === 0 && isAsked)
-    yield become('is prepared', { id: Number(news.split(' ')[0]) });
+  const isOwn = leads && at === 0;
+  const news = isOwn ? (world.isRead ? newsFor(world, at, leads) : null) : heard;
+  if (step === 'staged' && id === 0 && news?.isAsked === true)
+    yield become('is prepared', { id: news.open?.id ?? 0 });
   // The order of the switches is left out here: any order is allowed, which is more than the rules.
-  const decision = id === 0 ? 'back' : decisionIn(news, id);
+  const decision = id === 0 ? 'back' : decisionFor(world, at, id, leads);
   const verdict = (asked: 'staged' | 'trial' | 'well' | 'sure') =>
-    jointVerdict({ step: asked, commitId: id === 0 ? null : idOf(id) }, 'go', decision);
+    jointVerdict(
+      { step: asked, commitId: id === 0 ? null : idOf(id, world.lostTo) },
+      'go',
+      decision,
+    );
   const back = { step: 'undone', id: 0, by: id } as const;
   if (step === 'staged') {
     if (verdict(step) === 'release') yield become('is released', { id: 0 });
@@ -189,14 +260,21 @@ function* acts(
   }
 }
 
-function* messages(world: World, at: number, one: Computer, { areLate }: Rules): Generator<Move> {
-  const news = newsFor(world, at);
+function* messages(world: World, at: number, one: Computer, rules: Rules): Generator<Move> {
+  const { areLate, leads = false, mayHide = false } = rules;
+  const isOwn = leads && at === 0;
   const move = (what: string, change: Partial<Computer>, isFault = false): Move => ({
     ...{ what: `c${at} ${what}`, isFault },
     to: withComputer(world, at, change),
   });
-  yield move('is heard', { seen: one.part, lateReport: null });
-  yield move('hears', { news, lateNews: null });
+  const isSeenOld = one.isOldNews;
+  if (mayHide && !one.isHidden) yield move('cannot be read', { isHidden: true }, true);
+  if (mayHide && one.isHidden && isOwn) yield move('can be read again', { isHidden: false });
+  if (isOwn) return;
+  yield move('is heard', { seen: one.part, lateReport: null, isSeenOld, isHidden: false });
+  if (!world.isRead) return;
+  const news = newsFor(world, at, leads);
+  yield move('hears', { news, lateNews: null, isOldNews: false });
   if (!areLate) return;
   yield move('sends', { lateReport: one.part }, true);
   yield move('is sent', { lateNews: news }, true);
@@ -205,17 +283,27 @@ function* messages(world: World, at: number, one: Computer, { areLate }: Rules):
 }
 
 /** A start loses what was only in memory, and the connection with what was on its way. */
-function* restarts(world: World, { mayReplace, mayFail = true }: Rules): Generator<Move> {
+function* restarts(world: World, rules: Rules): Generator<Move> {
+  const { mayReplace, mayFail = true, mayLose = false } = rules;
   const isForgotten = world.open !== null && !isKept(world.open);
   const unheard = { seen: null, lateReport: null, lateNews: null } as const;
-  const computers = world.computers.map((one) => ({
-    ...{ ...one, ...unheard },
-    isBound: one.isBound && !isForgotten,
-  }));
-  const open = isForgotten ? null : world.open;
-  yield { what: 'leader restarts', isFault: true, to: { ...world, computers, open } };
+  const started = (isLost: boolean): World => ({
+    ...world,
+    computers: world.computers.map((one) => ({
+      ...{ ...one, ...unheard },
+      ...{ isOldNews: mayLose && one.news !== null, isSeenOld: false },
+      isBound: one.isBound && !isForgotten && !isLost,
+    })),
+    ...{ open: isForgotten || isLost ? null : world.open, isRead: false },
+    lostTo: isLost ? world.ids : world.lostTo,
+  });
+  yield { what: 'leader restarts', isFault: true, to: started(false) };
+  if (mayLose && world.lostTo === 0 && world.ids > 0)
+    yield { what: 'leader restarts, without its record', isFault: true, to: started(true) };
+  if (!world.isRead)
+    yield { what: 'leader reads its record', isFault: false, to: { ...world, isRead: true } };
   for (const at of world.computers.keys()) {
-    const lost = { news: 'unheard', lateReport: null, lateNews: null } as const;
+    const lost = { news: null, lateReport: null, lateNews: null, isOldNews: false } as const;
     if (mayFail)
       yield { what: `c${at} restarts`, isFault: true, to: withComputer(world, at, lost) };
     if (!mayReplace || world.computers.some(({ isNew }) => isNew)) continue;
@@ -228,7 +316,7 @@ function* restarts(world: World, { mayReplace, mayFail = true }: Rules): Generat
 export function* movesOf(world: World, rules: Rules): Generator<Move> {
   yield* decisions(world, rules);
   for (const [at, one] of world.computers.entries()) {
-    yield* acts(world, at, one, rules.mayFail !== false);
+    yield* acts(world, at, one, rules);
     yield* messages(world, at, one, rules);
   }
   yield* restarts(world, rules);

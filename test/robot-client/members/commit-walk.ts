@@ -15,7 +15,8 @@ interface Found {
 
 export function checkHistories(count: number, rules: Rules): Found {
   const worlds = [startOf(count)];
-  const known = new Map([[keyOf(startOf(count)), 0]]);
+  const leads = rules.leads === true;
+  const known = new Map([[keyOf(startOf(count), leads), 0]]);
   /** Worlds before each one, by moves that are no faults. */
   const before: number[][] = [[]];
   for (let at = 0; at < worlds.length; at += 1) {
@@ -23,7 +24,7 @@ export function checkHistories(count: number, rules: Rules): Found {
     assertWhole(world);
     for (const move of movesOf(world, rules)) {
       assertDecided(world, move);
-      const key = keyOf(move.to);
+      const key = keyOf(move.to, leads);
       let to = known.get(key);
       if (to === undefined) {
         to = worlds.push(move.to) - 1;
@@ -74,8 +75,11 @@ function assertDecided(world: World, { what, to }: Move): void {
   const bound = world.computers.filter(({ isBound, isNew }) => isBound && !isNew);
   for (const { part } of bound) {
     const isBound = part.id === open.id;
-    if (open.decision === 'switch') assert.ok(isBound && part.step === 'staged', what);
-    if (open.decision === 'confirm') assert.ok(isBound && part.step === 'sure', what);
+    const isAgain = open.id <= to.lostTo && world.open === null;
+    const isConfirmed = part.step === 'done' && part.by === open.id;
+    const isSure = (isBound && part.step === 'sure') || (isAgain && isConfirmed);
+    if (open.decision === 'switch') assert.ok(isBound && (isAgain || part.step === 'staged'), what);
+    if (open.decision === 'confirm') assert.ok(isSure, what);
     if (open.decision === 'back') assert.ok(part.step !== 'done' || part.by !== open.id, what);
   }
 }

@@ -22,6 +22,20 @@ describe('a set over two computers, in every history', () => {
     assert.ok(found.all > 1000 && found.confirmed > 0 && found.undone > 0, JSON.stringify(found));
   });
 
+  it('holds when one is the computer of the leader, whose parts act before its record is read', () => {
+    const rules = { idsMax: 1, areLate: false, mayReplace: false, leads: true };
+    const found = checkHistories(2, rules);
+    assert.ok(found.confirmed > 0 && found.undone > 0, JSON.stringify(found));
+  });
+
+  it('holds when the record of the leader is lost, or a root cannot be read for a while', () => {
+    const rules = { idsMax: 1, areLate: false, mayReplace: false, leads: true };
+    const lost = checkHistories(2, { ...rules, mayLose: true });
+    assert.ok(lost.confirmed > 0 && lost.undone > 0, JSON.stringify(lost));
+    const hidden = checkHistories(2, { ...rules, mayHide: true });
+    assert.ok(hidden.confirmed > 0 && hidden.undone > 0, JSON.stringify(hidden));
+  });
+
   it('ends when a computer was replaced by an empty one, which then catches up', () => {
     const found = checkHistories(2, {
       idsMax: 2,
@@ -38,9 +52,10 @@ const ID = 'a'.repeat(32);
 
 describe('one step of the leader', () => {
   const facts = (more: Partial<CommitFacts['components'][number]>): CommitFacts => ({
-    ...{ set: SET, isRecalled: false, openMs: 0, laggard: null },
+    ...{ set: SET, isRecalled: false, stopped: null, openMs: 0, laggard: null },
     components: ['one', 'two'].map((component) => ({
       ...{ component, step: 'staged', commitId: null, awayMs: 0, canGoBack: true },
+      ...{ confirmedBy: null, isCurrent: true, code: null },
       ...(component === 'two' ? more : {}),
     })),
   });
@@ -72,6 +87,39 @@ describe('one step of the leader', () => {
     assert.equal(decideCommit(null, all({}), ID)?.decision, 'recall');
     assert.equal(decideCommit(null, all({ awayMs: 1 }), ID), null);
     assert.equal(decideCommit(null, all({ canGoBack: false }), ID), null);
+  });
+
+  it('switches nothing that the fleet has stopped, and names that when it had been switched', () => {
+    const stopped = 'called back by the fleet: too many failed';
+    assert.equal(decideCommit(null, { ...facts({}), stopped }, ID), null);
+    const known: Commit = { id: ID, set: SET, components: ['one', 'two'], decision: 'prepare' };
+    const { components, ...rest } = facts({});
+    const bound = components.map((one) => ({ ...one, commitId: ID }));
+    assert.equal(decideCommit(known, { ...rest, components: bound, stopped }, ID), null);
+    assert.equal(decideCommit(known, { ...rest, components: bound }, ID)?.decision, 'switch');
+    const switched = { ...known, decision: 'switch' } as const;
+    const back = decideCommit(
+      switched,
+      { ...rest, components: bound, stopped, isRecalled: true },
+      ID,
+    );
+    assert.deepEqual([back?.decision, back?.cause], ['back', stopped]);
+  });
+
+  it('names the component that failed, with its code, or the one whose computer was away', () => {
+    const known: Commit = { id: ID, set: SET, components: ['one', 'two'], decision: 'switch' };
+    const cause = (more: Parameters<typeof facts>[0]): string | undefined => {
+      const { components, ...rest } = facts({});
+      const [one, two] = components.map(
+        (part) => ({ ...part, step: 'trial', commitId: ID }) as const,
+      );
+      return decideCommit(known, { ...rest, components: [one!, { ...two!, ...more }] }, ID)?.cause;
+    };
+    assert.equal(
+      cause({ step: 'undoing', code: 'HEALTH_FAILED' }),
+      'two goes back (HEALTH_FAILED)',
+    );
+    assert.match(cause({ awayMs: LIMITS.memberAwayMs + 1 }) ?? '', /computer of two was away/);
   });
 
   it('goes back when one is away for long in the middle, and not before', () => {

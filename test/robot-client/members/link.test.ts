@@ -4,7 +4,9 @@
  */
 
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
@@ -17,6 +19,8 @@ import {
   readPairFolder,
   type Pair,
 } from '../../../robot-client/members/pair-file.ts';
+import { MemberDesk } from '../../../robot-client/members/member-desk.ts';
+import { ReportFile } from '../../../robot-client/members/report-file.ts';
 import { LeaderLink } from '../../../robot-client/members/secure-link.ts';
 import type { PullListener } from '../../../robot-client/update/download.ts';
 import { SetBoard } from '../../../robot-client/update/set-board.ts';
@@ -26,6 +30,7 @@ import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
 const ROBOT = parseRobotId('amr');
@@ -43,7 +48,7 @@ async function stage(t: TestContext) {
   const listeners = new Set<PullListener>();
   const log = makeLog('test', 'silent');
   const leader = new LeaderSide({
-    ...{ robot: ROBOT, pairs: readPairFolder(pairs, ROBOT, ['app']), disk: realDisk, log },
+    ...{ robot: ROBOT, pairs: readPairFolder(pairs, ROBOT, ['app']).pairs, disk: realDisk, log },
     ...{ listen: { host: '127.0.0.1', port: 0 }, folder: join(folder, 'state'), arch: 'x86_64' },
     compatible: [],
   });
@@ -133,9 +138,83 @@ describe('the link between two computers of a robot', () => {
     assert.deepEqual(news.views, [], 'a member hears nothing about itself');
   });
 
+  it('leaves out a computer whose pair file is damaged, unsafe or there twice, and says which', async (t) => {
+    const { folder } = await stage(t);
+    const members = join(folder, 'members');
+    const make = async (computer: string, components: string[], name: string) =>
+      await makePairFile(join(members, `${name}.json`), { robot: ROBOT, computer, components });
+    await make('arm', ['arm'], 'arm');
+    await make('base', ['wheels'], 'base');
+    await make('base', ['wheels'], 'base-old');
+    await make('lidar', ['app'], 'lidar');
+    await make('sonar', ['sonar'], 'sonar');
+    await chmod(join(members, 'sonar.json'), 0o644);
+    await writeFile(join(members, 'gripper.json'), '{"robot":"amr","computer":"gri', {
+      mode: 0o600,
+    });
+    const { pairs, problems } = readPairFolder(members, ROBOT, ['app']);
+    assert.deepEqual(
+      pairs.map(({ computer }) => computer),
+      ['arm', 'perception'],
+    );
+    const said = problems.map(({ code, message, hint }) => `${code} ${message} ${hint}`).join('\n');
+    assert.ok(problems.every(({ code }) => code === 'PAIR_INVALID'));
+    for (const name of ['base', 'base-old', 'lidar', 'sonar', 'gripper'])
+      assert.match(said, new RegExp(`members/${name}[.]json`));
+    assert.match(said, /component app is on the leader as well/);
+    assert.match(said, /chmod 600/);
+  });
+
+  it('stays without the address of its members, says why, and opens it when it is there', async (t) => {
+    const { folder, path } = await stage(t);
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const log = makeLog('test', 'silent');
+    const leader = new LeaderSide({
+      ...{ robot: ROBOT, pairs: [readPairFile(path)], disk: realDisk, log, compatible: [] },
+      ...{ listen: { host: '127.0.0.1', port }, folder: join(folder, 'two'), arch: 'x86_64' },
+    });
+    await leader.open();
+    t.after(() => leader.close());
+    const [found] = leader.problems;
+    assert.equal(found?.problem.code, 'LISTEN_FAILED');
+    assert.match(found?.problem.hint ?? '', /ss -ltnp/);
+    assert.match(leader.explain().join('\n'), /LISTEN_FAILED/);
+    other.close();
+    await waitUntil('it listens', () => leader.port === port && leader.problems.length === 0);
+  });
+
+  it('keeps the last reports of two members that report at one moment', async (t) => {
+    const folder = await tempFolder(t);
+    const pair = { robot: ROBOT, secret: Buffer.alloc(32) };
+    const desks = new Map(
+      ['one', 'two'].map((computer) => {
+        const desk = new MemberDesk({ ...pair, computer, components: [computer] }, 0);
+        return [computer, desk] as const;
+      }),
+    );
+    const warned: unknown[] = [];
+    const log = { ...makeLog('test', 'silent'), warn: (what: unknown) => warned.push(what) };
+    const file = new ReportFile(realDisk, join(folder, 'reports.json'), log);
+    const report = (name: string, nth: number): void => {
+      const components = [{ name, version: `${nth}.0.0`, phase: 'idle' as const }];
+      desks.get(name)?.restore({ components, countedBy: '', atMs: nth });
+    };
+    const kept: Promise<void>[] = [];
+    for (let nth = 1; nth <= 20; nth += 1) {
+      report(nth % 2 === 0 ? 'one' : 'two', nth);
+      kept.push(file.keep(desks));
+    }
+    await Promise.all(kept);
+    assert.deepEqual(warned, []);
+    assert.match(await readFile(join(folder, 'reports.json'), 'utf8'), /"20[.]0[.]0"/);
+  });
+
   it('refuses a pair file that others may read, or that gives a component to two computers', async (t) => {
     const { folder, path } = await stage(t);
-    assertRefused('PAIR_INVALID', () => readPairFolder(join(folder, 'members'), ROBOT, ['vision']));
+    const { pairs } = readPairFolder(join(folder, 'members'), ROBOT, ['vision']);
+    assert.deepEqual(pairs, []);
     await chmod(path, 0o644);
     assertRefused('PAIR_INVALID', () => readPairFile(path), /chmod|others|other users/);
   });

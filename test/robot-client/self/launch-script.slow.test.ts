@@ -77,6 +77,30 @@ describe('drover-launch', () => {
     ]);
   });
 
+  it('never waits for a count that is no plain file, and takes it as damaged', async (t) => {
+    const { launcher, args, agent, starts, root } = await stage(t);
+    for (const version of ['1.0.0', '2.0.0']) agent(version, `echo ran ${version}`);
+    mkdirSync(starts);
+    const out = (): string =>
+      execFileSync(launcher, args, { env: ENV, encoding: 'utf8', timeout: 20_000, stdio: 'pipe' });
+    // The one on trial with a count that is damaged is not started; the confirmed one is believed.
+    execFileSync(
+      'mkfifo',
+      ['2.0.0', '2.0.0.new', '1.0.0', '1.0.0.new'].map((one) => join(starts, one)),
+    );
+    assert.equal(out(), 'ran 1.0.0\n');
+    for (const target of ['/dev/zero', '/dev/tty']) {
+      rmSync(join(starts, '2.0.0'));
+      symlinkSync(target, join(starts, '2.0.0'));
+      assert.equal(out(), 'ran 1.0.0\n', target);
+    }
+    // What cannot be read as the mark of the confirmed one confirms none.
+    rmSync(join(root, 'seals/.confirmed'));
+    execFileSync('mkfifo', [join(root, 'seals/.confirmed')]);
+    rmSync(join(starts, '2.0.0'));
+    assert.equal(out(), 'ran 2.0.0\n');
+  });
+
   it('starts the installed agent where drover-agent is no component, and writes nothing', async (t) => {
     const { launcher, starts } = await stage(t);
     const out = execFileSync(launcher, ['--root', '/opt/robot'], { env: ENV, encoding: 'utf8' });

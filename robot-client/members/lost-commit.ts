@@ -1,0 +1,57 @@
+/**
+ * A decision whose record was lost, with the disk of the leader or by damage. It is neither "never
+ * decided" nor "back": a component that confirmed by it cannot go back, so the others must follow.
+ * What the components have stored decides, once it is certain; until then all stay as they are.
+ * Sans-I/O.
+ */
+
+import type { RolloutSet } from '../../shared/formats/announcement.ts';
+import type { Steps } from '../update/member-steps.ts';
+import type { Commit, ComponentFact } from './commit.ts';
+
+/** Steps in which a component follows the decision that it is bound to. */
+const FOLLOWS: Steps = ['staged', 'switching', 'trial', 'well', 'sure'];
+/** Steps of components that the lost decision may have left out: they ran the set before. */
+const BEFORE: Steps = ['done', 'had'];
+
+/**
+ * @param isKnown true for an id of the record that the leader has
+ * @returns the id that a component of the set waits for, and that no record knows; null for none
+ */
+export function lostIdOf(
+  components: readonly ComponentFact[],
+  isKnown: (commitId: string) => boolean,
+): string | null {
+  const found = components.find(
+    ({ step, commitId }) => FOLLOWS.includes(step) && commitId !== null && !isKnown(commitId),
+  );
+  return found?.commitId ?? null;
+}
+
+/**
+ * Takes a decision again whose record was lost.
+ * - One that confirmed by this id proves that it was `confirm`.
+ * - Else all have to be there, and to have heard this leader, so that none still follows what it
+ *   heard before. Then none has confirmed: all go back when one has left already, and all go on
+ *   when each is still bound.
+ * @returns null while that is not certain
+ */
+export function decideLost(
+  id: string,
+  set: RolloutSet,
+  components: readonly ComponentFact[],
+): Commit | null {
+  const isBound = ({ step, commitId }: ComponentFact): boolean =>
+    commitId === id && FOLLOWS.includes(step);
+  const bound = components.filter(isBound).map(({ component }) => component);
+  const taken = (decision: Commit['decision']): Commit => ({
+    ...{ id, set, components: bound, decision },
+  });
+  if (components.some(({ confirmedBy }) => confirmedBy === id)) return taken('confirm');
+  const isCertain = components.every(
+    ({ step, awayMs, isCurrent }) => awayMs === 0 && isCurrent && step !== 'unknown',
+  );
+  if (!isCertain) return null;
+  const hasLeft = components.some((one) => !isBound(one) && !BEFORE.includes(one.step));
+  return taken(hasLeft ? 'back' : 'switch');
+}
