@@ -74,6 +74,8 @@ export interface ComponentView {
   readonly expired?: Held | null;
   /** Another user may change what its updates run or trust; absent when none can. */
   readonly exposed?: Held | null;
+  /** Why its computer does not lead the others of the robot as it should; null when it does. */
+  readonly computers?: Held | null;
   /** Why a rollout for it cannot be followed; null or absent when all can. */
   readonly unheard?: Held | null;
   /** The log of its last failed update, where the robot hands that over. */
@@ -194,8 +196,9 @@ function lastError(view: ComponentView) {
   const { slots, slotsSinceMs, damage, state, live } = view;
   const inSlots = slotProblem(slots) ?? damage;
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
-  const { held, unkept, exposed, expired, clock } = view;
-  const standing = held ?? unkept ?? live.stays ?? live.module ?? exposed ?? expired ?? clock;
+  const { held, unkept, exposed, expired, clock, computers } = view;
+  const ofRelease = live.stays ?? live.module;
+  const standing = held ?? unkept ?? ofRelease ?? exposed ?? expired ?? clock ?? computers;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))
@@ -243,6 +246,8 @@ export interface ToldElsewhere {
   readonly told: readonly ComponentStateFields[];
   /** Changes when counters of one of them begin from zero. */
   readonly countedBy: string;
+  /** Why this computer does not lead them as it should: its components report the first. */
+  readonly problems?: readonly Held[];
 }
 
 interface Beside {
@@ -256,8 +261,9 @@ export function reportRobot(
   components: readonly ComponentView[],
   { counted, now, elsewhere }: Beside,
 ): RobotStateFields {
+  const [computers = null] = elsewhere?.problems ?? [];
   const own = components.map((view) => ({
-    ...reportComponent(view),
+    ...reportComponent({ computers, ...view }),
     usage: [...counted.told(view.name)],
   }));
   return {

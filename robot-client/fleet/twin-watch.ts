@@ -3,6 +3,7 @@
  * link again and again, and one line an hour is enough. See `countEndings`.
  */
 
+import { linkEnd } from '../../shared/base/broker-urls.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -14,6 +15,7 @@ export class TwinWatch {
   readonly #count: () => number;
   readonly #mono: () => number;
   #upAtMs: number | null = null;
+  #end: 'broker' | 'leader' = 'broker';
 
   /**
    * @param count links in a row that the broker ended soon
@@ -33,15 +35,17 @@ export class TwinWatch {
     return count >= LIMITS.endingsOfTwins && livedMs < LIMITS.endedLateMs ? count : 0;
   }
 
-  up(broker: string): void {
+  /** @param url of the broker, or of the leader of a computer that has one */
+  up(url: string): void {
     this.#upAtMs = this.#mono();
-    if (this.endings === 0) this.#log.info({ broker }, 'link to the broker is up');
+    this.#end = linkEnd(url).isLeader ? 'leader' : 'broker';
+    if (this.endings === 0) this.#log.info({ [this.#end]: url }, `link to the ${this.#end} is up`);
   }
 
   down(reason: string): void {
     this.#upAtMs = null;
     const { endings } = this;
-    if (endings === 0) return this.#log.warn({ reason }, 'link to the broker is down');
+    if (endings === 0) return this.#log.warn({ reason }, `link to the ${this.#end} is down`);
     const { hint } = CATALOGUE.ROBOT_ID_TWICE;
     const facts = { code: 'ROBOT_ID_TWICE', endings, reason, hint };
     this.#seldom.warn('twin', facts, 'the broker ends the link again and again');

@@ -4,6 +4,7 @@
  */
 
 import type { ComponentStateFields, RobotEventFields } from '../../shared/formats/messages.ts';
+import type { Held } from '../fleet/report.ts';
 import type { PullLink } from '../update/download.ts';
 import type { JointSide } from '../update/joint-set.ts';
 import type { SetBoard } from '../update/set-board.ts';
@@ -40,6 +41,8 @@ export interface Computers extends JointSide {
   readonly told: readonly ComponentStateFields[];
   /** Changes when the counters of a member begin from zero. */
   readonly countedBy: string;
+  /** Why it does not lead as it should: every component of this computer reports the first. */
+  readonly problems: readonly Held[];
   /** Lines for `drover-robot explain`. */
   explain(): readonly string[];
 }

@@ -26,11 +26,14 @@ import { isSameSet, type ComponentFact } from './commit.ts';
 import { CarriedOrders } from './carried-orders.ts';
 import { CommitBook, type SetFacts } from './commit-book.ts';
 import type { AgentSide, Computers } from './computers.ts';
+import type { Held } from '../fleet/report.ts';
+import type { Elsewhere } from '../update/blocks.ts';
 import { HandOn } from './hand-on.ts';
 import { LeaderDoor, type DoorKeeper } from './leader-door.ts';
 import { MemberDesk } from './member-desk.ts';
 import { encodeNews, parseReport, viewFields, whatRuns } from './messages.ts';
 import type { Pair } from './pair-file.ts';
+import { awaited, explainComputers, Roster } from './roster.ts';
 import { ReportFile } from './report-file.ts';
 import type { Address } from './secure-link.ts';
 import { decisionIn, isRecalledIn, openIn } from './told-commits.ts';
@@ -46,6 +49,9 @@ export interface LeaderOptions {
   readonly folder: string;
   readonly arch: string;
   readonly compatible: readonly string[];
+  readonly roots?: Elsewhere['roots'];
+  /** Why pair files were not taken: their computers are missing. */
+  readonly missing?: readonly Problem[];
   readonly log: Log;
   readonly now?: (() => EpochMs) | undefined;
 }
@@ -61,6 +67,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   readonly #epoch = randomBytes(EPOCH_BYTES).toString('hex');
   readonly #changes = new Changes();
   #version = 1;
+  readonly #startedMs: EpochMs;
   #side: AgentSide | null = null;
   #handOn: HandOn | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -68,7 +75,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   #problem: Problem | null = null;
   #isLooking = false;
   #isLookDue = false;
-  #wereAway = '';
+  readonly #roster: Roster;
   #nextTrust = Number.POSITIVE_INFINITY;
   /** Where members reach it, once it is open. */
   port = 0;
@@ -77,7 +84,11 @@ export class LeaderSide implements Computers, DoorKeeper {
     this.#options = options;
     const { pairs, disk, folder, log } = options;
     const now = performance.now();
+    this.#startedMs = this.#now();
+    for (const problem of options.missing ?? [])
+      log.warn({ problem }, 'a computer of this robot is left out');
     this.#desks = new Map(pairs.map((pair) => [pair.computer, new MemberDesk(pair, now)]));
+    this.#roster = new Roster(this.#desks, log);
     this.#book = new CommitBook(disk, `${folder}/commits.json`);
     this.#reports = new ReportFile(disk, `${folder}/reports.json`, log);
     this.#door = new LeaderDoor(pairs, this, log);
@@ -88,6 +99,11 @@ export class LeaderSide implements Computers, DoorKeeper {
     side.board.onChange = () => this.#news();
     const { disk, folder, log } = this.#options;
     this.#handOn = new HandOn(disk, `${folder}/chunks`, { pulls: side.pulls, log });
+  }
+
+  get problems(): readonly Held[] {
+    const { missing = [] } = this.#options;
+    return missing.map((problem) => ({ problem, atMs: this.#startedMs }));
   }
 
   /** @throws DroverError of the disk, LISTEN_FAILED */
@@ -117,13 +133,9 @@ export class LeaderSide implements Computers, DoorKeeper {
     return new Map([...this.#desks.values()].flatMap(({ views }) => [...views]));
   }
 
-  awayFor({ members }: RolloutSet): string | null {
+  awayFor(set: RolloutSet): string | null {
     if (this.#problem) return `${this.#problem.message} (${this.#problem.code})`;
-    const now = performance.now();
-    const found = [...this.#desks.values()].find(
-      (desk) => desk.awayMs(now) > 0 && members.some(({ component }) => desk.views.has(component)),
-    );
-    return found ? `computer ${found.pair.computer} of this robot (MEMBER_AWAY)` : null;
+    return awaited(this.#roster.computers, set);
   }
 
   decisionOn(commitId: string): CommitDecision {
@@ -148,17 +160,16 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   explain(): string[] {
-    const now = performance.now();
-    const lines = [...this.#desks.values()].map((desk) => {
-      const { computer, components } = desk.pair;
-      const isAway = desk.awayMs(now) > 0;
-      return `computer ${computer} with ${components.join(' and ')} is ${isAway ? 'away' : 'there'}`;
-    });
+    const lines = explainComputers(this.#roster.computers);
     const decisions = this.#book.told.map(
       ({ set, decision, asked }) =>
         `set ${set.id}: the decision is to ${decision}${asked === null ? '' : `, waits for ${asked}`}`,
     );
-    return [...lines, ...decisions];
+    const problems = this.problems.flatMap(({ problem: { code, message, hint } }) => [
+      `cannot lead as it should: ${message} (${code})`,
+      `  hint: ${hint}`,
+    ]);
+    return [...lines, ...decisions, ...problems, ...this.#door.refused.explain()];
   }
 
   // Decisions.
@@ -203,12 +214,9 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   #notePresence(): void {
-    const now = performance.now();
-    const away = [...this.#desks.values()].filter((desk) => desk.awayMs(now) > 0);
-    const names = away.map(({ pair }) => pair.computer).join();
-    if (names === this.#wereAway) return;
-    this.#options.log.info({ away: names }, names === '' ? 'all computers are there' : 'away');
-    this.#wereAway = names;
+    if (!this.#roster.look()) return;
+    this.#version += 1; // the other members receive it
+    this.#changes.tell();
     this.#side?.board.changed({ isElsewhere: true });
     this.#side?.onNews();
   }
@@ -257,10 +265,10 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   async newsFor(
     { computer }: Pair,
-    asked: { readonly epoch: string; readonly after: number; readonly nextTrust: number },
+    asked: Parameters<DoorKeeper['newsFor']>[1],
     signal: AbortSignal,
   ): Promise<Uint8Array | null> {
-    this.#desks.get(computer)?.heard(performance.now(), this.#now());
+    this.#desks.get(computer)?.heard(performance.now(), this.#now(), asked.me);
     if (asked.nextTrust > 0 && asked.nextTrust < this.#nextTrust)
       await this.#askTrust(asked.nextTrust);
     const after = asked.epoch === this.#epoch ? asked.after : 0;
@@ -276,6 +284,7 @@ export class LeaderSide implements Computers, DoorKeeper {
       commits: [...this.#book.told],
       views: views.map(([name, view]) => viewFields(name, view, this.#options)),
       orders: this.#orders.between(after, version),
+      computers: this.#roster.computers,
     });
   }
 

@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -51,9 +51,20 @@ export async function makePairFile(
   await writeNewFile({ path, what: 'pair file', option: '--out' }, text, 0o600);
 }
 
+/** A file that is not there has to be made first. */
+function readPairInput(path: string): Uint8Array {
+  try {
+    return readInput(path, 'pair file');
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || existsSync(path)) throw thrown;
+    const hint = `make it with drover-robot pair, and put the same file on both computers`;
+    throw new DroverError(thrown.code, thrown.message, { cause: thrown, hint });
+  }
+}
+
 /** @throws DroverError FILE_UNREADABLE, PAIR_INVALID; also when others may read or write it */
 export function readPairFile(path: string): Pair {
-  const bytes = readInput(path, 'pair file');
+  const bytes = readPairInput(path);
   const unsafe = whyUnsafe(path);
   const mayRead = (statSync(path).mode & OTHERS_MAY_READ) !== 0;
   if (unsafe || mayRead) {
@@ -80,7 +91,12 @@ export function readPairFolder(folder: string, robot: RobotId, own: readonly str
   const taken = new Set(own);
   const computers = new Set<string>();
   for (const pair of pairs) {
-    if (pair.robot !== robot) throw no(`${pair.computer} belongs to robot ${pair.robot}`);
+    if (pair.robot !== robot) {
+      const message = `read the pair files of ${folder}: ${pair.computer} belongs to robot ${pair.robot} (got --id ${robot})`;
+      throw new DroverError('PAIR_INVALID', message, {
+        hint: `give --id ${pair.robot} when this is that robot; else pair the computer again: drover-robot pair ${pair.computer} --id ${robot}`,
+      });
+    }
     if (computers.has(pair.computer)) throw no(`computer ${pair.computer} is there twice`);
     computers.add(pair.computer);
     for (const name of pair.components) {
@@ -101,3 +117,7 @@ function listFolder(folder: string): string[] {
     throw new DroverError('FILE_UNREADABLE', `read folder ${folder}: ${why}`, { cause });
   }
 }
+
+/** Names in the folder that are no pair files: one that was meant as one is not read. */
+export const strayNames = (folder: string): string[] =>
+  listFolder(folder).filter((name) => !name.endsWith(ENDING));

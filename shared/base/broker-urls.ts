@@ -39,3 +39,9 @@ const isBrokerUrl = ({ protocol, hostname }: URL): boolean =>
 /** Never empty. */
 export const splitBrokerUrls = (text: string): string[] =>
   text.split(',').map((part) => part.trim());
+
+/** The other end of a link for people: only the link of a member has an address of this kind. */
+export function linkEnd(url: string): { readonly isLeader: boolean; readonly words: string } {
+  const isLeader = url.startsWith('https://');
+  return { isLeader, words: isLeader ? `the leader at ${new URL(url).host}` : url };
+}
