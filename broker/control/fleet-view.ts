@@ -103,6 +103,8 @@ function showComponent(component: ComponentState) {
     failure_log: component.failure_log
       ? { ...component.failure_log, at: instant(component.failure_log.at) }
       : null,
+    computer: component.computer ?? null,
+    log_folder: component.log_folder ?? null,
     usage: component.usage,
   };
 }
@@ -126,6 +128,8 @@ const SILENT: Record<keyof ReturnType<typeof showComponent>, unknown> = {
   last_update: null,
   strategy: null,
   failure_log: null,
+  computer: null,
+  log_folder: null,
   usage: [],
 };
 

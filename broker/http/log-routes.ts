@@ -6,6 +6,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
+import { noLog } from '../../shared/formats/failure-log.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import type { Identity } from '../access/access.ts';
 import type { Fleet, RobotRecord } from '../control/fleet.ts';
@@ -67,7 +68,10 @@ export function addLogRoutes(app: FastifyInstance, options: LogRoutesOptions): v
     );
     if (kept.length === 0) {
       const what = component === undefined ? robot : `${robot}, ${component.slice(0, 64)}`;
-      throw new DroverError('FAILURE_LOG_NONE', `ask ${what} for its log: it keeps none`);
+      const own = (state?.components ?? []).filter(({ name }) =>
+        [undefined, name].includes(component),
+      );
+      throw noLog(`ask ${what} for its log`, own);
     }
     if (!online) {
       throw new DroverError('FAILURE_LOG_UNANSWERED', `ask ${robot} for its log: it is offline`);

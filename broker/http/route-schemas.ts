@@ -74,6 +74,8 @@ const component = z.looseObject({
   ...{ name: z.string(), version: z.string().nullable(), phase: z.string() },
   ...{ rollout: z.string().nullable(), target_version: z.string().nullable() },
   ...{ last_error: z.looseObject({ code: z.string() }).nullable(), blocked: z.array(z.unknown()) },
+  // Of a robot of several: null for the one that leads, and on a robot of one.
+  ...{ computer: z.string().nullable(), log_folder: z.string().nullable() },
 });
 const robot = z.looseObject({
   ...{ robot_id: z.string(), online: z.boolean(), via: z.string().nullable() },

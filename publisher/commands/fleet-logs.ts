@@ -51,13 +51,16 @@ async function readLogs(args: LogsArgs): Promise<FailureLog[]> {
   const component = args.component === undefined ? null : parseComponentName(args.component);
   const onOlder = ({ code, message }: DroverError): void =>
     warn(`${printable(message, 400)} (${code}): an older log follows, or not all of them`);
-  if (broker === undefined) return await logsFromApi(openApi(args), { robot, component, onOlder });
+  const onElsewhere = ({ message, hint }: DroverError): void =>
+    warn(printable(`${message}; ${hint}`, LIMITS.logLineCharsMax));
+  const asked = { robot, component, onOlder, onElsewhere };
+  if (broker === undefined) return await logsFromApi(openApi(args), asked);
   if (args.api !== undefined) {
     throw new DroverError('USAGE', 'show logs: want --broker or --api, not both');
   }
   const link = await BrokerLink.open(await brokerOptions({ ...args, broker }), commandLog());
   try {
-    return await logsFromRobot(link, { robot, component, onOlder });
+    return await logsFromRobot(link, asked);
   } finally {
     await link.close();
   }

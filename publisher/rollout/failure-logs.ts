@@ -16,6 +16,9 @@ import {
   failureHeadSchema,
   headFields,
   LogJoiner,
+  logElsewhere,
+  noLog,
+  type LogPlace,
   type FailureHeadFields,
   type ReceivedLog,
 } from '../../shared/formats/failure-log.ts';
@@ -38,6 +41,8 @@ export interface LogsAsked {
   readonly component: string | null;
   /** Told why an older log is returned than the robot keeps. */
   onOlder?(problem: DroverError): void;
+  /** Told of a log that lies on another computer of the robot, when others are returned. */
+  onElsewhere?(problem: DroverError): void;
 }
 
 const POLL_MS = 300;
@@ -55,7 +60,16 @@ const ANSWER = {
 
 const ROBOT = {
   what: 'answer on a robot',
-  schema: z.object({ components: z.array(z.object({ name: z.string() })) }),
+  schema: z.object({
+    components: z.array(
+      z.object({
+        name: z.string(),
+        // Absent from an older broker.
+        computer: z.string().nullish(),
+        log_folder: z.string().nullish(),
+      }),
+    ),
+  }),
   bytesMax: LIMITS.apiAnswerBytesMax,
   code: 'JSON_INVALID',
 } as const;
@@ -63,15 +77,25 @@ const ROBOT = {
 type Answer = z.output<typeof answerSchema>;
 
 /** @param components that the robot has: a name that was mistyped is none of them */
-const none = ({ robot, component }: LogsAsked, components: readonly string[]): DroverError => {
-  if (component !== null && components.length > 0 && !components.includes(component)) {
-    const has = components.slice(0, 16).map((one) => printable(one, 64));
+const none = ({ robot, component }: LogsAsked, components: readonly LogPlace[]): DroverError => {
+  const own = components.filter(({ name }) => component === null || name === component);
+  if (component !== null && components.length > 0 && own.length === 0) {
+    const has = components.slice(0, 16).map(({ name }) => printable(name, 64));
     const message = `find component ${component} of ${robot}: it has ${has.join(', ')}`;
     return new DroverError('NOT_FOUND', message, { hint: 'give --component one of these names' });
   }
   const what = component === null ? robot : `${robot}, ${component}`;
-  return new DroverError('FAILURE_LOG_NONE', `read log of ${what}: it keeps none`);
+  return noLog(`read log of ${what}`, own);
 };
+
+/** Logs that are on other computers of the robot: those that came are not all. */
+function tellElsewhere({ robot, component, onElsewhere }: LogsAsked, all: readonly LogPlace[]) {
+  if (component !== null) return;
+  for (const one of all) {
+    const problem = logElsewhere(`read log of ${robot}, ${printable(one.name, 64)}`, one);
+    if (problem) onElsewhere?.(problem);
+  }
+}
 
 const unanswered = ({ robot }: LogsAsked): DroverError => {
   const seconds = LIMITS.failureLogAnswerMs / 1000;
@@ -98,12 +122,12 @@ export async function logsFromApi(api: ApiClient, asked: LogsAsked): Promise<Fai
     const bytes = await api.get(`${path}/${encodeURIComponent(head.component)}`);
     found.push({ head: headFields(head), text: Buffer.from(bytes).toString('utf8') });
   }
+  if (asked.component === null) tellElsewhere(asked, await componentsOf(api, asked));
   return found;
 }
 
-async function componentsOf(api: ApiClient, { robot }: LogsAsked): Promise<string[]> {
-  const answer = parseDocument(ROBOT, await api.get(`/robots/${encodeURIComponent(robot)}`));
-  return answer.components.map(({ name }) => name);
+async function componentsOf(api: ApiClient, { robot }: LogsAsked): Promise<LogPlace[]> {
+  return parseDocument(ROBOT, await api.get(`/robots/${encodeURIComponent(robot)}`)).components;
 }
 
 async function askOverApi(
@@ -144,8 +168,8 @@ export async function logsFromRobot(link: BrokerLink, asked: LogsAsked): Promise
   const state = await readState(link, robot);
   const kept = keptOf(state);
   const wanted = new Set(kept.filter((one) => component === null || one === component));
-  const names = state.components.map(({ name }) => name);
-  if (wanted.size === 0) throw none(asked, names);
+  if (wanted.size === 0) throw none(asked, state.components);
+  tellElsewhere(asked, state.components);
   const joiner = new LogJoiner();
   const received: ReceivedLog[] = [];
   const topic = robotTopic(robot, 'logs');

@@ -124,16 +124,20 @@ function componentLines(component: ComponentState, now: EpochMs): string[] {
       ? (version ?? 'not installed')
       : `unknown (active names ${version ?? 'nothing'})`;
   const was = before == null ? '' : `, before it ${before}`;
+  const where = component.computer == null ? '' : ` on computer ${component.computer}`;
   const words = { ...(failure?.version != null && { VERSION: failure.version }) };
   const isPast = isPastProblem(component);
   return [
-    line('component', `${name} ${runs}${was}: ${doing(component)}`),
+    line('component', `${name} ${runs}${was}${where}: ${doing(component)}`),
     ...waitLines(component, now),
     ...(failure ? problemLines(isPast ? '  earlier' : '  problem', failure, words) : []),
     ...(failure?.at === undefined
       ? []
       : [line('', `${isPast ? 'at' : 'since'} ${instantText(failure.at)}`)]),
     ...lastUpdateLines(component),
+    ...(component.log_folder == null
+      ? []
+      : [line('  log', `${component.log_folder}${where === '' ? '' : `,${where}`}`)]),
     ...(component.blocked.length > 0 ? [line('  blocked', component.blocked.join(', '))] : []),
   ];
 }

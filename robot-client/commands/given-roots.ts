@@ -17,8 +17,9 @@ export interface Given {
   readonly defaultRoot: string;
 }
 
+/** One that has its roots is for another computer, and stays as it is. */
 const COMMAND =
-  /drover-robot (recover|adopt|retry|unblock [^\s;,()]+)( --root DIR)?(?= |;|,|\)|$)/g;
+  /drover-robot (recover|adopt|retry|unblock [^\s;,()]+)( --root DIR)?(?= |;|,|\)|$)(?! --root )/g;
 /** Commands for one root: the one of the message. */
 const OF_ONE = ['recover', 'adopt'];
 

@@ -11,7 +11,8 @@ import { layoutOf } from '../install/layout.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { LeaderSide } from '../members/leader.ts';
 import type { MemberSide } from '../members/member.ts';
-import { readPairFile, readPairFolder } from '../members/pair-file.ts';
+import { noMembers, straysText } from '../members/roster.ts';
+import { readPairFile, readPairFolder, strayNames } from '../members/pair-file.ts';
 import type { Address } from '../members/secure-link.ts';
 import type { ComponentRoot } from './given-roots.ts';
 
@@ -38,6 +39,7 @@ export const withComputers = <T>(args: Argv<T>) =>
     .option('pair', { ...TEXT, implies: 'leader', describe: 'pair file of this computer' });
 
 export interface ComputerArgs {
+  readonly id?: string | undefined;
   readonly broker?: string | undefined;
   readonly members?: string | undefined;
   readonly 'members-listen'?: string | undefined;
@@ -46,7 +48,7 @@ export interface ComputerArgs {
 }
 
 interface Facts {
-  /** Null without --id. */
+  /** Null without --id, and without an id in the environment. */
   readonly robot: RobotId | null;
   readonly roots: readonly ComponentRoot[];
   readonly arch: string;
@@ -68,7 +70,7 @@ export interface ComputerSide {
 /** @throws DroverError USAGE, PAIR_INVALID, FILE_UNREADABLE */
 export async function readComputers(args: ComputerArgs, facts: Facts): Promise<ComputerSide> {
   if (args.leader !== undefined && args.pair !== undefined) {
-    return await readMember(args.leader, args.pair, facts);
+    return await readMember({ leader: args.leader, path: args.pair, id: args.id }, facts);
   }
   const { broker } = args;
   if (broker === undefined) {
@@ -88,29 +90,46 @@ export async function readComputers(args: ComputerArgs, facts: Facts): Promise<C
   }
   // Loaded here: `recover` has the same options, runs at each boot, and needs no link.
   const { LeaderSide } = await import('../members/leader.ts');
-  const { pairs, problems: missing } = readPairFolder(resolve(args.members), robot, own);
+  const folder = resolve(args.members);
+  const { pairs, problems } = readPairFolder(folder, robot, own);
+  const strays = strayNames(folder);
+  const none = noMembers(folder, pairs.length + problems.length, strays);
+  if (none === null && strays.length > 0)
+    log.warn({ folder }, `files in --members were not read${straysText(strays)}`);
   const leader = new LeaderSide({
-    ...{ pairs, missing },
+    ...{ pairs, missing: none === null ? problems : [none] },
     ...{ robot, listen: parseAddress(listen, '--members-listen'), disk, arch, compatible, log },
+    roots,
     folder: `${layoutOf(first.root).state}/members`,
   });
   return { url: broker, robot: null, leader };
 }
 
-async function readMember(leader: string, path: string, facts: Facts): Promise<ComputerSide> {
-  const { robot, roots, arch, compatible, log } = facts;
+/**
+ * The pair file names the robot. An id of the environment does not count here: the unit of the
+ * package sets the name of the machine, which is not that of a robot of several.
+ */
+async function readMember(
+  { leader, path, id }: { leader: string; path: string; id: string | undefined },
+  facts: Facts,
+): Promise<ComputerSide> {
+  const { roots, arch, compatible, log } = facts;
   const pair = readPairFile(resolve(path));
-  if (robot !== null && robot !== pair.robot) {
-    throw new DroverError('USAGE', `read --id: ${path} is for robot ${pair.robot} (got ${robot})`);
+  if (id !== undefined && id !== pair.robot) {
+    throw new DroverError('USAGE', `read --id: ${path} is for robot ${pair.robot} (got ${id})`, {
+      hint: `leave --id out: the pair file names the robot; for another robot make another pair file (drover-robot pair)`,
+    });
   }
   const [have, want] = [roots.map(({ component }) => component), pair.components];
   if (have.toSorted().join() !== want.toSorted().join()) {
     const counts = `(got ${have.join(', ')}, want ${want.join(', ')})`;
-    throw new DroverError('USAGE', `read --root: other components than in ${path} ${counts}`);
+    throw new DroverError('USAGE', `read --root: other components than in ${path} ${counts}`, {
+      hint: `give ${want.map((name) => `--root ${name}=DIR`).join(' ')}, or make a pair file for what this computer has: drover-robot pair ${pair.computer} --id ${pair.robot} ${have.map((name) => `--component ${name}`).join(' ')} --out FILE`,
+    });
   }
   const at = parseAddress(leader, '--leader');
   const { MemberSide } = await import('../members/member.ts');
-  const member = new MemberSide({ pair, leader: at, arch, compatible, log });
+  const member = new MemberSide({ pair, leader: at, arch, compatible, roots, log });
   return { url: `https://${at.host}:${at.port}`, robot: pair.robot, member };
 }
 

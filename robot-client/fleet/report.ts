@@ -249,6 +249,8 @@ export interface ToldElsewhere {
   readonly told: readonly ComponentStateFields[];
   /** Changes when counters of one of them begin from zero. */
   readonly countedBy: string;
+  /** Why this computer does not lead them as it should: its components report the first. */
+  readonly problems?: readonly Held[];
 }
 
 interface Beside {
@@ -262,8 +264,9 @@ export function reportRobot(
   components: readonly ComponentView[],
   { counted, now, elsewhere }: Beside,
 ): RobotStateFields {
+  const [computers = null] = elsewhere?.problems ?? [];
   const own = components.map((view) => ({
-    ...reportComponent(view),
+    ...reportComponent({ computers, ...view }),
     usage: [...counted.told(view.name)],
   }));
   return {

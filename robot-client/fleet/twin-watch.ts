@@ -4,6 +4,7 @@
  * logged at once with its reason, and seldom after that, for as long as the reason stays the same.
  */
 
+import { linkEnd } from '../../shared/base/broker-urls.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import type { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -17,6 +18,7 @@ export class TwinWatch {
   readonly #count: () => number;
   readonly #mono: () => number;
   #upAtMs: number | null = null;
+  #end: 'broker' | 'leader' = 'broker';
 
   /**
    * @param count links in a row that the broker ended soon
@@ -37,15 +39,17 @@ export class TwinWatch {
     return count >= LIMITS.endingsOfTwins && livedMs < LIMITS.endedLateMs ? count : 0;
   }
 
-  up(broker: string): void {
+  /** @param url of the broker, or of the leader of a computer that has one */
+  up(url: string): void {
     this.#upAtMs = this.#mono();
-    if (this.endings === 0) this.#log.info({ broker }, 'link to the broker is up');
+    this.#end = linkEnd(url).isLeader ? 'leader' : 'broker';
+    if (this.endings === 0) this.#log.info({ [this.#end]: url }, `link to the ${this.#end} is up`);
   }
 
   down(reason: string): void {
     this.#upAtMs = null;
     const { endings } = this;
-    if (endings === 0) return this.#log.warn({ reason }, 'link to the broker is down');
+    if (endings === 0) return this.#log.warn({ reason }, `link to the ${this.#end} is down`);
     const { hint } = CATALOGUE.ROBOT_ID_TWICE;
     const facts = { code: 'ROBOT_ID_TWICE', endings, reason, hint };
     this.#seldom.warn('twin', facts, 'the broker ends the link again and again');

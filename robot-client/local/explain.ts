@@ -5,6 +5,7 @@
 
 import { instantText, shortly, timeLeft } from '../../shared/base/durations.ts';
 import { ATOMIC_SWAP, SLOT_IMAGE } from '../../shared/formats/apply-strategy.ts';
+import { linkEnd } from '../../shared/base/broker-urls.ts';
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { filledHint, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { EpochMs, RobotId } from '../../shared/base/ids.ts';
@@ -47,7 +48,7 @@ export function explainRobot(
   const link = facts.isUp ? 'up' : 'down, trying again';
   const heard = seq === null ? 'no announcement' : `announcement ${seq}`;
   return [
-    `robot ${robot}: link to ${broker} is ${link}; ${heard} accepted`,
+    `robot ${robot}: link to ${linkEnd(broker).words} is ${link}; ${heard} accepted`,
     ...(facts.linkProblem ? problemLines('no link', facts.linkProblem) : []),
     ...(facts.certificate ? explainCertificate(facts.certificate, now) : []),
     ...(facts.trust ? explainTrust(facts.trust, now) : []),

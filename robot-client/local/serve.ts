@@ -104,5 +104,5 @@ function chosen({ components: { all } }: Agent, name: string | undefined): reado
   const found = all.filter((one) => one.name === name);
   if (found.length > 0) return found;
   const known = all.map((one) => one.name).join(', ');
-  throw new DroverError('NOT_FOUND', `component ${name}: not on this robot, which has ${known}`);
+  throw new DroverError('NOT_FOUND', `component ${name}: not on this computer, which has ${known}`);
 }

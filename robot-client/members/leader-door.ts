@@ -11,6 +11,7 @@ import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Pair } from './pair-file.ts';
+import { RefusedComputers } from './refused-computers.ts';
 import { serverSide, type Address } from './secure-link.ts';
 
 /** The answers of the leader to each request. */
@@ -24,7 +25,13 @@ export interface DoorKeeper {
   /** Waits for news, and no longer than `memberPollMs`; null for none. */
   newsFor(
     pair: Pair,
-    asked: { readonly epoch: string; readonly after: number; readonly nextTrust: number },
+    asked: {
+      readonly epoch: string;
+      readonly after: number;
+      readonly nextTrust: number;
+      /** Start of the agent that asks; empty for an old one. */
+      readonly me: string;
+    },
     signal: AbortSignal,
   ): Promise<Uint8Array | null>;
   /** Its connection has ended before it got its answer. */
@@ -55,13 +62,17 @@ export class LeaderDoor {
   readonly #memberOf: (socket: unknown) => Pair | null;
   readonly #keeper: DoorKeeper;
   readonly #log: Log;
+  readonly refused: RefusedComputers;
   #isClosed = false;
-  #refusedMs = Number.NEGATIVE_INFINITY;
   /** Requests of each computer that are being answered. */
   readonly #running = new Map<string, number>();
 
   constructor(pairs: readonly Pair[], keeper: DoorKeeper, log: Log) {
-    const { options, memberOf } = serverSide(pairs);
+    const names = pairs.map(({ computer }) => computer);
+    this.refused = new RefusedComputers(names, log, Date.now);
+    const { options, memberOf } = serverSide(pairs, (socket, name) => {
+      this.refused.asked(socket, name);
+    });
     this.#memberOf = memberOf;
     this.#keeper = keeper;
     this.#log = log;
@@ -75,19 +86,12 @@ export class LeaderDoor {
       },
     );
     this.#server.maxConnections = LIMITS.memberRequestsMax * (pairs.length + 1);
-    this.#server.on('tlsClientError', ({ message }) => this.#noteRefused(message));
+    this.#server.on('tlsClientError', (error, socket) => {
+      this.refused.refused(socket, error.message);
+    });
     this.#server.on('error', ({ message }) => {
       log.debug({ error: message }, 'the door for the computers of this robot');
     });
-  }
-
-  /** A stranger, or a member with an old pair file: said now and then, however often it tries. */
-  #noteRefused(error: string): void {
-    const now = performance.now();
-    if (now - this.#refusedMs < LIMITS.memberAwayMs) return;
-    this.#refusedMs = now;
-    const text = 'refused a connection without a secret of this robot: compare the pair files';
-    this.#log.warn({ error }, text);
   }
 
   /** Where members reach it; 0 until it is open. */
@@ -162,8 +166,8 @@ export class LeaderDoor {
       const asked = { after: number('after'), nextTrust: number('trust') };
       const gone = new AbortController();
       request.on('close', () => gone.abort());
-      const epoch = query.get('epoch') ?? '';
-      const body = await this.#keeper.newsFor(pair, { ...asked, epoch }, gone.signal);
+      const [epoch, me] = [query.get('epoch') ?? '', (query.get('me') ?? '').slice(0, 16)];
+      const body = await this.#keeper.newsFor(pair, { ...asked, epoch, me }, gone.signal);
       return body ? { status: 200, body } : { status: 204, body: OK.body };
     }
     if (request.method !== 'POST') return NOT_FOUND;

@@ -22,11 +22,12 @@ import type { Disk } from '../install/disk-port.ts';
 import { decideRecall, decideStopped } from '../update/decide.ts';
 import type { CommitDecision } from '../update/joint-set.ts';
 import { Changes } from '../update/swap-claims.ts';
-import { canGoBack, failureCodeOf, setOf, stepOf, type MemberView } from '../update/set-verdict.ts';
+import { canGoBack, codeOf, setOf, stepOf, type MemberView } from '../update/set-verdict.ts';
 import { isSameSet, type ComponentFact } from './commit.ts';
 import { CarriedOrders } from './carried-orders.ts';
 import { CommitBook, type SetFacts } from './commit-book.ts';
 import type { AgentSide, Computers } from './computers.ts';
+import type { Elsewhere } from '../update/blocks.ts';
 import { HandOn } from './hand-on.ts';
 import { LeaderTroubles } from './leader-troubles.ts';
 import { LeaderDoor, type DoorKeeper } from './leader-door.ts';
@@ -34,6 +35,7 @@ import { MemberDesk } from './member-desk.ts';
 import type { Held } from '../fleet/report.ts';
 import { encodeNews, parseReport, viewFields, whatRuns } from './messages.ts';
 import type { Pair } from './pair-file.ts';
+import { awaited, explainComputers, Roster } from './roster.ts';
 import { ReportFile } from './report-file.ts';
 import type { Address } from './secure-link.ts';
 import { causeIn, decisionIn, isRecalledIn, openIn } from './told-commits.ts';
@@ -49,6 +51,7 @@ export interface LeaderOptions {
   readonly folder: string;
   readonly arch: string;
   readonly compatible: readonly string[];
+  readonly roots?: Elsewhere['roots'];
   /** Why pair files were not taken: their computers are missing. */
   readonly missing?: readonly Problem[];
   readonly log: Log;
@@ -73,7 +76,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   #isLooking = false;
   #isLookDue = false;
   #looked = Promise.resolve();
-  #wereAway = '';
+  readonly #roster: Roster;
   #nextTrust = Number.POSITIVE_INFINITY;
 
   constructor(options: LeaderOptions) {
@@ -81,6 +84,7 @@ export class LeaderSide implements Computers, DoorKeeper {
     const { pairs, disk, folder, log } = options;
     const now = performance.now();
     this.#desks = new Map(pairs.map((pair) => [pair.computer, new MemberDesk(pair, now)]));
+    this.#roster = new Roster(this.#desks, log);
     this.#book = new CommitBook(disk, folder);
     this.#reports = new ReportFile(disk, `${folder}/reports.json`, log);
     this.#door = new LeaderDoor(pairs, this, log);
@@ -156,14 +160,10 @@ export class LeaderSide implements Computers, DoorKeeper {
     return new Map([...this.#desks.values()].flatMap(({ views }) => [...views]));
   }
 
-  awayFor({ members }: RolloutSet): string | null {
+  awayFor(set: RolloutSet): string | null {
     const refused = this.#troubles.of('disk');
     if (refused) return `${refused.message} (${refused.code})`;
-    const now = performance.now();
-    const found = [...this.#desks.values()].find(
-      (desk) => desk.awayMs(now) > 0 && members.some(({ component }) => desk.views.has(component)),
-    );
-    return found ? `computer ${found.pair.computer} of this robot (MEMBER_AWAY)` : null;
+    return awaited(this.#roster.computers, set);
   }
 
   decisionOn(commitId: string): CommitDecision {
@@ -192,13 +192,12 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   explain(): string[] {
-    const now = performance.now();
-    const lines = [...this.#desks.values()].map((desk) => {
-      const { computer, components } = desk.pair;
-      const isAway = desk.awayMs(now) > 0;
-      return `computer ${computer} with ${components.join(' and ')} is ${isAway ? 'away' : 'there'}`;
-    });
-    return [...lines, ...this.#book.explain(), ...this.#troubles.explain()];
+    return [
+      ...explainComputers(this.#roster.computers),
+      ...this.#book.explain(),
+      ...this.#troubles.explain(),
+      ...this.#door.refused.explain(),
+    ];
   }
 
   // Decisions.
@@ -249,12 +248,9 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   #notePresence(): void {
-    const now = performance.now();
-    const away = [...this.#desks.values()].filter((desk) => desk.awayMs(now) > 0);
-    const names = away.map(({ pair }) => pair.computer).join();
-    if (names === this.#wereAway) return;
-    this.#options.log.info({ away: names }, names === '' ? 'all computers are there' : 'away');
-    this.#wereAway = names;
+    if (!this.#roster.look()) return;
+    this.#version += 1; // the other members receive it
+    this.#changes.tell();
     this.#side?.board.changed({ isElsewhere: true });
     this.#side?.onNews();
   }
@@ -292,7 +288,7 @@ export class LeaderSide implements Computers, DoorKeeper {
         isCurrent: desk?.heardEpoch === this.#epoch || desk === undefined,
         awayMs: desk?.awayMs(now) ?? 0,
         canGoBack: view ? canGoBack(view) : false,
-        code: failureCodeOf(view?.state),
+        code: codeOf(member, view?.state),
       };
     });
     return { components, isRecalled, stopped };
@@ -308,10 +304,10 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   async newsFor(
     { computer }: Pair,
-    asked: { readonly epoch: string; readonly after: number; readonly nextTrust: number },
+    asked: Parameters<DoorKeeper['newsFor']>[1],
     signal: AbortSignal,
   ): Promise<Uint8Array | null> {
-    this.#desks.get(computer)?.heard(performance.now(), this.#now());
+    this.#desks.get(computer)?.heard(performance.now(), this.#now(), asked.me);
     if (asked.nextTrust > 0 && asked.nextTrust < this.#nextTrust)
       await this.#askTrust(asked.nextTrust);
     const after = asked.epoch === this.#epoch ? asked.after : 0;
@@ -327,6 +323,7 @@ export class LeaderSide implements Computers, DoorKeeper {
       record: this.#book.told?.record ?? null,
       views: views.map(([name, view]) => viewFields(name, view, this.#options)),
       orders: this.#orders.between(after, version),
+      computers: this.#roster.computers,
     });
   }
 

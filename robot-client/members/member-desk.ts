@@ -11,11 +11,16 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { ComponentStateFields } from '../../shared/formats/messages.ts';
 import type { MemberView } from '../update/set-verdict.ts';
 import { awayMsOf } from './commit.ts';
+import { layoutOf } from '../install/layout.ts';
+import { Instances } from './instances.ts';
 import type { Report } from './messages.ts';
 import type { Pair } from './pair-file.ts';
 
 /** Starts of the agent of one member that are known to be over. */
 const EPOCHS_MAX = LIMITS.eventEpochsMax;
+
+/** `MEMBER_TWICE`: two computers have one pair file. */
+export type Trouble = 'MEMBER_AWAY' | 'MEMBER_TWICE';
 
 /** The last report of a member as the leader keeps it. */
 export interface KeptReport {
@@ -36,6 +41,7 @@ export class MemberDesk {
   #heardAtMs: EpochMs | null = null;
   #isLost = false;
   #heardEpoch = '';
+  readonly #instances = new Instances();
   #hasReported = false;
 
   /** @param now counts as the time of its last message */
@@ -58,7 +64,9 @@ export class MemberDesk {
     return this.#views;
   }
 
-  heard(now: MonoMs, clock: EpochMs): void {
+  /** @param instance start of its agent that it comes from; empty when it is not known */
+  heard(now: MonoMs, clock: EpochMs, instance = ''): void {
+    this.#instances.heard(instance, now);
     this.#heardMs = now;
     this.#heardAtMs = clock;
     this.#isLost = false;
@@ -74,10 +82,17 @@ export class MemberDesk {
     this.#isLost = true;
   }
 
-  /** 0 while it is there. */
+  /** 0 while it is there, and is one. */
   awayMs(now: MonoMs): number {
     const silentMs = awayMsOf(this.#heardMs, now, this.#isLost);
-    return this.#hasReported ? silentMs : Math.max(1, silentMs);
+    const isOne = !this.#instances.isTwice(now) && !this.#instances.isUnproven(now);
+    return this.#hasReported && isOne ? silentMs : Math.max(1, silentMs);
+  }
+
+  /** Code of why it takes no part in a decision; null when it does. */
+  trouble(now: MonoMs): Trouble | null {
+    if (this.#instances.isTwice(now)) return 'MEMBER_TWICE';
+    return this.awayMs(now) > 0 ? 'MEMBER_AWAY' : null;
   }
 
   /**
@@ -86,6 +101,7 @@ export class MemberDesk {
    */
   take(report: Report, now: EpochMs): boolean {
     const { epoch, nth } = report;
+    this.#instances.heard(epoch, performance.now());
     const isOlder = epoch === this.#epoch ? nth <= this.#nth : this.#over.includes(epoch);
     if (isOlder) return false;
     const names = report.views.map(({ name }) => name);
@@ -115,21 +131,34 @@ export class MemberDesk {
 
   /** Its components for the report of the robot. */
   told(now: MonoMs, clock: EpochMs): ComponentStateFields[] {
-    const isAway = this.awayMs(now) > 0;
+    const trouble = this.trouble(now);
+    const { computer } = this.pair;
     return this.pair.components.map((name) => {
       const known = this.#kept?.components.find((one) => one.name === name);
       // Logs of failures stay on the computer where they were written.
-      const { failure_log: _, ...fields } = known ?? unknown(name);
-      return isAway ? { ...fields, ...this.#away(clock) } : fields;
+      const { failure_log: log, ...fields } = known ?? unknown(name);
+      const place = { ...fields, computer, ...(log && this.#logFolder(name)) };
+      return trouble === null ? place : { ...place, ...this.#doubt(trouble, clock) };
     });
   }
 
-  #away(clock: EpochMs): Pick<ComponentStateFields, 'version_doubt' | 'last_error'> {
+  /** Where the log of its last failed update lies on its computer. */
+  #logFolder(name: string): Partial<Pick<ComponentStateFields, 'log_folder'>> {
+    const roots = this.#views.get(name)?.elsewhere?.roots ?? [];
+    const root = roots.find(({ component }) => component === name)?.root;
+    return root === undefined ? {} : { log_folder: `${layoutOf(root).state}/logs` };
+  }
+
+  #doubt(
+    code: Trouble,
+    clock: EpochMs,
+  ): Pick<ComponentStateFields, 'version_doubt' | 'last_error'> {
     const known = this.#heardAtMs ?? this.#kept?.atMs ?? null;
     const atMs = known ?? clock;
     const since = known !== null ? `since ${new Date(atMs).toISOString()}` : 'and was never heard';
-    const code = 'MEMBER_AWAY';
-    const message = `hear computer ${this.pair.computer} of this robot: it is away ${since}`;
+    const why =
+      code === 'MEMBER_TWICE' ? 'two computers have its pair file' : `it is away ${since}`;
+    const message = `hear computer ${this.pair.computer} of this robot: ${why}`;
     const at = new Date(atMs).toISOString();
     return {
       version_doubt: code,

@@ -11,17 +11,20 @@ import { backoffMs } from '../../shared/base/backoff.ts';
 import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import type { Log, Wire, WireHandlers } from '../../shared/base/ports.ts';
 import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import type { ComponentStateFields, RobotStateFields } from '../../shared/formats/messages.ts';
 import { parseTopic, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
+import type { Elsewhere } from '../update/blocks.ts';
 import type { CommitDecision } from '../update/joint-set.ts';
 import type { MemberView } from '../update/set-verdict.ts';
 import { ChunkFetch } from './chunk-fetch.ts';
 import type { AgentSide, Computers } from './computers.ts';
 import { encodeReport, parseNews, viewFields, whatRuns, type News } from './messages.ts';
 import type { Pair } from './pair-file.ts';
+import { awaited, explainComputers } from './roster.ts';
 import { LeaderLink, type Address, type LinkAnswer } from './secure-link.ts';
 import { causeIn, decisionIn, isRecalledIn, openIn, type ToldBook } from './told-commits.ts';
 
@@ -32,6 +35,7 @@ export interface MemberOptions {
   readonly leader: Address;
   readonly arch: string;
   readonly compatible: readonly string[];
+  readonly roots?: Elsewhere['roots'];
   readonly log: Log;
 }
 
@@ -47,6 +51,7 @@ export class MemberSide implements Computers {
   /** Null before the first news since the start. */
   #book: ToldBook | null = null;
   #views: ReadonlyMap<string, MemberView | null> = new Map();
+  #computers: News['computers'] = [];
   #wire: LeaderWire | null = null;
   #isReportDue = false;
   #leaderEpoch = '';
@@ -64,7 +69,7 @@ export class MemberSide implements Computers {
   /** The link of the agent (`openWire` of its options). */
   readonly openWire = (_options: unknown, handlers: WireHandlers, log: Log): Wire => {
     this.#wire = new LeaderWire({
-      ...{ link: this.#link, handlers, log },
+      ...{ link: this.#link, handlers, log, me: this.#epoch },
       onNews: (news) => this.#take(news),
       onHeard: () => void (this.#isReportDue && this.reportSoon()),
       onState: (state) => this.#keepState(state),
@@ -91,18 +96,26 @@ export class MemberSide implements Computers {
 
   explain(): string[] {
     const { host, port } = this.#options.leader;
-    const isUp = this.#wire?.isUp === true;
-    return [
-      `computer ${this.#options.pair.computer}: its leader at ${host}:${port} is ${isUp ? 'there' : 'away'}`,
+    const says =
+      this.#wire?.isUp === true ? 'is there' : SAYS[this.#wire?.whyDown ?? 'LEADER_AWAY'];
+    const lines = [
+      `computer ${this.#options.pair.computer}: its leader at ${host}:${port} ${says}`,
     ];
+    return this.#wire?.isUp === true ? [...lines, ...explainComputers(this.#computers)] : lines;
+  }
+
+  get #machine() {
+    const { pair, arch, compatible, roots } = this.#options;
+    return { arch, compatible, computer: pair.computer, roots };
   }
 
   get views(): ReadonlyMap<string, MemberView | null> {
     return this.#views;
   }
 
-  awayFor(_set: RolloutSet): string | null {
-    return this.#wire?.isUp === true ? null : 'the leader of this robot (LEADER_AWAY)';
+  awayFor(set: RolloutSet): string | null {
+    if (this.#wire?.isUp === true) return awaited(this.#computers, set);
+    return `the leader of this robot (${this.#wire?.whyDown ?? 'LEADER_AWAY'})`;
   }
 
   decisionOn(commitId: string): CommitDecision {
@@ -121,7 +134,8 @@ export class MemberSide implements Computers {
     return isRecalledIn(this.#book, set);
   }
 
-  #take({ epoch, commits, record, views }: News): void {
+  #take({ epoch, commits, record, views, computers }: News): void {
+    this.#computers = computers;
     // A leader that has started again knows no report of this computer.
     if (epoch !== this.#leaderEpoch) this.#isReportDue = true;
     this.#leaderEpoch = epoch;
@@ -156,7 +170,7 @@ export class MemberSide implements Computers {
       const body = encodeReport({
         ...{ epoch: this.#epoch, nth: this.#nth, state: this.#state },
         heard: this.#leaderEpoch,
-        views: views.map(([name, view]) => viewFields(name, view, this.#options)),
+        views: views.map(([name, view]) => viewFields(name, view, this.#machine)),
       });
       try {
         assertTaken('report', await this.#link.ask('POST', '/report', { body }));
@@ -168,6 +182,13 @@ export class MemberSide implements Computers {
     });
   }
 }
+
+/** Words for `drover-robot explain`, by why there is no link. */
+const SAYS = {
+  LEADER_AWAY: 'is away',
+  LEADER_REFUSES: 'refuses it',
+  NO_LEADER_THERE: 'is not there: what answers is no leader',
+} as const;
 
 /** @throws DroverError MEMBER_REFUSED, with what the leader said */
 function assertTaken(what: string, { status, body }: LinkAnswer): void {
@@ -183,6 +204,8 @@ interface LeaderWireOptions {
   readonly link: LeaderLink;
   readonly handlers: WireHandlers;
   readonly log: Log;
+  /** Name of this start of the agent. */
+  readonly me: string;
   onNews(news: News): void;
   /** The leader has answered. */
   onHeard(): void;
@@ -199,11 +222,14 @@ class LeaderWire implements Wire {
   #replay = new AbortController();
   #isUp = false;
   #lastError: DroverError | null = null;
+  readonly #seldom: SeldomLog;
   #at = { epoch: '', after: 0 };
   #nextTrust = 1;
 
   constructor(options: LeaderWireOptions) {
     this.#options = options;
+    const everyMs = LIMITS.memberTroubleLogMs;
+    this.#seldom = new SeldomLog(options.log, everyMs, () => performance.now());
     this.#chunks = new ChunkFetch(options.link, (topic, bytes) => this.#deliver(topic, bytes));
     this.#ended = this.#listen();
   }
@@ -214,6 +240,12 @@ class LeaderWire implements Wire {
 
   get lastError(): DroverError | null {
     return this.#lastError;
+  }
+
+  /** The code of why there is no link. */
+  get whyDown(): keyof typeof SAYS {
+    const code = this.#lastError?.code;
+    return code === 'LEADER_REFUSES' || code === 'NO_LEADER_THERE' ? code : 'LEADER_AWAY';
   }
 
   noteProblem(thrown: unknown): void {
@@ -276,7 +308,7 @@ class LeaderWire implements Wire {
   async #hear(closed: AbortSignal): Promise<void> {
     this.#replay = new AbortController();
     const { epoch, after } = this.#at;
-    const path = `/news?epoch=${epoch}&after=${after}&trust=${this.#nextTrust}`;
+    const path = `/news?epoch=${epoch}&after=${after}&trust=${this.#nextTrust}&me=${this.#options.me}`;
     const signal = AbortSignal.any([closed, this.#replay.signal]);
     let answer: LinkAnswer;
     try {
@@ -308,9 +340,15 @@ class LeaderWire implements Wire {
   #down(thrown: unknown): void {
     const problem = toProblem(thrown);
     if (thrown instanceof DroverError) this.#lastError = thrown;
-    if (!this.#isUp) return;
+    // Each reason at once; the same again seldom, while it lasts.
+    const what = { LEADER_REFUSES: 'refuses this computer', NO_LEADER_THERE: 'is not there' };
+    const says = problem.code in what ? what[problem.code as keyof typeof what] : 'is away';
+    if (!this.#isUp) {
+      this.#seldom.warn(problem.code, { problem }, `the leader of this robot ${says}`);
+      return;
+    }
     this.#isUp = false;
-    this.#options.log.warn({ problem }, 'the leader of this robot is away');
+    this.#options.log.warn({ problem }, `the leader of this robot ${says}`);
     this.#options.handlers.onDown?.(problem.message);
   }
 }

@@ -10,6 +10,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { parseRobotState, type RobotStateFields } from '../../shared/formats/messages.ts';
 import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/formats/schema.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
+import type { Elsewhere } from '../update/blocks.ts';
 import type { MemberView } from '../update/set-verdict.ts';
 import { encodeMachineState, parseMachineState, type Job } from '../update/state.ts';
 import { commitSchema } from './commit.ts';
@@ -26,9 +27,16 @@ const viewSchema = z
     doubt: z.string().max(64).nullable(),
     arch: z.string().max(64),
     compatible: z.array(z.string().max(64)).max(LIMITS.machineNamesMax),
+    /** Null for the leader, and from an older agent. */
+    computer: idSchema.nullish(),
+    /** All roots of its computer, for commands that people type there. */
+    roots: z
+      .array(z.object({ component: idSchema, root: z.string().max(LIMITS.memberRootCharsMax) }))
+      .max(LIMITS.setMembersMax)
+      .default([]),
   })
-  .transform(({ name, state, active, rollback, doubt, arch, compatible }) => {
-    const elsewhere = { arch, compatible };
+  .transform(({ name, state, active, rollback, doubt, arch, compatible, ...at }) => {
+    const elsewhere = { arch, compatible, computer: at.computer ?? null, roots: at.roots };
     const view: MemberView | null =
       state === null
         ? null
@@ -56,6 +64,16 @@ const reportSchema = z.object({
 
 const topicSchema = z.string().refine((text) => parseTopic(text) !== null, 'no topic of ours');
 
+/** One computer as the leader sees it. */
+const computerSchema = z.object({
+  computer: idSchema,
+  components: z.array(idSchema).max(LIMITS.setMembersMax),
+  /** Code of why it takes no part in a decision; null when it does. */
+  trouble: z.string().max(64).nullable(),
+});
+
+export type ComputerFields = z.output<typeof computerSchema>;
+
 const newsSchema = z.object({
   /** Of this start of the leader. */
   epoch: epochSchema,
@@ -73,6 +91,8 @@ const newsSchema = z.object({
     .transform((all) =>
       all.map(({ topic, payload }) => ({ topic, payload: base64ToBytes(payload) ?? utf8('') })),
     ),
+  /** All members, also the one that receives it; empty from an older leader. */
+  computers: z.array(computerSchema).max(LIMITS.memberComputersMax).default([]),
 });
 
 export type Report = z.output<typeof reportSchema>;
@@ -104,13 +124,10 @@ export const encodeNews = (
   );
 
 /** @param machine of the computer that it is on, unless the view says it */
-export function viewFields(
-  name: string,
-  view: MemberView | null,
-  machine: { readonly arch: string; readonly compatible: readonly string[] },
-): ViewFields {
-  const { arch, compatible } = view?.elsewhere ?? machine;
-  const at = { name, arch, compatible: [...compatible] };
+export function viewFields(name: string, view: MemberView | null, machine: Elsewhere): ViewFields {
+  const { arch, compatible, computer = null, roots = [] } = view?.elsewhere ?? machine;
+  const shown = roots.filter(({ root }) => root.length <= LIMITS.memberRootCharsMax);
+  const at = { name, arch, compatible: [...compatible], computer, roots: [...shown] };
   if (view === null) return { ...at, state: null, active: null, rollback: null, doubt: null };
   const { active, rollback, doubt, state: whole } = view;
   const state = { ...whole, job: slim(whole.job), installed: slim(whole.installed) };

@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -51,9 +51,20 @@ export async function makePairFile(
   await writeNewFile({ path, what: 'pair file', option: '--out' }, text, 0o600);
 }
 
+/** A file that is not there has to be made first. */
+function readPairInput(path: string): Uint8Array {
+  try {
+    return readInput(path, 'pair file');
+  } catch (thrown) {
+    if (!(thrown instanceof DroverError) || existsSync(path)) throw thrown;
+    const hint = `make it with drover-robot pair, and put the same file on both computers`;
+    throw new DroverError(thrown.code, thrown.message, { cause: thrown, hint });
+  }
+}
+
 /** @throws DroverError FILE_UNREADABLE, PAIR_INVALID; also when others may read or write it */
 export function readPairFile(path: string): Pair {
-  const bytes = readInput(path, 'pair file');
+  const bytes = readPairInput(path);
   const unsafe = whyUnsafe(path);
   const mayRead = (statSync(path).mode & OTHERS_MAY_READ) !== 0;
   if (unsafe || mayRead) {
@@ -88,7 +99,8 @@ export function readPairFolder(
   own: readonly string[],
 ): { readonly pairs: readonly Pair[]; readonly problems: readonly Problem[] } {
   const problems: Problem[] = [];
-  const found = listFolder(folder).flatMap((name): Found[] => {
+  const names = listFolder(folder).filter((name) => name.endsWith(ENDING));
+  const found = names.flatMap((name): Found[] => {
     const path = join(folder, name);
     try {
       return [{ path, pair: readPairFile(path) }];
@@ -112,10 +124,6 @@ export function readPairFolder(
       problems.push(toProblem(new DroverError('PAIR_INVALID', message, { hint: no.hint })));
     }
   }
-  if (found.length === 0 && problems.length === 0) {
-    const message = `lead the computers of ${folder}: it has no pair file (want NAME.json)`;
-    problems.push(toProblem(new DroverError('PAIR_INVALID', message)));
-  }
   return { pairs, problems };
 }
 
@@ -138,7 +146,10 @@ function conflictOf(
   const { computer, components } = pair;
   if (pair.robot !== robot) {
     const why = `${computer} belongs to robot ${pair.robot} (got --id ${robot})`;
-    return { why, hint: `remove the file, or start the agent with --id ${pair.robot}` };
+    return {
+      why,
+      hint: `give --id ${pair.robot} when this is that robot; else pair the computer again: drover-robot pair ${computer} --id ${robot}`,
+    };
   }
   const others = all.filter((one) => one.path !== path && one.pair.robot === robot);
   const twin = others.find((one) => one.pair.computer === computer);
@@ -159,10 +170,13 @@ function conflictOf(
 
 function listFolder(folder: string): string[] {
   try {
-    const names = readdirSync(folder).toSorted();
-    return names.filter((name) => name.endsWith(ENDING));
+    return readdirSync(folder).toSorted();
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DroverError('FILE_UNREADABLE', `read folder ${folder}: ${why}`, { cause });
   }
 }
+
+/** Names in the folder that are no pair files: one that was meant as one is not read. */
+export const strayNames = (folder: string): string[] =>
+  listFolder(folder).filter((name) => !name.endsWith(ENDING));

@@ -7,8 +7,8 @@
 import { constants, randomBytes } from 'node:crypto';
 import { Agent as HttpsAgent, request as httpsRequest, type ServerOptions } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { linkFailure } from './link-failure.ts';
 import { SECRET_BYTES, type Pair } from './pair-file.ts';
 
 /**
@@ -27,12 +27,16 @@ export interface LinkAnswer {
 }
 
 /** The member of each connection, which has proved that it has the secret. */
-export function serverSide(pairs: readonly Pair[]): {
+export function serverSide(
+  pairs: readonly Pair[],
+  onAsked: (socket: TLSSocket, computer: string) => void,
+): {
   readonly options: ServerOptions;
   readonly memberOf: (socket: unknown) => Pair | null;
 } {
   const members = new WeakMap<object, Pair>();
   const pskCallback = (socket: TLSSocket, identity: string) => {
+    onAsked(socket, identity);
     const pair = pairs.find(({ computer }) => computer === identity);
     if (pair) members.set(socket, pair);
     // An unknown name fails as a wrong secret does: a stranger learns no name.
@@ -56,10 +60,11 @@ export interface Address {
 /** Requests of a member to its leader. */
 export class LeaderLink {
   readonly #agent: HttpsAgent;
+  readonly #pair: Pair;
   readonly #at: Address;
 
   constructor(pair: Pair, at: Address) {
-    this.#at = at;
+    [this.#pair, this.#at] = [pair, at];
     this.#agent = new HttpsAgent({
       ...TLS,
       keepAlive: true,
@@ -75,7 +80,10 @@ export class LeaderLink {
     this.#agent.destroy();
   }
 
-  /** @throws DroverError LEADER_AWAY; the reason of the signal when it is aborted */
+  /**
+   * @throws DroverError LEADER_AWAY, LEADER_REFUSES, NO_LEADER_THERE; the reason of the signal when
+   *   it is aborted
+   */
   async ask(
     method: 'GET' | 'POST',
     path: string,
@@ -87,14 +95,7 @@ export class LeaderLink {
       return await this.#send(method, path, body ?? null, ended);
     } catch (cause) {
       signal?.throwIfAborted();
-      const why = late.aborted
-        ? 'no answer'
-        : cause instanceof Error
-          ? cause.message
-          : String(cause);
-      const { host, port } = this.#at;
-      const message = `reach the leader of this robot at ${host}:${port}: ${why}`;
-      throw new DroverError('LEADER_AWAY', message, { cause });
+      throw linkFailure(late.aborted ? null : cause, this.#pair, this.#at);
     }
   }
 

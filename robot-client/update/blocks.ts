@@ -5,6 +5,7 @@
 
 import { CATALOGUE } from '../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 import { hasSay } from '../../shared/formats/trust-chain.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { LOST_PAYLOAD, type Job, type MachineState } from './state.ts';
@@ -41,18 +42,50 @@ export function blockedBy({ rollout, code }: Block): string {
 const CALLED_BACK_HINT =
   'nothing has to be done: a person called the set back; publish what is mended under higher versions';
 
+/** Another computer of the robot, which a bundle for one of its components has to fit. */
+export interface Elsewhere {
+  readonly arch: string;
+  readonly compatible: readonly string[];
+  /** Name of the computer; null or absent for the one that leads. */
+  readonly computer?: string | null | undefined;
+  /** All roots of that computer, for commands that people type there. */
+  readonly roots?: readonly { readonly component: string; readonly root: string }[] | undefined;
+}
+
+/** The component for which a set fails. */
+export interface FailedMember {
+  readonly component: string;
+  readonly version: string;
+  readonly code?: string | null;
+  /** Absent for a component of this computer. */
+  readonly elsewhere?: Elsewhere | undefined;
+  /** Absent or true when its version is blocked, so that a person can lift that. */
+  readonly isBlocked?: boolean;
+}
+
 /**
  * Why a component goes back with its set, or is not taken in it. The hint is about the component
  * that failed: no other version is blocked.
  * @param failed null when it is not known which one did
  */
-export function setFailed(
-  message: string,
-  failed: { readonly version: string; readonly code?: string | null } | null,
-): Problem {
-  const lift = CATALOGUE.SET_FAILED.hint.replace('ITS_VERSION', failed?.version ?? 'ITS_VERSION');
-  const hint = failed?.code === 'ROLLOUT_RECALLED' ? CALLED_BACK_HINT : lift;
+export function setFailed(message: string, failed: FailedMember | null): Problem {
+  const hint = failed?.code === 'ROLLOUT_RECALLED' ? CALLED_BACK_HINT : liftHint(failed);
   return toProblem(new DroverError('SET_FAILED', message, { hint }));
+}
+
+const LIFT = ': drover-robot unblock ITS_VERSION';
+
+/** With the command as it has to be typed on the computer that has the component. */
+function liftHint(failed: FailedMember | null): string {
+  const { hint } = CATALOGUE.SET_FAILED;
+  if (failed === null) return hint;
+  const { component, version, elsewhere, isBlocked = true } = failed;
+  if (!isBlocked) return hint.slice(0, hint.indexOf(', or lift'));
+  const { computer, roots = [] } = elsewhere ?? {};
+  const name = computer == null ? 'the main computer of the robot' : `computer ${computer}`;
+  const words = roots.map((one) => ` --root ${shellWord(`${one.component}=${one.root}`)}`);
+  const command = `drover-robot unblock ${version}${words.join('')} --component ${component}`;
+  return hint.replace(LIFT, `${elsewhere ? ` on ${name}` : ''}: ${command}`);
 }
 
 /** Null when that version was not blocked. */

@@ -103,5 +103,5 @@ export function followingJob({ phase, job, installed }: MachineState) {
 export function fellBack({ version, follows }: Job & { readonly follows: Follows }): Problem {
   const image = `${follows.component} ${follows.version}`;
   const why = `slot ${follows.from} runs, and not slot ${follows.to} with ${image}`;
-  return setFailed(`keep ${version}: ${why}`, { version: follows.version });
+  return setFailed(`keep ${version}: ${why}`, follows);
 }

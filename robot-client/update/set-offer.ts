@@ -41,7 +41,7 @@ export function judgeSet(taken: Taken, set: RolloutSet, offer: SetOffer): Verdic
     const message = `take ${component} ${job.version} in set ${set.id}: ${why}`;
     const problem =
       code === 'SET_FAILED'
-        ? setFailed(message, failed ?? null)
+        ? setFailed(message, failed ? { ...failed, elsewhere: placeOf(failed, offer) } : null)
         : toProblem(new DroverError(code, message));
     return { kind: 'refuse', version: job.version, problem };
   };
@@ -59,6 +59,9 @@ export function judgeSet(taken: Taken, set: RolloutSet, offer: SetOffer): Verdic
   }
   return taken;
 }
+
+const placeOf = ({ component }: SetMember, { facts }: SetOffer) =>
+  facts.others?.get(component)?.elsewhere;
 
 /**
  * A set names its one system image, since the boot of an image switches all of it. A module

@@ -8,12 +8,14 @@ import type { RolloutSet, SetMember } from '../../shared/formats/announcement.ts
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { compareReleases } from '../../shared/rules/release-identity.ts';
 import { decideImageSet, isImageAtWork, isStillUp } from './image-set-verdict.ts';
-import { blockAgainst, blockedOf, setFailed } from './blocks.ts';
+import { blockAgainst, blockedOf, setFailed, type Elsewhere, type FailedMember } from './blocks.ts';
 import type { MachineEvent } from './machine.ts';
 import { STEP_WORDS, type MemberStep, type SetVerdict, type Steps } from './member-steps.ts';
 import { isMidSwap } from './swap-order.ts';
 import { isLostJob, payloadOf, type Job, type MachineState } from './state.ts';
 
+/** Its version is blocked, or will be at the end of its way back. */
+const BLOCKED: Steps = ['failed', 'undone_for_good', 'undoing', 'stuck'];
 const SURE: Steps = ['sure', 'done', 'had'];
 const SOUND: Steps = ['well', ...SURE];
 const STAGED: Steps = ['staged', 'switching', 'trial', ...SOUND];
@@ -66,12 +68,6 @@ export interface MemberView {
   readonly doubt: string | null;
   /** Absent for a component of this computer. */
   readonly elsewhere?: Elsewhere;
-}
-
-/** Another computer of the robot, which a bundle for one of its components has to fit. */
-export interface Elsewhere {
-  readonly arch: string;
-  readonly compatible: readonly string[];
 }
 
 export const memberViewOf = (
@@ -232,25 +228,31 @@ function failedOf(
   others: readonly { readonly member: SetMember; readonly nth: number }[],
   steps: Steps,
   views: MemberViews,
-): { readonly version: string; readonly code: string | null } | null {
+): FailedMember | null {
   const fallen = others.filter(({ nth }) => FALLEN.includes(steps[nth] ?? 'missing'));
-  const told = fallen.map(({ member }) => ({
-    version: member.version,
-    code: failureCodeOf(views.get(member.component)?.state),
+  const told = fallen.map(({ member, nth }) => ({
+    ...{ component: member.component, version: member.version },
+    elsewhere: views.get(member.component)?.elsewhere,
+    isBlocked: BLOCKED.includes(steps[nth] ?? 'missing'),
+    code: codeOf(member, views.get(member.component)?.state),
   }));
   return told.find(({ code }) => code !== null && code !== 'SET_FAILED') ?? told[0] ?? null;
 }
 
-/** Code of its last failure. */
-export const failureCodeOf = (state: MachineState | undefined): string | null =>
-  state?.job?.cause?.code ?? state?.lastUpdate?.code ?? null;
+/** Of this bundle: an older version of the component may have failed with another code. */
+export function codeOf(member: SetMember, state: MachineState | undefined): string | null {
+  if (!state) return null;
+  const { job, lastUpdate } = state;
+  if (job && isOf(job, member)) return job.cause?.code ?? null;
+  const { version, payload_sha256: payloadSha256, rollout } = member;
+  const blocked = blockAgainst(blockedOf(state), { version, payloadSha256, rollout });
+  const isOfLast = lastUpdate?.rollout === rollout && lastUpdate.version === version;
+  return (isOfLast ? lastUpdate.code : null) ?? blocked?.code ?? null;
+}
 
-function describe(
-  { component, version }: SetMember,
-  step: MemberStep = 'missing',
-  views: MemberViews,
-): string {
-  const code = failureCodeOf(views.get(component)?.state);
+function describe(member: SetMember, step: MemberStep = 'missing', views: MemberViews): string {
+  const { component, version } = member;
+  const code = codeOf(member, views.get(component)?.state);
   const because = FALLEN.includes(step) && code !== null ? ` (${code})` : '';
   return `${component} ${version} ${STEP_WORDS[step]}${because}`;
 }

@@ -11,7 +11,7 @@ import type { LocalTime } from '../../shared/rules/start-time.ts';
 import type { LogPolicy } from '../../shared/tlog/policy.ts';
 import type { PatchFacts } from './delta.ts';
 import type { Neighbour } from './requires-check.ts';
-import type { Elsewhere } from './set-verdict.ts';
+import type { Elsewhere } from './blocks.ts';
 import type { Job, MachineState } from './state.ts';
 
 export interface RobotFacts {

@@ -42,3 +42,9 @@ export const splitBrokerUrls = (text: string): string[] =>
 
 /** With a certificate of its own a client speaks TLS, whatever the URL says: so does its message. */
 export const securedUrl = (url: string): string => url.replace(/^(mqtt|ws):/, '$1s:');
+
+/** The other end of a link for people: only the link of a member has an address of this kind. */
+export function linkEnd(url: string): { readonly isLeader: boolean; readonly words: string } {
+  const isLeader = url.startsWith('https://');
+  return { isLeader, words: isLeader ? `the leader at ${new URL(url).host}` : url };
+}

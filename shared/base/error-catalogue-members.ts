@@ -20,6 +20,31 @@ export const MEMBER_CODES = {
     'wait until all computers of the robot are there: then their leader sees what was decided; a computer that is gone for good has to be replaced',
     'later',
   ),
+  MEMBERS_NONE: refused(
+    'operator',
+    'put the pair file of each other computer into the folder of --members, named NAME.json (drover-robot pair makes one), and restart the agent; or leave --members out on a robot of one computer',
+    'later',
+  ),
+  MEMBER_TWICE: refused(
+    'operator',
+    'switch off the one that was replaced or copied, or make a pair file of its own for it (drover-robot pair); no set is switched before that',
+    'later',
+  ),
+  LEADER_REFUSES: refused(
+    'operator',
+    'put the same pair file on both computers: --pair here, the folder of --members there, and restart the agent there; what runs goes on',
+    'later',
+  ),
+  NO_LEADER_THERE: refused(
+    'operator',
+    'give --leader the address of --members-listen of the leader (not that of a broker), and see that no other program listens there',
+    'later',
+  ),
+  COMPUTER_REFUSED: refused(
+    'operator',
+    'put the same pair file on both computers, restart the agent here, or switch the computer at that address off when it is none of this robot',
+    'later',
+  ),
   MEMBER_BEHIND: refused(
     'operator',
     'it catches up by itself while the set is announced: drover-robot status on its computer says what it waits for; else publish the set again with a higher version',

@@ -443,6 +443,12 @@ export const LIMITS = {
   memberAnswerMs: 20 * SECOND, // a request between computers of a robot is given up after this
   memberRetryMsMin: 500, // first wait after a lost link between computers of a robot
   memberRetryMsMax: 5 * SECOND, // and the longest: a computer that restarts is back within this
+  memberTroubleLogMs: 60 * MINUTE, // one line so often about a leader that stays out of reach
+  memberRefusedLogMs: 10 * MINUTE, // one line so often about a computer that the leader refuses
+  memberRefusedShownMs: MINUTE, // one that tries again: it waits 5 s between two tries
+  memberTwiceMs: 2 * MINUTE, // two with one pair file: each asks for news within 5 s
+  memberProveMs: 11 * SECOND, // after a start: another one with its file would have asked twice
+  memberRootCharsMax: 512, // path of a root that is shown on other computers
   memberComputersMax: 16, // computers of one robot: as many as it has components
   memberRequestsMax: 8, // requests of one computer at once: chunks, reports and a question for news
   memberFileBytesMax: 4 * KiB, // the file of drover-robot pair

@@ -6,11 +6,12 @@
 
 import { z } from 'zod';
 import { instantText } from '../base/durations.ts';
+import { DroverError } from '../base/errors.ts';
 import { base64ToBytes, bytesToBase64 } from '../crypto/bytes.ts';
 import { sha256Hex } from '../crypto/hash.ts';
 import type { RobotId } from '../base/ids.ts';
 import { LIMITS } from '../base/limits.ts';
-import { oneLine } from '../base/printable.ts';
+import { oneLine, printable, shellWord } from '../base/printable.ts';
 import { failureText } from '../base/redact.ts';
 import {
   idSchema,
@@ -175,3 +176,25 @@ export const headFields = (head: FailureHead): FailureHeadFields => ({
   ...head,
   failed_at: instantText(head.failed_at),
 });
+
+/** A component, and where the log of its last failed update lies when that is another computer. */
+export interface LogPlace {
+  readonly name: string;
+  readonly computer?: string | null | undefined;
+  readonly log_folder?: string | null | undefined;
+}
+
+/** Why there is no log of these components here: there is none, or it is on another computer. */
+export function noLog(what: string, components: readonly LogPlace[]): DroverError {
+  const found = components.map((one) => logElsewhere(what, one)).find((one) => one !== null);
+  return found ?? new DroverError('FAILURE_LOG_NONE', `${what}: it keeps none`);
+}
+
+/** Null for a component whose computer does not say that it keeps one. */
+export function logElsewhere(what: string, { computer, log_folder: at }: LogPlace) {
+  if (computer == null || at == null) return null;
+  const on = `computer ${printable(computer, 64)}`;
+  const message = `${what}: it lies on ${on} of the robot, in ${printable(at)}`;
+  const hint = `read it there, on ${on}: zcat "$(ls -t ${shellWord(printable(at, 512))}/*.gz | head -n 1)"`;
+  return new DroverError('FAILURE_LOG_NONE', message, { hint });
+}

@@ -162,6 +162,10 @@ const componentSchema = z.object({
       bytes: sizeSchema,
     })
     .nullish(),
+  /** The computer that it is on; absent for the one that has the link, and on a robot of one. */
+  computer: idSchema.nullish(),
+  /** Folder on that computer with the log of its last failed update; absent where there is none. */
+  log_folder: textSchema.nullish(),
   /** The current stint and those before it, newest first. */
   usage: z.array(usageSchema).max(LIMITS.usageStintsMax).default([]),
 });

@@ -66,6 +66,21 @@ test('a robot is one screen, with the hint of its problem and nothing that a ter
   assert.ok(!text.includes('\u001B'));
 });
 
+test('a component of another computer has its name, and the folder of the log that stays there', () => {
+  const place = { computer: 'perception', log_folder: '/opt/vision/state/logs' };
+  const vision = { ...{ name: 'vision', version: '1.0.0', phase: 'idle' as const }, ...place };
+  const state = { ...STATE, components: [vision] };
+  const kept = shown(retained([robotTopic(ID, 'state'), encodeMessage(state)]));
+  const answered = answeredDetails(
+    bytes({ ...ANSWER, components: [vision] }),
+    bytes({ rollouts: [] }),
+  );
+  for (const text of [kept, linesOf(answered)]) {
+    assert.match(text, /^component vision 1\.0\.0 on computer perception: idle$/m);
+    assert.match(text, /^ {2}log +\/opt\/vision\/state\/logs, on computer perception$/m);
+  }
+});
+
 test('a clock that is off and an id that is used twice are problems of the robot', () => {
   const state = { ...STATE, at: '2026-06-09T00:00:00Z', link_endings: 9 };
   const text = shown(retained([robotTopic(ID, 'state'), encodeMessage(state)]));

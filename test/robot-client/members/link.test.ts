@@ -12,6 +12,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { AgentSide } from '../../../robot-client/members/computers.ts';
 import { LeaderSide } from '../../../robot-client/members/leader.ts';
+import { MemberSide } from '../../../robot-client/members/member.ts';
 import { encodeReport, parseNews } from '../../../robot-client/members/messages.ts';
 import {
   makePairFile,
@@ -25,17 +26,22 @@ import { LeaderLink } from '../../../robot-client/members/secure-link.ts';
 import type { PullListener } from '../../../robot-client/update/download.ts';
 import { SetBoard } from '../../../robot-client/update/set-board.ts';
 import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
+import { failureOf, type DroverError } from '../../../shared/base/errors.ts';
 import { parseRobotId, type Sha256Hex } from '../../../shared/base/ids.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
+import type { RolloutSet } from '../../../shared/formats/announcement.ts';
+import type { RobotStateFields } from '../../../shared/formats/messages.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
-import { waitUntil } from '../../helpers/wait-until.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 
 const ROBOT = parseRobotId('amr');
 const CHUNK = utf8('a chunk of the fleet');
 const EPOCH = '0123456789abcdef';
+const AT = '2026-01-01T00:00:00.000Z';
+const NO_SET = { members: [] } as unknown as RolloutSet;
 
 /** A leader whose fleet has one chunk, and counts how often it is asked for. */
 async function stage(t: TestContext) {
@@ -84,8 +90,15 @@ async function stage(t: TestContext) {
     return made;
   };
   t.after(() => leader.close());
-  return { folder, path, leader, pair, link, asked };
+  return { folder, path, leader, pair, link, asked, side };
 }
+
+const viewOf = (name: string, active: string | null) => {
+  const state = new TextDecoder().decode(encodeMachineState(freshState()));
+  const roots = [{ component: name, root: `/opt/${name}` }];
+  const machine = { arch: 'aarch64', compatible: [], computer: 'perception', roots };
+  return { name, state, active, rollback: null, doubt: null, ...machine };
+};
 
 describe('the link between two computers of a robot', () => {
   it('lets in who has the secret of its pair file, on each connection, and nobody else', async (t) => {
@@ -96,9 +109,112 @@ describe('the link between two computers of a robot', () => {
       for (const { status } of await Promise.all(all)) assert.equal(status, 200);
     }
     const stranger = link({ ...pair, secret: Buffer.alloc(32, 1) });
-    await assert.rejects(stranger.ask('GET', '/news'), { code: 'LEADER_AWAY' });
+    await assert.rejects(stranger.ask('GET', '/news'), { code: 'LEADER_REFUSES' });
     const other = link({ ...pair, computer: 'arm' });
-    await assert.rejects(other.ask('GET', '/news'), { code: 'LEADER_AWAY' });
+    await assert.rejects(other.ask('GET', '/news'), { code: 'LEADER_REFUSES' });
+  });
+
+  it('says on both sides that the secret is another one, or that the name has no pair file', async (t) => {
+    const { leader, pair, link } = await stage(t);
+    const wrong = await failureOf(link({ ...pair, secret: Buffer.alloc(32, 1) }).ask('GET', '/n'));
+    assert.match(
+      wrong?.message ?? '',
+      /refuses computer perception: the secret here is not the one/,
+    );
+    const unknown = await failureOf(link({ ...pair, computer: 'arm' }).ask('GET', '/n'));
+    assert.match(unknown?.message ?? '', /has no pair file of a computer arm$/);
+    for (const said of [wrong, unknown]) assert.doesNotMatch(said?.message ?? '', /SSL|\n/);
+    const lines = (): string => leader.explain().join('\n');
+    await waitUntil('the leader saw both', () => lines().split('COMPUTER_REFUSED').length === 3);
+    assert.match(
+      lines(),
+      /perception at 127\.0\.0\.1: its secret is not the one of its pair file here/,
+    );
+    assert.match(lines(), /computer arm at 127\.0\.0\.1: it has no pair file here/);
+  });
+
+  it('tells a program that is no leader from an address where nothing listens', async (t) => {
+    const { pair } = await stage(t);
+    const other = createServer((socket) =>
+      socket
+        .on('error', (error) => t.diagnostic(error.message))
+        .resume()
+        .end('220 mail'),
+    );
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as AddressInfo;
+    const ask = async (): Promise<DroverError | null> => {
+      const link = new LeaderLink(pair, { host: '127.0.0.1', port });
+      t.after(() => link.close());
+      return await failureOf(link.ask('GET', '/news'));
+    };
+    assert.equal((await ask())?.code, 'NO_LEADER_THERE');
+    await new Promise((resolve) => other.close(resolve));
+    const nobody = await ask();
+    assert.equal(nobody?.code, 'LEADER_AWAY');
+    assert.match(nobody?.message ?? '', /ECONNREFUSED/);
+  });
+
+  it('has a member log once that its leader refuses it, and call that leader not away', async (t) => {
+    const { leader, pair, side } = await stage(t);
+    const warned: string[] = [];
+    const warn = (_facts: object, text = ''): void => void warned.push(text);
+    const log = { ...makeLog('test', 'silent'), debug() {}, info() {}, error() {}, warn };
+    const member = new MemberSide({
+      ...{ pair: { ...pair, secret: Buffer.alloc(32, 1) }, arch: 'x86_64', compatible: [], log },
+      leader: { host: '127.0.0.1', port: leader.port },
+    });
+    member.attach({ ...side, board: new SetBoard(member) });
+    const wire = member.openWire({}, { onMessage: () => {} }, log);
+    t.after(() => wire.close());
+    await waitUntil('the member was refused', () => wire.lastError !== null);
+    assert.deepEqual(warned, ['the leader of this robot refuses this computer']);
+    assert.match(member.explain().join(), /its leader at 127\.0\.0\.1:\d+ refuses it$/);
+    assert.match(member.awayFor(NO_SET) ?? '', /LEADER_REFUSES/);
+  });
+
+  it('takes no decision with a computer of which there are two, and tells it to all', async (t) => {
+    const { leader, pair, link } = await stage(t);
+    const own = link(pair);
+    const set = { members: [{ component: 'vision' }] } as unknown as RolloutSet;
+    const ask = async (me: string) => await own.ask('GET', `/news?after=0&me=${me}`);
+    const report = encodeReport({
+      epoch: EPOCH,
+      nth: 1,
+      state: null,
+      views: [viewOf('vision', null)],
+    });
+    await ask(EPOCH);
+    await own.ask('POST', '/report', { body: report });
+    assert.equal(leader.awayFor(set), null);
+    const another = 'fedcba9876543210';
+    await ask(another);
+    assert.match(leader.awayFor(set) ?? '', /MEMBER_AWAY/, 'the first may still be there');
+    for (const me of [EPOCH, another, EPOCH]) await ask(me);
+    assert.match(leader.awayFor(set) ?? '', /perception of this robot, which is there twice/);
+    assert.equal(leader.told[0]?.last_error?.code, 'MEMBER_TWICE');
+    assert.equal(leader.told[0]?.version_doubt, 'MEMBER_TWICE');
+    assert.match(leader.explain().join(), /perception with vision is there twice.*MEMBER_TWICE/);
+    const [told] = parseNews((await ask(another)).body).computers;
+    assert.deepEqual(told, {
+      computer: 'perception',
+      components: ['vision'],
+      trouble: 'MEMBER_TWICE',
+    });
+  });
+
+  it('tells the fleet on which computer a component is, and where its log lies', async (t) => {
+    const { leader, pair, link } = await stage(t);
+    const log = { rollout: 'r', version: '2.0.0', code: 'HEALTH_FAILED', at: AT, bytes: 9 };
+    const component = { name: 'vision', version: '1.0.0', phase: 'idle', failure_log: log };
+    const state = { robot_id: 'amr', at: AT, components: [component] } as RobotStateFields;
+    const views = [viewOf('vision', '1.0.0')];
+    const body = encodeReport({ epoch: EPOCH, nth: 1, state, views });
+    assert.equal((await link(pair).ask('POST', '/report', { body })).status, 200);
+    const [told] = leader.told;
+    assert.equal(told?.computer, 'perception');
+    assert.equal(told?.log_folder, '/opt/vision/state/logs');
+    assert.equal(told?.failure_log, undefined, 'the robot itself does not hand it over');
   });
 
   it('carries a chunk over the link to the fleet once, and hands on no other bytes', async (t) => {
@@ -122,9 +238,7 @@ describe('the link between two computers of a robot', () => {
     const { leader, pair, link } = await stage(t);
     const own = link(pair);
     const report = async (name: string, nth: number, active: string | null) => {
-      const at = { active, rollback: null, doubt: null, arch: 'aarch64', compatible: [] };
-      const state = new TextDecoder().decode(encodeMachineState(freshState()));
-      const views = [{ name, state, ...at }];
+      const views = [viewOf(name, active)];
       const body = encodeReport({ epoch: EPOCH, nth, state: null, views });
       return await own.ask('POST', '/report', { body });
     };

@@ -376,6 +376,6 @@ describe('a robot that takes a set', () => {
     assert.equal(robot.states[0]?.lastUpdate?.code, 'SET_FAILED');
     assert.equal(robot.states[1]?.lastUpdate?.code, 'BOOT_LIMIT_REACHED');
     const hints = robot.states.map((state) => state.lastProblem?.hint ?? '');
-    assert.match(hints[0] ?? '', new RegExp(`unblock ${NEW}$`));
+    assert.match(hints[0] ?? '', new RegExp(`unblock ${NEW} --component app$`));
   });
 });

@@ -9,6 +9,7 @@ import {
   headFields,
   LogJoiner,
   logMessages,
+  noLog,
   parseAsk,
 } from '../../../shared/formats/failure-log.ts';
 import { packLog, unpackLog } from '../../../shared/io/packed-log.ts';
@@ -83,6 +84,22 @@ describe('a question to a robot [P-8.13]', () => {
     assert.deepEqual(parseAsk(encodeAsk('app')), { ask: 'failure-logs', component: 'app' });
     assert.deepEqual(parseAsk(encodeAsk(null)), { ask: 'failure-logs' });
     assertRefused('JSON_INVALID', () => parseAsk(Buffer.from('{"ask":"reboot"}')));
+  });
+});
+
+describe('a log that is not here', () => {
+  it('lies on the computer that the robot names, with the command to read it there', () => {
+    const vision = { name: 'vision', computer: 'perception', log_folder: '/srv/my vision/logs' };
+    const { code, message, hint } = noLog('read log of amr', [{ name: 'app' }, vision]);
+    assert.equal(code, 'FAILURE_LOG_NONE');
+    assert.match(
+      message,
+      /it lies on computer perception of the robot, in \/srv\/my vision\/logs$/,
+    );
+    assert.match(hint, /on computer perception: zcat "\$\(ls -t '\/srv\/my vision\/logs'\/\*\.gz/);
+    assert.match(noLog('read log of amr', [{ name: 'app' }]).message, /it keeps none$/);
+    const old = { name: 'vision', computer: null, log_folder: null };
+    assert.match(noLog('read log of amr', [old]).message, /it keeps none$/);
   });
 });
 

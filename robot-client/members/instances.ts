@@ -1,0 +1,42 @@
+/**
+ * Notices two computers with one pair file, such as one that was replaced and left on, or a disk
+ * that was copied. Each start of a member has a random name. The name of a start that is over never
+ * comes again, but for a message that was late; it comes again and again when both computers run.
+ * Sans-I/O.
+ */
+
+import type { MonoMs } from '../../shared/base/ids.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+
+export class Instances {
+  /** In the order in which each came first. */
+  #names: string[] = [];
+  #last = '';
+  /** When the newest one came first. */
+  #newMs: MonoMs = Number.NEGATIVE_INFINITY;
+  /** When older ones came back after the newest. */
+  #returnsMs: MonoMs[] = [];
+
+  /** @param name of the start of the agent; empty for an old one, which has none */
+  heard(name: string, now: MonoMs): void {
+    if (name === '' || name === this.#last) return;
+    if (!this.#names.includes(name)) {
+      if (this.#names.length > 0) this.#newMs = now;
+      this.#names = [...this.#names, name].slice(-LIMITS.twinNamesMax);
+    } else if (name !== this.#names.at(-1)) {
+      this.#returnsMs = [...this.#returnsMs, now].slice(-LIMITS.twinReturnsMin);
+    }
+    this.#last = name;
+  }
+
+  /** True while two computers take turns. */
+  isTwice(now: MonoMs): boolean {
+    const recent = this.#returnsMs.filter((ms) => now - ms <= LIMITS.memberTwiceMs);
+    return recent.length >= LIMITS.twinReturnsMin;
+  }
+
+  /** True after a start: one that was there before still has the time to come back. */
+  isUnproven(now: MonoMs): boolean {
+    return now - this.#newMs < LIMITS.memberProveMs;
+  }
+}
