@@ -159,7 +159,10 @@ export class CommitBook {
 }
 
 const plain = (commits: readonly ToldCommit[]): Commit[] =>
-  commits.map(({ asked: _, ...commit }) => commit);
+  commits.map(({ id, set, components, decision, cause }) => ({
+    ...{ id, set, components, decision },
+    ...(cause !== undefined && { cause }),
+  }));
 
 const toldOf = (commit: Commit, facts: readonly ComponentFact[]): ToldCommit => ({
   ...commit,
