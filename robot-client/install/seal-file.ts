@@ -170,7 +170,7 @@ async function* walk(on: Walk, below: string): AsyncGenerator<SealEntry> {
   }
 }
 
-/** What a folder holds, in the order of the names. Several are asked for at once. */
+/** The entries of a folder in the order of their names, with several stats at once. */
 async function* statsIn(
   { disk, tree }: Walk,
   below: string,

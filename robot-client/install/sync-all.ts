@@ -1,6 +1,6 @@
 /**
  * Makes a whole file system durable with one syncfs(2), by `sync -f`: Node has no call for it.
- * It is used only where a failed write is reported: by the program of GNU coreutils (that of busybox
+ * It is used only where a failed write is reported: by the program of GNU coreutils (busybox
  * ignores the answer of the kernel), on Linux 5.8 or later, and on file systems that are known to
  * note such failures (an overlay does not pass on those of the layer below).
  * docs/decisions/0035-syncfs.md explains why this is as safe as fsync of each file.
@@ -45,8 +45,8 @@ export async function canSyncAll(folder: string): Promise<boolean> {
 }
 
 /**
- * @returns false when it is not known to be durable: the program is gone, was killed, or took longer
- *   than `syncAllMs`
+ * @returns false when it is not known to be durable: the program is gone, was killed, or took
+ *   longer than `syncAllMs`
  * @throws DroverError DISK_FULL, DISK_WRITE_FAILED; or the signal's reason
  */
 export async function syncAll(folder: string, signal?: AbortSignal): Promise<boolean> {

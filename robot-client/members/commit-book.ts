@@ -46,7 +46,7 @@ export class CommitBook {
   /** @returns what was wrong with the files @throws DroverError while they cannot be read */
   async load(): Promise<RecordDamage | null> {
     const { commits, damage } = await this.#file.load();
-    // Both copies have it before it is told; a disk that refuses has it in one, and it holds.
+    // Both copies have it before computers get it. A disk that refuses has it in one: it holds.
     await this.#file.keep(commits).catch(() => {});
     this.#told = commits.map((one) => ({ ...one, asked: null }));
     return damage;

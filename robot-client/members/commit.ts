@@ -34,7 +34,7 @@ export interface ComponentFact {
   readonly commitId: string | null;
   /** The decision that confirmed what it runs; null for none. */
   readonly confirmedBy: string | null;
-  /** It has heard this start of the leader: it follows nothing that it heard before. */
+  /** It has news of this start of the leader, and follows no earlier one. */
   readonly isCurrent: boolean;
   /** For how long nothing came from its computer; 0 while it is there. */
   readonly awayMs: number;

@@ -4,6 +4,7 @@
  * Every request comes from a computer that has proved its identity (secure-link.ts).
  */
 
+import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -104,13 +105,9 @@ export class LeaderDoor {
   async open({ host, port }: Address): Promise<Problem | null> {
     if (this.#server.listening || this.#isClosed) return null;
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', reject);
-        this.#server.listen(port, host, () => {
-          this.#server.off('error', reject);
-          resolve();
-        });
-      });
+      const opened = once(this.#server, 'listening'); // rejects with the error of the server
+      this.#server.listen(port, host);
+      await opened;
       return null;
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);

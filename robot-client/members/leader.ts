@@ -22,7 +22,7 @@ import type { Disk } from '../install/disk-port.ts';
 import { decideRecall, decideStopped } from '../update/decide.ts';
 import type { CommitDecision } from '../update/joint-set.ts';
 import { Changes } from '../update/swap-claims.ts';
-import { canGoBack, codeOf, setOf, stepOf, type MemberView } from '../update/set-verdict.ts';
+import { canGoBack, failureCodeOf, setOf, stepOf, type MemberView } from '../update/set-verdict.ts';
 import { isSameSet, type ComponentFact } from './commit.ts';
 import { CarriedOrders } from './carried-orders.ts';
 import { CommitBook, type SetFacts } from './commit-book.ts';
@@ -288,7 +288,7 @@ export class LeaderSide implements Computers, DoorKeeper {
         isCurrent: desk?.heardEpoch === this.#epoch || desk === undefined,
         awayMs: desk?.awayMs(now) ?? 0,
         canGoBack: view ? canGoBack(view) : false,
-        code: codeOf(member, view?.state),
+        code: failureCodeOf(member, view?.state),
       };
     });
     return { components, isRecalled, stopped };

@@ -20,7 +20,7 @@ const NO_LEADER = /:SSL routines:|secure TLS connection was established|Parse Er
  * @param cause of the request that failed; null when no answer came in time
  * @returns LEADER_REFUSES, NO_LEADER_THERE or LEADER_AWAY
  */
-export function linkFailure(
+export function leaderLinkFailure(
   cause: unknown,
   { computer }: { readonly computer: string },
   { host, port }: { readonly host: string; readonly port: number },

@@ -31,8 +31,8 @@ export function lostIdOf(
 /**
  * Takes a decision again whose record was lost.
  * - One that confirmed by this id proves that it was `confirm`.
- * - Else all have to be there, and to have heard this leader, so that none still follows what it
- *   heard before. Then none has confirmed: all go back when one has left already, and all go on
+ * - Else all have to be there, with news of this start of the leader, so that none still follows
+ *   an earlier one. Then none has confirmed: all go back when one has left already, and all go on
  *   when each is still bound.
  * @returns null while that is not certain
  */

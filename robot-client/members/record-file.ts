@@ -1,6 +1,6 @@
 /**
  * The record of the leader's decisions on its disk, in two copies: a file that is torn or damaged
- * loses none of them. A decision is told to computers when both copies have it. Each copy has a
+ * loses none of them. Computers get a decision when both copies have it. Each copy has a
  * number that rises and a hash of its text; the newest whole one counts.
  */
 

@@ -8,7 +8,7 @@ import { constants, randomBytes } from 'node:crypto';
 import { Agent as HttpsAgent, request as httpsRequest, type ServerOptions } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { linkFailure } from './link-failure.ts';
+import { leaderLinkFailure } from './link-failure.ts';
 import { SECRET_BYTES, type Pair } from './pair-file.ts';
 
 /**
@@ -95,7 +95,7 @@ export class LeaderLink {
       return await this.#send(method, path, body ?? null, ended);
     } catch (cause) {
       signal?.throwIfAborted();
-      throw linkFailure(late.aborted ? null : cause, this.#pair, this.#at);
+      throw leaderLinkFailure(late.aborted ? null : cause, this.#pair, this.#at);
     }
   }
 

@@ -234,13 +234,13 @@ function failedOf(
     ...{ component: member.component, version: member.version },
     elsewhere: views.get(member.component)?.elsewhere,
     isBlocked: BLOCKED.includes(steps[nth] ?? 'missing'),
-    code: codeOf(member, views.get(member.component)?.state),
+    code: failureCodeOf(member, views.get(member.component)?.state),
   }));
   return told.find(({ code }) => code !== null && code !== 'SET_FAILED') ?? told[0] ?? null;
 }
 
 /** Of this bundle: an older version of the component may have failed with another code. */
-export function codeOf(member: SetMember, state: MachineState | undefined): string | null {
+export function failureCodeOf(member: SetMember, state: MachineState | undefined): string | null {
   if (!state) return null;
   const { job, lastUpdate } = state;
   if (job && isOf(job, member)) return job.cause?.code ?? null;
@@ -252,7 +252,7 @@ export function codeOf(member: SetMember, state: MachineState | undefined): stri
 
 function describe(member: SetMember, step: MemberStep = 'missing', views: MemberViews): string {
   const { component, version } = member;
-  const code = codeOf(member, views.get(component)?.state);
+  const code = failureCodeOf(member, views.get(component)?.state);
   const because = FALLEN.includes(step) && code !== null ? ` (${code})` : '';
   return `${component} ${version} ${STEP_WORDS[step]}${because}`;
 }

@@ -25,7 +25,7 @@ import { RecipeFile } from '../install/recipe-file.ts';
 import type { FileHash, HashOf } from '../install/seal-file.ts';
 import { untar, type UntarOptions } from '../install/untar.ts';
 import { BoundedTasks } from './bounded-tasks.ts';
-import { StagedFiles, type NewFile } from './staged-files.ts';
+import { StagedFiles, type StagedFile } from './staged-files.ts';
 
 export interface StageOptions {
   readonly disk: Disk;
@@ -156,7 +156,7 @@ class Stager {
     }
   }
 
-  async #makeFile(file: NewFile, body: AsyncIterable<Uint8Array>): Promise<void> {
+  async #makeFile(file: StagedFile, body: AsyncIterable<Uint8Array>): Promise<void> {
     this.#tree.hashed(file.path, await this.#files.make(file, body));
     this.#bytes += file.bytes;
   }

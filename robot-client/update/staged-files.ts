@@ -1,6 +1,6 @@
 /**
- * Makes the files of a staged tree: with as few calls as each takes, hashed as they are written, and
- * durable at the end. A file has its own mode from the start, so it is never open to more people
+ * Makes the files of a staged tree with few calls for each, hashes them as they are written, and
+ * makes them durable at the end. A file has its own mode from the start, so it is never open to more people
  * than it may be. In a tree of many files one `syncAll` makes them durable together; the files of a
  * small one wait for that decision with their handles open, because fsync of a file that was opened
  * again may not report what failed before.
@@ -15,7 +15,7 @@ import { BoundedTasks } from './bounded-tasks.ts';
 import type { Disk, DiskFile } from '../install/disk-port.ts';
 import type { KeptFiles } from '../install/kept-files.ts';
 
-export interface NewFile {
+export interface StagedFile {
   readonly path: string;
   readonly mode: number;
   readonly bytes: number;
@@ -54,7 +54,7 @@ export class StagedFiles {
   }
 
   /** @returns the hash, as `Sha256Stream.digestBinary` has it */
-  async make(file: NewFile, body: AsyncIterable<Uint8Array>): Promise<string> {
+  async make(file: StagedFile, body: AsyncIterable<Uint8Array>): Promise<string> {
     const hash = new Sha256Stream();
     if (file.bytes > LIMITS.stageReadBytes) {
       await this.#makeLarge(file, body, hash);
@@ -81,7 +81,7 @@ export class StagedFiles {
   }
 
   async #makeLarge(
-    file: NewFile,
+    file: StagedFile,
     body: AsyncIterable<Uint8Array>,
     hash: Sha256Stream,
   ): Promise<void> {
@@ -99,12 +99,12 @@ export class StagedFiles {
     await this.#tasks.add(() => this.#finish(handle, file, null));
   }
 
-  async #open({ path, mode }: NewFile): Promise<DiskFile> {
+  async #open({ path, mode }: StagedFile): Promise<DiskFile> {
     return await this.#disk.open(this.#options.at(path), 'new', mode);
   }
 
   /** @param whole all bytes of a small file; null for a large one, which was written */
-  async #finish(handle: DiskFile, file: NewFile, whole: Uint8Array | null): Promise<void> {
+  async #finish(handle: DiskFile, file: StagedFile, whole: Uint8Array | null): Promise<void> {
     const { path, timeS = 0 } = file;
     let isLeftOpen = false;
     try {
@@ -123,7 +123,7 @@ export class StagedFiles {
   }
 
   /** The umask, an ACL or the file system itself may take bits away, each time the same ones. */
-  async #isAsAsked({ path, mode }: NewFile): Promise<boolean> {
+  async #isAsAsked({ path, mode }: StagedFile): Promise<boolean> {
     const known = this.#asAsked.get(mode);
     if (known !== undefined) return known;
     const isIt = (await this.#disk.stat(this.#options.at(path))).mode === mode;
@@ -148,7 +148,7 @@ const syncing = (file: DiskFile) => async (): Promise<void> => {
 };
 
 async function gather(
-  file: NewFile,
+  file: StagedFile,
   body: AsyncIterable<Uint8Array>,
   hash: Sha256Stream,
 ): Promise<Uint8Array> {
@@ -164,7 +164,7 @@ async function gather(
   return whole;
 }
 
-function assertWhole({ path, bytes }: NewFile, got: number): void {
+function assertWhole({ path, bytes }: StagedFile, got: number): void {
   if (got === bytes) return;
   throw new DroverError(
     'ARCHIVE_CORRUPT',

@@ -37,7 +37,7 @@ const variablesOf = (program: string): [option: string, variable: string][] =>
       : [],
   );
 
-/** Another option of that name, which reads no variable: a key to look at, a new folder. */
+/** Another option of that name, which reads no variable: a key to print, a new folder. */
 const OTHERS: readonly string[] = [
   ...['doctor --key', 'log key --key', 'enrol --identity', 'pair --id'],
   // A broker changes what these do, so only their own option names one.

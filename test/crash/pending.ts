@@ -150,7 +150,7 @@ export function makeDurable(inode: Inode): void {
   if (inode.kind === 'folder') inode.durableMode = inode.mode;
 }
 
-/** What a program sees now, or a boot may find. */
+/** The inodes that a program can reach now, or a boot may find. */
 export function reachable(
   root: number,
   inodes: ReadonlyMap<number, Inode>,

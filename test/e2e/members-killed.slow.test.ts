@@ -61,7 +61,7 @@ test('a decision is followed by the leader itself after kill -9, and by the othe
   await leader.runs('2.0.0', 60_000);
   assert.doesNotMatch(leader.child.stderr, /rolling_back/);
 
-  // The record is lost before the member heard of it: what the leader runs proves the decision.
+  // The record is lost before the member got it: what the leader runs proves the decision.
   await leader.kill();
   for (const name of COPIES) await writeFile(join(folder, name), '{"check"');
   leader.start();

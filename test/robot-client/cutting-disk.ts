@@ -18,33 +18,21 @@ export function cuttingDisk(after: number): CuttingDisk {
     if (done >= after) throw new PowerCut(`power cut before operation ${after}`);
     done += 1;
   };
+  const changing = <A extends unknown[], R>(run: (...args: A) => Promise<R>) => {
+    return async (...args: A): Promise<R> => {
+      gate();
+      return await run(...args);
+    };
+  };
   const wrapFile = (file: DiskFile): DiskFile => ({
     read: (into, at) => file.read(into, at),
     size: () => file.size(),
     close: () => file.close(),
-    write: async (bytes, at) => {
-      gate();
-      await file.write(bytes, at);
-    },
-    setMode: async (mode) => {
-      gate();
-      await file.setMode(mode);
-    },
-    setTime: async (timeS) => {
-      gate();
-      await file.setTime(timeS);
-    },
-    sync: async () => {
-      gate();
-      await file.sync();
-    },
+    write: changing((bytes, at) => file.write(bytes, at)),
+    setMode: changing((mode) => file.setMode(mode)),
+    setTime: changing((timeS) => file.setTime(timeS)),
+    sync: changing(() => file.sync()),
   });
-  const changing = <A extends unknown[]>(run: (...args: A) => Promise<void>) => {
-    return async (...args: A): Promise<void> => {
-      gate();
-      await run(...args);
-    };
-  };
   return {
     ...realDisk,
     operations: () => done,
@@ -54,23 +42,14 @@ export function cuttingDisk(after: number): CuttingDisk {
     },
     mkdir: changing(realDisk.mkdir),
     chmod: changing(realDisk.chmod),
-    hardLink: async (existing, path) => {
-      gate();
-      return await realDisk.hardLink(existing, path);
-    },
+    hardLink: changing(realDisk.hardLink),
     symlink: changing(realDisk.symlink),
     rename: changing(realDisk.rename),
     unlink: changing(realDisk.unlink),
     copyTree: changing(realDisk.copyTree),
     removeTree: changing(realDisk.removeTree),
     syncFolder: changing(realDisk.syncFolder),
-    syncAll: async (folder) => {
-      gate();
-      return await realDisk.syncAll(folder);
-    },
-    reserve: async (path, bytes) => {
-      gate();
-      return await realDisk.reserve(path, bytes);
-    },
+    syncAll: changing(realDisk.syncAll),
+    reserve: changing(realDisk.reserve),
   };
 }

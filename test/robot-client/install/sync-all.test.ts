@@ -61,7 +61,7 @@ async function withProgram(text: string | null, run: (folder: string) => Promise
   });
 }
 
-test('what the program of this machine syncs is durable', async () => {
+test('the program of this machine makes the files of a folder durable', async () => {
   await withTempFolder(async (folder) => assert.equal(await syncAll(folder), true));
 });
 

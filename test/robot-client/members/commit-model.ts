@@ -195,7 +195,7 @@ function newsFor(world: World, at: number, leads: boolean): News {
   return { open: world.open, isAsked, lostTo: world.lostTo };
 }
 
-/** As the computer reads what it has heard, with the rule of the product. */
+/** As the computer reads the news that it got, with the rule of the product. */
 function heardOn(news: News, id: number, lostTo: number): CommitDecision {
   if (news === null) return decisionIn(null, idOf(id, lostTo));
   const commits = news.open

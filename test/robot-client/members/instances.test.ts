@@ -1,4 +1,4 @@
-/** When the leader says that two computers have one pair file. */
+/** The leader notices that two computers have one pair file. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -94,7 +94,7 @@ describe('drover-launch', () => {
       symlinkSync(target, join(starts, '2.0.0'));
       assert.equal(out(), 'ran 1.0.0\n', target);
     }
-    // What cannot be read as the mark of the confirmed one confirms none.
+    // A file that cannot be read as the mark of the confirmed version confirms none.
     rmSync(join(root, 'seals/.confirmed'));
     execFileSync('mkfifo', [join(root, 'seals/.confirmed')]);
     rmSync(join(starts, '2.0.0'));

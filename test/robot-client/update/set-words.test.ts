@@ -1,4 +1,4 @@
-/** What a component of a set says about the others: of this bundle, and where to type what. */
+/** The words of a component about others of its set: codes of this bundle, commands that work. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
