@@ -32,11 +32,13 @@ export class SlotBase {
   readonly bytes: number;
   readonly #slot: SystemSlot;
   readonly #reader: SlotReader;
+  readonly #record: SlotRecord;
 
-  private constructor(slot: SystemSlot, reader: SlotReader, bytes: number) {
+  private constructor(slot: SystemSlot, reader: SlotReader, record: SlotRecord) {
     this.#slot = slot;
     this.#reader = reader;
-    this.bytes = bytes;
+    this.#record = record;
+    this.bytes = record.size;
   }
 
   /**
@@ -59,7 +61,7 @@ export class SlotBase {
     const reader = await SlotReader.open(path).catch((thrown: unknown) => {
       throw unusable(slot, toProblem(thrown).message);
     });
-    return new SlotBase(slot, reader, record.size);
+    return new SlotBase(slot, reader, record);
   }
 
   /**
@@ -77,7 +79,10 @@ export class SlotBase {
     throw unusable(this.#slot, `it ends after ${atByte} bytes (want ${this.bytes})`);
   }
 
-  /** @throws DroverError DELTA_BASE_CHANGED, DELTA_BASE_UNUSABLE, or the signal's reason */
+  /**
+   * @throws DroverError DELTA_BASE_CHANGED, DELTA_BASE_OTHER, DELTA_BASE_UNUSABLE, or the signal's
+   *   reason
+   */
   async assertIs(sha256: Sha256Hex, signal: AbortSignal): Promise<void> {
     const hash = new Sha256Stream();
     const block = Buffer.allocUnsafe(LIMITS.imageBlockBytes);
@@ -88,9 +93,17 @@ export class SlotBase {
     const got = hash.digestHex();
     if (got === sha256) return;
     const hashes = `got ${shortHash(got)}, want ${shortHash(sha256)}`;
+    const { version, sha256: written } = this.#record;
+    if (got === written) {
+      const why = `it holds ${version} as it was installed, and the delta was made from another image`;
+      throw new DroverError(
+        'DELTA_BASE_OTHER',
+        `patch from slot ${this.#slot}: ${why} (${hashes})`,
+      );
+    }
     throw new DroverError(
       'DELTA_BASE_CHANGED',
-      `patch from slot ${this.#slot}: it was written to, or holds another image (${hashes})`,
+      `patch from slot ${this.#slot}: it was written to since it was installed (${hashes})`,
       {
         hint: 'mount the slots read-only (docs/system-images.md): one mount for writing changes a slot',
       },

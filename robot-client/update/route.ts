@@ -38,7 +38,10 @@ export interface RouteInput extends ModuleContext {
 /** The bytes that a delta is applied to. */
 interface DeltaBase extends Readable {
   readonly bytes: number;
-  /** @throws DroverError DELTA_BASE_CHANGED, DELTA_BASE_UNUSABLE, or the signal's reason */
+  /**
+   * @throws DroverError DELTA_BASE_CHANGED, DELTA_BASE_OTHER, DELTA_BASE_UNUSABLE, or the signal's
+   *   reason
+   */
   assertIs(sha256: Sha256Hex, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }

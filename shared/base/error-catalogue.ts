@@ -594,7 +594,11 @@ export const CATALOGUE = {
   DELTA_INVALID: refused('peer', 'build the bundle again: the delta is not what its manifest says'),
   DELTA_BASE_CHANGED: refused(
     'operator',
-    'find out what writes into the release folder (find RELEASE -newer RELEASE/..): a release is never changed in place',
+    'find out what writes into the release folder (find RELEASE -newer RELEASE/..): a release is never changed in place. When nothing does, the delta was built from other bytes than were published as that version',
+  ),
+  DELTA_BASE_OTHER: refused(
+    'operator',
+    'build the bundle again: give --delta-from the very image that was published as that version (drover inspect shows its hash); robots take the full image meanwhile',
   ),
   DELTA_BASE_UNUSABLE: refused(
     'operator',

@@ -50,6 +50,13 @@ describe('the base in a slot', () => {
     await base.close();
   });
 
+  it('is as it was installed when a delta was made from another image of that version', async (t) => {
+    const base = await SlotBase.open({ slot: A, path: await slotOf(t), record }, '1.0.0');
+    const other = sha256Hex(Buffer.from('another image with that version'));
+    await assert.rejects(base.assertIs(other, signal), { code: 'DELTA_BASE_OTHER' });
+    await base.close();
+  });
+
   it('is refused without a record, of another version, and where there is no device', async (t) => {
     const path = await slotOf(t);
     const folder = join(await tempFolder(t), 'folder');
