@@ -91,14 +91,24 @@ export class EnrolledCertificates {
   }
 }
 
-/** Null for a certificate that names no robot. */
+/** Null for a certificate that names no robot, or whose key is of no kind that is known here. */
 export function readShown(certificate: X509Certificate): ShownCertificate | null {
   const robot = /^CN=(.*)$/.exec(certificate.subject)?.[1] ?? '';
   if (!isRobotId(robot)) return null;
-  const key = certificate.publicKey.export({ type: 'spki', format: 'der' });
+  const key = keyOf(certificate);
+  if (key === null) return null;
   return {
     ...{ robot, keySha256: sha256Hex(key), serial: certificate.serialNumber.toLowerCase() },
     notBefore: Date.parse(certificate.validFrom),
     notAfter: Date.parse(certificate.validTo),
   };
+}
+
+/** As DER. A stranger may show a certificate with a key that OpenSSL cannot read. */
+function keyOf(certificate: X509Certificate): Buffer | null {
+  try {
+    return certificate.publicKey.export({ type: 'spki', format: 'der' });
+  } catch {
+    return null; // no key that could have been listed
+  }
 }

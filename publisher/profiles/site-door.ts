@@ -2,8 +2,11 @@
  * Chooses the MQTT address for one address of both doors (--url, DROVER_URL, a profile), from the
  * answer of the broker there. Logins and chunks go to it, so the answer may not lead away: never to
  * a door without TLS when the URL has it, and to no host but that of the URL and those below it.
- * Another one has to be asked for with --broker. Sans-I/O.
+ * Another one has to be asked for with --broker. The address is put together from its parts: the
+ * MQTT library reads hosts by other rules than `URL`, so only plain ones are taken. Sans-I/O.
  */
+
+import { isIP } from 'node:net';
 
 import { parseBrokerUrls, splitBrokerUrls } from '../../shared/base/broker-urls.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
@@ -11,6 +14,8 @@ import { printable, shellWord } from '../../shared/base/printable.ts';
 import type { SiteAnswer } from '../../shared/formats/http-api.ts';
 
 const WITH_TLS: readonly string[] = ['mqtts:', 'wss:'];
+const WITH_PATH: readonly string[] = ['ws:', 'wss:'];
+const PLAIN_HOST = /^(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])$/;
 
 /**
  * @param site http:// or https:// URL that the answer came from
@@ -36,20 +41,48 @@ function namedDoor(site: URL, mqtt: string): string {
   if (urls === null || hasLogin === true) {
     throw unnamed(site, `it names no MQTT address (got ${printable(mqtt, 200)})`);
   }
-  for (const one of splitBrokerUrls(mqtt)) safeDoor(site, one);
-  return mqtt;
+  return splitBrokerUrls(mqtt)
+    .map((one) => safeDoor(site, one))
+    .join(',');
 }
 
 function safeDoor(site: URL, door: string): string {
-  const { protocol, hostname } = new URL(door);
-  const isOwn = hostname === site.hostname || hostname.endsWith(`.${site.hostname}`);
-  const isWeak = site.protocol === 'https:' && !isTls(protocol);
-  if (isOwn && !isWeak) return door;
-  const why = isWeak ? 'a door without TLS' : 'a door on another host';
+  const { protocol, hostname, port, pathname, search, hash } = new URL(door);
+  const [host, own] = [plainHost(hostname), plainHost(site.hostname)];
   const shown = printable(door, 200);
-  throw new DroverError('SITE_DOOR_REFUSED', `use ${shown}: ${site.origin} names ${why}`, {
-    hint: `when that address is right, ask for it: --broker ${shellWord(shown)}, or drover config set NAME --broker ${shellWord(shown)}`,
-  });
+  if (host === null || search !== '' || hash !== '') {
+    throw unnamed(site, `it names no plain MQTT address (got ${shown})`);
+  }
+  if (site.protocol === 'https:' && !isTls(protocol)) {
+    throw refused(`${shown}: ${site.origin} names a door without TLS`, WEAK_HINT);
+  }
+  if (host !== own && !isBelow(host, own)) {
+    throw refused(
+      `${shown}: ${site.origin} names a door on another host`,
+      `when that address is right, ask for it: --broker ${shellWord(shown)}, or drover config set NAME --broker ${shellWord(shown)}`,
+    );
+  }
+  const path = WITH_PATH.includes(protocol) && pathname !== '/' ? pathname : '';
+  return `${protocol}//${host}${port === '' ? '' : `:${port}`}${path}`;
+}
+
+const WEAK_HINT =
+  'give the broker a door with TLS (docs/tls.md), or name the one of its proxy: drover-broker --public-mqtt mqtts://HOST:PORT; over a door without TLS a password goes in clear text';
+
+const refused = (text: string, hint: string): DroverError =>
+  new DroverError('SITE_DOOR_REFUSED', `use ${text}`, { hint });
+
+/** As an https:// URL has it: lower case, in ASCII; null for anything but a plain name or address. */
+function plainHost(hostname: string): string | null {
+  const text = `https://${hostname.replace(/\.$/, '')}`;
+  const host = URL.canParse(text) ? new URL(text).hostname : '';
+  return PLAIN_HOST.test(host) ? host : null;
+}
+
+/** An IP address has nothing below it, and below a name of one label may be a public domain. */
+function isBelow(host: string, own: string | null): boolean {
+  if (own === null || isIP(own) !== 0 || !own.includes('.') || own.startsWith('[')) return false;
+  return host.endsWith(`.${own}`);
 }
 
 const isTls = (protocol: string): boolean => WITH_TLS.includes(protocol);

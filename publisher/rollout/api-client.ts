@@ -155,7 +155,7 @@ async function readBounded(body: AsyncIterable<Uint8Array>, bytesMax: number): P
 
 /** fetch only says that it failed; the reason is in its cause. */
 function unreachable(url: string, error: unknown): DroverError {
-  const facts = { url, doing: 'call', isCertified: false };
+  const facts = { url, doing: 'call', isCertified: false, hasUser: false };
   if (!(error instanceof Error)) return linkFailure({ message: String(error) }, facts);
   if (error.name === 'TimeoutError') {
     return linkFailure({ message: `no answer within ${LIMITS.apiAnswerMsMax / 1000} s` }, facts);

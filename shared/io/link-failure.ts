@@ -25,8 +25,10 @@ export interface LinkFacts {
   readonly url: string;
   /** As in `reach broker`. */
   readonly doing: string;
-  /** True for a client that has a certificate, and no user name beside it. */
+  /** True for a client that has a certificate. */
   readonly isCertified: boolean;
+  /** True for a client that gives a user name, perhaps beside a certificate. */
+  readonly hasUser: boolean;
 }
 
 const TEXT_CHARS_MAX = 300;
@@ -41,10 +43,12 @@ const ALERTS: ReadonlyMap<string, readonly [ErrorCode, string]> = new Map([
   ['ACCESS_DENIED', ['CERTIFICATE_REFUSED', 'the broker does not take it']],
 ]);
 const ALERT = /_ALERT_([A-Z_]+)$/;
+/** CONNACK code for a user or password that is wrong. */
+const BAD_USER = 4;
 /** CONNACK codes that another attempt does not change; others mean an unreachable broker. */
 const ANSWERS: ReadonlyMap<unknown, ErrorCode> = new Map([
   [2, 'CLIENT_ID_REFUSED'],
-  [4, 'BROKER_AUTH_REFUSED'],
+  [BAD_USER, 'BROKER_AUTH_REFUSED'],
   [5, 'BROKER_AUTH_REFUSED'],
 ]);
 /** Codes of Node for the certificate of the other side, by time. */
@@ -77,7 +81,7 @@ export const REFUSED_CERTIFICATE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** Null for an answer that is no refusal of a login. */
 export function refusedConnack(
   { code: answer, message }: RawFailure,
-  { url, isCertified }: LinkFacts,
+  { url, isCertified, hasUser }: LinkFacts,
   clientId: string,
 ): DroverError | null {
   const code = ANSWERS.get(answer);
@@ -85,8 +89,10 @@ export function refusedConnack(
   if (code === 'CLIENT_ID_REFUSED') {
     return new DroverError(code, `connect ${url}: the client id ${clientId} was refused`);
   }
-  if (!isCertified) return new DroverError(code, `connect ${url}: ${message}`);
-  const why = 'the broker does not take the certificate of this client';
+  const isOfUser = !isCertified || (hasUser && answer === BAD_USER);
+  if (isOfUser) return new DroverError(code, `connect ${url}: ${message}`);
+  const or = hasUser ? ', or its user' : '';
+  const why = `the broker does not take the certificate of this client${or}`;
   return new DroverError('CERTIFICATE_REFUSED', `connect ${url}: ${why}`);
 }
 

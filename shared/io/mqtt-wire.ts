@@ -200,8 +200,8 @@ export class MqttWire implements Wire {
 
   get #facts(): LinkFacts {
     const { certFile, username } = this.#options;
-    const isCertified = certFile !== undefined && username === undefined;
-    return { url: this.#url, doing: 'reach broker', isCertified };
+    const [isCertified, hasUser] = [certFile !== undefined, username !== undefined];
+    return { url: this.#url, doing: 'reach broker', isCertified, hasUser };
   }
 
   #failed(error: DroverError): void {

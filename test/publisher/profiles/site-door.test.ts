@@ -45,8 +45,25 @@ test('a door without TLS under an https URL and one on another host are refused,
   assertRefused('SITE_DOOR_REFUSED', () => named('http://b.site', 'mqtt://other'));
   assert.throws(() => choose('https://b.site', PLAIN), {
     message: 'use mqtt://b.site:1883: https://b.site names a door without TLS',
-    hint: /ask for it: --broker mqtt:\/\/b\.site:1883, or drover config set NAME --broker /,
+    hint: /drover-broker --public-mqtt mqtts:.*in clear text$/,
   });
+});
+
+test('a host that two programs could read in two ways is refused, and its spelling does not count', () => {
+  for (const bad of [
+    ...['mqtts://evil.test;.b.site', 'mqtts://evil.test%2f.b.site', 'mqtts://evil.test".b.site'],
+    ...['mqtts://b.site?clientId=x', 'wss://evil.test;.b.site', 'mqtts://b.site#x'],
+  ]) {
+    assertRefused('SITE_UNNAMED', () => named('https://b.site', bad));
+  }
+  assert.equal(named('https://b.site', 'mqtts://M.B.Site.:8883'), 'mqtts://m.b.site:8883');
+  assert.equal(named('https://b.site', 'wss://b.site/mqtt'), 'wss://b.site/mqtt');
+});
+
+test('nothing is below an address or a name of one label', () => {
+  assertRefused('SITE_DOOR_REFUSED', () => named('https://10.0.0.5', 'mqtts://x.10.0.0.5'));
+  assertRefused('SITE_DOOR_REFUSED', () => named('https://broker', 'mqtts://evil.broker'));
+  assert.equal(named('https://broker', 'mqtts://broker'), 'mqtts://broker');
 });
 
 test('a broker that names nothing, no address, or one with a password is SITE_UNNAMED', () => {
