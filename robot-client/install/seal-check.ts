@@ -33,6 +33,11 @@ export interface CheckInput {
   readonly known: Pick<ReadonlySet<string>, 'has'>;
   /** True: only missing and empty files are damage, not what the application may have written. */
   readonly isOnlyLost?: boolean;
+  /**
+   * True while the application runs for the first time: it may remove, empty and replace its own
+   * files. Only programs are damage, or that no file is left.
+   */
+  readonly isOnTrial?: boolean;
 }
 
 /**
@@ -112,14 +117,14 @@ async function reading<T>(
 
 async function lookByRecipe(
   disk: Disk,
-  { tree, known, mayHash, isOnlyLost = false }: CheckInput,
+  { tree, known, mayHash, isOnlyLost = false, isOnTrial = false }: CheckInput,
   files: AsyncIterable<RecipeEntry>,
 ): Promise<ReleaseCheck> {
   const buffer = new Uint8Array(LIMITS.stageReadBytes);
   let forbidden: unknown = null;
   for await (const entry of files) {
     const { path } = entry;
-    if (known.has(path)) continue;
+    if (known.has(path) || (isOnTrial && !isProgramMode(entry.mode))) continue;
     try {
       const why = wrongByRecipe(entry, await disk.stat(`${tree}/${path}`), { isOnlyLost });
       if (why !== null) return { kind: 'damaged', path, why };
@@ -145,15 +150,15 @@ class Checker {
   /** As many as files are hashed in parallel; reused. */
   readonly #buffers: Uint8Array[] = [];
 
-  /** For an adopted release: how many of its files are there, and which are not. */
-  readonly #isAdopted: boolean;
+  /** The files may be the application's own: it counts how many are there, and which are not. */
+  readonly #mayBeOwn: boolean;
   #there = 0;
   #lost: { count: number; path: string } | null = null;
 
   constructor(disk: Disk, input: CheckInput, isAdopted: boolean) {
     this.#disk = disk;
     this.#input = input;
-    this.#isAdopted = isAdopted;
+    this.#mayBeOwn = isAdopted || input.isOnTrial === true;
   }
 
   /** Null for a seal that is torn. */
@@ -199,7 +204,7 @@ class Checker {
     // its programs.
     if (this.#input.known.has(path) && !isProgram(entry)) return;
     try {
-      const why = await (this.#isAdopted ? this.#wrongFound(entry) : this.#wrong(entry));
+      const why = await (this.#mayBeOwn ? this.#wrongFound(entry) : this.#wrong(entry));
       if (why !== null) this.#damage ??= { kind: 'damaged', path, why };
     } catch (thrown) {
       if (isForbidden(thrown)) this.#forbidden ??= thrown;
@@ -236,7 +241,7 @@ class Checker {
     return this.#input.isOnlyLost === true && !isProgram(entry);
   }
 
-  /** For an adopted release: changed bytes are the application's, unreadable bytes are damage. */
+  /** Changed bytes are the application's, unreadable bytes are damage. */
   async #wrongFound(entry: SealEntry): Promise<string | null> {
     if (entry[0] !== 'f') return null;
     const [, path, modeBefore, bytesBefore] = entry;

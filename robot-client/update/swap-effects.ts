@@ -10,7 +10,6 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { LIMITS } from '../../shared/base/limits.ts';
 import { noteConfirmed } from '../install/confirmed-mark.ts';
 import { describeHook, type HookResult } from '../install/hooks.ts';
-import { releaseFolder } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { damageProblem } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
@@ -197,16 +196,26 @@ async function probeFrom(
 }
 
 /**
- * A version that lost files on trial is not confirmed: what answers `health` runs from memory, and
- * would not start again. What the application wrote itself counts for nothing.
+ * A version that lost a program on trial, or all of its files, is not confirmed: what answers
+ * `health` runs from memory, and would not start again. Its other files may be the application's
+ * own. Damage is looked for twice: a program may be replaced at this very moment.
  */
-async function wholeOr({ version }: Job, on: EffectContext): Promise<Outcome> {
-  const tree = releaseFolder(on.layout, version);
-  const look = { version, tree, mayHash: () => false, isOnlyLost: true };
+async function wholeOr(job: Job, on: EffectContext): Promise<Outcome> {
+  if ((await damageOnTrial(job, on)) === null) return { kind: 'healthy' };
+  await sleep(on.healthIntervalMs ?? LIMITS.healthIntervalMs, undefined, { signal: on.signal });
+  const problem = await damageOnTrial(job, on);
+  return problem ? { kind: 'unhealthy', problem } : { kind: 'healthy' };
+}
+
+/** Null also for what runs without a release of its own, as in a slot. */
+async function damageOnTrial({ version }: Job, on: EffectContext): Promise<Problem | null> {
+  const { active } = await readSlots(on.disk, on.layout);
+  if (active.kind !== 'release' || active.version !== version) return null;
+  const look = { version, tree: active.end.path, mayHash: () => false, isOnTrial: true };
   const known = knownDamages(on.state(), version);
   const check = await checkRelease(on.disk, on.layout, { ...look, known });
-  if (check.kind !== 'damaged') return { kind: 'healthy' };
-  return { kind: 'unhealthy', problem: damageProblem(version, check) };
+  if (check.kind === 'absent') return damageProblem(version, { path: '.', why: 'it is gone' });
+  return check.kind === 'damaged' ? damageProblem(version, check) : null;
 }
 
 /** Runs a step. @returns null when the step did not fail */

@@ -61,7 +61,7 @@ test('a host that two programs could read in two ways is refused, and its spelli
 });
 
 test('nothing is below an address or a name of one label', () => {
-  assertRefused('SITE_DOOR_REFUSED', () => named('https://10.0.0.5', 'mqtts://x.10.0.0.5'));
+  assertRefused('SITE_UNNAMED', () => named('https://10.0.0.5', 'mqtts://x.10.0.0.5'));
   assertRefused('SITE_DOOR_REFUSED', () => named('https://broker', 'mqtts://evil.broker'));
   assert.equal(named('https://broker', 'mqtts://broker'), 'mqtts://broker');
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rm, symlink, writeFile } from 'node:fs/promises';
+import { readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { runEffect } from '../../../robot-client/update/effects.ts';
 import type { EffectContext } from '../../../robot-client/update/effect-context.ts';
@@ -102,7 +102,16 @@ describe('a version on trial that is healthy', () => {
       (tree: string) => writeFile(`${tree}/conf`, 'mine'),
       'healthy',
     ],
-    ['removed its files', (tree: string) => rm(`${tree}/bin`, { recursive: true }), 'unhealthy'],
+    ['removed a file of its own', (tree: string) => rm(`${tree}/conf`), 'healthy'],
+    ['emptied one', (tree: string) => writeFile(`${tree}/conf`, ''), 'healthy'],
+    [
+      'removed each of its files',
+      async (tree: string) => {
+        for (const name of await readdir(tree)) await rm(`${tree}/${name}`, { recursive: true });
+      },
+      'unhealthy',
+    ],
+    ['removed its program', (tree: string) => rm(`${tree}/bin`, { recursive: true }), 'unhealthy'],
   ] as const) {
     it(`is ${kind === 'healthy' ? '' : 'not '}confirmed when it ${what}`, async (t) => {
       const job = makeJob();
