@@ -10,8 +10,9 @@ import { oneLine } from '../../shared/base/printable.ts';
 /** Longest reason of the system that is shown. */
 const REASON_CHARS_MAX = 200;
 
-/** The leader has answered with the alert, so it runs, and the secret of this computer is another. */
+/** The leader runs, and has another secret for this name, or none: a stranger learns no name. */
 const WRONG_SECRET = /alert (?:bad record mac|decrypt error|decryption failed)/;
+/** Of an older leader. */
 const UNKNOWN_NAME = /alert unknown psk identity/;
 /** Something answers there, and speaks no TLS, or not that of a leader. */
 const NO_LEADER = /:SSL routines:|secure TLS connection was established|Parse Error/;
@@ -32,7 +33,7 @@ export function leaderLinkFailure(
   };
   if (cause === null) return failed('LEADER_AWAY', 'no answer');
   if (WRONG_SECRET.test(text)) {
-    const why = `it refuses computer ${computer}: the secret here is not the one of its pair file there`;
+    const why = `it refuses computer ${computer}: the secret here is not the one of its pair file there, or there is none`;
     return failed('LEADER_REFUSES', why);
   }
   if (UNKNOWN_NAME.test(text)) {

@@ -60,7 +60,7 @@ export const ENROLMENT_CODES = {
   ),
   CERTIFICATE_REFUSED: refused(
     'operator',
-    'the log of the broker says why (TLS_CLIENT_REFUSED, CERTIFICATE_UNKNOWN, CERTIFICATE_FOREIGN: journalctl -u drover-broker). A robot that enrolled asks the broker as well, and drover-robot explain shows the answer; drover-broker enrol list --data DIR shows whether it was revoked',
+    'the log of the broker says why (TLS_CLIENT_REFUSED, CERTIFICATE_UNKNOWN, CERTIFICATE_FOREIGN: journalctl -u drover-broker). A robot that enrolled asks the broker as well, and shows the answer beside its certificate; drover-broker enrol list --data DIR shows whether it was revoked',
     'later',
   ),
   CERTIFICATE_TOO_OLD: refused(

@@ -78,7 +78,9 @@ describe('a member', () => {
 describe('a leader', () => {
   it('is told which robot the pair files belong to', async (t) => {
     const { asLeader } = await stage(t);
-    assert.match((await failureOf(asLeader('amr-7')))?.hint ?? '', /give --id amr when/);
+    const [held] = (await asLeader('amr-7')).leader?.problems ?? [];
+    assert.equal(held?.problem.code, 'PAIR_INVALID');
+    assert.match(held?.problem.hint ?? '', /give --id amr when/);
     assert.deepEqual((await asLeader('amr')).leader?.problems, []);
   });
 

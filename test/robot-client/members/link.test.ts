@@ -122,7 +122,7 @@ describe('the link between two computers of a robot', () => {
       /refuses computer perception: the secret here is not the one/,
     );
     const unknown = await failureOf(link({ ...pair, computer: 'arm' }).ask('GET', '/n'));
-    assert.match(unknown?.message ?? '', /has no pair file of a computer arm$/);
+    assert.match(unknown?.message ?? '', /refuses computer arm: .* or there is none$/);
     for (const said of [wrong, unknown]) assert.doesNotMatch(said?.message ?? '', /SSL|\n/);
     const lines = (): string => leader.explain().join('\n');
     await waitUntil('the leader saw both', () => lines().split('COMPUTER_REFUSED').length === 3);

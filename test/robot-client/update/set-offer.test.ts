@@ -91,7 +91,11 @@ describe('a component refuses its bundle of a set', () => {
     if (failed.kind !== 'refuse') return;
     const { message, hint } = failed.problem;
     assert.match(message, /: system 1\.1\.0: it failed on this robot/, 'said once');
-    assert.match(hint, /drover-robot unblock 1\.1\.0$/, 'the version that is blocked');
+    assert.match(
+      hint,
+      /drover-robot unblock 1\.1\.0 --component system$/,
+      'the version that is blocked',
+    );
   });
 
   it('as one for other machines, when another is', () => {
