@@ -25,6 +25,8 @@ const NAME_CHARS_MAX = 100;
 const ENDED =
   'a robot that enrolled renews it by itself over the HTTPS port of this broker, up to 90 days after its end: its log says why it has not (journalctl -u drover-robot); after that make a new claim with --replace';
 const SIGN_AGAIN = "have the site's authority (--client-ca) sign another one: docs/tls.md";
+const AUTHORITY =
+  'make another certificate of the authority (openssl x509 -in FILE -noout -enddate shows each), and put it into the file of --client-ca or --enrol-ca-cert: docs/enrolment.md, Change the authority';
 const CLOCK =
   'set the clock of this machine (timedatectl), or of the one that made the certificate';
 
@@ -35,19 +37,24 @@ export function whyRefused(refused: RefusedCertificate): DroverError {
     const text = `admit certificate of ${printable(name, NAME_CHARS_MAX)}: ${why}`;
     return new DroverError('TLS_CLIENT_REFUSED', text, hint === undefined ? {} : { hint });
   };
-  const clock = `the clock of this broker says ${instantText(Date.now())}`;
-  if (reason === 'CERT_HAS_EXPIRED') {
-    const isOurs = certificate !== undefined && enrolled?.hasSigned(certificate) === true;
-    const why = `it ended at ${instantText(Date.parse(certificate?.validTo ?? ''))}, ${clock}`;
-    return say(why, isOurs ? ENDED : SIGN_AGAIN);
-  }
-  if (reason === 'CERT_NOT_YET_VALID') {
-    const begin = instantText(Date.parse(certificate?.validFrom ?? ''));
-    return say(`it begins at ${begin}, ${clock}`, CLOCK);
-  }
-  if (certificate && enrolled?.lists(certificate) === true) {
+  const isOurs = certificate !== undefined && enrolled?.hasSigned(certificate) === true;
+  if (certificate && !isOurs && enrolled?.lists(certificate) === true) {
     const why = 'this robot enrolled here, and another authority than that of now signed it';
     return new DroverError('CERTIFICATE_FOREIGN', `admit certificate of ${name}: ${why}`);
+  }
+  const now = Date.now();
+  const clock = `the clock of this broker says ${instantText(now)}`;
+  const [begin, end] = [certificate?.validFrom, certificate?.validTo].map((one) =>
+    Date.parse(one ?? ''),
+  ) as [number, number];
+  // OpenSSL names the last rule that was broken by any certificate of the chain.
+  if (reason === 'CERT_HAS_EXPIRED') {
+    if (end > now) return say(`an authority that signed it has ended, ${clock}`, AUTHORITY);
+    return say(`it ended at ${instantText(end)}, ${clock}`, isOurs ? ENDED : SIGN_AGAIN);
+  }
+  if (reason === 'CERT_NOT_YET_VALID') {
+    if (begin < now) return say(`an authority that signed it begins later, ${clock}`, CLOCK);
+    return say(`it begins at ${instantText(begin)}, ${clock}`, CLOCK);
   }
   if (OFF_AUTHORITY.includes(reason)) {
     const issuer = printable(certificate?.issuer ?? 'unknown', NAME_CHARS_MAX);

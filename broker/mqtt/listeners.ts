@@ -224,8 +224,10 @@ export class Listeners {
     } catch (error) {
       this.#certified.set(connection, 'refused');
       const problem = toProblem(error);
-      const facts = { from: socket.remoteAddress, problem };
-      this.#seldom.warn(problem.message, facts, 'login refused: its certificate');
+      const from = socket.remoteAddress;
+      const facts = { from, problem };
+      // The message has the name that a stranger gave himself, and the time.
+      this.#seldom.warn(`${problem.code} ${from}`, facts, 'login refused: its certificate');
     }
   }
 

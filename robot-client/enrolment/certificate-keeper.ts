@@ -5,6 +5,7 @@
  */
 
 import { sign } from 'node:crypto';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
@@ -42,6 +43,11 @@ export interface CertificateKeeperOptions {
   readonly log: Log;
 }
 
+const SAYS_NOTHING: readonly ErrorCode[] = ['CLAIM_TRIES', 'BROKER_UNREACHABLE'];
+
+const isSaidOfIt = (failure: Problem | null): boolean =>
+  failure !== null && SAID_OF_IT.includes(failure.code);
+
 export class CertificateKeeper {
   readonly #options: CertificateKeeperOptions;
   #identity: RobotIdentity;
@@ -49,6 +55,8 @@ export class CertificateKeeper {
   #failure: Problem | null = null;
   /** The broker refused the last link because of the certificate. */
   #refusal: Problem | null = null;
+  /** Of the last try that failed: each code is logged once. */
+  #lastCode: ErrorCode | null = null;
   #timer: NodeJS.Timeout | null = null;
   #work: Promise<void> | null = null;
 
@@ -99,6 +107,8 @@ export class CertificateKeeper {
         ...handlers,
         onUp: () => {
           this.#refusal = null;
+          // The broker takes the certificate: an earlier answer about it does not hold any more.
+          if (isSaidOfIt(this.#failure)) this.#failure = null;
           handlers.onUp?.();
         },
         onFailed: (problem) => {
@@ -126,10 +136,11 @@ export class CertificateKeeper {
       await this.#renew();
     } catch (error) {
       const problem = toProblem(error);
-      const isNews = problem.code !== this.#failure?.code;
-      // A broker that was asked too often says no more than that; its first answer still counts.
-      const hasReason = this.#refusal && this.#failure && SAID_OF_IT.includes(this.#failure.code);
-      if (!hasReason || SAID_OF_IT.includes(problem.code)) this.#failure = problem;
+      const isNews = problem.code !== this.#lastCode;
+      this.#lastCode = problem.code;
+      // A broker that was asked too often, or is away, says no more than that: the first answer holds.
+      const saysNothing = SAYS_NOTHING.includes(problem.code);
+      if (!saysNothing || !this.#refusal || !isSaidOfIt(this.#failure)) this.#failure = problem;
       const failure = { code: problem.code, now: Date.now(), monoMs: performance.now() };
       const { failed } = this.#tries;
       this.#tries = afterFailure(life, failure, { failed, random: Math.random() });
@@ -139,6 +150,7 @@ export class CertificateKeeper {
     this.#tries = NO_TRIES;
     this.#failure = null;
     this.#refusal = null;
+    this.#lastCode = null;
     log.info({ until: this.#identity.certificate.validTo }, 'certificate renewed');
     onRenewed();
   }

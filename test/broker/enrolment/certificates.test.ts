@@ -203,6 +203,16 @@ describe('a robot that enrols for a certificate', () => {
     assert.equal(await codeOf(renew(broker, stranger)), 'CERTIFICATE_UNKNOWN');
   });
 
+  it('that is good itself is not called ended when an authority of its chain has ended', async (t) => {
+    const broker = await open(t);
+    t.after(() => broker.enrolment.close());
+    const { certificate } = await enrol(broker, makeKey());
+    const { enrolled } = broker;
+    const refused = { name: ROBOT, reason: 'CERT_HAS_EXPIRED', certificate, enrolled };
+    assert.match(whyRefused(refused).message, /an authority that signed it has ended/);
+    assert.match(whyRefused(refused).hint, /certificate of the authority/);
+  });
+
   it('is shown as of another authority when that was replaced, until both are in the file', async (t) => {
     const broker = await open(t);
     const robot = await enrol(broker, makeKey());
@@ -221,10 +231,11 @@ describe('a robot that enrols for a certificate', () => {
     const { certificate } = robot;
     const reason = 'UNABLE_TO_VERIFY_LEAF_SIGNATURE';
     const { enrolled } = replaced;
-    assert.equal(
-      whyRefused({ name: ROBOT, reason, certificate, enrolled }).code,
-      'CERTIFICATE_FOREIGN',
-    );
+    for (const one of [reason, 'CERT_HAS_EXPIRED'])
+      assert.equal(
+        whyRefused({ name: ROBOT, reason: one, certificate, enrolled }).code,
+        'CERTIFICATE_FOREIGN',
+      );
     broker.pass(61);
     assert.equal(await codeOf(renew(replaced, robot)), 'CERTIFICATE_FOREIGN');
     const forged = renew(replaced, { ...robot, key: makeKey() });
