@@ -34,10 +34,14 @@ describe('a robot with a certificate by enrolment', () => {
     assert.equal(await field.askToRenew(identity), 'CERTIFICATE_UNKNOWN');
     await child.waitForOutput(/CERTIFICATE_REFUSED.*no link to the broker/);
     const explain = ['explain', '--root', field.site.path('amr-0001')];
-    await waitUntil('the robot to learn why', async () =>
-      /its certificate: .*does not take it.*\(CERTIFICATE_UNKNOWN\)/.test(
-        (await field.run('robot-client', ...explain)).stdout,
-      ),
+    let shown = '';
+    await waitUntil(
+      'the robot to learn why',
+      async () => {
+        shown = (await field.run('robot-client', ...explain)).describe();
+        return /its certificate: .*does not take it.*\(CERTIFICATE_UNKNOWN\)/.test(shown);
+      },
+      { look: () => shown },
     );
   });
 });
