@@ -35,7 +35,7 @@ export class Instances {
     this.#last = name;
   }
 
-  /** The start that was heard last; empty before the first, and from old agents. */
+  /** The start that came last; empty before the first, and from old agents. */
   get last(): string {
     return this.#last;
   }

@@ -76,6 +76,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   readonly #troubles: LeaderTroubles;
   #isLooking = false;
   #isLookDue = false;
+  #isClosed = false;
   #looked = Promise.resolve();
   readonly #roster: Roster;
   #nextTrust = Number.POSITIVE_INFINITY;
@@ -117,7 +118,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   async #prepare(): Promise<void> {
     const [first] = this.#side?.board.localViews.values() ?? [];
     // The folder of a disk that is not there may be an empty one in its place.
-    if (this.#book.isRead || first === null) return;
+    if (this.#book.isRead || this.#isClosed || first === null) return;
     const { disk, folder, log } = this.#options;
     try {
       await disk.mkdir(folder);
@@ -150,9 +151,12 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   async close(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
+    this.#isClosed = true;
     this.#handOn?.close();
     this.#changes.tell();
     await this.#door.close();
+    // No decision is stored after that; a disk that hangs must not keep the agent from its end.
+    await endsWithin(this.#looked, LIMITS.retrySoonMs);
   }
 
   // The facts about the other computers.
@@ -222,7 +226,7 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   async #decideAll(): Promise<void> {
     try {
-      while (this.#isLookDue) {
+      while (this.#isLookDue && !this.#isClosed) {
         this.#isLookDue = false;
         await this.#openDoor();
         await this.#prepare();
@@ -299,7 +303,7 @@ export class LeaderSide implements Computers, DoorKeeper {
       await this.#askTrust(asked.nextTrust);
     const after = asked.epoch === this.#epoch ? asked.after : 0;
     const isOlder = asked.me === '';
-    // An older member goes back without the decision that it is bound to, so its report comes first.
+    // An older member goes back without its decision in the list, so its report comes first.
     const mayHear = (): boolean => !isOlder || desk?.hasReported === true;
     if (!mayHear() || this.#told <= after) await this.#changes.next(signal, LIMITS.memberPollMs);
     const [version, book] = [this.#told, this.#book.told];

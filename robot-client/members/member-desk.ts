@@ -106,7 +106,7 @@ export class MemberDesk {
     return this.#hasReported && !this.#isRefused && isOfIt && isOne;
   }
 
-  /** Its report could not be read, or is not one of its pair file: what it runs is not known. */
+  /** Its report could not be read, or is not one of its pair file: its state is unknown. */
   refused(): void {
     this.#isRefused = true;
   }
@@ -120,7 +120,7 @@ export class MemberDesk {
   /**
    * @returns false for a report that is older than the last one
    * @throws DroverError MEMBER_REFUSED for one about other components than its pair file names,
-   *   MEMBER_TWICE for one of a start that another one has followed: the sender has to send it again
+   *   MEMBER_TWICE for one of a start that another one has followed: it has to be sent again
    */
   take(report: Report, now: MonoMs, clock: EpochMs): boolean {
     const { epoch, nth } = report;

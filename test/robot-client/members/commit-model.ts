@@ -306,7 +306,7 @@ function* restarts(world: World, rules: Rules): Generator<Move> {
   yield { what: 'leader restarts', isFault: true, to: started(false) };
   if (mayLose && world.lostTo === 0 && world.ids > 0)
     yield { what: 'leader restarts, without its record', isFault: true, to: started(true) };
-  // A mended pair file is read at the next start.
+  // A pair file that was repaired is read at the next start.
   if (mayLeaveOut) {
     for (const at of world.computers.keys()) {
       const what = `leader restarts, without the pair file of c${at}`;

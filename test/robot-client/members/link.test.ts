@@ -250,6 +250,14 @@ describe('the link between two computers of a robot', () => {
       const components = [{ name, version: `${nth}.0.0`, phase: 'idle' as const }];
       desks.get(name)?.restore({ components, countedBy: '', atMs: nth });
     };
+    const path = join(folder, 'reports.json');
+    const before = { computer: 'one', atMs: 1, countedBy: '', components: [] };
+    await writeFile(path, JSON.stringify({ reports: [before] }));
+    report('two', 0);
+    await file.keep(desks);
+    assert.match(await readFile(path, 'utf8'), /"one"/, 'it was not read: one may be away');
+    await file.load(desks);
+    assert.match(await readFile(path, 'utf8'), /"one".*"0[.]0[.]0"/, 'both are kept');
     const kept: Promise<void>[] = [];
     for (let nth = 1; nth <= 20; nth += 1) {
       report(nth % 2 === 0 ? 'one' : 'two', nth);
