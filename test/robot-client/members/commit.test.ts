@@ -10,11 +10,14 @@ import {
   type Commit,
   type CommitFacts,
 } from '../../../robot-client/members/commit.ts';
+import { CommitBook } from '../../../robot-client/members/commit-book.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
 import { decideLost } from '../../../robot-client/members/lost-commit.ts';
 import { jointVerdict, type CommitDecision } from '../../../robot-client/update/joint-set.ts';
 import { MEMBER_STEPS, type MemberStep } from '../../../robot-client/update/member-steps.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import type { RolloutSet } from '../../../shared/formats/announcement.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
 import { checkHistories } from './commit-walk.ts';
 
 describe('a set over two computers, in every history', () => {
@@ -176,6 +179,30 @@ describe('one step of the leader', () => {
     };
     assert.equal(decideCommit(known, away(LIMITS.memberAwayMs), ID), known);
     assert.equal(decideCommit(known, away(LIMITS.memberAwayMs + 1), ID)?.decision, 'back');
+  });
+});
+
+describe('the rounds of questions of the leader', () => {
+  it('asks the one first that was late, and blames none when the fleet has ended the round', async (t) => {
+    const book = new CommitBook(realDisk, await tempFolder(t));
+    await book.load();
+    const step = async (prepared: boolean, now: number, stopped: string | null = null) => {
+      const commitId = prepared ? (book.told?.commits[0]?.id ?? null) : null;
+      const components = ['one', 'two'].map((component) => ({
+        ...{ component, step: 'staged' as const, awayMs: 0, canGoBack: true, code: null },
+        ...{ confirmedBy: null, isCurrent: true },
+        commitId: component === 'one' ? commitId : null,
+      }));
+      await book.step([SET], () => ({ components, isRecalled: false, stopped }), now);
+      return book.told?.commits[0]?.components;
+    };
+    assert.deepEqual(await step(false, 0), ['one', 'two']);
+    await step(true, 1); // now it asks two
+    assert.equal(await step(true, 2, 'paused'), undefined);
+    assert.deepEqual(await step(false, 3), ['one', 'two']);
+    await step(true, 4);
+    assert.equal(await step(true, 5 + LIMITS.prepareMs), undefined);
+    assert.deepEqual(await step(false, 6 + LIMITS.prepareMs), ['two', 'one']);
   });
 });
 
