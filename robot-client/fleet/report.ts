@@ -201,12 +201,14 @@ function lastError(view: ComponentView) {
   if (damage) return reportFailure({ ...damage, atMs: slotsSinceMs });
   const { held, unkept, exposed, expired, clock, computers } = view;
   const ofRelease = live.stays ?? live.module;
-  const standing = held ?? unkept ?? ofRelease ?? exposed ?? expired ?? clock ?? computers;
+  const standing = held ?? unkept ?? ofRelease ?? exposed ?? expired ?? clock;
   if (standing) return reportFailure({ ...standing, version: null });
   const failure = latest(state, live);
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))
     return reportFailure({ ...view.unheard, version: null });
-  return failure && reportFailure(failure);
+  if (failure) return reportFailure(failure);
+  // Last: it stands for long, and would hide why an update of this component failed.
+  return computers ? reportFailure({ ...computers, version: null }) : null;
 }
 
 function reportFailure(failure: Failure) {
@@ -249,8 +251,6 @@ export interface ToldElsewhere {
   readonly told: readonly ComponentStateFields[];
   /** Changes when counters of one of them begin from zero. */
   readonly countedBy: string;
-  /** Why this computer does not lead them as it should: its components report the first. */
-  readonly problems?: readonly Held[];
 }
 
 interface Beside {
@@ -264,9 +264,8 @@ export function reportRobot(
   components: readonly ComponentView[],
   { counted, now, elsewhere }: Beside,
 ): RobotStateFields {
-  const [computers = null] = elsewhere?.problems ?? [];
   const own = components.map((view) => ({
-    ...reportComponent({ computers, ...view }),
+    ...reportComponent(view),
     usage: [...counted.told(view.name)],
   }));
   return {

@@ -120,7 +120,7 @@ export class CommitBook {
       if (commit) next.push(toldOf(commit, facts.components));
       if (commit?.decision === 'prepare') continue;
       this.#openedMs.delete(known.id);
-      this.#noteLaggard(known, commit);
+      this.#noteLaggard(known, commit === null && openMs > LIMITS.prepareMs);
     }
     for (const set of sets) {
       if (next.length >= LIMITS.commitsMax) break;
@@ -151,10 +151,10 @@ export class CommitBook {
     return { set, laggard: this.#laggards.get(set.id) ?? null };
   }
 
-  #noteLaggard(known: ToldCommit, commit: Commit | null): void {
-    const wasAsked = commit === null && known.decision === 'prepare' && known.asked !== null;
-    if (wasAsked && known.asked !== null) this.#laggards.set(known.set.id, known.asked);
-    else this.#laggards.delete(known.set.id);
+  /** @param isLate the round has ended because its time was over, and for no other reason */
+  #noteLaggard({ decision, asked, set }: ToldCommit, isLate: boolean): void {
+    if (isLate && decision === 'prepare' && asked !== null) this.#laggards.set(set.id, asked);
+    else this.#laggards.delete(set.id);
   }
 }
 

@@ -59,9 +59,12 @@ export interface CommitFacts {
 }
 
 const AT_REST: Steps = ['staged', 'done', 'had'];
-const FALLEN: Steps = [
-  ...(['missing', 'failed', 'undone', 'undone_for_good', 'undoing', 'stuck', 'pending'] as const),
-];
+const FALLEN: Steps = ['failed', 'undone', 'undone_for_good', 'undoing', 'stuck', 'pending'];
+/**
+ * The leader does not see what is on its disk. A bound component was there when it was bound, so
+ * one that this robot does not have now is on a computer whose pair file is left out.
+ */
+export const UNSEEN: Steps = ['unknown', 'missing'];
 
 const RECALLED = 'called back by the fleet';
 
@@ -74,7 +77,7 @@ function causeOf(fallen?: ComponentFact, lost?: ComponentFact): string | null {
   return lost ? `the computer of ${lost.component} was away for ${minutes} minutes` : null;
 }
 
-const OPEN_TO_RECALL: Steps = ['done', 'undoing', 'unknown'];
+const OPEN_TO_RECALL: Steps = ['done', 'undoing', ...UNSEEN];
 
 /**
  * One step.
@@ -101,10 +104,13 @@ export function decideCommit(
       return areBound ? { ...known, decision: 'switch' } : known;
     }
     case 'switch': {
+      // It cannot go back: it had this decision from a record that is newer than the one here.
+      if (components.some(({ confirmedBy }) => confirmedBy === known.id))
+        return { ...known, decision: 'confirm' };
       // One that went back may be staged again before the leader knows: it is not bound then.
       const fallen = bound.find(
         ({ step, commitId }) =>
-          FALLEN.includes(step) || (step !== 'unknown' && commitId !== known.id),
+          FALLEN.includes(step) || (!UNSEEN.includes(step) && commitId !== known.id),
       );
       const lost = bound.find(({ awayMs }) => awayMs > LIMITS.memberAwayMs);
       const cause = facts.isRecalled ? (facts.stopped ?? RECALLED) : causeOf(fallen, lost);
@@ -118,7 +124,7 @@ export function decideCommit(
     case 'back': {
       // One whose root cannot be read now may still be bound.
       const isOpen = bound.some(
-        ({ step, commitId }) => step === 'unknown' || commitId === known.id,
+        ({ step, commitId }) => UNSEEN.includes(step) || commitId === known.id,
       );
       return isThere && !isOpen ? null : known;
     }

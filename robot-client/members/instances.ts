@@ -12,6 +12,8 @@ export class Instances {
   /** In the order in which each came first. */
   #names: string[] = [];
   #last = '';
+  /** When each came last. */
+  readonly #heardMs = new Map<string, MonoMs>();
   /** When the newest one came first. */
   #newMs: MonoMs = Number.NEGATIVE_INFINITY;
   /** When older ones came back after the newest. */
@@ -19,14 +21,28 @@ export class Instances {
 
   /** @param name of the start of the agent; empty for an old one, which has none */
   heard(name: string, now: MonoMs): void {
-    if (name === '' || name === this.#last) return;
+    if (name === '') return;
+    this.#heardMs.set(name, now);
+    if (name === this.#last) return;
     if (!this.#names.includes(name)) {
       if (this.#names.length > 0) this.#newMs = now;
       this.#names = [...this.#names, name].slice(-LIMITS.twinNamesMax);
+      for (const known of this.#heardMs.keys())
+        if (!this.#names.includes(known)) this.#heardMs.delete(known);
     } else if (name !== this.#names.at(-1)) {
       this.#returnsMs = [...this.#returnsMs, now].slice(-LIMITS.twinReturnsMin);
     }
     this.#last = name;
+  }
+
+  /** The start that came last; empty before the first, and from old agents. */
+  get last(): string {
+    return this.#last;
+  }
+
+  /** True when nothing came from this start for so long that its computer is gone. */
+  isGone(name: string, now: MonoMs): boolean {
+    return now - (this.#heardMs.get(name) ?? Number.NEGATIVE_INFINITY) > LIMITS.memberTwiceMs;
   }
 
   /** True while two computers take turns. */

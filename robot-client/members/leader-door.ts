@@ -11,6 +11,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import type { Pair } from './pair-file.ts';
 import { RefusedComputers } from './refused-computers.ts';
 import { serverSide, type Address } from './secure-link.ts';
@@ -63,6 +64,7 @@ export class LeaderDoor {
   readonly #memberOf: (socket: unknown) => Pair | null;
   readonly #keeper: DoorKeeper;
   readonly #log: Log;
+  readonly #seldom: SeldomLog;
   readonly refused: RefusedComputers;
   #isClosed = false;
   /** Requests of each computer that are being answered. */
@@ -77,6 +79,7 @@ export class LeaderDoor {
     this.#memberOf = memberOf;
     this.#keeper = keeper;
     this.#log = log;
+    this.#seldom = new SeldomLog(log, LIMITS.memberRefusedLogMs, () => performance.now());
     this.#server = createServer(
       { ...options, requestTimeout: LIMITS.memberAnswerMs, headersTimeout: LIMITS.memberAnswerMs },
       (request, response) => {
@@ -146,7 +149,10 @@ export class LeaderDoor {
       return await this.#route(pair, request);
     } catch (thrown) {
       const problem = toProblem(thrown);
-      this.#log.warn({ computer: pair.computer, problem }, 'a computer of this robot was refused');
+      const facts = { computer: pair.computer, problem };
+      // A member sends again with each answer to its question for news.
+      const kind = `${pair.computer} ${problem.code}`;
+      this.#seldom.warn(kind, facts, 'a computer of this robot was refused');
       return { status: 400, body: new TextEncoder().encode(JSON.stringify(problem)) };
     }
   }

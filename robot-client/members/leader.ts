@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
-import type { EpochMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
+import type { EpochMs, MonoMs, RobotId, Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
@@ -19,11 +19,10 @@ import {
 } from '../../shared/formats/messages.ts';
 import { endsWithin } from '../../shared/io/within.ts';
 import type { Disk } from '../install/disk-port.ts';
-import { decideRecall, decideStopped } from '../update/decide.ts';
 import type { CommitDecision } from '../update/joint-set.ts';
 import { Changes } from '../update/swap-claims.ts';
-import { canGoBack, failureCodeOf, setOf, stepOf, type MemberView } from '../update/set-verdict.ts';
-import { isSameSet, type ComponentFact } from './commit.ts';
+import { setOf, type MemberView, type MemberViews } from '../update/set-verdict.ts';
+import { isSameSet } from './commit.ts';
 import { CarriedOrders } from './carried-orders.ts';
 import { CommitBook, type SetFacts } from './commit-book.ts';
 import type { AgentSide, Computers } from './computers.ts';
@@ -37,8 +36,9 @@ import { encodeNews, parseReport, viewFields, whatRuns } from './messages.ts';
 import type { Pair } from './pair-file.ts';
 import { awaited, explainComputers, Roster } from './roster.ts';
 import { ReportFile } from './report-file.ts';
+import { factsOfSet, unledOf } from './set-facts.ts';
 import type { Address } from './secure-link.ts';
-import { causeIn, decisionIn, isRecalledIn, openIn } from './told-commits.ts';
+import { causeIn, commitsForOlder, decisionIn, isRecalledIn, openIn } from './told-commits.ts';
 
 const EPOCH_BYTES = 8;
 
@@ -68,6 +68,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   readonly #door: LeaderDoor;
   readonly #epoch = randomBytes(EPOCH_BYTES).toString('hex');
   readonly #changes = new Changes();
+  readonly #startedMs: MonoMs = performance.now();
   #version = 1;
   #side: AgentSide | null = null;
   #handOn: HandOn | null = null;
@@ -75,6 +76,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   readonly #troubles: LeaderTroubles;
   #isLooking = false;
   #isLookDue = false;
+  #isClosed = false;
   #looked = Promise.resolve();
   readonly #roster: Roster;
   #nextTrust = Number.POSITIVE_INFINITY;
@@ -116,7 +118,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   async #prepare(): Promise<void> {
     const [first] = this.#side?.board.localViews.values() ?? [];
     // The folder of a disk that is not there may be an empty one in its place.
-    if (this.#book.isRead || first === null) return;
+    if (this.#book.isRead || this.#isClosed || first === null) return;
     const { disk, folder, log } = this.#options;
     try {
       await disk.mkdir(folder);
@@ -149,9 +151,12 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   async close(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
+    this.#isClosed = true;
     this.#handOn?.close();
     this.#changes.tell();
     await this.#door.close();
+    // No decision is stored after that; a disk that hangs must not keep the agent from its end.
+    await endsWithin(this.#looked, LIMITS.retrySoonMs);
   }
 
   // The facts about the other computers.
@@ -163,7 +168,8 @@ export class LeaderSide implements Computers, DoorKeeper {
   awayFor(set: RolloutSet): string | null {
     const refused = this.#troubles.of('disk');
     if (refused) return `${refused.message} (${refused.code})`;
-    return awaited(this.#roster.computers, set);
+    const local = new Set(this.#side?.board.localViews.keys());
+    return awaited(this.#roster.computers, set) ?? unledOf(set, local, this.views);
   }
 
   decisionOn(commitId: string): CommitDecision {
@@ -220,7 +226,7 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   async #decideAll(): Promise<void> {
     try {
-      while (this.#isLookDue) {
+      while (this.#isLookDue && !this.#isClosed) {
         this.#isLookDue = false;
         await this.#openDoor();
         await this.#prepare();
@@ -268,30 +274,14 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   #factsOf(set: RolloutSet): SetFacts {
-    const views = this.#side?.board.views ?? new Map<string, MemberView | null>();
-    const now = performance.now();
-    const progress = this.#side?.heard().progress ?? new Map<string, never>();
-    let isRecalled = false;
-    let stopped: string | null = null;
-    const components = set.members.map((member): ComponentFact => {
-      const view = views.get(member.component);
-      const desk = [...this.#desks.values()].find((one) => one.views.has(member.component));
-      const step = stepOf(member, view);
-      const isOfSet = view && (view.state.job ?? view.state.installed)?.rollout === member.rollout;
-      if (isOfSet && decideRecall({ ...view, progress, now: this.#now() })) isRecalled = true;
-      if (isOfSet) stopped ??= decideStopped(view.state, progress, this.#now());
-      return {
-        component: member.component,
-        step,
-        commitId: view?.state.job?.commitId ?? null,
-        confirmedBy: view?.state.installed?.commitId ?? null,
-        isCurrent: desk?.heardEpoch === this.#epoch || desk === undefined,
-        awayMs: desk?.awayMs(now) ?? 0,
-        canGoBack: view ? canGoBack(view) : false,
-        code: failureCodeOf(member, view?.state),
-      };
+    return factsOfSet(set, {
+      views: this.#side?.board.views ?? new Map(),
+      local: new Set(this.#side?.board.localViews.keys()),
+      desks: [...this.#desks.values()],
+      ...{ epoch: this.#epoch, startedMs: this.#startedMs },
+      progress: this.#side?.heard().progress ?? new Map(),
+      ...{ now: performance.now(), clock: this.#now() },
     });
-    return { components, isRecalled, stopped };
   }
 
   // The door.
@@ -307,20 +297,24 @@ export class LeaderSide implements Computers, DoorKeeper {
     asked: Parameters<DoorKeeper['newsFor']>[1],
     signal: AbortSignal,
   ): Promise<Uint8Array | null> {
-    this.#desks.get(computer)?.heard(performance.now(), this.#now(), asked.me);
+    const desk = this.#desks.get(computer);
+    desk?.heard(performance.now(), this.#now(), asked.me);
     if (asked.nextTrust > 0 && asked.nextTrust < this.#nextTrust)
       await this.#askTrust(asked.nextTrust);
     const after = asked.epoch === this.#epoch ? asked.after : 0;
-    if (this.#told <= after) await this.#changes.next(signal, LIMITS.memberPollMs);
-    const version = this.#told;
-    if (version <= after) return null;
+    const isOlder = asked.me === '';
+    // An older member goes back without its decision in the list, so its report comes first.
+    const mayHear = (): boolean => !isOlder || desk?.hasReported === true;
+    if (!mayHear() || this.#told <= after) await this.#changes.next(signal, LIMITS.memberPollMs);
+    const [version, book] = [this.#told, this.#book.told];
+    if (version <= after || book === null || !mayHear()) return null;
     const { board } = this.#side ?? {};
-    const own = this.#desks.get(computer)?.views;
-    const views = [...(board?.views ?? [])].filter(([name]) => !own?.has(name));
+    const own: MemberViews = desk?.views ?? new Map();
+    const views = [...(board?.views ?? [])].filter(([name]) => !own.has(name));
     return encodeNews({
       ...{ epoch: this.#epoch, version },
-      commits: [...(this.#book.told?.commits ?? [])],
-      record: this.#book.told?.record ?? null,
+      commits: isOlder ? commitsForOlder(book, own) : [...book.commits],
+      record: book.record,
       views: views.map(([name, view]) => viewFields(name, view, this.#options)),
       orders: this.#orders.between(after, version),
       computers: this.#roster.computers,
@@ -332,6 +326,7 @@ export class LeaderSide implements Computers, DoorKeeper {
    * time to send the progress of its rollouts, which may have stopped one of them.
    */
   get #told(): number {
+    if (!this.#book.isRead) return 0; // without the decisions, a member would take them for none
     const { unanswered } = this.#side?.heard() ?? {};
     if (unanswered === undefined || unanswered.size === 0) return this.#version;
     return Math.min(this.#version, this.#orders.announcedIn - 1);
@@ -352,12 +347,18 @@ export class LeaderSide implements Computers, DoorKeeper {
     if (!desk) return;
     desk.heard(performance.now(), this.#now());
     const before = desk.views;
-    const report = parseReport(body);
-    if (report.state && report.state.robot_id !== this.#options.robot) {
-      const ids = `(got ${report.state.robot_id}, want ${this.#options.robot})`;
-      throw new DroverError('MEMBER_REFUSED', `hear computer ${computer}: another robot ${ids}`);
+    try {
+      const report = parseReport(body);
+      if (report.state && report.state.robot_id !== this.#options.robot) {
+        const ids = `(got ${report.state.robot_id}, want ${this.#options.robot})`;
+        throw new DroverError('MEMBER_REFUSED', `hear computer ${computer}: another robot ${ids}`);
+      }
+      if (!desk.take(report, performance.now(), this.#now())) return;
+    } catch (thrown) {
+      // A start that another one has followed says nothing about that one.
+      if (toProblem(thrown).code !== 'MEMBER_TWICE') desk.refused();
+      throw thrown;
     }
-    if (!desk.take(report, this.#now())) return;
     await this.#reports.keep(this.#desks);
     this.#side?.onNews();
     if (whatRuns(before) !== whatRuns(desk.views)) this.#side?.onViews();

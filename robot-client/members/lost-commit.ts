@@ -7,7 +7,7 @@
 
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import type { Steps } from '../update/member-steps.ts';
-import type { Commit, ComponentFact } from './commit.ts';
+import { UNSEEN, type Commit, type ComponentFact } from './commit.ts';
 
 /** Steps in which a component follows the decision that it is bound to. */
 const FOLLOWS: Steps = ['staged', 'switching', 'trial', 'well', 'sure'];
@@ -32,8 +32,8 @@ export function lostIdOf(
  * Takes a decision again whose record was lost.
  * - One that confirmed by this id proves that it was `confirm`.
  * - Else all have to be there, with news of this start of the leader, so that none still follows
- *   an earlier one. Then none has confirmed: all go back when one has left already, and all go on
- *   when each is still bound.
+ *   an earlier one. Then none has confirmed: all go back when one has left already or none was
+ *   switched, and all go on when each is still bound.
  * @returns null while that is not certain
  */
 export function decideLost(
@@ -49,9 +49,11 @@ export function decideLost(
   });
   if (components.some(({ confirmedBy }) => confirmedBy === id)) return taken('confirm');
   const isCertain = components.every(
-    ({ step, awayMs, isCurrent }) => awayMs === 0 && isCurrent && step !== 'unknown',
+    ({ step, awayMs, isCurrent }) => awayMs === 0 && isCurrent && !UNSEEN.includes(step),
   );
   if (!isCertain) return null;
   const hasLeft = components.some((one) => !isBound(one) && !BEFORE.includes(one.step));
-  return taken(hasLeft ? 'back' : 'switch');
+  // While none was switched, each is free again: the fleet may have stopped the set meanwhile.
+  const areStaged = components.every((one) => !isBound(one) || one.step === 'staged');
+  return taken(hasLeft || areStaged ? 'back' : 'switch');
 }

@@ -41,19 +41,28 @@ export class MemberDesk {
   #heardAtMs: EpochMs | null = null;
   #isLost = false;
   #heardEpoch = '';
+  /** When it was there, had reported and was one, for the last time. */
+  #presentMs: MonoMs;
+  /** Its last report could not be taken. */
+  #isRefused = false;
   readonly #instances = new Instances();
   #hasReported = false;
 
   /** @param now counts as the time of its last message */
   constructor(pair: Pair, now: MonoMs) {
     this.pair = pair;
-    this.#heardMs = now;
+    [this.#heardMs, this.#presentMs] = [now, now];
     for (const name of pair.components) this.#views.set(name, null);
   }
 
   /** Its last report before this start. */
   restore(kept: KeptReport): void {
     if (!this.#hasReported) this.#kept = kept;
+  }
+
+  /** Since this start of the leader. */
+  get hasReported(): boolean {
+    return this.#hasReported;
   }
 
   get kept(): KeptReport | null {
@@ -70,6 +79,7 @@ export class MemberDesk {
     this.#heardMs = now;
     this.#heardAtMs = clock;
     this.#isLost = false;
+    if (this.#isPresent(now)) this.#presentMs = now;
   }
 
   /** Start of the leader whose news it had followed when it sent its last report. */
@@ -82,11 +92,23 @@ export class MemberDesk {
     this.#isLost = true;
   }
 
-  /** 0 while it is there, and is one. */
+  /** 0 while it is there, has reported, and is one. */
   awayMs(now: MonoMs): number {
-    const silentMs = awayMsOf(this.#heardMs, now, this.#isLost);
+    if (this.#isPresent(now)) return awayMsOf(this.#heardMs, now, this.#isLost);
+    return Math.max(1, now - this.#presentMs);
+  }
+
+  /** Its views are those of the start that asks for news. */
+  #isPresent(now: MonoMs): boolean {
+    const { last } = this.#instances;
+    const isOfIt = last === '' || last === this.#epoch;
     const isOne = !this.#instances.isTwice(now) && !this.#instances.isUnproven(now);
-    return this.#hasReported && isOne ? silentMs : Math.max(1, silentMs);
+    return this.#hasReported && !this.#isRefused && isOfIt && isOne;
+  }
+
+  /** Its report could not be read, or is not one of its pair file: its state is unknown. */
+  refused(): void {
+    this.#isRefused = true;
   }
 
   /** Code of why it takes no part in a decision; null when it does. */
@@ -97,13 +119,14 @@ export class MemberDesk {
 
   /**
    * @returns false for a report that is older than the last one
-   * @throws DroverError MEMBER_REFUSED for one about other components than its pair file names
+   * @throws DroverError MEMBER_REFUSED for one about other components than its pair file names,
+   *   MEMBER_TWICE for one of a start that another one has followed: it has to be sent again
    */
-  take(report: Report, now: EpochMs): boolean {
+  take(report: Report, now: MonoMs, clock: EpochMs): boolean {
     const { epoch, nth } = report;
-    this.#instances.heard(epoch, performance.now());
-    const isOlder = epoch === this.#epoch ? nth <= this.#nth : this.#over.includes(epoch);
-    if (isOlder) return false;
+    this.#instances.heard(epoch, now);
+    if (epoch === this.#epoch && nth <= this.#nth) return false;
+    this.#leaveOver(epoch, now);
     const names = report.views.map(({ name }) => name);
     if (names.toSorted().join() !== this.pair.components.toSorted().join()) {
       const counts = `(got ${names.join()}, want ${this.pair.components.join()})`;
@@ -117,16 +140,29 @@ export class MemberDesk {
       if (this.#over.length > EPOCHS_MAX) this.#over.shift();
     }
     [this.#epoch, this.#nth, this.#hasReported] = [epoch, nth, true];
-    this.#heardEpoch = report.heard;
+    [this.#heardEpoch, this.#isRefused] = [report.heard, false];
+    if (this.#isPresent(now)) this.#presentMs = now;
     this.#views = new Map(report.views.map(({ name, view }) => [name, view]));
     if (report.state === null) return true;
     const { components, counter_epoch: countedBy = '' } = report.state;
     this.#kept = {
       components: components.filter(({ name }) => names.includes(name)),
       countedBy,
-      atMs: now,
+      atMs: clock,
     };
     return true;
+  }
+
+  /** One of two that had one pair file stays: it is the older one when the newer one is gone. */
+  #leaveOver(epoch: string, now: MonoMs): void {
+    const at = this.#over.indexOf(epoch);
+    if (at < 0) return;
+    if (this.#instances.isGone(this.#epoch, now)) {
+      this.#over.splice(at, 1);
+      return;
+    }
+    const message = `hear computer ${this.pair.computer}: another start of it has reported since`;
+    throw new DroverError('MEMBER_TWICE', message);
   }
 
   /** Its components for the report of the robot. */

@@ -80,8 +80,11 @@ const newsSchema = z.object({
   version: sizeSchema,
   /** All decisions about sets over several computers, with the component that is asked. */
   commits: z.array(commitSchema.extend({ asked: idSchema.nullable() })).max(LIMITS.commitsMax),
-  /** Start of the ids of decisions that this list knows all of; null while it cannot be read. */
-  record: epochSchema.nullable(),
+  /**
+   * Start of the ids of decisions that this list knows all of; null while it cannot be read. An
+   * older leader says nothing: it knows all ids.
+   */
+  record: epochSchema.nullish().transform((record) => (record === undefined ? '' : record)),
   /** The components of all other computers. */
   views: z.array(viewSchema).max(LIMITS.setMembersMax),
   /** Orders of the fleet that came since, as they came: the member judges them itself. */

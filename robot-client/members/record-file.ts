@@ -1,7 +1,8 @@
 /**
  * The record of the leader's decisions on its disk, in two copies: a file that is torn or damaged
  * loses none of them. Computers get a decision when both copies have it. Each copy has a
- * number that rises and a hash of its text; the newest whole one counts.
+ * number that rises and a hash of its text; the newest whole one counts. The version before had one
+ * file without them: where it stands, that version has run last, and a copy beside it is older.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -31,6 +32,19 @@ const KIND = {
   bytesMax: LIMITS.manifestBytesMax * 4,
   code: 'STATE_CORRUPT',
 } as const;
+
+/** Of the version before. */
+const OLD_KIND = {
+  ...KIND,
+  schema: z.strictObject({ commits: KIND.schema.shape.commits }),
+} as const;
+
+interface Copy {
+  readonly generation: number;
+  /** Null in the file of the version before: ids of its time have no common start. */
+  readonly record: string | null;
+  readonly commits: readonly Commit[];
+}
 
 export interface RecordDamage {
   readonly problem: Problem;
@@ -62,12 +76,16 @@ export class RecordFile {
     for (const name of COPIES)
       read.push(await readOrSetAside(this.#disk, `${this.#folder}/${name}`, parseRecord));
     const whole = read.flatMap(({ value }) => value ?? []);
-    const newest = whole.toSorted((a, b) => b.generation - a.generation)[0];
+    const newest =
+      whole.find(({ record }) => record === null) ??
+      whole.toSorted((a, b) => b.generation - a.generation)[0];
     const problem = read.find((one) => one.problem)?.problem ?? null;
     this.#record = newest?.record ?? randomBytes(RECORD_BYTES).toString('hex');
-    this.#generation = newest?.generation ?? 0;
+    this.#generation = Math.max(0, ...whole.map(({ generation }) => generation));
     const commits = newest?.commits ?? [];
-    const areSame = whole.length === COPIES.length && whole[0]?.generation === whole[1]?.generation;
+    const areSame =
+      whole.length === COPIES.length &&
+      whole.every(({ record, generation }) => record !== null && generation === this.#generation);
     this.#kept = areSame ? JSON.stringify(commits) : null;
     return { commits, damage: problem && { problem, isLost: newest === undefined } };
   }
@@ -84,8 +102,10 @@ export class RecordFile {
   }
 }
 
-function parseRecord(bytes: Uint8Array): z.output<typeof KIND.schema> {
+function parseRecord(bytes: Uint8Array): Copy {
   const text = new TextDecoder().decode(bytes);
+  if (text.startsWith('{"commits":'))
+    return { ...parseDocument(OLD_KIND, bytes), generation: 0, record: null };
   const found = CHECKED.exec(text);
   const rest = `{${text.slice(found?.[0].length ?? 0)}`;
   if (found?.[1] !== sha256Hex(utf8(rest)))

@@ -43,6 +43,8 @@ export class ReportFile {
   /** Two computers may report at one moment: their writes use the same name beside the file. */
   readonly #writes = new SerialQueue();
   #facts = '';
+  /** A report that is kept before would go over those of computers that are away. */
+  #isLoaded = false;
 
   constructor(disk: Disk, path: string, log: Log) {
     this.#disk = disk;
@@ -60,7 +62,8 @@ export class ReportFile {
       const components = kept.components as unknown as ComponentStateFields[];
       desks.get(computer)?.restore({ ...kept, components });
     }
-    this.#facts = factsOf(desks);
+    this.#isLoaded = true;
+    await this.keep(desks); // a report may have come first
   }
 
   /** Never rejects: a report that is not kept is in doubt after a restart, as any other. */
@@ -72,7 +75,7 @@ export class ReportFile {
 
   async #keep(desks: Desks): Promise<void> {
     const facts = factsOf(desks);
-    if (facts === this.#facts) return;
+    if (!this.#isLoaded || facts === this.#facts) return;
     const reports = [...desks].flatMap(([computer, { kept }]) =>
       kept === null ? [] : [{ computer, ...kept }],
     );

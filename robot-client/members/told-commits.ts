@@ -4,7 +4,9 @@
  */
 
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
 import type { CommitDecision } from '../update/joint-set.ts';
+import type { MemberViews } from '../update/set-verdict.ts';
 import { isSameSet, type Commit } from './commit.ts';
 
 /** With the component that has to say now that it is prepared; null for none. */
@@ -14,7 +16,8 @@ export interface ToldBook {
   readonly commits: readonly ToldCommit[];
   /**
    * Start of the ids that were made for this record of decisions: it knows the fate of each.
-   * Null while the leader cannot read its record.
+   * Null while the leader cannot read its record; empty from an older leader, which has one record
+   * for all ids.
    */
   readonly record: string | null;
 }
@@ -29,6 +32,7 @@ export function decisionIn(book: ToldBook | null, commitId: string): CommitDecis
   if (book === null) return 'unheard';
   const found = book.commits.find(({ id }) => id === commitId)?.decision;
   if (found !== undefined) return found === 'recall' ? 'back' : found;
+  if (book.record === null) return 'unheard';
   return isOfRecord(book.record, commitId) ? 'back' : 'lost';
 }
 
@@ -47,3 +51,17 @@ export const isRecalledIn = (book: ToldBook | null, set: RolloutSet): boolean =>
 /** Why all go back, for people; null when the leader does not say. */
 export const causeIn = (book: ToldBook | null, commitId: string): string | null =>
   book?.commits.find(({ id }) => id === commitId)?.cause ?? null;
+
+/**
+ * The decisions for a member of an older version, which takes an id that is not in the list for
+ * `back`: those that were lost stand in it as not taken yet.
+ * @param own the components of this member
+ */
+export function commitsForOlder(book: ToldBook, own: MemberViews): ToldCommit[] {
+  const lost = [...own].flatMap(([component, view]): ToldCommit[] => {
+    const { commitId = null, set = null } = view?.state.job ?? {};
+    if (commitId === null || set === null || decisionIn(book, commitId) !== 'lost') return [];
+    return [{ id: commitId, set, components: [component], decision: 'prepare', asked: null }];
+  });
+  return [...book.commits, ...lost].slice(0, LIMITS.commitsMax);
+}

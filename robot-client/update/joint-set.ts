@@ -110,11 +110,9 @@ export interface JointState extends Pick<SetState, 'steps' | 'at' | 'image'> {
   readonly commitId: string | null;
 }
 
-function causeFor(commitId: string, joint: JointSide): string | null {
-  const isBack = joint.decisionOn(commitId) === 'back';
-  return isBack
-    ? (joint.causeOf(commitId) ?? 'the leader of this robot took no such decision')
-    : null;
+function causeFor(commitId: string, joint: JointSide | null): string | null {
+  if (joint?.decisionOn(commitId) !== 'back') return null;
+  return joint.causeOf(commitId) ?? 'the leader of this robot took no such decision';
 }
 
 function undecidedText({ id }: RolloutSet, decision: CommitDecision): string | null {
@@ -124,21 +122,24 @@ function undecidedText({ id }: RolloutSet, decision: CommitDecision): string | n
   return `set ${id}: all computers, since the record of its decision was lost (DECISION_LOST)`;
 }
 
-/** Null when the component is in no set, or in one of this computer alone. */
+/** Null when the component is in no set, or in one of this computer alone, and not bound. */
 export function jointStateOf(
   component: string,
   { views, joint, local }: JointViews,
 ): JointState | null {
   const own = views.get(component);
   const set = own ? setOf(own.state) : null;
-  if (!own || set === null || joint === null || !spans(set, joint, local)) return null;
+  if (!own || set === null) return null;
   const commitId = own.state.job?.commitId ?? null;
+  // One that is bound follows its leader alone, also while this computer leads nobody, or does
+  // not know the others of the set: a pair file may be damaged.
+  if (commitId === null && (joint === null || !spans(set, joint, local))) return null;
   const found = stateOfSet(component, views, commitId === null ? null : causeFor(commitId, joint));
   if (found === null) return null;
   const step = found.steps[found.at] ?? 'missing';
-  const decision = commitId === null ? 'back' : joint.decisionOn(commitId);
+  const decision = commitId === null ? 'back' : (joint?.decisionOn(commitId) ?? 'unheard');
   const undecided = commitId !== null && undecidedText(set, decision);
-  const waitingFor = joint.awayFor(set) ?? (undecided || found.waitingFor);
+  const waitingFor = joint?.awayFor(set) ?? (undecided || found.waitingFor);
   const verdict = jointVerdict({ step, commitId }, found.verdict, decision);
   return { ...found, verdict, waitingFor, set, commitId };
 }

@@ -15,7 +15,7 @@ import { realDisk } from '../../../robot-client/install/disk.ts';
 import { NO_SLOTS } from '../../../robot-client/install/slots.ts';
 import { freshState } from '../../../robot-client/update/state.ts';
 import { makePairFile } from '../../../robot-client/members/pair-file.ts';
-import { failureOf } from '../../../shared/base/errors.ts';
+import { DroverError, failureOf, toProblem } from '../../../shared/base/errors.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
@@ -92,7 +92,15 @@ describe('a leader', () => {
     assert.equal(held?.problem.code, 'MEMBERS_NONE');
     assert.match(held?.problem.message ?? '', /it has perception\.json\.bak, not named NAME\.json/);
     assert.match(leader?.explain().join() ?? '', /MEMBERS_NONE/);
-    const told = reportRobot(FACTS, [VIEW], { counted: NO_COUNTS, now: 0, elsewhere: leader });
-    assert.equal(told.components[0]?.last_error?.code, 'MEMBERS_NONE');
+    const codeOf = (view: ComponentView) => {
+      const shown = [{ ...view, computers: held ?? null }];
+      const told = reportRobot(FACTS, shown, { counted: NO_COUNTS, now: 0, elsewhere: leader });
+      return told.components[0]?.last_error?.code;
+    };
+    assert.equal(codeOf(VIEW), 'MEMBERS_NONE');
+    const problem = toProblem(new DroverError('HEALTH_FAILED', 'run app 2.0.0: a test'));
+    const lastProblem = { ...problem, version: '2.0.0', atMs: 1 };
+    const failed = { ...VIEW, state: { ...VIEW.state, lastProblem } };
+    assert.equal(codeOf(failed), 'HEALTH_FAILED', 'it hides no failure of the component');
   });
 });

@@ -48,6 +48,8 @@ export interface Computer {
   readonly isSeenOld: boolean;
   /** In its last report its root could not be read. */
   readonly isHidden: boolean;
+  /** The leader has not taken its pair file at its last start, and does not know its component. */
+  readonly isLeftOut: boolean;
   /** Messages on their way that others overtake; null for none. */
   readonly lateReport: Part | null;
   readonly lateNews: News | null;
@@ -79,6 +81,8 @@ export interface Rules {
   readonly mayLose?: boolean;
   /** The root of a computer may be one that cannot be read for a while. Default false. */
   readonly mayHide?: boolean;
+  /** The leader may start without the pair file of a computer. Default false. */
+  readonly mayLeaveOut?: boolean;
   /** Default true: components leave and fail by themselves, and agents start again. */
   readonly mayFail?: boolean;
 }
@@ -94,6 +98,7 @@ const FRESH: Computer = {
   part: { step: 'staged', id: 0, by: 0 },
   ...{ news: null, seen: null, lateReport: null, lateNews: null },
   ...{ isBound: false, isNew: false, isOldNews: false, isSeenOld: false, isHidden: false },
+  isLeftOut: false,
 };
 
 export const startOf = (count: number): World => ({
@@ -113,7 +118,7 @@ export function keyOf({ computers, open, ids, isRead, lostTo }: World, leads: bo
     [
       ...[partKey(one.part), partKey(one.seen), partKey(one.lateReport), newsKey(one.news)],
       ...[newsKey(one.lateNews), one.isBound, one.isNew, one.isOldNews, one.isSeenOld],
-      one.isHidden,
+      ...[one.isHidden, one.isLeftOut],
     ].join(),
   );
   const own = leads ? told.splice(0, 1) : [];
@@ -143,10 +148,11 @@ function factsOf(world: World, lost: number, isLate: boolean, leads: boolean): C
     components: world.computers.map((one, at) => {
       const isOwn = leads && at === 0;
       const seen = one.isHidden ? null : isOwn ? one.part : one.seen;
-      const isThere = isOwn || one.seen !== null;
+      // With the least that a leader can know: it has no desk that says how long it was away.
+      const isThere = isOwn || one.seen !== null || one.isLeftOut;
       return {
         component: nameOf(at),
-        step: seen?.step ?? 'unknown',
+        step: one.isLeftOut ? 'missing' : (seen?.step ?? 'unknown'),
         commitId: seen && idText(seen.id),
         confirmedBy: seen?.step === 'done' ? idText(seen.by) : null,
         isCurrent: isOwn || !one.isSeenOld,
@@ -270,7 +276,7 @@ function* messages(world: World, at: number, one: Computer, rules: Rules): Gener
   const isSeenOld = one.isOldNews;
   if (mayHide && !one.isHidden) yield move('cannot be read', { isHidden: true }, true);
   if (mayHide && one.isHidden && isOwn) yield move('can be read again', { isHidden: false });
-  if (isOwn) return;
+  if (isOwn || one.isLeftOut) return;
   yield move('is heard', { seen: one.part, lateReport: null, isSeenOld, isHidden: false });
   if (!world.isRead) return;
   const news = newsFor(world, at, leads);
@@ -284,13 +290,13 @@ function* messages(world: World, at: number, one: Computer, rules: Rules): Gener
 
 /** A start loses what was only in memory, and the connection with what was on its way. */
 function* restarts(world: World, rules: Rules): Generator<Move> {
-  const { mayReplace, mayFail = true, mayLose = false } = rules;
+  const { mayReplace, mayFail = true, mayLose = false, mayLeaveOut = false } = rules;
   const isForgotten = world.open !== null && !isKept(world.open);
   const unheard = { seen: null, lateReport: null, lateNews: null } as const;
-  const started = (isLost: boolean): World => ({
+  const started = (isLost: boolean, leftOut = -1): World => ({
     ...world,
-    computers: world.computers.map((one) => ({
-      ...{ ...one, ...unheard },
+    computers: world.computers.map((one, at) => ({
+      ...{ ...one, ...unheard, isLeftOut: at === leftOut },
       ...{ isOldNews: mayLose && one.news !== null, isSeenOld: false },
       isBound: one.isBound && !isForgotten && !isLost,
     })),
@@ -300,6 +306,15 @@ function* restarts(world: World, rules: Rules): Generator<Move> {
   yield { what: 'leader restarts', isFault: true, to: started(false) };
   if (mayLose && world.lostTo === 0 && world.ids > 0)
     yield { what: 'leader restarts, without its record', isFault: true, to: started(true) };
+  // A pair file that was repaired is read at the next start.
+  if (mayLeaveOut) {
+    for (const at of world.computers.keys()) {
+      const what = `leader restarts, without the pair file of c${at}`;
+      if (at > 0) yield { what, isFault: true, to: started(false, at) };
+    }
+    if (world.computers.some(({ isLeftOut }) => isLeftOut))
+      yield { what: 'leader restarts, with all', isFault: false, to: started(false) };
+  }
   if (!world.isRead)
     yield { what: 'leader reads its record', isFault: false, to: { ...world, isRead: true } };
   for (const at of world.computers.keys()) {

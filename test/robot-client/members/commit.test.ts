@@ -10,10 +10,14 @@ import {
   type Commit,
   type CommitFacts,
 } from '../../../robot-client/members/commit.ts';
+import { CommitBook } from '../../../robot-client/members/commit-book.ts';
+import { realDisk } from '../../../robot-client/install/disk.ts';
+import { decideLost } from '../../../robot-client/members/lost-commit.ts';
 import { jointVerdict, type CommitDecision } from '../../../robot-client/update/joint-set.ts';
-import { MEMBER_STEPS } from '../../../robot-client/update/member-steps.ts';
+import { MEMBER_STEPS, type MemberStep } from '../../../robot-client/update/member-steps.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import type { RolloutSet } from '../../../shared/formats/announcement.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
 import { checkHistories } from './commit-walk.ts';
 
 describe('a set over two computers, in every history', () => {
@@ -34,6 +38,14 @@ describe('a set over two computers, in every history', () => {
     assert.ok(lost.confirmed > 0 && lost.undone > 0, JSON.stringify(lost));
     const hidden = checkHistories(2, { ...rules, mayHide: true });
     assert.ok(hidden.confirmed > 0 && hidden.undone > 0, JSON.stringify(hidden));
+  });
+
+  it('holds when the leader starts without the pair file of a computer, and has it again later', () => {
+    const rules = { idsMax: 1, areLate: false, mayReplace: false, leads: true };
+    const found = checkHistories(2, { ...rules, mayLeaveOut: true });
+    assert.ok(found.confirmed > 0 && found.undone > 0, JSON.stringify(found));
+    const lost = checkHistories(2, { ...rules, mayLeaveOut: true, mayLose: true });
+    assert.ok(lost.confirmed > 0 && lost.undone > 0, JSON.stringify(lost));
   });
 
   it('ends when a computer was replaced by an empty one, which then catches up', () => {
@@ -122,6 +134,42 @@ describe('one step of the leader', () => {
     assert.match(cause({ awayMs: LIMITS.memberAwayMs + 1 }) ?? '', /computer of two was away/);
   });
 
+  it('keeps what it decided while a bound component is one that it does not see', () => {
+    for (const step of ['unknown', 'missing'] as const) {
+      for (const decision of ['switch', 'confirm', 'back', 'recall'] as const) {
+        const known: Commit = { id: ID, set: SET, components: ['one', 'two'], decision };
+        const { components, ...rest } = facts({ step });
+        const [one, two] = components;
+        const bound = { ...one!, step: 'trial', commitId: ID } as const;
+        const found = decideCommit(known, { ...rest, components: [bound, two!] }, ID);
+        assert.equal(found, known, `${decision}: ${step}`);
+      }
+    }
+  });
+
+  it('confirms what a component has confirmed by this id, whatever its record says of it', () => {
+    const known: Commit = { id: ID, set: SET, components: ['one', 'two'], decision: 'switch' };
+    const { components, ...rest } = facts({ step: 'done', confirmedBy: ID });
+    const bound = components.map((one) => ({ ...one, commitId: one.confirmedBy ? null : ID }));
+    const asked = { ...rest, components: bound };
+    assert.equal(decideCommit(known, asked, ID)?.decision, 'confirm');
+    const isAway = bound.map((one) => ({ ...one, awayMs: LIMITS.memberAwayMs + 1 }));
+    const late = { ...asked, components: isAway, isRecalled: true };
+    assert.equal(decideCommit(known, late, ID)?.decision, 'confirm');
+  });
+
+  it('frees all of a lost decision when none was switched, and is sure of none that it does not see', () => {
+    const lost = (step: MemberStep, more: Parameters<typeof facts>[0]) => {
+      const [one, two] = facts(more).components;
+      return decideLost(ID, SET, [{ ...one!, step, commitId: ID }, two!])?.decision;
+    };
+    assert.equal(lost('staged', { commitId: ID }), 'back');
+    assert.equal(lost('trial', { commitId: ID }), 'switch');
+    assert.equal(lost('trial', { step: 'pending' }), 'back');
+    for (const step of ['unknown', 'missing'] as const)
+      assert.equal(lost('trial', { step }), undefined);
+  });
+
   it('goes back when one is away for long in the middle, and not before', () => {
     const known: Commit = { id: ID, set: SET, components: ['one', 'two'], decision: 'switch' };
     const away = (awayMs: number): CommitFacts => {
@@ -131,6 +179,30 @@ describe('one step of the leader', () => {
     };
     assert.equal(decideCommit(known, away(LIMITS.memberAwayMs), ID), known);
     assert.equal(decideCommit(known, away(LIMITS.memberAwayMs + 1), ID)?.decision, 'back');
+  });
+});
+
+describe('the rounds of questions of the leader', () => {
+  it('asks the one first that was late, and blames none when the fleet has ended the round', async (t) => {
+    const book = new CommitBook(realDisk, await tempFolder(t));
+    await book.load();
+    const step = async (prepared: boolean, now: number, stopped: string | null = null) => {
+      const commitId = prepared ? (book.told?.commits[0]?.id ?? null) : null;
+      const components = ['one', 'two'].map((component) => ({
+        ...{ component, step: 'staged' as const, awayMs: 0, canGoBack: true, code: null },
+        ...{ confirmedBy: null, isCurrent: true },
+        commitId: component === 'one' ? commitId : null,
+      }));
+      await book.step([SET], () => ({ components, isRecalled: false, stopped }), now);
+      return book.told?.commits[0]?.components;
+    };
+    assert.deepEqual(await step(false, 0), ['one', 'two']);
+    await step(true, 1); // now it asks two
+    assert.equal(await step(true, 2, 'paused'), undefined);
+    assert.deepEqual(await step(false, 3), ['one', 'two']);
+    await step(true, 4);
+    assert.equal(await step(true, 5 + LIMITS.prepareMs), undefined);
+    assert.deepEqual(await step(false, 6 + LIMITS.prepareMs), ['two', 'one']);
   });
 });
 

@@ -11,39 +11,21 @@ import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { AgentSide } from '../../../robot-client/members/computers.ts';
 import { LeaderSide } from '../../../robot-client/members/leader.ts';
 import { encodeCommits } from '../../../robot-client/members/record-file.ts';
-import { decideOffer } from '../../../robot-client/update/decide.ts';
 import { SetBoard } from '../../../robot-client/update/set-board.ts';
 import { memberViewOf } from '../../../robot-client/update/set-verdict.ts';
-import { freshState, type MachineState } from '../../../robot-client/update/state.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
-import type { RolloutSet } from '../../../shared/formats/announcement.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
-import { announce, factsOf, makeRollout, makeWorld } from '../world.ts';
+import { ID, RECORD, sureState } from './link-stage.ts';
 
-const RECORD = 'a'.repeat(16);
-const ID = `${RECORD}${'1'.repeat(16)}`;
-
-function sureState(): { readonly state: MachineState; readonly set: RolloutSet } {
-  const world = makeWorld();
-  const rollout = makeRollout(world, { version: '1.1.0', name: 'app' }, { id: 'r-app' });
-  const { verdict } = decideOffer(announce(world, [rollout]), factsOf(world, { component: 'app' }));
-  if (verdict.kind !== 'take') throw new Error('the world is broken');
-  const { version, payloadSha256 } = verdict.job;
-  const members = ['app', 'vision'].map((component) => ({
-    ...{ rollout: `r-${component}`, component, version, payload_sha256: payloadSha256 },
-  })) as unknown as RolloutSet['members'];
-  const set: RolloutSet = { id: 's1' as RolloutSet['id'], members };
-  const job = { ...verdict.job, set, health: 'sure', commitId: ID } as const;
-  return { state: { ...freshState(), phase: 'probation', job }, set };
-}
-
-async function stage(t: TestContext) {
+/** @param leads names of the computers whose pair files the leader has taken */
+async function stage(t: TestContext, { leads = ['perception'] } = {}) {
   const folder = await tempFolder(t);
-  const pair = { robot: parseRobotId('amr'), computer: 'perception', secret: Buffer.alloc(32) };
+  const pair = { robot: parseRobotId('amr'), secret: Buffer.alloc(32), components: ['vision'] };
+  const pairs = leads.map((computer) => ({ ...pair, computer }));
   const leader = new LeaderSide({
-    ...{ robot: pair.robot, pairs: [{ ...pair, components: ['vision'] }], disk: realDisk },
+    ...{ robot: pair.robot, pairs, disk: realDisk },
     ...{ listen: { host: '127.0.0.1', port: 0 }, folder, arch: 'x86_64', compatible: [] },
     log: makeLog('test', 'silent'),
   });
@@ -86,6 +68,35 @@ describe('a start of the leader while its own component is bound', () => {
     await leader.open();
     assert.equal(backs(), 0);
     assert.equal(board.jointState('app')?.verdict, 'go');
+  });
+
+  it('follows what was decided while the pair file of another computer is left out', async (t) => {
+    for (const [decision, verdict] of [
+      ['confirm', 'go'],
+      ['back', 'back'],
+      ['switch', 'wait'],
+    ]) {
+      const { leader, board, seat, keep } = await stage(t, { leads: [] });
+      await keep(decision ?? '');
+      board.changed();
+      assert.equal(seat.backEvent, null, 'it has not read its record');
+      await leader.open();
+      await leader.close();
+      assert.equal(board.jointState('app')?.verdict, verdict);
+      assert.equal(seat.backEvent !== null, decision === 'back', decision);
+      assert.equal(leader.decisionOn(ID), decision, 'it does not forget it');
+      assert.match(board.jointState('app')?.waitingFor ?? '', /a computer with vision: no pair/);
+    }
+  });
+
+  it('keeps a component that is bound when this computer leads nobody any more', () => {
+    const board = new SetBoard(null);
+    const seat = board.join('app', {
+      view: () => memberViewOf(sureState().state, { active: '1.1.0', rollback: '1.0.0' }),
+      goBack: () => Promise.resolve(),
+    });
+    assert.equal(seat.backEvent, null);
+    assert.deepEqual([seat.isJoint, board.jointState('app')?.verdict], [true, 'wait']);
   });
 
   it('takes nothing back when its record is lost, and says so, but reads it from either copy', async (t) => {

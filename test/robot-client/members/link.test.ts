@@ -5,12 +5,11 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import type { AgentSide } from '../../../robot-client/members/computers.ts';
 import { LeaderSide } from '../../../robot-client/members/leader.ts';
 import { MemberSide } from '../../../robot-client/members/member.ts';
 import { encodeReport, parseNews } from '../../../robot-client/members/messages.ts';
@@ -18,17 +17,12 @@ import {
   makePairFile,
   readPairFile,
   readPairFolder,
-  type Pair,
 } from '../../../robot-client/members/pair-file.ts';
 import { MemberDesk } from '../../../robot-client/members/member-desk.ts';
 import { ReportFile } from '../../../robot-client/members/report-file.ts';
 import { LeaderLink } from '../../../robot-client/members/secure-link.ts';
-import type { PullListener } from '../../../robot-client/update/download.ts';
 import { SetBoard } from '../../../robot-client/update/set-board.ts';
-import { encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
 import { failureOf, type DroverError } from '../../../shared/base/errors.ts';
-import { parseRobotId, type Sha256Hex } from '../../../shared/base/ids.ts';
-import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import type { RolloutSet } from '../../../shared/formats/announcement.ts';
 import type { RobotStateFields } from '../../../shared/formats/messages.ts';
@@ -36,76 +30,17 @@ import { makeLog } from '../../../shared/io/cli.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
+import { CHUNK, EPOCH, ROBOT, stage, viewOf } from './link-stage.ts';
 
-const ROBOT = parseRobotId('amr');
-const CHUNK = utf8('a chunk of the fleet');
-const EPOCH = '0123456789abcdef';
 const AT = '2026-01-01T00:00:00.000Z';
 const NO_SET = { members: [] } as unknown as RolloutSet;
-
-/** A leader whose fleet has one chunk, and counts how often it is asked for. */
-async function stage(t: TestContext) {
-  const folder = await tempFolder(t);
-  const pairs = join(folder, 'members');
-  await mkdir(pairs);
-  const path = join(pairs, 'perception.json');
-  await makePairFile(path, { robot: ROBOT, computer: 'perception', components: ['vision'] });
-  const asked: Sha256Hex[] = [];
-  const listeners = new Set<PullListener>();
-  const log = makeLog('test', 'silent');
-  const leader = new LeaderSide({
-    ...{ robot: ROBOT, pairs: readPairFolder(pairs, ROBOT, ['app']).pairs, disk: realDisk, log },
-    ...{ listen: { host: '127.0.0.1', port: 0 }, folder: join(folder, 'state'), arch: 'x86_64' },
-    compatible: [],
-  });
-  const side: AgentSide = {
-    board: new SetBoard(leader),
-    pulls: {
-      isUp: true,
-      subscribeChunks: (hashes) => {
-        asked.push(...hashes);
-        const bytes = hashes.includes(sha256Hex(CHUNK)) ? CHUNK : utf8('other bytes');
-        for (const one of listeners) one.onChunk(sha256Hex(bytes), bytes).catch(assert.ifError);
-      },
-      unsubscribeChunks: () => {},
-      wantChunks: () => {},
-      attach: (listener) => {
-        listeners.add(listener);
-        return () => listeners.delete(listener);
-      },
-    },
-    heard: () => ({ progress: new Map(), completeSince: new Map() }),
-    tell: () => Promise.resolve(),
-    want: () => Promise.resolve(),
-    askOrders: () => Promise.resolve(),
-    onViews: () => {},
-    onNews: () => {},
-  };
-  leader.attach(side);
-  await leader.open();
-  const pair = readPairFile(path);
-  const link = (as: Pair): LeaderLink => {
-    const made = new LeaderLink(as, { host: '127.0.0.1', port: leader.port });
-    t.after(() => made.close());
-    return made;
-  };
-  t.after(() => leader.close());
-  return { folder, path, leader, pair, link, asked, side };
-}
-
-const viewOf = (name: string, active: string | null) => {
-  const state = new TextDecoder().decode(encodeMachineState(freshState()));
-  const roots = [{ component: name, root: `/opt/${name}` }];
-  const machine = { arch: 'aarch64', compatible: [], computer: 'perception', roots };
-  return { name, state, active, rollback: null, doubt: null, ...machine };
-};
 
 describe('the link between two computers of a robot', () => {
   it('lets in who has the secret of its pair file, on each connection, and nobody else', async (t) => {
     const { pair, link } = await stage(t);
     const own = link(pair);
     for (let nth = 0; nth < 2; nth += 1) {
-      const all = [1, 2, 3].map(() => own.ask('GET', '/news?after=0'));
+      const all = [1, 2, 3].map(() => own.ask('GET', `/news?after=0&me=${EPOCH}`));
       for (const { status } of await Promise.all(all)) assert.equal(status, 200);
     }
     const stranger = link({ ...pair, secret: Buffer.alloc(32, 1) });
@@ -315,6 +250,14 @@ describe('the link between two computers of a robot', () => {
       const components = [{ name, version: `${nth}.0.0`, phase: 'idle' as const }];
       desks.get(name)?.restore({ components, countedBy: '', atMs: nth });
     };
+    const path = join(folder, 'reports.json');
+    const before = { computer: 'one', atMs: 1, countedBy: '', components: [] };
+    await writeFile(path, JSON.stringify({ reports: [before] }));
+    report('two', 0);
+    await file.keep(desks);
+    assert.match(await readFile(path, 'utf8'), /"one"/, 'it was not read: one may be away');
+    await file.load(desks);
+    assert.match(await readFile(path, 'utf8'), /"one".*"0[.]0[.]0"/, 'both are kept');
     const kept: Promise<void>[] = [];
     for (let nth = 1; nth <= 20; nth += 1) {
       report(nth % 2 === 0 ? 'one' : 'two', nth);
