@@ -6,8 +6,6 @@
  * MQTT library reads hosts by other rules than `URL`, so only plain ones are taken. Sans-I/O.
  */
 
-import { isIP } from 'node:net';
-
 import { parseBrokerUrls, splitBrokerUrls } from '../../shared/base/broker-urls.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { printable, shellWord } from '../../shared/base/printable.ts';
@@ -15,6 +13,8 @@ import type { SiteAnswer } from '../../shared/formats/http-api.ts';
 
 const WITH_TLS: readonly string[] = ['mqtts:', 'wss:'];
 const WITH_PATH: readonly string[] = ['ws:', 'wss:'];
+/** As a `URL` writes each address. */
+const IS_ADDRESS = /^(?:[0-9.]+|\[.*)$/;
 const PLAIN_HOST = /^(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])$/;
 
 /**
@@ -81,7 +81,8 @@ function plainHost(hostname: string): string | null {
 
 /** An IP address has nothing below it, and below a name of one label may be a public domain. */
 function isBelow(host: string, own: string | null): boolean {
-  if (own === null || isIP(own) !== 0 || !own.includes('.') || own.startsWith('[')) return false;
+  const isName = own !== null && own.includes('.') && !IS_ADDRESS.test(own);
+  if (!isName) return false;
   return host.endsWith(`.${own}`);
 }
 

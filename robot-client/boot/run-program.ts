@@ -101,12 +101,19 @@ async function runToEnd(
   msMax: number,
 ): Promise<Ended> {
   return await new Promise((resolve) => {
-    const child: BootProgram = spawn(program, args, {
-      cwd: '/',
-      detached: true,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    let child: BootProgram;
+    try {
+      child = spawn(program, args, {
+        cwd: '/',
+        detached: true,
+        env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+    } catch (error) {
+      // Node throws for want of memory, or for a program that is being written.
+      const failure = error instanceof Error ? error.message : String(error);
+      return resolve({ output: '', failure, killed: null });
+    }
     const [stdout, stderr] = [new Bounded(), new Bounded()];
     child.stdout.on('data', (bytes: Buffer) => {
       stdout.add(bytes);

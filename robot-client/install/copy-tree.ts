@@ -1,7 +1,12 @@
 /** Moves a folder that cannot be renamed, such as one of the lower layer of an overlay: by a copy. */
 
 import { DroverError } from '../../shared/base/errors.ts';
-import type { Disk } from './disk-port.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { BoundedTasks } from './bounded-tasks.ts';
+import { isForbidden } from './disk-error.ts';
+import type { Disk, DiskFile } from './disk-port.ts';
+
+const OWNER_READS = 0o400;
 
 /** True for a rename that the file system refuses although nothing is wrong with either path. */
 export function isCrossDevice(thrown: unknown): boolean {
@@ -63,18 +68,55 @@ async function assertNoMount(disk: Disk, folder: string): Promise<void> {
 const deviceOf = async (disk: Disk, path: string): Promise<string | undefined> =>
   (await disk.identity(path))?.split(':')[0];
 
-/** Makes every file and folder of a tree durable, one after the other. */
-export async function syncTree(disk: Disk, path: string): Promise<void> {
-  const kind = await disk.kind(path);
-  if (kind === 'file') {
-    const file = await disk.open(path, 'read');
-    try {
-      await file.sync();
-    } finally {
-      await file.close();
+/**
+ * Makes every file and folder of a tree durable, some at once.
+ * @throws DroverError of the disk; or the signal's reason
+ */
+export async function syncTree(disk: Disk, path: string, signal?: AbortSignal): Promise<void> {
+  const tasks = new BoundedTasks(LIMITS.stageSyncsMax);
+  const folders: string[] = [];
+  const waiting = [path];
+  try {
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      signal?.throwIfAborted();
+      const place = at;
+      const { kind, mode } = await disk.stat(place);
+      if (kind === 'file') await tasks.add(() => syncFile(disk, place, mode));
+      if (kind !== 'folder') continue;
+      folders.push(place);
+      for (const name of await disk.list(place)) waiting.push(`${place}/${name}`);
     }
+    await tasks.settled(); // a mode that was lent is given back before its folder is synced
+    for (const folder of folders) {
+      signal?.throwIfAborted();
+      await tasks.add(() => disk.syncFolder(folder));
+    }
+    await tasks.settled();
+  } finally {
+    await tasks.idle();
   }
-  if (kind !== 'folder') return;
-  for (const name of await disk.list(path)) await syncTree(disk, `${path}/${name}`);
-  await disk.syncFolder(path);
+}
+
+async function syncFile(disk: Disk, path: string, mode: number): Promise<void> {
+  const file = await openToSync(disk, path, mode);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** A release may have a file that its own owner may not read: the right is lent for the open. */
+async function openToSync(disk: Disk, path: string, mode: number): Promise<DiskFile> {
+  try {
+    return await disk.open(path, 'read');
+  } catch (thrown) {
+    if (!isForbidden(thrown)) throw thrown;
+  }
+  await disk.chmod(path, mode | OWNER_READS);
+  try {
+    return await disk.open(path, 'read');
+  } finally {
+    await disk.chmod(path, mode);
+  }
 }

@@ -75,7 +75,7 @@ export interface Disk {
    * Makes everything durable that was done before on the file system of a folder: bytes, modes and
    * names, those of other programs too.
    * @returns false when it is not known to be: files and folders have to be synced one by one
-   * @throws DroverError DISK_FULL, DISK_WRITE_FAILED; or the signal's reason
+   * @throws DroverError DISK_FULL, DISK_READ_ONLY, DISK_WRITE_FAILED; or the signal's reason
    */
   syncAll(folder: string, signal?: AbortSignal): Promise<boolean>;
   /**

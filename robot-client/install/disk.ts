@@ -258,7 +258,14 @@ export const realDisk: Disk = {
     guarded('ask kind of', folder, async () =>
       (await canSyncAll(folder)) ? LIMITS.syncAllFilesMin : Infinity,
     ),
-  syncAll: (folder, signal) => syncAll(folder, signal),
+  syncAll: async (folder, signal) => {
+    try {
+      return await guarded('sync', folder, () => syncAll(folder, signal));
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      throw thrown;
+    }
+  },
   reserve: (path, bytes) => guarded('reserve room for', path, () => setAside(path, bytes)),
   allocated: (path) =>
     orAbsent('stat', path, 0, async () => (await fs.lstat(path)).blocks * STAT_BLOCK_BYTES),

@@ -4,7 +4,7 @@
  * files stay behind, empty, one for each path; a lock ends with its process.
  */
 
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
@@ -116,11 +116,18 @@ export function flock(fd: number, root: string): Promise<void> {
       why: string,
       hint?: string,
     ) => reject(new DroverError(code, `lock ${root}: ${why}`, hint === undefined ? {} : { hint }));
-    const child = spawn('flock', ['-n', '3'], {
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
-      stdio: ['ignore', 'ignore', 'pipe', fd],
-      timeout: LIMITS.flockMs,
-    });
+    let child: ChildProcess;
+    try {
+      child = spawn('flock', ['-n', '3'], {
+        env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+        stdio: ['ignore', 'ignore', 'pipe', fd],
+        timeout: LIMITS.flockMs,
+      });
+    } catch (error) {
+      // Node throws for want of memory, or for a program that is being written.
+      const why = error instanceof Error ? error.message : String(error);
+      return fail('ROOT_LOCK_FAILED', `could not run flock: ${why}`);
+    }
     let said = '';
     child.stderr?.on('data', (bytes: Buffer) => (said = (said + bytes).slice(0, 500)));
     child.on('error', (error: NodeJS.ErrnoException) => {

@@ -54,6 +54,8 @@ interface Change {
    * follow.
    */
   readonly mayFollow: boolean;
+  /** True for a swap to another version: the spare files are for the way back from it. */
+  readonly isForward: boolean;
 }
 
 /**
@@ -63,14 +65,14 @@ interface Change {
 async function keepLeads(
   disk: Disk,
   layout: Layout,
-  { link, mayFollow }: Change & { readonly link: string },
+  { link, mayFollow, isForward }: Change & { readonly link: string },
 ): Promise<void> {
   const { end } = await followPath(disk, link);
   const endId = end.kind === 'there' ? end.id : null;
   for (const lead of await leadsOver(disk, layout, link)) {
     if (mayFollow && lead.endId === endId) continue;
     if (lead.own === null) throw sharedError(link, lead.path);
-    await straighten(disk, layout, { slot: lead.own, link });
+    await straighten(disk, layout, { slot: lead.own, link, isForward });
   }
 }
 
@@ -82,7 +84,7 @@ function sharedError(link: string, by: string): DroverError {
 async function straighten(
   disk: Disk,
   layout: Layout,
-  { slot, link }: { slot: SlotName; link: string },
+  { slot, link, isForward }: { slot: SlotName; link: string; isForward: boolean },
 ): Promise<void> {
   const { [slot]: found } = await readSlots(disk, layout);
   const version = versionOf(found);
@@ -90,7 +92,7 @@ async function straighten(
   if (version === null || id === null) throw sharedError(link, layout[slot]);
   const { way } = await followPath(disk, releaseFolder(layout, version));
   if (await comesBy(disk, way, id)) throw sharedError(link, layout[slot]);
-  await pointLink(disk, layout, { link: layout[slot], version });
+  await pointLink(disk, layout, { link: layout[slot], version, isForward });
   await disk.syncFolder(layout.root);
 }
 
@@ -101,21 +103,23 @@ async function straighten(
 export async function pointSlot(
   disk: Disk,
   layout: Layout,
-  { slot, version, mayFollow = false }: { slot: SlotName; version: string } & Partial<Change>,
+  to: { slot: SlotName; version: string } & Partial<Change>,
 ): Promise<void> {
-  await keepLeads(disk, layout, { link: layout[slot], mayFollow });
-  await pointLink(disk, layout, { link: layout[slot], version });
+  const { slot, version, mayFollow = false, isForward = false } = to;
+  await keepLeads(disk, layout, { link: layout[slot], mayFollow, isForward });
+  await pointLink(disk, layout, { link: layout[slot], version, isForward });
 }
 
 /** A link appears whole or not at all: made beside, then renamed over. */
 async function pointLink(
   disk: Disk,
   layout: Layout,
-  { link, version }: { link: string; version: string },
+  { link, version, isForward }: { link: string; version: string; isForward: boolean },
 ): Promise<void> {
   const beside = await besideFor(disk, layout, link);
   await disk.unlink(beside);
-  await withSpareInode(disk, layout, () => disk.symlink(linkTarget(version), beside));
+  const make = (): Promise<void> => disk.symlink(linkTarget(version), beside);
+  await (isForward ? make() : withSpareInode(disk, layout, make));
   await disk.rename(beside, link);
 }
 
@@ -126,12 +130,12 @@ async function pointLink(
  */
 export async function leadBack(disk: Disk, layout: Layout, version: string): Promise<void> {
   const { active, rollback } = layout;
-  await keepLeads(disk, layout, { link: active, mayFollow: true });
+  await keepLeads(disk, layout, { link: active, mayFollow: true, isForward: false });
   const isReady =
     (await nullIfFailed(disk.readlink(rollback))) === linkTarget(version) &&
     (await leadsOver(disk, layout, rollback)).length === 0;
   if (isReady) await disk.rename(rollback, active);
-  else await pointLink(disk, layout, { link: active, version });
+  else await pointLink(disk, layout, { link: active, version, isForward: false });
 }
 
 /**
@@ -183,7 +187,7 @@ export async function tryBeside(
 
 /** No error when it is absent; not synced. @throws DroverError SLOT_SHARED */
 export async function removeLink(disk: Disk, layout: Layout, link: string): Promise<void> {
-  await keepLeads(disk, layout, { link, mayFollow: false });
+  await keepLeads(disk, layout, { link, mayFollow: false, isForward: false });
   await disk.unlink(link);
 }
 

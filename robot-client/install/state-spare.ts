@@ -7,16 +7,30 @@
 
 import { DroverError, nullIfFailed } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { isForbidden } from './disk-error.ts';
 import type { Disk } from './disk-port.ts';
 import type { Layout } from './layout.ts';
 
 /** Something of a person may have some of the names, so there are twice as many. */
 const NAMES_PER_SPARE = 2;
 
+const SPARE_MODE = 0o600;
+
 const spareFile = (layout: Layout, nth: number): string => `${layout.state}/spare-${nth}`;
 
 export const isFull = (thrown: unknown): boolean =>
   thrown instanceof DroverError && thrown.code === 'DISK_FULL';
+
+/** False for one that another user made: `recover` runs as root, the agent may not. */
+async function mayWrite(disk: Disk, path: string): Promise<boolean> {
+  try {
+    await (await disk.open(path, 'update', SPARE_MODE)).close();
+    return true;
+  } catch (thrown) {
+    if (isForbidden(thrown)) return false;
+    throw thrown;
+  }
+}
 
 /** An empty file of ours, or room for one; anything else that stands there is not touched. */
 async function placesOf(disk: Disk, layout: Layout) {
@@ -26,55 +40,107 @@ async function placesOf(disk: Disk, layout: Layout) {
     const path = spareFile(layout, nth);
     const { kind, bytes } = await disk.stat(path);
     if (kind === 'absent') free.push(path);
-    else if (kind === 'file' && bytes === 0) ready.push(path);
+    else if (kind === 'file' && bytes === 0 && (await mayWrite(disk, path))) ready.push(path);
   }
   return { ready, free };
 }
 
+const hasRoom = async (disk: Disk, path: string): Promise<boolean> =>
+  (await disk.allocated(path)) >= LIMITS.stateSpareBytes;
+
+/** Those that have room come first: the others are of use for their inode alone. */
+async function readyOnes(disk: Disk, layout: Layout): Promise<string[]> {
+  const [full, bare]: [string[], string[]] = [[], []];
+  for (const path of (await placesOf(disk, layout)).ready) {
+    ((await hasRoom(disk, path)) ? full : bare).push(path);
+  }
+  return [...full, ...bare];
+}
+
 /**
- * Makes the spare files that are missing. Their names are durable with the next state.
+ * Makes the spare files that are missing, and gives room to those that have none: the power may
+ * have gone between the two. Their names are durable with the next state.
  * @throws DroverError DISK_FULL, DISK_READ_ONLY
  */
 export async function fillSpares(disk: Disk, layout: Layout): Promise<void> {
   const { ready, free } = await placesOf(disk, layout);
+  for (const path of ready) {
+    if (await hasRoom(disk, path)) continue;
+    // Where nothing can be set aside the inode alone is kept, and one attempt is enough.
+    if (!(await setRoomAside(disk, path))) break;
+  }
   for (const path of free.slice(0, LIMITS.stateSpares - ready.length)) {
-    await disk.reserve(path, LIMITS.stateSpareBytes);
-    // Where nothing can be set aside the inode alone is kept.
-    const file = await disk.open(path, 'update', 0o600);
     try {
-      await file.sync();
-    } finally {
-      await file.close();
+      await setRoomAside(disk, path);
+    } catch (thrown) {
+      // An empty file without room would pass for a spare file.
+      await nullIfFailed(disk.unlink(path));
+      throw thrown;
     }
   }
 }
 
+/** @returns false where the file system keeps no room for it */
+async function setRoomAside(disk: Disk, path: string): Promise<boolean> {
+  const isReserved = await disk.reserve(path, LIMITS.stateSpareBytes);
+  const file = await disk.open(path, 'update', SPARE_MODE);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return isReserved && (await hasRoom(disk, path));
+}
+
+interface Written {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * Writes a file of the state folder, durably, without making an inode.
- * @returns false when there is no spare file
+ * @returns false when no spare file took it
  * @throws DroverError of the disk
  */
 export async function writeFromSpare(
   disk: Disk,
   layout: Layout,
-  { path, bytes }: { readonly path: string; readonly bytes: Uint8Array },
+  written: Written,
 ): Promise<boolean> {
-  const [spare] = (await placesOf(disk, layout)).ready;
-  if (spare === undefined) return false;
+  for (const spare of await readyOnes(disk, layout)) {
+    if (!(await wasTaken(disk, spare, written))) continue;
+    await disk.syncFolder(layout.state);
+    // The state file that went left its inode and its room.
+    await nullIfFailed(fillSpares(disk, layout));
+    return true;
+  }
+  return false;
+}
+
+/** False when the spare file has too little room; it is a spare file again then. */
+async function wasTaken(disk: Disk, spare: string, { path, bytes }: Written): Promise<boolean> {
   const beside = `${path}.new`;
   await disk.rename(spare, beside);
-  const file = await disk.open(beside, 'update', 0o600);
+  try {
+    await overwrite(disk, beside, bytes);
+  } catch (thrown) {
+    if (!isFull(thrown)) throw thrown;
+    await (await disk.open(beside, 'create', SPARE_MODE)).close();
+    await disk.rename(beside, spare);
+    return false;
+  }
+  await disk.rename(beside, path);
+  return true;
+}
+
+async function overwrite(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  const file = await disk.open(path, 'update', SPARE_MODE);
   try {
     await file.write(bytes, 0);
     await file.sync();
   } finally {
     await file.close();
   }
-  await disk.rename(beside, path);
-  await disk.syncFolder(layout.state);
-  // The state file that went left its inode and its room.
-  await nullIfFailed(fillSpares(disk, layout));
-  return true;
 }
 
 /** Runs `make`; on a full disk once more with the inode of a spare file. */
@@ -86,7 +152,7 @@ export async function withSpareInode(
   try {
     await make();
   } catch (thrown) {
-    const spare = isFull(thrown) ? (await placesOf(disk, layout)).ready[0] : undefined;
+    const spare = isFull(thrown) ? (await readyOnes(disk, layout)).at(-1) : undefined;
     if (spare === undefined) throw thrown;
     await disk.unlink(spare);
     await make();

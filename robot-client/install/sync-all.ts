@@ -6,9 +6,10 @@
  * docs/decisions/0035-syncfs.md explains why this is as safe as fsync of each file.
  */
 
-import { execFile } from 'node:child_process';
+import { execFile, type ChildProcess, type ExecFileException } from 'node:child_process';
 import { statfs } from 'node:fs/promises';
 import { release } from 'node:os';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
@@ -47,7 +48,7 @@ export async function canSyncAll(folder: string): Promise<boolean> {
 /**
  * @returns false when it is not known to be durable: the program is gone, was killed, or took
  *   longer than `syncAllMs`
- * @throws DroverError DISK_FULL, DISK_WRITE_FAILED; or the signal's reason
+ * @throws DroverError DISK_FULL, DISK_READ_ONLY, DISK_WRITE_FAILED; or the signal's reason
  */
 export async function syncAll(folder: string, signal?: AbortSignal): Promise<boolean> {
   signal?.throwIfAborted();
@@ -56,28 +57,39 @@ export async function syncAll(folder: string, signal?: AbortSignal): Promise<boo
   return isDurable(folder, answer);
 }
 
-/** A program that knows no `-f` syncs everything, and says so: that is no promise. */
+/** How coreutils ends the line about a disk that did not take it, with glibc and with musl. */
+const REFUSALS: readonly (readonly [text: RegExp, code: ErrorCode])[] = [
+  [/: (?:No space left on device|(?:Disk q|Q)uota exceeded)$/m, 'DISK_FULL'],
+  [/: Read-only file system$/m, 'DISK_READ_ONLY'],
+  [/: (?:(?:Input\/output|I\/O) error|Structure needs cleaning)$/m, 'DISK_WRITE_FAILED'],
+];
+
+/**
+ * A program that knows no `-f` syncs everything, and says so: that is no promise. Nor is one that
+ * could not do its work (no file handle, no library, not allowed): each file is asked then.
+ */
 export function isDurable(folder: string, { code, said }: Omit<Answer, 'out'>): boolean {
   const text = said.trim();
-  if (code === null || text === '') return code === 0;
-  if (code === 0 || /(?:invalid|unrecognized|unknown) option|ignoring/i.test(text)) return false;
-  const isFull = /No space left|quota exceeded/i.test(text);
-  throw new DroverError(isFull ? 'DISK_FULL' : 'DISK_WRITE_FAILED', `sync ${folder}: ${text}`);
+  if (code === null || code === 0) return code === 0 && text === '';
+  const refusal = REFUSALS.find(([words]) => words.test(text));
+  if (refusal === undefined) return false;
+  throw new DroverError(refusal[1], `sync ${folder}: ${text}`);
 }
 
+const NO_ANSWER: Answer = { code: null, out: '', said: '' };
+
 function ask(args: readonly string[], timeoutMs: number, signal?: AbortSignal): Promise<Answer> {
-  const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
   return new Promise((resolve) => {
-    const none: Answer = { code: null, out: '', said: '' };
-    const child = execFile(PROGRAM, [...args], { env, windowsHide: true }, (error, out, said) => {
-      end(error === null ? { code: 0, out, said } : { ...none, ...codeOf(error.code), said });
+    const child = start(args, (error, out, said) => {
+      end(error === null ? { code: 0, out, said } : { ...NO_ANSWER, ...codeOf(error.code), said });
     });
+    if (child === null) return resolve(NO_ANSWER);
     // One that waits for a dead disk does not end when it is killed.
     const giveUp = (): void => {
       child.kill('SIGKILL');
       child.unref();
       for (const stream of [child.stdout, child.stderr]) stream?.destroy();
-      end(none);
+      end(NO_ANSWER);
     };
     const timer = setTimeout(giveUp, timeoutMs);
     signal?.addEventListener('abort', giveUp);
@@ -87,6 +99,18 @@ function ask(args: readonly string[], timeoutMs: number, signal?: AbortSignal): 
       resolve(answer);
     };
   });
+}
+
+type OnEnd = (error: ExecFileException | null, out: string, said: string) => void;
+
+/** Null when the system could not start it: Node throws for want of memory, or a sick program. */
+function start(args: readonly string[], onEnd: OnEnd): ChildProcess | null {
+  const env = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
+  try {
+    return execFile(PROGRAM, [...args], { env, windowsHide: true }, onEnd);
+  } catch {
+    return null;
+  }
 }
 
 /** A text instead of a number is why the program was not started. */

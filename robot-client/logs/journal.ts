@@ -60,26 +60,28 @@ async function lastOf(args: readonly string[]): Promise<string> {
   const { PATH } = process.env;
   return await new Promise((resolve) => {
     const given = [...args, '--lines', String(LINES), '--no-pager', '--output', 'short-iso'];
-    execFile(
-      PROGRAM,
-      given,
-      {
-        cwd: '/',
-        env: { PATH: PATH ?? PATH_DEFAULT, LC_ALL: 'C' },
-        timeout: LIMITS.failureLogJournalMs,
-        killSignal: 'SIGKILL',
-        maxBuffer: OUTPUT_BYTES_MAX,
-        encoding: 'utf8',
-      },
-      (error, stdout, stderr) => {
+    const how = {
+      cwd: '/',
+      env: { PATH: PATH ?? PATH_DEFAULT, LC_ALL: 'C' },
+      timeout: LIMITS.failureLogJournalMs,
+      killSignal: 'SIGKILL',
+      maxBuffer: OUTPUT_BYTES_MAX,
+      encoding: 'utf8',
+    } as const;
+    try {
+      execFile(PROGRAM, given, how, (error, stdout, stderr) => {
         const text = lastLines(redact(stdout).trimEnd(), LIMITS.failureLogSectionChars);
-        const why =
-          error === null ? '' : `could not be read: ${inOneLine(stderr || error.message)}`;
+        const why = error === null ? '' : unread(stderr || error.message);
         resolve([text, why].filter((part) => part !== '').join('\n') || 'is empty');
-      },
-    );
+      });
+    } catch (error) {
+      // Node throws for want of memory, or for a program that is being written.
+      resolve(unread(String(error)));
+    }
   });
 }
+
+const unread = (why: string): string => `could not be read: ${inOneLine(why)}`;
 
 const inOneLine = (text: string): string =>
   printable(redact(text).trim().replaceAll(/\s+/g, ' '), 300);

@@ -17,7 +17,8 @@ import { assertUnshared, besideProblems, tryBeside } from '../install/slot-links
 const SAID_BETTER: readonly string[] = ['DISK_FULL', 'DISK_READ_ONLY'];
 
 /**
- * With nothing in `active` no application is stopped, so nothing is tried.
+ * With nothing in `active` no application is stopped, so no link is tried. One that is lost beside a
+ * whole `rollback` has a way back all the same.
  * @returns the current slots
  * @throws DroverError SLOT_… when something that is not Drover's is in a slot, or a slot of another
  *   component leads through one; SWAP_FAILED, DISK_FULL, DISK_READ_ONLY
@@ -27,10 +28,11 @@ export async function assertSwappable(disk: Disk, layout: Layout): Promise<Slots
   assertOwnSlots(slots);
   await assertUnshared(disk, layout);
   const active = versionOf(slots.active);
-  if (active === null) return slots;
-  // A link that a power cut leaves here leads to what runs, and the next swap replaces it.
-  for (const slot of ['rollback', 'active'] as const) await tryLink(disk, layout, slot, active);
-  await keepSpares(disk, layout);
+  if (active !== null) {
+    // A link that a power cut leaves here leads to what runs, and the next swap replaces it.
+    for (const slot of ['rollback', 'active'] as const) await tryLink(disk, layout, slot, active);
+  }
+  if (active !== null || versionOf(slots.rollback) !== null) await keepSpares(disk, layout);
   return slots;
 }
 

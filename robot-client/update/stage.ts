@@ -24,7 +24,7 @@ import { KeptFiles } from '../install/kept-files.ts';
 import { RecipeFile } from '../install/recipe-file.ts';
 import type { FileHash, HashOf } from '../install/seal-file.ts';
 import { untar, type UntarOptions } from '../install/untar.ts';
-import { BoundedTasks } from './bounded-tasks.ts';
+import { BoundedTasks } from '../install/bounded-tasks.ts';
 import { StagedFiles, type StagedFile } from './staged-files.ts';
 
 export interface StageOptions {
@@ -195,7 +195,7 @@ class Stager {
     await this.#disk.chmod(intoFolder, TOP_MODE);
     if (!isForAll) return await this.#disk.syncFolder(intoFolder);
     if (await this.#disk.syncAll(intoFolder, signal)) return;
-    await syncTree(this.#disk, intoFolder);
+    await syncTree(this.#disk, intoFolder, signal);
   }
 
   #at(path: string): string {

@@ -114,7 +114,7 @@ const isTrial = ({ phase }: MachineState): boolean => phase === 'probation';
 /** One that waits in front of a swap may not use up what the trial after it needs. */
 async function mayUseSpare(disk: Disk, layout: Layout, state: MachineState): Promise<boolean> {
   const isOfTrial = ({ phase }: MachineState): boolean =>
-    ['probation', 'rolling_back', 'reverting'].includes(phase);
+    ['probation', 'rolling_back', 'reverting', 'stuck'].includes(phase);
   if (isOfTrial(state)) return true;
   if (state.phase !== 'idle') return false;
   const bytes = await nullIfFailed(disk.readFile(layout.machineFile, LIMITS.manifestBytesMax * 4));

@@ -138,10 +138,10 @@ export async function swapTo(
   const isReady = stays && slots.rollback.kind === 'release' && slots.rollback.isOurs;
   if (active !== null && !isReady) {
     const version = stays && previousVersion !== null ? previousVersion : active;
-    await pointSlot(disk, layout, { slot: 'rollback', version });
+    await pointSlot(disk, layout, { slot: 'rollback', version, isForward: true });
     await disk.syncFolder(layout.root);
   }
-  await pointSlot(disk, layout, { slot: 'active', version });
+  await pointSlot(disk, layout, { slot: 'active', version, isForward: true });
   await disk.syncFolder(layout.root);
 }
 

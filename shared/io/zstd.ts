@@ -35,12 +35,27 @@ const VERSION_LEAST = [1, 4, 5] as const;
 export async function runZstd(run: ZstdRun): Promise<void> {
   run.signal?.throwIfAborted();
   const program = run.program.includes('/') ? resolve(run.program) : run.program;
-  const child = spawn(program, [...run.args], {
-    cwd: '/',
-    env: { PATH: process.env['PATH'] ?? PATH_DEFAULT, LC_ALL: 'C' }, // not ZSTD_CLEVEL and its like
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
-  await new ZstdChild(run, child).end();
+  await new ZstdChild(run, start(program, run)).end();
+}
+
+/** Node throws what the system says of memory, of a sick disk, or of a program in the making. */
+function start(program: string, run: ZstdRun): ChildProcessWithoutNullStreams {
+  try {
+    return spawn(program, [...run.args], {
+      cwd: '/',
+      env: { PATH: process.env['PATH'] ?? PATH_DEFAULT, LC_ALL: 'C' }, // not ZSTD_CLEVEL and its like
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+  } catch (error) {
+    throw unstartable(run.program, error);
+  }
+}
+
+function unstartable(program: string, error: unknown): DroverError {
+  const errno = error instanceof Error && 'code' in error ? error.code : '';
+  const code = errno === 'ENOENT' || errno === 'EACCES' ? 'ZSTD_MISSING' : 'ZSTD_FAILED';
+  const why = error instanceof Error ? error.message : String(error);
+  return new DroverError(code, `run ${program}: ${why}`, { cause: error });
 }
 
 class ZstdChild {
@@ -70,7 +85,7 @@ class ZstdChild {
     });
     const ended = new Promise<string | null>((resolve) => {
       this.#leave = () => resolve('SIGKILL');
-      child.on('error', (error) => this.#fail(this.#unstartable(error)));
+      child.on('error', (error) => this.#fail(unstartable(program, error)));
       child.once('close', (code, killedBy) => resolve(code === 0 ? null : `${killedBy ?? code}`));
     });
     try {
@@ -93,13 +108,6 @@ class ZstdChild {
     this.#leaving ??= setTimeout(() => this.#leave(), LIMITS.hookKillWaitMs);
     this.#child.stdin.destroy();
     this.#child.stdout.destroy();
-  }
-
-  #unstartable(error: Error): DroverError {
-    const { program } = this.#run;
-    const isMissing = 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES');
-    const code = isMissing ? 'ZSTD_MISSING' : 'ZSTD_FAILED';
-    return new DroverError(code, `run ${program}: ${error.message}`, { cause: error });
   }
 
   #failed(how: string): DroverError {

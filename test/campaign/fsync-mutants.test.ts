@@ -18,8 +18,8 @@ import {
 const EXEMPT = [
   // The mark of an orderly end: one that comes back costs a check of the hashes.
   'await disk.unlink(markOf(layout)); await disk.syncFolder(layout.state);',
+  'signal?.throwIfAborted(); await tasks.add(() => disk.syncFolder(folder));',
   'try { await file.sync();',
-  'await syncTree(disk, `${path}/${name}`); await disk.syncFolder(path);',
   // Byte code of Python: without it a delta is lost, and nothing else.
   'if (this.#made) await this.#disk.syncFolder(this.#folder);',
   'await disk.rename(staged, keptFolder(layout, version)); await disk.syncFolder(layout.kept);',

@@ -25,6 +25,7 @@ const PLACES = ['a', 'b', 'd', 'd/a', 'd/b', 'e', 'e/d', 'e/d/a'] as const;
 const LINKS = ['l', 'd/l'] as const;
 
 const place = fc.constantFrom(...PLACES);
+const link = fc.constantFrom(...LINKS);
 const anywhere = fc.constantFrom(...PLACES, ...LINKS);
 const bytes = fc.uint8Array({ minLength: 0, maxLength: 6 });
 const mode = fc.constantFrom(0o644, 0o600, 0o755, 0o444);
@@ -66,7 +67,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       (disk, at) => disk.symlink(target, at(to)),
     ]),
   fc
-    .tuple(anywhere, anywhere)
+    .oneof(fc.tuple(place, place), fc.tuple(link, link))
     .map(([from, to]): Operation => [
       `rename ${from} ${to}`,
       (disk, at) => rename(disk, at(from), at(to)),

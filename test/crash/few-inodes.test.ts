@@ -5,7 +5,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { layoutOf } from '../../robot-client/install/layout.ts';
+import { fillSpares } from '../../robot-client/install/state-spare.ts';
 import { encodeMachineState, freshState } from '../../robot-client/update/state.ts';
+import { swapTo } from '../../robot-client/update/swap.ts';
 import { file, folder, link } from './disk-image.ts';
 import { ModelDisk } from './model-disk.ts';
 import { inodesOf } from './pending.ts';
@@ -74,6 +77,17 @@ describe('a disk that has no inode left after a swap', () => {
     const { phase, blocked } = robot.component.view.state;
     assert.deepEqual([phase, blocked.map(({ version }) => version)], ['idle', [NEW]]);
     assert.equal(await disk.readlink(LINKS.active), `releases/${OLD}`);
+  });
+
+  it('takes no spare file for the swap itself, which the disk refuses', async () => {
+    const disk = new ModelDisk(START);
+    const layout = layoutOf(ROOT);
+    await disk.copyTree(`${ROOT}/releases/${OLD}`, `${ROOT}/releases/${NEW}`);
+    await fillSpares(disk, layout);
+    takeAllInodes(disk);
+    const before = await disk.list(layout.state);
+    await assert.rejects(swapTo(disk, layout, { version: NEW }), { code: 'DISK_FULL' });
+    assert.deepEqual(await disk.list(layout.state), before);
   });
 
   it('leads back without a state when each spare file was used up', async (t) => {

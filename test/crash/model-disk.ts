@@ -17,14 +17,15 @@ import type {
 import type { FolderImage, Image } from './disk-image.ts';
 import {
   applyChange,
+  bytesOf,
   inodesOf,
   isDurable,
-  isMovedAway,
   makeDurable,
   newFile,
   newFolder,
   reachable,
-  withCauses,
+  settled,
+  takenBy,
   type Change,
   type EntryChange,
   type EntryOperation,
@@ -43,8 +44,8 @@ export interface ModelHooks {
 
 const ROOT = 0;
 
-const full = (path: string): DroverError =>
-  new DroverError('DISK_FULL', `make ${path}: no inode is left`);
+const full = (path: string, what: string): DroverError =>
+  new DroverError('DISK_FULL', `change ${path}: no ${what} is left`);
 
 const failed = (what: string, path: string, why: string): DroverError =>
   new DroverError('DISK_WRITE_FAILED', `${what} ${path}: ${why}`);
@@ -55,6 +56,8 @@ export class ModelDisk implements Disk {
   hooks: ModelHooks;
   /** Files, folders and links that there may be at once, as on a file system with few inodes. */
   inodesMax = Infinity;
+  /** Bytes of all files, with what is set aside for them. */
+  bytesMax = Infinity;
   syncAllFromFiles = Infinity;
   readonly syncAllFrom = async (): Promise<number> => this.syncAllFromFiles;
   #nextInode = ROOT;
@@ -76,6 +79,7 @@ export class ModelDisk implements Disk {
     }
     copy.operations = this.operations;
     copy.inodesMax = this.inodesMax;
+    copy.bytesMax = this.bytesMax;
     copy.syncAllFromFiles = this.syncAllFromFiles;
     copy.#nextInode = this.#nextInode;
     return copy;
@@ -90,7 +94,7 @@ export class ModelDisk implements Disk {
 
   #load(image: Image): number {
     if (image.kind === 'link') return this.#add({ kind: 'link', target: image.target });
-    if (image.kind === 'file') return this.#add(newFile(image.bytes, image.mode));
+    if (image.kind === 'file') return this.#add(newFile(image.bytes, image.mode, true));
     const inode = newFolder(image.mode);
     const at = this.#add(inode);
     for (const [name, child] of image.entries) inode.durable.set(name, this.#load(child));
@@ -135,7 +139,7 @@ export class ModelDisk implements Disk {
   #make(path: string, inode: Inode): void {
     const { at, folder, name } = this.#place(path);
     if (folder.now.has(name)) throw failed('make', path, 'it is there already');
-    if (inodesOf(this.inodes) >= this.inodesMax) throw full(path);
+    if (inodesOf(this.inodes) >= this.inodesMax) throw full(path, 'inode');
     const to = this.#add(inode);
     this.#enter(to, [{ folder: at, name, to }]);
   }
@@ -200,6 +204,7 @@ export class ModelDisk implements Disk {
     if (inode?.kind !== 'file') throw failed('open', path, 'not a file');
     if (use === 'create' && inode.now.bytes.byteLength > 0) {
       this.#change(inode, { kind: 'truncate' });
+      inode.reserved = 0;
       this.#did('truncate', path);
     }
     return this.#handle(path, inode);
@@ -208,6 +213,7 @@ export class ModelDisk implements Disk {
   #handle(path: string, inode: FileInode): DiskFile {
     return {
       write: async (bytes, at) => {
+        this.#assertRoom(path, inode, at + bytes.byteLength);
         if (bytes.byteLength > 0) this.#change(inode, { kind: 'write', at, bytes: bytes.slice() });
         this.#did('write', path);
       },
@@ -346,15 +352,24 @@ export class ModelDisk implements Disk {
     return true;
   }
 
-  /** Blocks that are set aside show nowhere: what a power cut can leave is an empty file. */
-  async reserve(path: string): Promise<boolean> {
+  /** Only `allocated` shows it, and a full disk: a power cut leaves an empty file. */
+  async reserve(path: string, bytes: number): Promise<boolean> {
     if (this.#find(path) === null) await (await this.open(path, 'update', 0o644)).close();
+    const inode = this.#inode(path);
+    if (inode?.kind !== 'file') throw failed('reserve', path, 'not a file');
+    this.#assertRoom(path, inode, bytes);
+    inode.reserved = Math.max(inode.reserved, bytes);
     return true;
+  }
+
+  #assertRoom(path: string, inode: FileInode, bytes: number): void {
+    const more = this.bytesMax === Infinity ? 0 : bytes - takenBy(inode);
+    if (more > 0 && bytesOf(this.inodes) + more > this.bytesMax) throw full(path, 'room');
   }
 
   async allocated(path: string): Promise<number> {
     const inode = this.#inode(path);
-    return inode?.kind === 'file' ? inode.now.bytes.byteLength : 0;
+    return inode === null ? 0 : takenBy(inode);
   }
 
   async free(): Promise<{ bytes: number; inodes: null }> {
@@ -362,22 +377,8 @@ export class ModelDisk implements Disk {
   }
 
   #settle(folder: number): void {
-    const isHere = ({ changes }: EntryOperation): boolean =>
-      changes.some((one) => one.folder === folder);
-    const leads = ({ changes }: EntryOperation): boolean =>
-      changes.some((one) => one.folder === folder) && !isMovedAway(changes, folder);
-    const wanted = [...this.operations.keys()].filter((at) => leads(this.operations[at]!));
-    const durable = withCauses(this.operations, new Set(wanted));
-    const left: EntryOperation[] = [];
-    for (const [at, operation] of this.operations.entries()) {
-      const isWhole = durable.has(at) && !(isHere(operation) && !leads(operation));
-      const here = isWhole
-        ? operation.changes
-        : operation.changes.filter((one) => one.folder === folder);
-      for (const one of here) this.#persist(one);
-      const rest = operation.changes.filter((one) => !here.includes(one));
-      if (rest.length > 0) left.push({ ...operation, changes: rest });
-    }
+    const { durable, left } = settled(this.operations, folder);
+    for (const one of durable) this.#persist(one);
     this.operations = left;
     this.#forgetUnreachable();
   }

@@ -14,6 +14,8 @@
  *    was moved out of makes the removal durable, and nothing says that the new name is.
  */
 
+import { LIMITS } from '../../shared/base/limits.ts';
+
 export type SyncName = 'fsync' | 'fsync folder' | 'syncfs';
 
 export interface Content {
@@ -32,6 +34,8 @@ export interface FileInode {
   now: Content;
   /** Replaced, never changed in place. */
   pending: readonly Change[];
+  /** Bytes for which there is room, whatever the disk has. */
+  reserved: number;
 }
 
 export interface FolderInode {
@@ -111,9 +115,11 @@ export function without(operations: readonly EntryOperation[], missing: number):
   return new Set([...operations.keys()].filter((at) => !gone.has(at)));
 }
 
-export function newFile(bytes: Uint8Array, mode: number): FileInode {
+/** @param wasThere before the power came: an empty file then kept what was set aside for it */
+export function newFile(bytes: Uint8Array, mode: number, wasThere = false): FileInode {
   const content = { bytes, mode };
-  return { kind: 'file', durable: content, now: content, pending: [] };
+  const reserved = wasThere && bytes.byteLength === 0 ? LIMITS.stateSpareBytes : 0;
+  return { kind: 'file', durable: content, now: content, pending: [], reserved };
 }
 
 export const newFolder = (mode: number): FolderInode => ({
@@ -121,21 +127,52 @@ export const newFolder = (mode: number): FolderInode => ({
   ...{ durableMode: mode, mode },
 });
 
-/** How many inodes the names of a disk lead to now. */
-export function inodesOf(inodes: ReadonlyMap<number, Inode>): number {
-  const used = new Set<number>();
+/** Inodes that the names of a disk lead to now. */
+function usedOf(inodes: ReadonlyMap<number, Inode>): Inode[] {
+  const used = new Map<number, Inode>();
   const waiting = [0];
   for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
     const inode = inodes.get(at);
     if (used.has(at) || !inode) continue;
-    used.add(at);
+    used.set(at, inode);
     if (inode.kind === 'folder') waiting.push(...inode.now.values());
   }
-  return used.size;
+  return [...used.values()];
+}
+
+export const inodesOf = (inodes: ReadonlyMap<number, Inode>): number => usedOf(inodes).length;
+
+/** Bytes of a file, with what is set aside for it. */
+export const takenBy = (inode: Inode): number =>
+  inode.kind === 'file' ? Math.max(inode.reserved, inode.now.bytes.byteLength) : 0;
+
+export const bytesOf = (inodes: ReadonlyMap<number, Inode>): number =>
+  usedOf(inodes).reduce((sum, inode) => sum + takenBy(inode), 0);
+
+/** The changes that fsync of a folder makes durable, and the operations that are left then. */
+export function settled(operations: readonly EntryOperation[], folder: number) {
+  const isHere = ({ changes }: EntryOperation): boolean =>
+    changes.some((one) => one.folder === folder);
+  const leads = (operation: EntryOperation): boolean =>
+    isHere(operation) && !isMovedAway(operation.changes, folder);
+  const wanted = [...operations.keys()].filter((at) => leads(operations[at]!));
+  const whole = withCauses(operations, new Set(wanted));
+  const left: EntryOperation[] = [];
+  const durable: EntryChange[] = [];
+  for (const [at, operation] of operations.entries()) {
+    const isWhole = whole.has(at) && !(isHere(operation) && !leads(operation));
+    const here = isWhole
+      ? operation.changes
+      : operation.changes.filter((one) => one.folder === folder);
+    durable.push(...here);
+    const rest = operation.changes.filter((one) => !here.includes(one));
+    if (rest.length > 0) left.push({ ...operation, changes: rest });
+  }
+  return { durable, left };
 }
 
 /** Something left this folder for another one. */
-export function isMovedAway(changes: readonly EntryChange[], folder: number): boolean {
+function isMovedAway(changes: readonly EntryChange[], folder: number): boolean {
   const target = changes.find((one) => one.to !== null);
   return target !== undefined && target.folder !== folder;
 }

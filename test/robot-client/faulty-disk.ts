@@ -52,7 +52,7 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
     };
   };
   const gated = <K extends Exclude<keyof Disk, 'open'>>(name: K): Disk[K] => {
-    const run = disk[name] as (...args: unknown[]) => Promise<unknown>;
+    const run = (disk[name] as (...args: unknown[]) => Promise<unknown>).bind(disk);
     const pass = async (...args: unknown[]): Promise<unknown> => {
       // Of two paths the last is the one that is changed.
       const path = args.findLast((one) => typeof one === 'string') as string;

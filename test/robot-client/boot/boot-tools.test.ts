@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -146,6 +146,15 @@ describe('the memory of U-Boot', () => {
 });
 
 describe('a program of the boot side', () => {
+  it('that the system refuses to start is named with why', async (t) => {
+    const path = join(await tempFolder(t), 'tool');
+    await writeFile(path, '#!/bin/sh\n', { mode: 0o755 });
+    const busy = await open(path, 'r+'); // ETXTBSY, which Node throws as it does ENOMEM
+    t.after(() => busy.close());
+    const failure = { code: 'BOOT_TOOL_FAILED', message: /ETXTBSY/ };
+    await assert.rejects(runBootProgram(path, []), failure);
+  });
+
   it('that is not there, fails or prints without end is named with its last words', async (t) => {
     const folder = await tempFolder(t);
     await assert.rejects(runBootProgram(`${folder}/absent`, []), { code: 'BOOT_TOOL_FAILED' });

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { runHook } from '../../../robot-client/install/hooks.ts';
 import { isLocked } from '../../../robot-client/install/kernel-locks.ts';
 import { lockRoot } from '../../../robot-client/install/lock.ts';
+import { flock } from '../../../robot-client/install/path-lock.ts';
 import { assertRootsApart } from '../../../robot-client/install/roots-apart.ts';
 import { startChild, type Child } from '../../helpers/child.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
@@ -99,6 +100,17 @@ describe('the lock of a root', () => {
     t.after(() => void (process.env['PATH'] = path));
     process.env['PATH'] = root;
     assert.equal(await refusal(root), 'FLOCK_MISSING');
+  });
+
+  it('says so when the system refuses to start flock', async (t) => {
+    const root = await tempFolder(t);
+    const path = process.env['PATH'];
+    t.after(() => void (process.env['PATH'] = path));
+    process.env['PATH'] = root;
+    await writeFile(join(root, 'flock'), '#!/bin/sh\n', { mode: 0o755 });
+    const busy = await open(join(root, 'flock'), 'r+'); // ETXTBSY, which Node throws as it does ENOMEM
+    t.after(() => busy.close());
+    await assert.rejects(flock(busy.fd, root), { code: 'ROOT_LOCK_FAILED' });
   });
 
   it('holds between mount namespaces that share the folder under other paths', async (t) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isDurable, isKernelFit, syncAll } from '../../../robot-client/install/sync-all.ts';
@@ -32,6 +32,15 @@ test('a sync is durable when it ended well and said nothing, and an error in wor
     [{ code: 1, said: io }, 'DISK_WRITE_FAILED'],
     [{ code: 1, said: "sync: error syncing '/r': No space left on device\n" }, 'DISK_FULL'],
     [{ code: 1, said: "sync: error syncing '/r': Disk quota exceeded\n" }, 'DISK_FULL'],
+    [{ code: 1, said: "sync: error opening '/r': Read-only file system\n" }, 'DISK_READ_ONLY'],
+    [{ code: 1, said: "sync: error syncing '/r': Structure needs cleaning" }, 'DISK_WRITE_FAILED'],
+    [{ code: 1, said: "sync: error syncing '/r': I/O error\n" }, 'DISK_WRITE_FAILED'],
+    [{ code: 1, said: "sync: error opening '/r': Too many open files\n" }, false],
+    [{ code: 1, said: "sync: error opening '/r': Too many open files in system\n" }, false],
+    [{ code: 1, said: "sync: error syncing '/r': Operation not permitted\n" }, false],
+    [{ code: 1, said: "sync: error syncing '/r': Function not implemented\n" }, false],
+    [{ code: 1, said: "sync: error opening '/r: Input/output error': No such file" }, false],
+    [{ code: 127, said: 'sync: error while loading shared libraries: libc.so.6: cannot' }, false],
   ] as const;
   for (const [answer, want] of cases) {
     assert.equal(
@@ -67,6 +76,18 @@ test('the program of this machine makes the files of a folder durable', async ()
 
 test('a machine without the program promises nothing', async () => {
   await withProgram(null, async (folder) => assert.equal(await syncAll(folder), false));
+});
+
+test('a program that the system refuses to start promises nothing', async () => {
+  await withProgram('exit 0', async (folder) => {
+    // Node throws for a program that somebody is writing (ETXTBSY), as it does for ENOMEM or EIO.
+    const busy = await open(join(folder, 'bin', 'sync'), 'r+');
+    try {
+      assert.equal(await syncAll(folder), false);
+    } finally {
+      await busy.close();
+    }
+  });
 });
 
 test('a sync that the disk refuses fails with its words', async () => {

@@ -1,7 +1,7 @@
 /** The log of an update, with files: when it is kept, what survives, what a full disk costs. */
 
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
@@ -11,7 +11,7 @@ import { decideLog } from '../../../robot-client/logs/keep-rule.ts';
 import { AskBudget } from '../../../robot-client/logs/log-desk.ts';
 import { LogLines } from '../../../robot-client/logs/log-lines.ts';
 import { UpdateLog } from '../../../robot-client/logs/update-log.ts';
-import { parseUnit } from '../../../robot-client/logs/journal.ts';
+import { parseUnit, readJournal } from '../../../robot-client/logs/journal.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
 import { step, type MachineEvent } from '../../../robot-client/update/machine.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
@@ -209,6 +209,18 @@ describe('the bounds of a log', () => {
     assert.equal(taken(0, 100), LIMITS.failureLogAsksMax);
     assert.equal(taken(LIMITS.failureLogAskMs - 1, 100), 0);
     assert.equal(taken(3 * LIMITS.failureLogAskMs, 100), 3);
+  });
+
+  it('has why the system refuses to start journalctl', async (t) => {
+    const folder = await tempFolder(t);
+    const path = process.env['PATH'];
+    t.after(() => void (process.env['PATH'] = path));
+    process.env['PATH'] = folder;
+    await writeFile(join(folder, 'journalctl'), '#!/bin/sh\n', { mode: 0o755 });
+    const busy = await open(join(folder, 'journalctl'), 'r+'); // ETXTBSY, which Node throws
+    t.after(() => busy.close());
+    const [section] = await readJournal({ units: ['app.service'], isOtherBoot: false });
+    assert.match(section?.text ?? '', /could not be read: .*ETXTBSY/);
   });
 
   it('is a unit that journalctl cannot take for an option', () => {

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
-import { readlink, symlink } from 'node:fs/promises';
+import { readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
@@ -16,6 +16,7 @@ import { assertSwappable } from '../../../robot-client/update/assert-swappable.t
 import { freshState } from '../../../robot-client/update/state.ts';
 import { writeMachineState } from '../../../robot-client/update/state-file.ts';
 import { swapTo } from '../../../robot-client/update/swap.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
 import {
   attachLoop,
   detachLoop,
@@ -69,7 +70,11 @@ async function onTrial(layout: Layout): Promise<void> {
   for (const version of [OLD, NEW]) await makeSealedRelease(layout, version, {});
   await symlink(`releases/${OLD}`, layout.active);
   await writeMachineState(realDisk, layout, freshState());
+  // As if the power had gone before its room was set aside.
+  const bare = `${layout.state}/spare-1`;
+  await writeFile(bare, '');
   await assertSwappable(realDisk, layout);
+  assert.ok((await realDisk.allocated(bare)) >= LIMITS.stateSpareBytes, 'it has room now');
   await swapTo(realDisk, layout, { version: NEW });
   await writeMachineState(realDisk, layout, {
     ...{ ...freshState(), phase: 'probation' as const, job: jobTo() },

@@ -1,7 +1,7 @@
 /** A root in which no link can be made is found before the application is stopped for it. */
 
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readlink, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
@@ -9,6 +9,7 @@ import { layoutOf, releaseFolder, type Layout } from '../../../robot-client/inst
 import { assertSwappable } from '../../../robot-client/update/assert-swappable.ts';
 import { prepareLayout } from '../../../robot-client/install/make-root.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { faultyDisk } from '../faulty-disk.ts';
 
@@ -76,6 +77,14 @@ describe('the trial before a swap', () => {
       if (want === 'SWAP_FAILED') assert.ok(hint.includes(`ls -ld at ${layout.root}`), hint);
     });
   }
+
+  it('keeps spare files for a way back also while `active` is lost', async (t) => {
+    const layout = await running(t);
+    await rename(layout.active, layout.rollback);
+    await assertSwappable(realDisk, layout);
+    const spares = (await readdir(layout.state)).filter((name) => name.startsWith('spare-'));
+    assert.equal(spares.length, LIMITS.stateSpares);
+  });
 
   it('tries nothing while nothing runs that could be stopped', async (t) => {
     const layout = layoutOf(join(await tempFolder(t), 'app'));

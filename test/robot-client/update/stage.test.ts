@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
@@ -98,6 +98,7 @@ function watchedDisk(over: Partial<Disk>) {
 const everyPath = (intoFolder: string): string[] =>
   [intoFolder, ...Object.keys(picture(intoFolder)).map((path) => join(intoFolder, path))].sort();
 
+const NOBODY = 65_534;
 const MANY = LIMITS.syncAllFilesMin + 36;
 
 test('every file and folder is synced after its last change, at most eight at once', async () => {
@@ -125,6 +126,46 @@ test('where syncAll promises nothing, every file and folder is synced by itself'
   const { disk, seen } = watchedDisk({ syncAll: async () => false });
   const { intoFolder } = await stageIn(realTar(makeMany(MANY)), disk);
   assert.deepEqual([...seen.synced].sort(), everyPath(intoFolder));
+});
+
+test('where syncAll promises nothing, files are synced some at once', async () => {
+  const { disk, seen } = watchedDisk({ syncAll: async () => false });
+  await stageIn(realTar(makeMany(MANY)), disk);
+  assert.ok(seen.most > 1 && seen.most <= LIMITS.stageSyncsMax, `${seen.most} at once`);
+});
+
+test('an agent that is told to stop does not sync each file after a syncAll without promise', async () => {
+  const stopping = new AbortController();
+  const reason = new Error('power button');
+  const syncAll = async () => {
+    stopping.abort(reason);
+    return false;
+  };
+  const { disk, seen } = watchedDisk({ syncAll });
+  const at = place(realTar(makeMany(MANY)));
+  const run = stageArchive({ disk, ...at, signal: stopping.signal });
+  await assert.rejects(run, (error) => error === reason);
+  assert.deepEqual([...seen.synced], []);
+});
+
+test('a file that its owner may not read is synced, and keeps its mode', async (t) => {
+  if (process.geteuid?.() !== 0) return t.skip('wants root, to become another user');
+  const modes = [0o200, 0o044, 0o644];
+  const files = modes.map((mode, nth) => ({ name: `f${nth}`, body: 'text', mode }));
+  const at = place(await payloadOf(files));
+  fs.chmodSync(dirname(at.folder), 0o711);
+  fs.chownSync(at.folder, NOBODY, NOBODY);
+  const over = { syncAllFrom: async () => 1, syncAll: async () => false };
+  const { disk, seen } = watchedDisk(over);
+  process.seteuid?.(NOBODY);
+  try {
+    await stageArchive({ disk, ...at });
+  } finally {
+    process.seteuid?.(0);
+  }
+  assert.deepEqual([...seen.synced].sort(), everyPath(at.intoFolder));
+  const kept = modes.map((_, nth) => fs.statSync(join(at.intoFolder, `f${nth}`)).mode & 0o777);
+  assert.deepEqual(kept, modes);
 });
 
 test('a file never has more rights than its own, and has them all whatever the umask', async () => {

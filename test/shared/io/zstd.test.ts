@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { DroverError } from '../../../shared/base/errors.ts';
@@ -60,6 +60,13 @@ describe('the zstd program', () => {
       assert.ok(error.message.length < LIMITS.zstdStderrBytesMax);
       return true;
     });
+  });
+
+  it('that the system refuses to start is a failure of it, to be tried later', async (t) => {
+    const path = await program(t, 'exit 0');
+    const busy = await open(path, 'r+'); // ETXTBSY, which Node throws as it does ENOMEM
+    t.after(() => busy.close());
+    await assert.rejects(run({ program: path }), refused('ZSTD_FAILED', /ETXTBSY/));
   });
 
   it('is killed after its time, however much it reads or sleeps', async (t) => {
