@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { Sha256Stream } from '../../shared/crypto/hash.ts';
 import { isByteCode } from '../../shared/rules/byte-code.ts';
-import { BoundedTasks } from './bounded-tasks.ts';
+import { BoundedTasks } from '../install/bounded-tasks.ts';
 import type { Disk, DiskFile } from '../install/disk-port.ts';
 import type { KeptFiles } from '../install/kept-files.ts';
 
