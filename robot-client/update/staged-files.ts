@@ -1,9 +1,9 @@
 /**
  * Makes the files of a staged tree with few calls for each, hashes them as they are written, and
  * makes them durable at the end. A file has its own mode from the start, so it is never open to
- * more people than it may be. In a tree of many files one `syncAll` makes them durable together; the
- * files of a small one wait for that decision with their handles open, because fsync of a file that
- * was opened again may not report what failed before.
+ * more people than it may be. In a tree of many files one `syncAll` makes them durable
+ * together; the files of a small one wait for that decision with their handles open, because fsync
+ * of a file that was opened again may not report what failed before.
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
