@@ -248,7 +248,9 @@ describe('[P-12.7] a delta that adds', () => {
               (made) => (Buffer.from(made).equals(target) ? 'made' : 'wrong'),
               (error: unknown) => (error as { code?: string }).code,
             );
-            assert.match(String(verdict), /^(?:made|DELTA_INVALID|DELTA_RESULT_WRONG)$/);
+            // One bit of the plan makes it a plan for zstd, which this robot has not.
+            const ends = /^(?:made|DELTA_INVALID|DELTA_RESULT_WRONG|ZSTD_MISSING)$/;
+            assert.match(String(verdict), ends);
           }
         },
       ),
