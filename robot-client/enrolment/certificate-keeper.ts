@@ -138,7 +138,7 @@ export class CertificateKeeper {
       const problem = toProblem(error);
       const isNews = problem.code !== this.#lastCode;
       this.#lastCode = problem.code;
-      // A broker that was asked too often, or is away, says no more than that: the first answer holds.
+      // A broker that was asked too often, or is away, says no more: the first answer holds.
       const saysNothing = SAYS_NOTHING.includes(problem.code);
       if (!saysNothing || !this.#refusal || !isSaidOfIt(this.#failure)) this.#failure = problem;
       const failure = { code: problem.code, now: Date.now(), monoMs: performance.now() };

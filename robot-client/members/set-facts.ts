@@ -1,7 +1,7 @@
 /**
  * The facts of the leader about a set, from the last reports of all computers. A component that has
  * no desk and is not of this computer is not one that this robot lacks: the pair file of its
- * computer may be left out, so that computer counts as away since the start. Sans-I/O.
+ * computer may be left out, so that computer counts as away since the start.
  */
 
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
