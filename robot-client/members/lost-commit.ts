@@ -1,7 +1,8 @@
 /**
  * A decision whose record was lost, with the disk of the leader or by damage. It is neither "never
  * decided" nor "back": a component that confirmed by it cannot go back, so the others must follow.
- * What the components have stored decides, once it is certain; until then all stay as they are.
+ * The leader takes the decision again from the states that the components have stored. Until these
+ * states prove it, no component moves.
  * Sans-I/O.
  */
 
