@@ -33,7 +33,7 @@ export function claimedDisk(disk: Disk, claims: RootClaims): Disk {
     unlink: checked(first, disk.unlink),
     copyTree: checked(last, disk.copyTree),
     removeTree: checked(first, disk.removeTree),
-    reserve: checked(first, disk.reserve),
+    reserve: checked((paths) => [...paths], disk.reserve),
   };
 }
 

@@ -79,11 +79,11 @@ export interface Disk {
    */
   syncAll(folder: string, signal?: AbortSignal): Promise<boolean>;
   /**
-   * Reserves room for `bytes` of a file (created when absent) without changing its length, so that
-   * no other program can take it. False where the file system or the machine cannot.
-   * @throws DroverError DISK_FULL
+   * Reserves room for `bytes` of each file (created when absent) without changing its length, so
+   * that no other program can take it. False where the file system or the machine cannot.
+   * @throws DroverError DISK_FULL; some of the files may have their room then
    */
-  reserve(path: string, bytes: number): Promise<boolean>;
+  reserve(paths: readonly string[], bytes: number): Promise<boolean>;
   /** Bytes that a file takes up, what is reserved for it included; 0 when absent. */
   allocated(path: string): Promise<number>;
   /** `inodes` is null on file systems that do not count them. */

@@ -50,46 +50,47 @@ const hasRoom = async (disk: Disk, path: string): Promise<boolean> =>
 
 /** Those that have room come first: the others are of use for their inode alone. */
 async function readyOnes(disk: Disk, layout: Layout): Promise<string[]> {
-  const [full, bare]: [string[], string[]] = [[], []];
-  for (const path of (await placesOf(disk, layout)).ready) {
-    ((await hasRoom(disk, path)) ? full : bare).push(path);
-  }
-  return [...full, ...bare];
+  const { ready } = await placesOf(disk, layout);
+  const bare = await withoutRoom(disk, ready);
+  return [...ready.filter((path) => !bare.includes(path)), ...bare];
 }
 
 /**
  * Makes the spare files that are missing, and gives room to those that have none: the power may
- * have gone between the two. Their names are durable with the next state.
+ * have gone between the two, or the file system keeps no room. Their names are durable with the
+ * next state.
  * @throws DroverError DISK_FULL, DISK_READ_ONLY
  */
 export async function fillSpares(disk: Disk, layout: Layout): Promise<void> {
   const { ready, free } = await placesOf(disk, layout);
-  for (const path of ready) {
-    if (await hasRoom(disk, path)) continue;
-    // Where nothing can be set aside the inode alone is kept, and one attempt is enough.
-    if (!(await setRoomAside(disk, path))) break;
+  const made = free.slice(0, LIMITS.stateSpares - ready.length);
+  const wanting = [...(await withoutRoom(disk, ready)), ...made];
+  if (wanting.length === 0) return;
+  let isReserved: boolean;
+  try {
+    isReserved = await disk.reserve(wanting, LIMITS.stateSpareBytes);
+  } catch (thrown) {
+    // An empty file without room would pass for a spare file.
+    for (const path of await withoutRoom(disk, made)) await nullIfFailed(disk.unlink(path));
+    throw thrown;
   }
-  for (const path of free.slice(0, LIMITS.stateSpares - ready.length)) {
-    try {
-      await setRoomAside(disk, path);
-    } catch (thrown) {
-      // An empty file without room would pass for a spare file.
-      await nullIfFailed(disk.unlink(path));
-      throw thrown;
-    }
-  }
+  // Where nothing can be set aside the inode alone is kept.
+  for (const path of isReserved ? wanting : made) await syncPath(disk, path);
 }
 
-/** @returns false where the file system keeps no room for it */
-async function setRoomAside(disk: Disk, path: string): Promise<boolean> {
-  const isReserved = await disk.reserve(path, LIMITS.stateSpareBytes);
+async function withoutRoom(disk: Disk, paths: readonly string[]): Promise<string[]> {
+  const bare: string[] = [];
+  for (const path of paths) if (!(await hasRoom(disk, path))) bare.push(path);
+  return bare;
+}
+
+async function syncPath(disk: Disk, path: string): Promise<void> {
   const file = await disk.open(path, 'update', SPARE_MODE);
   try {
     await file.sync();
   } finally {
     await file.close();
   }
-  return isReserved && (await hasRoom(disk, path));
 }
 
 interface Written {

@@ -88,7 +88,7 @@ export async function assertRoom(input: RoomInput): Promise<void> {
  */
 export async function reserveRoom(input: RoomInput): Promise<void> {
   await assertRoom(input);
-  for (const { path, bytes } of partsOf(input)) await input.disk.reserve(path, bytes);
+  for (const { path, bytes } of partsOf(input)) await input.disk.reserve([path], bytes);
 }
 
 /** Call when patching begins. */

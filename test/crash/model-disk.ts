@@ -280,9 +280,7 @@ export class ModelDisk implements Disk {
     this.#did('rename', to);
   }
 
-  async canRename(): Promise<boolean> {
-    return true;
-  }
+  readonly canRename = async (): Promise<boolean> => true;
 
   async mountsIn(): Promise<string[]> {
     return [];
@@ -353,12 +351,13 @@ export class ModelDisk implements Disk {
   }
 
   /** Only `allocated` shows it, and a full disk: a power cut leaves an empty file. */
-  async reserve(path: string, bytes: number): Promise<boolean> {
-    if (this.#find(path) === null) await (await this.open(path, 'update', 0o644)).close();
-    const inode = this.#inode(path);
-    if (inode?.kind !== 'file') throw failed('reserve', path, 'not a file');
-    this.#assertRoom(path, inode, bytes);
-    inode.reserved = Math.max(inode.reserved, bytes);
+  async reserve(paths: readonly string[], bytes: number): Promise<boolean> {
+    for (const path of paths) await (await this.open(path, 'update', 0o644)).close();
+    for (const path of paths) {
+      const inode = this.#inode(path) as FileInode;
+      this.#assertRoom(path, inode, bytes);
+      inode.reserved = Math.max(inode.reserved, bytes);
+    }
     return true;
   }
 

@@ -55,7 +55,7 @@ export function faultyDisk(gate: Gate, disk: Disk = realDisk): Disk {
     const run = (disk[name] as (...args: unknown[]) => Promise<unknown>).bind(disk);
     const pass = async (...args: unknown[]): Promise<unknown> => {
       // Of two paths the last is the one that is changed.
-      const path = args.findLast((one) => typeof one === 'string') as string;
+      const path = args.flat().findLast((one) => typeof one === 'string') as string;
       await gate({ name, path });
       return await run(...args);
     };

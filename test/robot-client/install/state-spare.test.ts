@@ -75,7 +75,7 @@ describe('spare files on a disk without room', () => {
   it('take a state in one that has room, whichever those without are', async () => {
     const disk = emptyDisk();
     for (const nth of [1, 2]) await makeBare(disk, nth);
-    await disk.reserve(`${LAYOUT.state}/spare-3`, LIMITS.stateSpareBytes);
+    await disk.reserve([`${LAYOUT.state}/spare-3`], LIMITS.stateSpareBytes);
     takeAllRoom(disk);
     assert.equal(await writeFromSpare(disk, LAYOUT, STATE), true);
     assert.deepEqual(await disk.readFile(STATE.path), STATE.bytes);
@@ -105,7 +105,7 @@ describe('spare files on a disk without room', () => {
 
   it('give the inode of one without room for a link first', async () => {
     const disk = emptyDisk();
-    await disk.reserve(`${LAYOUT.state}/spare-1`, LIMITS.stateSpareBytes);
+    await disk.reserve([`${LAYOUT.state}/spare-1`], LIMITS.stateSpareBytes);
     await makeBare(disk, 2);
     disk.inodesMax = disk.inodes.size;
     await withSpareInode(disk, LAYOUT, () => disk.symlink('releases/1.0.0', '/app/active.new'));
