@@ -140,7 +140,7 @@ export class CertificateKeeper {
       this.#lastCode = problem.code;
       // A broker that was asked too often, or is away, says no more: the first answer holds.
       const saysNothing = SAYS_NOTHING.includes(problem.code);
-      if (!saysNothing || !this.#refusal || !isSaidOfIt(this.#failure)) this.#failure = problem;
+      if (!saysNothing || !isSaidOfIt(this.#failure)) this.#failure = problem;
       const failure = { code: problem.code, now: Date.now(), monoMs: performance.now() };
       const { failed } = this.#tries;
       this.#tries = afterFailure(life, failure, { failed, random: Math.random() });
