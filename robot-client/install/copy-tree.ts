@@ -1,4 +1,7 @@
-/** Moves a folder that cannot be renamed, such as one of the lower layer of an overlay: by a copy. */
+/**
+ * Moves a folder that cannot be renamed, such as one of the lower layer of an overlay, by a copy,
+ * and makes a tree durable file by file.
+ */
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';

@@ -3,7 +3,8 @@
  * It is used only where a failed write is reported: by the program of GNU coreutils (busybox
  * ignores the answer of the kernel), on Linux 5.8 or later, and on file systems that are known to
  * note such failures (an overlay does not pass on those of the layer below).
- * docs/decisions/0035-syncfs.md explains why this is as safe as fsync of each file.
+ * docs/decisions/0035-syncfs.md says where this is weaker than fsync of each file, and why Drover
+ * accepts that.
  */
 
 import { execFile, type ChildProcess, type ExecFileException } from 'node:child_process';

@@ -132,8 +132,7 @@ export class LeaderSide implements Computers, DoorKeeper {
     }
     await this.#reports.load(this.#desks);
     await this.#handOn?.open();
-    this.#version += 1;
-    this.#side?.board.changed({ isElsewhere: true });
+    this.#spread();
   }
 
   async #openDoor(): Promise<void> {
@@ -243,9 +242,7 @@ export class LeaderSide implements Computers, DoorKeeper {
           this.#troubles.note('record', null);
         for (const { set, decision, id } of commits)
           this.#options.log.info({ set: set.id, decision, id }, `set ${set.id}: ${decision}`);
-        this.#version += 1;
-        this.#changes.tell();
-        this.#side?.board.changed({ isElsewhere: true });
+        this.#spread();
         this.#isLookDue = true;
       }
     } finally {
@@ -255,10 +252,15 @@ export class LeaderSide implements Computers, DoorKeeper {
 
   #notePresence(): void {
     if (!this.#roster.look()) return;
-    this.#version += 1; // the other members receive it
+    this.#spread();
+    this.#side?.onNews();
+  }
+
+  /** The leader has decided or noticed something: members receive it, its own components look. */
+  #spread(): void {
+    this.#version += 1;
     this.#changes.tell();
     this.#side?.board.changed({ isElsewhere: true });
-    this.#side?.onNews();
   }
 
   /** The sets over several computers that a component works on, or has confirmed. */

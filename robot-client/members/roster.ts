@@ -55,8 +55,9 @@ export class Roster {
 
   /** @returns true when it is not as it was at the last look */
   look(): boolean {
+    const { computers } = this;
     const names = (of: Trouble): string =>
-      this.computers.flatMap(({ computer, trouble }) => (trouble === of ? computer : [])).join();
+      computers.flatMap(({ computer, trouble }) => (trouble === of ? computer : [])).join();
     const [away, twice] = [names('MEMBER_AWAY'), names('MEMBER_TWICE')];
     const now = `${away};${twice}`;
     if (now === this.#before) return false;

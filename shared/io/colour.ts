@@ -1,7 +1,7 @@
 /**
  * The one place that decides if an answer has colours, for the three programs. `--no-color` counts
- * first, then FORCE_COLOR (`0` and `false` are off, as for Node), then NO_COLOR and TERM=dumb. What
- * is no terminal gets none, and JSON never does. Which words are coloured: shared/base/tints.ts.
+ * first, then FORCE_COLOR (`0` and `false` are off, as for Node), then NO_COLOR and TERM=dumb. A
+ * pipe or a file gets none, and JSON never does. shared/base/tints.ts chooses the words.
  */
 
 import { styleText } from 'node:util';
