@@ -110,7 +110,7 @@ type Everywhere = NonNullable<CommandLine['everywhere']>;
 function fillWith(parser: Argv, { fill, elsewhere, neededHint }: Everywhere): void {
   // Not async: yargs would report what it cannot parse as an error of the command.
   const middleware = (argv: Record<string, unknown>, command?: CommandParser): void => {
-    if (!command) return;
+    if (!command || argv['help'] === true) return;
     const { key, defaultDescription } = command.getOptions();
     const needed = Object.keys(elsewhere).filter(
       (name) => defaultDescription[name] === elsewhere[name],

@@ -63,6 +63,19 @@ for (const line of PROGRAMS) {
   });
 }
 
+for (const line of PROGRAMS) {
+  test(`${line.program}: --help of each verb asks for no option that the verb needs`, async () => {
+    for (const words of wordsOf(line)) {
+      let printed = '';
+      const asked = [...words, '--help'];
+      await parserOf(line, asked).parseAsync(asked, {}, (_error, _argv, output) => {
+        printed = output;
+      });
+      assert.match(printed, /--help +Show help/, words.join(' '));
+    }
+  });
+}
+
 test('drover: what a profile fills in is never called required, and says so where it is needed', async () => {
   const wrong: string[] = [];
   const needed: string[] = [];

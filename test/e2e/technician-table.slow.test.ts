@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { cp, readFile, readlink, rename, rm, statfs, writeFile } from 'node:fs/promises';
+import { cp, readFile, readlink, rename, rm, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
@@ -73,6 +73,22 @@ const plainFolder: Trial = async (on) => {
   await untilTold(on, null);
 };
 
+/** The name of a link on the way has a byte that is no UTF-8. */
+const strangeName: Trial = async (on) => {
+  const { root } = on.robot;
+  const active = join(root, 'active');
+  await on.robot.kill();
+  const release = await readlink(active);
+  await symlink(release, Buffer.from(`${root}/caf\xe9`, 'latin1'));
+  await rm(active);
+  await symlink(Buffer.from('caf\xe9', 'latin1'), active);
+  on.robot.start();
+  await untilTold(on, 'SLOT_NOT_UTF8');
+  await symlink(release, join(root, 'next'));
+  await rename(join(root, 'next'), active);
+  await untilTold(on, null);
+};
+
 /** Waits with the next update, which is announced to all at the end. */
 const shortOfRoom: Trial = async ({ robot }) => {
   const { bavail, bsize } = await statfs(robot.root);
@@ -134,6 +150,8 @@ const ROWS: readonly (readonly [start: string, trial: Trial | Elsewhere])[] = [
   ['the application does not start', afterPowerCut],
   ['`explain` says `the agent is not running`', agentOff],
   ['`SLOT_SHARED`', ['../robot-client/install/slot-links', 'stops an update before anything']],
+  ['`SLOT_NOT_UTF8`', strangeName],
+  ['`ROOT_NOT_UTF8`', ['../robot-client/commands/given-roots', 'whose name is not UTF-8']],
   ['another code that begins with `SLOT_`', plainFolder],
   ['`DISK_SPACE_SHORT`, `DISK_FULL`', shortOfRoom],
   ['`DISK_READ_ONLY`', readOnly],
