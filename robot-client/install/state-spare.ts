@@ -57,8 +57,8 @@ async function readyOnes(disk: Disk, layout: Layout): Promise<string[]> {
 
 /**
  * Makes the spare files that are missing, and gives room to those that have none: the power may
- * have gone between the two, or the file system keeps no room. Their names are durable with the
- * next state.
+ * have gone between the two, or the file system keeps no room. They are durable with the next
+ * state.
  * @throws DroverError DISK_FULL, DISK_READ_ONLY
  */
 export async function fillSpares(disk: Disk, layout: Layout): Promise<void> {
@@ -66,31 +66,34 @@ export async function fillSpares(disk: Disk, layout: Layout): Promise<void> {
   const made = free.slice(0, LIMITS.stateSpares - ready.length);
   const wanting = [...(await withoutRoom(disk, ready)), ...made];
   if (wanting.length === 0) return;
-  let isReserved: boolean;
   try {
-    isReserved = await disk.reserve(wanting, LIMITS.stateSpareBytes);
+    // Where nothing can be set aside the inode alone is kept.
+    await disk.reserve(wanting, LIMITS.stateSpareBytes);
   } catch (thrown) {
     // An empty file without room would pass for a spare file.
     for (const path of await withoutRoom(disk, made)) await nullIfFailed(disk.unlink(path));
     throw thrown;
   }
-  // Where nothing can be set aside the inode alone is kept.
-  for (const path of isReserved ? wanting : made) await syncPath(disk, path);
+}
+
+/**
+ * As `fillSpares`, for each state of a trial: it looks closer, and for the owner of each file, only
+ * where one is missing.
+ * @throws DroverError DISK_FULL, DISK_READ_ONLY
+ */
+export async function refillSpares(disk: Disk, layout: Layout): Promise<void> {
+  for (let nth = 1; nth <= LIMITS.stateSpares; nth += 1) {
+    const path = spareFile(layout, nth);
+    const { kind, bytes } = await disk.stat(path);
+    if (kind === 'file' && bytes === 0 && (await hasRoom(disk, path))) continue;
+    return await fillSpares(disk, layout);
+  }
 }
 
 async function withoutRoom(disk: Disk, paths: readonly string[]): Promise<string[]> {
   const bare: string[] = [];
   for (const path of paths) if (!(await hasRoom(disk, path))) bare.push(path);
   return bare;
-}
-
-async function syncPath(disk: Disk, path: string): Promise<void> {
-  const file = await disk.open(path, 'update', SPARE_MODE);
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }
 
 interface Written {

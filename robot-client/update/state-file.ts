@@ -22,7 +22,7 @@ import type { Slots } from '../install/slots.ts';
 import { ledBack } from './probation.ts';
 import { encodeMachineState, freshState, parseMachineState, type MachineState } from './state.ts';
 import { clearStaging } from '../install/prune.ts';
-import { fillSpares, isFull, writeFromSpare } from '../install/state-spare.ts';
+import { isFull, refillSpares, writeFromSpare } from '../install/state-spare.ts';
 import { ourReleases } from '../install/whole-releases.ts';
 import { readSlots } from '../install/read-slots.ts';
 
@@ -102,7 +102,7 @@ export async function writeMachineState(
   const bytes = encodeMachineState(state);
   try {
     await writeWhole(disk, path, bytes);
-    if (isTrial(state)) await nullIfFailed(fillSpares(disk, layout));
+    if (isTrial(state)) await nullIfFailed(refillSpares(disk, layout));
   } catch (thrown) {
     if (!isFull(thrown) || !(await mayUseSpare(disk, layout, state))) throw thrown;
     if (!(await writeFromSpare(disk, layout, { path, bytes }))) throw thrown;
