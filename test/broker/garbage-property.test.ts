@@ -143,7 +143,7 @@ describe('the garbage collector', () => {
         const { world } = await playAll(plan, waits);
         removed += world.removed;
       }),
-      { numRuns: 600 },
+      { numRuns: 250 },
     );
     assert.ok(removed > 100, `${removed} removals: a test without them says nothing`);
   });
@@ -162,7 +162,7 @@ describe('the garbage collector', () => {
         const left = [...world.stored].filter((hash) => !last.includes(hash));
         assert.deepEqual(left, []);
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 });

@@ -11,7 +11,7 @@ import { ANNOUNCED, type Scenario } from './scenarios.ts';
 import { sickHooks } from './sick-hooks.ts';
 
 /** In CI as well. */
-const STATES_MIN = 600;
+const STATES_MIN = 400;
 
 interface CutsOptions {
   /** Of so many states one is judged, and one of each kind in each scenario. */

@@ -23,7 +23,7 @@ import { SCENARIOS, type Scenario } from './scenarios.ts';
 
 const [OLD, NEW] = ['1.0.0', '1.1.0'];
 /** The walk takes a while; each kind of state is met all the same. */
-const ONE_IN = 8;
+const ONE_IN = 12;
 /** No test lasts so long. */
 const HOLD = { ready: true, reason: '', holdMs: 3_600_000 };
 

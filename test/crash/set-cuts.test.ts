@@ -25,7 +25,7 @@ import { MemoryLink, UNWATCHED } from './robot.ts';
 
 const NAMES = ['system', 'app'];
 const [OLD, NEW] = ['1.0.0', '1.1.0'];
-const ONE_IN = 250;
+const ONE_IN = 400;
 const COMMON = { bootsMax: 3, adoptVersion: '0.0.0' };
 
 const fleet = makeFleet();

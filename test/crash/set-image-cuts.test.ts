@@ -29,8 +29,8 @@ import {
 } from './image-robot.ts';
 import { ModelDisk } from './model-disk.ts';
 
-const ONE_IN = 800;
-const ONE_IN_ORDERED = 200;
+const ONE_IN = 1_200;
+const ONE_IN_ORDERED = 300;
 
 interface Cut {
   readonly at: string;

@@ -110,7 +110,7 @@ describe('a sealed file', () => {
         fc.asyncProperty(length, async (at) => {
           assert.equal(await read(bytes.subarray(0, at)), 'PARCEL_TRUNCATED', `cut to ${at}`);
         }),
-        { numRuns: 60 },
+        { numRuns: 25 },
       );
       await fc.assert(
         fc.asyncProperty(length, fc.integer({ min: 1, max: 255 }), async (at, by) => {
@@ -121,7 +121,7 @@ describe('a sealed file', () => {
           const code = await read(changed);
           assert.ok(codes.includes(code), `${code} with another byte at ${at}`);
         }),
-        { numRuns: 60 },
+        { numRuns: 25 },
       );
     });
   }

@@ -207,7 +207,7 @@ describe('a boot without a state on a disk that refuses', () => {
       }
     });
     try {
-      await fc.assert(property, { numRuns: 60 });
+      await fc.assert(property, { numRuns: 25 });
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

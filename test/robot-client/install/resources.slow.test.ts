@@ -27,7 +27,7 @@ import {
 } from './broken-disk.ts';
 
 /** Of the operations that fail first; the campaign takes all. */
-const ONE_IN = 4;
+const ONE_IN = 8;
 let bundle: SignedBundle;
 before(async () => {
   bundle = await makeSmallBundle();

@@ -221,7 +221,7 @@ describe('a boot of a root that went wrong in several ways', () => {
           if (!wasWhole && (await bootsWhole(layout))) healed += 1;
         });
       }),
-      { numRuns: 80, includeErrorInReport: true },
+      { numRuns: 40, includeErrorInReport: true },
     );
     assert.ok(healed > 8, `${healed} roots were healed: too few to say anything`);
   });

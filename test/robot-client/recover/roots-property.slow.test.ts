@@ -46,9 +46,9 @@ import {
   type World,
 } from '../install/root-worlds.ts';
 
-const RUNS = 50;
+const RUNS = 30;
 /** Each has several mounts. */
-const MOUNTED_RUNS = 10;
+const MOUNTED_RUNS = 6;
 /** Lengths of each state file, spread evenly. */
 const CUTS = 3;
 

@@ -231,7 +231,7 @@ describe('a robot takes the full image, once and with the reason told, for a del
 });
 
 /** Of so many points one is cut in each run. */
-const ONE_IN = 12;
+const ONE_IN = 20;
 
 /**
  * An update with the power cut at one change of the disk or of the boot side, from the checks of

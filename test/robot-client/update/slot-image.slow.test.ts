@@ -282,7 +282,7 @@ describe('a folder of the boot loader that turns read-only while an image is on 
 });
 
 /** Of so many points one is cut in each run. */
-const ONE_IN = 5;
+const ONE_IN = 8;
 
 /** An update with the power cut at one point. @returns the names of the points that it came by */
 async function updateWithCut(t: TestContext, cutAt: number | null): Promise<string[]> {

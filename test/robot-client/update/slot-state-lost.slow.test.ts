@@ -188,7 +188,7 @@ function assertRight({ bench, machine }: Robot, one: Case, healthOf: readonly st
 }
 
 /** Of so many cases one is played in each run. */
-const ONE_IN = 40;
+const ONE_IN = 70;
 
 describe('a state that is lost at a boot of a robot with system slots', () => {
   const share = new Share(ONE_IN, seedOfRun());

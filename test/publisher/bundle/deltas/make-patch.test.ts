@@ -127,7 +127,7 @@ describe('a delta made by the real zstd', () => {
           assert.ok(rangeBytes(segment.dictionary) <= (within?.dictionaryBytes ?? Infinity));
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 12 },
     );
   });
 
@@ -254,7 +254,7 @@ describe('[P-12.7] a delta that adds', () => {
           }
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 });

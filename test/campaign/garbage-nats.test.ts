@@ -1,5 +1,5 @@
 import { startNats } from '../helpers/nats.ts';
-import { describeGarbage } from './garbage-attached.ts';
+import { describeGarbage } from '../e2e/garbage-attached.ts';
 
 const notUsed = (): Promise<void> => Promise.resolve();
 

@@ -8,10 +8,10 @@ import { startDrover } from '../helpers/child.ts';
 import { startMosquitto } from '../helpers/mosquitto.ts';
 import { startNats } from '../helpers/nats.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { AttachedChild } from './attached-child.ts';
-import { startBrokerChild } from './broker-child.ts';
-import { startRelayChild } from './relay-child.ts';
-import { Site } from './site.ts';
+import { AttachedChild } from '../e2e/attached-child.ts';
+import { startBrokerChild } from '../e2e/broker-child.ts';
+import { startRelayChild } from '../e2e/relay-child.ts';
+import { Site } from '../e2e/site.ts';
 
 /** The agent r1 on two roots, as two cards that were copied from one. */
 async function startTwins(t: TestContext, site: Site, url: string): Promise<void> {

@@ -12,9 +12,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { startBrokerChild } from './broker-child.ts';
-import { startRelayChild, untilRobot } from './relay-child.ts';
-import { Site } from './site.ts';
+import { startBrokerChild } from '../e2e/broker-child.ts';
+import { startRelayChild, untilRobot } from '../e2e/relay-child.ts';
+import { Site } from '../e2e/site.ts';
 
 const NAMES = ['app', 'nav', 'arm'];
 
