@@ -1,7 +1,7 @@
 /** A real robot whose state is lost and whose disk is full at the same boot, on a real ext4. */
 
 import assert from 'node:assert/strict';
-import { readlinkSync, rmSync, writeFileSync, statSync, truncateSync } from 'node:fs';
+import { readdirSync, readlinkSync, rmSync, writeFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
@@ -33,13 +33,21 @@ test('a confirmed version stays when its state is lost and the disk is full or r
     await robot.runs(version);
   }
   await robot.child.stop();
-  const boot = async (): Promise<string> => {
+  const boot = async (exitCode = 3): Promise<string> => {
     const child = startDrover(t, 'robot-client', ['recover', '--root', root]);
-    assert.equal((await child.exit).code, 3, child.describe());
+    assert.equal((await child.exit).code, exitCode, child.describe());
     return child.describe();
+  };
+  const loseState = (): void => {
+    for (const name of readdirSync(join(root, 'state'))) {
+      if (/^(?:machine\.json|spare-\d+)$/.test(name)) rmSync(join(root, 'state', name));
+    }
   };
   const [active, filler] = [join(root, 'active'), join(root, 'filler')];
   rmSync(join(root, 'state/machine.json'));
+  fill(filler);
+  assert.match(await boot(0), /boot 1 of 2\.0\.0/, 'a spare file takes the state');
+  loseState();
   fill(filler);
   for (const nth of [1, 2, 3, 4]) {
     assert.match(await boot(), /DISK_FULL[^]*2\.0\.0 stays/, `boot ${nth}`);

@@ -27,8 +27,12 @@ describe('bytes of a stranger', () => {
 });
 
 describe('a hunt', () => {
+  // A busy machine holds a thread up for seconds: only the planted hang may count as one so soon.
   const hunt = (door: string) =>
-    watchHunt({ door, corpus: [], seconds: PLANTED_S, seed: 7, hangMs: PLANTED_HANG_MS });
+    watchHunt({
+      ...{ door, corpus: [], seconds: PLANTED_S, seed: 7 },
+      ...(door === 'planted-hang' && { hangMs: PLANTED_HANG_MS }),
+    });
 
   it('follows the code to a word that chance alone would not find', async () => {
     const { finding } = await hunt('planted-word');

@@ -54,7 +54,10 @@ class Hunt {
       await this.#play(this.#corpus);
       this.#coverage.hasGrown(true);
       await this.#check(this.#corpus);
-      while (!this.#finding && performance.now() < end) await this.#turn();
+      // A slow machine may have no time left after the corpus, which says little by itself.
+      do {
+        if (!this.#finding) await this.#turn();
+      } while (!this.#finding && performance.now() < end);
     } finally {
       this.#coverage.close();
     }

@@ -373,7 +373,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     const child = await site.refused(
       4,
       'WATCH_TIMEOUT',
-      ...['rollout', 'watch', 'x-3', '--timeout', '2s'],
+      ...['rollout', 'watch', 'x-3', '--timeout', '5s'],
     );
     assert.match(child.stderr, /not over within --timeout \(it is (?:rolling|announced)\)/);
     await site.until('x-3', 'is open', (run) => run !== null);
