@@ -176,10 +176,13 @@ async function makeApps(): Promise<Apps> {
   return { adopted, old, good, bad, next };
 }
 
+/** From `active.new` for a swap, from `rollback` for the way back. */
+const ONTO_ACTIVE = /", (?:AT_FDCWD, )?"[^"]*\/active"/;
+
 /** A root killed where `recover` has something to finish: as `active` is about to be renamed. */
 async function rootWithOpenEnd(bench: Bench, scenario: Scenario, renames: number) {
   const swaps = (await bench.census(scenario)).filter(
-    ({ syscall, call }) => syscall.startsWith('rename') && call.includes('/active.new"'),
+    ({ syscall, call }) => syscall.startsWith('rename') && ONTO_ACTIVE.test(call),
   );
   const point = swaps[renames - 1];
   assert.ok(point, `${scenario.name} renames active ${renames} times`);
