@@ -5,6 +5,7 @@
 
 import type { Argv } from 'yargs';
 import { DroverError } from '../../shared/base/errors.ts';
+import { shellWord } from '../../shared/base/printable.ts';
 import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { parsePublicKey } from '../../shared/formats/public-key.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
@@ -85,7 +86,10 @@ async function runList({ file, json }: FileArgs): Promise<void> {
 
 async function runRemove({ file, user, json }: UserArgs): Promise<void> {
   const before = await setApprovalKey(file, user, null);
-  if (before === null) throw new DroverError('NOT_FOUND', `remove key of ${user}: it has none`);
+  if (before === null) {
+    const hint = `users with a key: drover-broker approval-key list --file ${shellWord(file)}`;
+    throw new DroverError('NOT_FOUND', `remove approval key of ${user}: it has none`, { hint });
+  }
   makeOutput(json).result({ username: user, removed: before }, [
     `${user} approves without a signature: key ${keyIdOf(before)} is removed`,
   ]);
