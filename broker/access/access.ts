@@ -6,6 +6,7 @@
  */
 
 import { isRobotId, type RobotId } from '../../shared/base/ids.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { claimOf } from '../../shared/formats/client-ids.ts';
 import { filterSweepsChunks, parseTopic } from '../../shared/formats/topics.ts';
@@ -22,6 +23,8 @@ export type Identity =
       readonly role: Role;
       /** The robot that owns this credential; null for other roles. */
       readonly robot: RobotId | null;
+      /** Approvals of this user have to be signed by it; absent for a user without one. */
+      readonly approvalKey?: PublicKeyHex;
     };
 
 /** Name of a user; `local` where the broker knows none. */

@@ -10,6 +10,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { bytesToHex, hexToBytes, utf8 } from '../../shared/crypto/bytes.ts';
 import { DroverError } from '../../shared/base/errors.ts';
+import { PUBLIC_KEY_PATTERN, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { sha256, sha256Hex } from '../../shared/crypto/hash.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
@@ -37,6 +38,8 @@ const userSchema = z
       .refine((text) => parsePasswordHash(text) !== null, 'want <N>$<r>$<p>$<salt>$<key>')
       .optional(),
     token_sha256: sha256Schema.optional(),
+    /** Approvals of this user count only when this key has signed them. */
+    approval_key: z.string().regex(PUBLIC_KEY_PATTERN, 'want 64 lower-case hex digits').optional(),
   })
   .refine((user) => user.role !== 'robot' || user.robot_id !== undefined, 'a robot needs robot_id')
   .refine(
@@ -52,6 +55,10 @@ const fileSchema = z.object({
     .refine(
       (all) => isUnique(all.flatMap((one) => one.token_sha256 ?? [])),
       'two users with one token',
+    )
+    .refine(
+      (all) => isUnique(all.flatMap((one) => one.approval_key ?? [])),
+      'two users with one approval key',
     ),
 });
 
@@ -114,7 +121,8 @@ export const putCredentialUser = (path: string, user: CredentialUserFields): Pro
 /**
  * Adds or replaces users, all of them or none; the first ones create the file. Concurrent
  * commands wait for each other. A file keeps its owner and its permissions: root changes it, and
- * a broker that is not root reads it.
+ * a broker that is not root reads it. A user who gets a new secret keeps the approval key: whoever
+ * renews a password does not mean that it alone should be enough again.
  * @returns true when the file is a new one
  * @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED; USAGE for too many
  *   users, or for one that is there already and may not be replaced
@@ -134,15 +142,68 @@ export async function putCredentialUsers(
     }
     const others = users.filter((one) => !names.has(one.username));
     assertNoLookalike(path, users, added);
-    const all = [...others, ...added];
+    const keys = new Map(users.map((one) => [one.username, one.approval_key]));
+    const kept = added.map((one) => withKey(one, one.approval_key ?? keys.get(one.username)));
+    const all = [...others, ...kept];
     if (all.length > LIMITS.credentialsMax) {
       const counts = `got ${all.length}, want at most ${LIMITS.credentialsMax}`;
       throw new DroverError('USAGE', `add users: too many in ${path} (${counts})`);
     }
-    const text = `${JSON.stringify({ users: all }, null, 2)}\n`;
-    const like = await stat(path).catch(() => null);
-    await writeFileAtomic(path, text, 0o600, like ?? undefined);
-    return like === null;
+    return await writeUsers(path, all);
+  });
+}
+
+/** @returns true when the file is a new one */
+async function writeUsers(path: string, users: readonly CredentialUserFields[]): Promise<boolean> {
+  const like = await stat(path).catch(() => null);
+  const text = `${JSON.stringify({ users }, null, 2)}\n`;
+  await writeFileAtomic(path, text, 0o600, like ?? undefined);
+  return like === null;
+}
+
+/** A key that is undefined is left out of the file. */
+const withKey = (
+  user: CredentialUserFields,
+  key: PublicKeyHex | null | undefined,
+): CredentialUserFields => ({ ...user, approval_key: key ?? undefined });
+
+/**
+ * Gives a user an approval key, in the place of an older one, or takes it away.
+ * @param key null for none
+ * @returns the key before; null for none
+ * @throws DroverError FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED; USAGE for a user who is
+ *   not there or approves nothing, and for the key of another user
+ */
+export async function setApprovalKey(
+  path: string,
+  username: string,
+  key: PublicKeyHex | null,
+): Promise<PublicKeyHex | null> {
+  return await withFileLock(path, async () => {
+    const users = await readCredentialUsers(path);
+    const refuse = (why: string, hint: string): never => {
+      throw new DroverError('USAGE', `set approval key of ${username} in ${path}: ${why}`, {
+        hint,
+      });
+    };
+    const user = users.find((one) => one.username === username);
+    const add = `drover-broker passwd --file ${path} --user NAME --role publisher adds a user`;
+    if (user === undefined) return refuse('there is no such user', add);
+    if (key !== null && user.role !== 'publisher') {
+      return refuse(
+        `a ${user.role} approves nothing`,
+        'only publishers approve: docs/operations.md',
+      );
+    }
+    const other = users.find((one) => one.approval_key === key && one !== user);
+    if (key !== null && other) {
+      return refuse(`${other.username} has this key`, 'each person has a key of their own');
+    }
+    await writeUsers(
+      path,
+      users.map((one) => (one === user ? withKey(one, key) : one)),
+    );
+    return user.approval_key ?? null;
   });
 }
 
@@ -178,6 +239,13 @@ async function readUsersIfAny(path: string): Promise<CredentialUserFields[]> {
   }
 }
 
+export interface NamedUser {
+  readonly username: string;
+  readonly role: CredentialUser['role'];
+  /** Approval key. */
+  readonly key?: PublicKeyHex;
+}
+
 /** The users of one reading of the file. It never changes: live-credentials.ts replaces it. */
 export class CredentialSet {
   readonly #byName: ReadonlyMap<string, CredentialUser>;
@@ -202,13 +270,16 @@ export class CredentialSet {
   describe(username: string): string | null {
     const user = this.#byName.get(username);
     if (!user) return null;
-    const { role, robot_id, token_sha256, password_scrypt } = user;
-    return JSON.stringify({ role, robot_id, token_sha256, password_scrypt });
+    const { role, robot_id, token_sha256, password_scrypt, approval_key } = user;
+    return JSON.stringify({ role, robot_id, token_sha256, password_scrypt, approval_key });
   }
 
-  /** Names and roles of all users. */
-  names(): { readonly username: string; readonly role: CredentialUser['role'] }[] {
-    return [...this.#byName.values()].map(({ username, role }) => ({ username, role }));
+  /** Names and roles of all users, and the keys of those who have one. */
+  names(): NamedUser[] {
+    return [...this.#byName.values()].map(({ username, role, approval_key: key }) => ({
+      ...{ username, role },
+      ...(key !== undefined && { key }),
+    }));
   }
 
   roleOf(username: string): CredentialUser['role'] | null {
@@ -257,8 +328,9 @@ export class CredentialSet {
 }
 
 function identityOf(user: CredentialUser): Identity {
-  const { username, role } = user;
-  return { kind: 'user', username, role, robot: role === 'robot' ? (user.robot_id ?? null) : null };
+  const { username, role, approval_key: approvalKey } = user;
+  const robot = role === 'robot' ? (user.robot_id ?? null) : null;
+  return { kind: 'user', username, role, robot, ...(approvalKey !== undefined && { approvalKey }) };
 }
 
 /** True for a text that cannot be a password: `authenticate` treats it as a token. */

@@ -35,7 +35,7 @@ export function auditedSettings(settings: BrokerSettings): AuditFacts {
 
 /** The readings of a credentials file, as far as the chain needs them. */
 export interface ReadUsers {
-  names(): readonly { readonly username: string; readonly role: string }[];
+  names(): readonly Omit<ListedUser, 'mark'>[];
   describe(username: string): string | null;
 }
 

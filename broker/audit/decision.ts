@@ -42,8 +42,8 @@ export type RolloutEntry = Omit<AuditEntry, 'threshold' | 'evidence'>;
 export const rolloutKey = (rollout: string): string => `rollout/${rollout}`;
 
 export function rolloutDecision(entry: RolloutEntry): AuditedDecision {
-  const { rollout, by, text, seq, at, wave, status } = entry;
-  const facts = { entry: seq, at, wave, status };
+  const { rollout, by, text, seq, at, wave, status, signed } = entry;
+  const facts = { entry: seq, at, wave, status, ...(signed !== undefined && { signed }) };
   return { kind: `rollout.${entry.kind}`, subject: rollout, by, text, facts };
 }
 
@@ -51,6 +51,8 @@ export function rolloutDecision(entry: RolloutEntry): AuditedDecision {
 export interface ListedUser {
   readonly username: string;
   readonly role: string;
+  /** Public key that signs approvals of this user; absent for none. */
+  readonly key?: string;
   /** Equal for equal entries; nothing can be read from it. */
   readonly mark: string;
 }
@@ -87,7 +89,7 @@ export function userDecisions(
     const isMany = robots.length > LIMITS.auditNamesMax;
     const single = [...people, ...(isMany ? [] : robots)];
     return [
-      ...single.map((user) => oneUser(change, user)),
+      ...single.map((user) => oneUser(change, user, old.get(user.username))),
       ...(isMany ? [manyRobots(change, robots)] : []),
     ];
   });
@@ -107,10 +109,15 @@ const named = ({ username, role }: ListedUser): string => `${username} (${role})
 
 function oneUser(
   change: (typeof CHANGES)[number],
-  { username, role }: ListedUser,
+  { username, role, key }: ListedUser,
+  before: ListedUser | undefined,
 ): AuditedDecision {
-  const text = `${role} ${username} was ${change} in the credentials file`;
-  return { kind: `user.${change}`, subject: username, by: FILE, text, facts: { role } };
+  const isOther = change !== 'removed' && key !== before?.key;
+  const which = key === undefined ? 'no approval key any more' : `approval key ${keyIdOf(key)}`;
+  const about = isOther ? `, with ${which}` : '';
+  const text = `${role} ${username} was ${change} in the credentials file${about}`;
+  const facts = { role, ...(key !== undefined && { approval_key: key }) };
+  return { kind: `user.${change}`, subject: username, by: FILE, text, facts };
 }
 
 function manyRobots(

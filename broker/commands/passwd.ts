@@ -124,7 +124,7 @@ interface PasswdArgs {
 }
 
 /**
- * Replaces everything in the entry: renewing takes a leaked secret back.
+ * Replaces everything in the entry but its approval key: renewing takes a leaked secret back.
  * @throws DroverError USAGE, FILE_UNREADABLE, CREDENTIALS_INVALID, FILE_LOCKED
  */
 async function runPasswd(args: PasswdArgs): Promise<void> {

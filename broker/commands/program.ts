@@ -2,6 +2,7 @@
 
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { aclCommand } from './acl.ts';
+import { APPROVAL_KEY_VERBS, approvalKeyCommand } from './approval-key.ts';
 import { backupCommand } from './backup.ts';
 import { CA_VERBS, caCommand } from './ca.ts';
 import { enrolCommand, ENROL_VERBS } from './enrol.ts';
@@ -16,6 +17,7 @@ export const BROKER_PROGRAM: CommandLine = {
   main: brokerCommand,
   commands: {
     passwd: passwdCommand,
+    'approval-key': approvalKeyCommand,
     enrol: enrolCommand,
     ca: caCommand,
     backup: backupCommand,
@@ -23,7 +25,7 @@ export const BROKER_PROGRAM: CommandLine = {
     restore: restoreCommand,
     acl: aclCommand,
   },
-  groups: { enrol: ENROL_VERBS, ca: CA_VERBS },
+  groups: { 'approval-key': APPROVAL_KEY_VERBS, enrol: ENROL_VERBS, ca: CA_VERBS },
   lists: [
     'robot',
     'ids',

@@ -189,13 +189,15 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
     const facts = controller?.facts(id) ?? null;
     if (!facts && !options.rolloutFacts(id)) throw await notFound(id);
     const identity = options.identify(request);
-    const user = identity.kind === 'user' ? identity.username : null;
+    const isUser = identity.kind === 'user';
+    const user = isUser ? identity.username : null;
+    const key = isUser ? (identity.approvalKey ?? null) : null;
     const announced = await options.rollouts();
     const others = announced.find((one) => one.id === id)?.set?.members ?? [];
     const beside = others.flatMap(({ rollout }) =>
       rollout === id ? [] : (controller?.facts(rollout) ?? []),
     );
-    const all = facts ? previewCommands(facts, user, beside) : [];
+    const all = facts ? previewCommands(facts, { user, key }, beside) : [];
     return { commands: all.map((one) => forUser(one, identity)), led };
   });
   app.removeContentTypeParser('application/json');
@@ -223,15 +225,18 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
   assertNotFromAPage(request);
   const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
   const said = readSaid(body.byteLength === 0 ? EMPTY_OBJECT : body);
+  const { reason, wave } = said;
+  const signed = said.signed.length > 0 && { signed: said.signed };
   if (identity.kind === 'anyone') {
-    return { who: said.by === '' ? 'local' : said.by, reason: said.reason, wave: said.wave };
+    return { who: said.by === '' ? 'local' : said.by, reason, wave, ...signed };
   }
   const denied = denialOf(identity, command);
   if (denied) throw denied;
   // A token names its user; the name in the request stands behind it.
   const aside = said.by === '' || said.by === identity.username ? '' : ` (${said.by})`;
-  const { username: user } = identity;
-  return { who: `${user}${aside}`, reason: said.reason, wave: said.wave, user };
+  const { username: user, approvalKey: key } = identity;
+  const own = key !== undefined && { key };
+  return { who: `${user}${aside}`, reason, wave, user, ...own, ...signed };
 }
 
 /** Null for a user who may give the command. */

@@ -22,6 +22,8 @@ export const saidSchema = z.strictObject({
   by: z.string().max(LIMITS.speakerCharsMax).default(''),
   /** The wave of `approve` and `force-open`. */
   wave: z.number().int().min(0).max(LIMITS.wavesMax).optional(),
+  /** Of both: signed by the user's key, one envelope for each rollout of a set. */
+  signed: z.array(z.string().max(LIMITS.approvalBytesMax)).max(LIMITS.setMembersMax).default([]),
 });
 
 export const signInSchema = z.strictObject({
@@ -63,6 +65,7 @@ const led = z.enum(['here', 'above', 'nobody']);
 const user = z.looseObject({
   ...{ user: z.string().nullable(), role: z.string().nullable(), needs_sign_in: z.boolean() },
   ...{ csrf: z.string().nullable(), expires_in_s: whole.nullable() },
+  approval_key: z.string().nullable(),
 });
 const left = { expires_at: instant, seconds_left: z.number(), days_left: z.number() };
 const expires = z.looseObject({
@@ -106,7 +109,7 @@ const rolloutOrSet = z.union([
 const entry = z.looseObject({
   ...{ seq: whole, at: instant, rollout: z.string(), kind: z.string(), by: z.string() },
   ...{ text: z.string(), wave: whole, threshold: z.number(), status: z.string() },
-  evidence: z.array(z.unknown()),
+  ...{ evidence: z.array(z.unknown()), signed: z.string().optional() },
 });
 const commanded = z.looseObject({ rollout: z.string(), command: z.enum(ROLLOUT_COMMANDS), run });
 const enrolment = z.looseObject({

@@ -29,7 +29,7 @@ const PAGE_FILES = [
   ['/page.docs.css', 'text/css'],
   ['/page.docs.js', 'text/javascript'],
 ] as const;
-const SAID = ['reason', 'by', 'wave'];
+const SAID = ['reason', 'by', 'wave', 'signed'];
 
 const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string>> = {
   pause: 'let no more robots join; a technician may say it too',
@@ -37,7 +37,7 @@ const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string
   abort: 'stop it for good; robots that took it keep it',
   rollback: 'stop it for good; robots that took it go back',
   approve:
-    'say yes to a wave whose gate has passed; `wave` names it; with `approvers` above 1 each user counts once',
+    'say yes to a wave whose gate has passed; `wave` names it; with `approvers` above 1 each user counts once; `signed` of a user with an approval key: [signed](rollouts.md#approvals-that-are-signed)',
   'force-open': 'open the next wave without a verdict; `reason` and `wave` are required',
 };
 
@@ -53,7 +53,9 @@ const CSR_REFUSALS = [
 const COMMAND_REFUSALS: readonly ErrorCode[] = [
   ...(['NOT_FOUND', 'NO_CONTROLLER', 'NOT_LEADING', 'NOT_LED_YET', 'ROLLOUT_FINAL'] as const),
   ...(['APPROVAL_TOO_EARLY', 'ROLLOUT_COMMAND_INVALID', 'ACCESS_DENIED'] as const),
-  ...(['APPROVER_IS_PUBLISHER', 'APPROVER_UNKNOWN', ...DISK_REFUSALS] as const),
+  ...(['APPROVER_IS_PUBLISHER', 'APPROVER_UNKNOWN', 'APPROVAL_UNSIGNED'] as const),
+  ...(['APPROVAL_KEY_WRONG', 'APPROVAL_INVALID', 'APPROVAL_OF_ANOTHER'] as const),
+  ...(['APPROVAL_CLOCK', ...DISK_REFUSALS] as const),
 ];
 
 const ENROLMENT_PURPOSE = {
@@ -80,12 +82,12 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   {
     ...{ method: 'GET', path: '/user', who: 'anybody' },
     purpose: 'the user of the token or session; null for nobody',
-    answer: ['user', 'role', 'needs_sign_in', 'csrf', 'expires_in_s'],
+    answer: ['user', 'role', 'approval_key', 'needs_sign_in', 'csrf', 'expires_in_s'],
   },
   {
     ...{ method: 'POST', path: '/sign-in', who: 'anybody' },
     purpose: 'begins a session of the page, in a cookie; without `username` the secret is a token',
-    answer: ['user', 'role', 'needs_sign_in', 'csrf', 'expires_in_s'],
+    answer: ['user', 'role', 'approval_key', 'needs_sign_in', 'csrf', 'expires_in_s'],
     given: ['username', 'secret'],
     refusals: ['SIGN_IN_REFUSED', 'SIGN_IN_LIMITED', 'ACCESS_DENIED', 'CONNECTIONS_FULL', 'USAGE'],
   },

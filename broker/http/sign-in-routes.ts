@@ -41,6 +41,7 @@ export function addSignInRoutes(
   const show = (identity: UserIdentity | null, session: PageSession | null): object => ({
     user: identity?.username ?? null,
     role: identity?.role ?? null,
+    approval_key: identity?.approvalKey ?? null,
     needs_sign_in: callers.credentials !== null,
     csrf: session?.csrf ?? null,
     expires_in_s: session && Math.max(0, Math.floor((session.endsAtMs - performance.now()) / 1000)),

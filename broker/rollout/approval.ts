@@ -7,6 +7,7 @@ import { instantText } from '../../shared/base/durations.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { approverWords, needsSeveral } from '../../shared/rules/approvers.ts';
 import { soakEndMs } from './gate-times.ts';
+import { toSign, type ToSign } from './signed-approval.ts';
 import {
   isUnopened,
   runWord,
@@ -32,6 +33,13 @@ export interface Approval {
   readonly by: readonly string[];
   /** User that may not approve it; null where one person is enough. */
   readonly publisher: string | null;
+  /** Fields that a signed approval of the open wave has to name; null when it is not announced. */
+  readonly to_sign: {
+    readonly fleet: string;
+    readonly release: string;
+    readonly wave: number;
+    readonly opened_at: string;
+  } | null;
 }
 
 /** @param wave null for the open wave */
@@ -50,6 +58,7 @@ export function approvalOf(
     needed: rules?.approvers ?? 1,
     by,
     publisher: rules?.published_by ?? null,
+    to_sign: plan && told(toSign(run, plan)),
   });
   if (run.approved.includes(meant)) return answer('given', `wave ${meant} is approved already`);
   if (plan === null) return answer('none', 'it is no longer announced');
@@ -79,6 +88,11 @@ export function approvalOf(
     `wave ${meant} has not passed its gate: it waits ${waitOf(run, plan)}; ${then}`,
   );
 }
+
+const told = ({ fleet, release, wave, opened_at: at }: ToSign): Approval['to_sign'] => ({
+  ...{ fleet, release, wave },
+  opened_at: new Date(at).toISOString(),
+});
 
 function waitOf(run: RolloutRun, plan: RolloutPlan): string {
   const stage = stagesOf(plan).find((one) => one.wave === run.wave);

@@ -5,6 +5,7 @@
  */
 
 import { DroverError } from '../../shared/base/errors.ts';
+import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { hasTurn } from '../../shared/rules/rollout-rules.ts';
 import { noWayBackOf } from '../../shared/rules/standstill.ts';
 import type { RobotRecord } from '../control/fleet.ts';
@@ -56,19 +57,25 @@ export interface CommandPreview {
   };
 }
 
+/** `user` is null where the broker knows no users; one with a `key` cannot approve on the page. */
+export interface Giver {
+  readonly user: string | null;
+  readonly key?: PublicKeyHex | null;
+}
+
 /**
- * @param user the one that would give them; null where the broker knows no users
+ * @param giver who would give them
  * @param others the other rollouts of its set: they get the same command
  */
 export function previewCommands(
   facts: LedFacts,
-  user: string | null,
+  giver: Giver,
   others: readonly LedFacts[] = [],
 ): CommandPreview[] {
   const set = facts.plan?.rollout.set?.id ?? null;
-  const beside = others.map((one) => ({ one, previews: previewAlone(one, user) }));
+  const beside = others.map((one) => ({ one, previews: previewAlone(one, giver) }));
   const broken = brokenBy(facts, others);
-  return previewAlone(facts, user).map((own) => {
+  return previewAlone(facts, giver).map((own) => {
     const breaks = own.command === 'rollback' && own.refusal === null ? broken : [];
     const left = breaks.map((one) => `; ${brokenText(one)}`).join('');
     if (set === null || beside.length === 0) {
@@ -97,17 +104,14 @@ const nameOf = ({ run, plan, id }: LedFacts): string => {
   return of ? `${of.name} ${of.version}` : id;
 };
 
-function previewAlone(
-  facts: LedFacts,
-  user: string | null,
-): Omit<CommandPreview, 'set' | 'breaks'>[] {
+function previewAlone(facts: LedFacts, giver: Giver): Omit<CommandPreview, 'set' | 'breaks'>[] {
   const standings = countStandings(listRobots(facts));
   const numbers = numbersOf(facts, standings);
   return PAGE_COMMANDS.map((command) => {
     const wave = command === 'approve' ? (facts.run?.wave ?? null) : null;
     return {
       command,
-      refusal: refusalOf(facts, command, { wave, user }),
+      refusal: refusalOf(facts, command, { wave, ...giver }),
       final: command === 'abort' || command === 'rollback',
       wave,
       effect: command === 'approve' ? approvalOf(facts, numbers) : effectOf(command, numbers),
@@ -119,10 +123,10 @@ function previewAlone(
 function refusalOf(
   facts: LedFacts,
   command: RolloutCommand,
-  { wave, user }: { readonly wave: number | null; readonly user: string | null },
+  { wave, user, key = null }: { readonly wave: number | null } & Giver,
 ): CommandPreview['refusal'] {
   const { run, plan, now, leading, startsInMs, controller, id } = facts;
-  const said = { command, who: user ?? '', user, reason: '', ...(wave !== null && { wave }) };
+  const said = { command, who: user ?? '', user, key, reason: '', ...(wave !== null && { wave }) };
   try {
     if (!leading) throw notLeading(`${command} rollout ${id}`, { kind: 'other', controller });
     if (run !== null) {

@@ -17,19 +17,18 @@ import {
 } from '../../shared/rules/approvers.ts';
 import { approvalOf } from './approval.ts';
 import { soakEndMs } from './gate-times.ts';
+import { checkSigned, type Signing } from './signed-approval.ts';
 import { runWord, stagesOf, usersOf, type RolloutPlan, type RolloutRun } from './record.ts';
 import type { RolloutCommand } from './rollout-view.ts';
 import { entry, stay, type AuditKind, type RolloutStep } from './steps.ts';
 import { stopped } from './transitions.ts';
 
-export interface OperatorCommand {
+export interface OperatorCommand extends Signing {
   readonly command: RolloutCommand;
   readonly who: string;
   readonly reason: string;
   /** The wave of the command; absent from clients that do not name it. */
   readonly wave?: number | undefined;
-  /** The authenticated user; null or absent where the broker knows no users. */
-  readonly user?: string | null | undefined;
 }
 
 export interface CommandContext {
@@ -51,21 +50,28 @@ const AUDIT: Readonly<Record<RolloutCommand, AuditKind>> = {
 const GOES_ON: readonly RolloutCommand[] = ['resume', 'approve', 'force-open'];
 
 /**
- * A repeated approval changes nothing and leaves no second entry.
+ * A repeated approval changes nothing and leaves no second entry, so its signature is not read.
  * @throws DroverError ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID, APPROVAL_TOO_EARLY,
- *   APPROVER_IS_PUBLISHER, APPROVER_UNKNOWN
+ *   APPROVER_IS_PUBLISHER, APPROVER_UNKNOWN, and as `checkSigned`
  */
 export function obey(run: RolloutRun, said: OperatorCommand, heard: CommandContext): RolloutStep {
   const next = change(run, said, heard);
   if (next === run) return { run, audit: [], isNews: false };
+  const signed = checkSigned(run, said, heard);
   const why = said.reason === '' ? '' : `: ${said.reason}`;
   const isOfWave = said.command === 'approve' || said.command === 'force-open';
   const which = isOfWave ? ` of wave ${run.wave}` : '';
-  const text = `${said.command}${which} by ${said.who}${countOf(next, said, heard)}${why}`;
+  const by = signed === null ? '' : `, signed by key ${signed.keyId}`;
+  const text = `${said.command}${which} by ${said.who}${countOf(next, said, heard)}${by}${why}`;
   const reasons = GOES_ON.includes(said.command) ? [] : [text.slice(0, 500)];
   return {
     run: { ...next, reasons },
-    audit: [{ kind: AUDIT[said.command], by: said.who, text, evidence: [] }],
+    audit: [
+      {
+        ...{ kind: AUDIT[said.command], by: said.who, text, evidence: [] },
+        ...(signed !== null && { signed: signed.text }),
+      },
+    ],
     isNews: true,
   };
 }

@@ -159,18 +159,18 @@ export interface RolloutPlan {
   readonly manifest: Manifest;
   /** Hash of the manifest, which progress names. */
   readonly release: Sha256Hex;
-  readonly announcement: Pick<Announcement, 'seq' | 'expires_at'>;
+  readonly announcement: Pick<Announcement, 'fleet' | 'seq' | 'expires_at'>;
   /** When the announcement was signed in which this rollout first arrived here; absent if unknown. */
   readonly signedAtMs?: EpochMs;
 }
 
 /** @throws DroverError when a bundle of it is not signed for this fleet */
 export function plansOf(announcement: Announcement, trust: TrustRoot): RolloutPlan[] {
-  const { seq, expires_at, issued_at: signedAtMs } = announcement;
+  const { fleet, seq, expires_at, issued_at: signedAtMs } = announcement;
   return announcement.rollouts.map((rollout) => {
     const { manifest } = verifyRollout(rollout, trust);
     const release = releaseOf(rollout.manifest);
-    return { rollout, manifest, release, announcement: { seq, expires_at }, signedAtMs };
+    return { rollout, manifest, release, announcement: { fleet, seq, expires_at }, signedAtMs };
   });
 }
 

@@ -7,6 +7,7 @@ import type { ToldPlace } from '../../shared/rules/budget.ts';
 import type { Attempts, MetricEvidence, GateVerdict } from './gate-types.ts';
 import type { Approval } from './approval.ts';
 import type { RolloutRun, ShownStatus } from './record.ts';
+import type { Signing } from './signed-approval.ts';
 
 export const ROLLOUT_COMMANDS = [
   'pause',
@@ -18,13 +19,11 @@ export const ROLLOUT_COMMANDS = [
 ] as const;
 export type RolloutCommand = (typeof ROLLOUT_COMMANDS)[number];
 
-export interface Speaker {
+export interface Speaker extends Signing {
   readonly who: string;
   readonly reason: string;
   /** The wave of the command, where it names one. */
   readonly wave?: number | undefined;
-  /** The user that its credential names; null where the broker knows no users. */
-  readonly user?: string | null;
 }
 
 /** One decision, kept for ever. */
@@ -40,6 +39,8 @@ export interface AuditEntry {
   readonly threshold: number;
   readonly status: string;
   readonly evidence: readonly MetricEvidence[];
+  /** An approval or a force-open as the key of its user signed it; absent for all others. */
+  readonly signed?: string;
 }
 
 /** A rollout in sentences, as `drover rollout status` prints them. */

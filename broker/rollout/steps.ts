@@ -39,6 +39,8 @@ export interface AuditDraft {
   readonly by: string;
   readonly text: string;
   readonly evidence: readonly MetricEvidence[];
+  /** The command as the key of its user signed it; absent where nothing was signed. */
+  readonly signed?: string;
 }
 
 export interface RolloutStep {

@@ -16,11 +16,13 @@ import {
   type ChainReport,
 } from '../../shared/formats/audit-record.ts';
 import { sha256Schema, seqSchema } from '../../shared/formats/schema.ts';
-import { TEXT, wholeNumber, withJson } from '../../shared/io/cli-options.ts';
+import { LIST, TEXT, wholeNumber, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, writeNote } from '../../shared/io/cli.ts';
 import { assertNewFile } from '../../shared/io/new-file.ts';
 import { LineSplitter } from '../audit/lines.ts';
+import { SignatureCheck } from '../audit/signatures.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
+import { readPublicKey } from './options.ts';
 import { openApi, rawObject, withApi } from './rollout-options.ts';
 
 export const AUDIT_VERBS = ['export', 'verify', 'head'] as const;
@@ -41,6 +43,10 @@ const withVerify = (argv: Argv) =>
     .positional('file', { type: 'string', demandOption: true, describe: 'an export' })
     .option('head', { ...TEXT, describe: 'hash that you kept: an entry must have it' })
     .option('after', { ...TEXT, describe: 'hash that the first entry must follow' })
+    .option('public-key', {
+      ...LIST,
+      describe: '.pub file of a person: checks the approvals that this key has signed',
+    })
     .example('$0 audit verify audit-june.jsonl --head 9f86d0…', '')
     .example('$0 audit verify audit-july.jsonl --after 9f86d0…', 'continues the one of June');
 
@@ -166,16 +172,18 @@ type VerifyArgs = Awaited<ReturnType<typeof withVerify>['argv']>;
 /** The parser of the command line makes an empty word of `-`. */
 const PATH_HINT = 'give the path of an export; /dev/stdin reads standard input';
 
-async function runVerify({ file, head, after, json }: VerifyArgs): Promise<void> {
+async function runVerify({ file, head, after, json, publicKey }: VerifyArgs): Promise<void> {
   if (file === '') throw new DroverError('USAGE', 'read export: no path', { hint: PATH_HINT });
   const want = { head: readHash(head, '--head'), after: readHash(after, '--after') };
   const check = new ChainCheck(want);
+  const signatures = new SignatureCheck((publicKey ?? []).map(readPublicKey));
+  const takeLine = (line: string): void => signatures.take(check.take(line).record);
   const splitter = new LineSplitter(LIMITS.auditRecordBytesMax);
   try {
     for await (const piece of createReadStream(file)) {
-      for (const line of splitter.take(piece as Buffer)) check.take(line);
+      for (const line of splitter.take(piece as Buffer)) takeLine(line);
     }
-    for (const line of splitter.end()) check.take(line);
+    for (const line of splitter.end()) takeLine(line);
   } catch (cause) {
     if (cause instanceof DroverError) throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -184,9 +192,11 @@ async function runVerify({ file, head, after, json }: VerifyArgs): Promise<void>
   const report = check.end();
   const newer = countOf(report.newer, 'entry is', 'entries are');
   const held = want.head === undefined ? [] : [`ok: it has the head you kept; ${newer} newer`];
-  makeOutput(json).result({ ok: true, ...facts(report) }, [
+  const signed = signatures.counts();
+  makeOutput(json).result({ ok: true, ...facts(report), signed }, [
     `ok: ${summary(file, report)[0]}`,
     ...held,
+    ...signatures.lines(),
     ...summary(file, report).slice(1),
     ...notShown(report, want),
   ]);

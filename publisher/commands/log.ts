@@ -14,7 +14,7 @@ import { logFields, logProofText, readLogProof, writeLogProof } from '../bundle/
 import { appendToLog, proofFrom } from '../log/append.ts';
 import { LogBoard } from '../log/log-board.ts';
 import { BrokerLink } from '../transfer/broker-link.ts';
-import { parsePublicKey } from '../trust/public-key.ts';
+import { parsePublicKey } from '../../shared/formats/public-key.ts';
 import { runLogVerify, withLogVerify } from './log-verify.ts';
 import { runWitness, withWitness } from './log-witness.ts';
 import { brokerOptions, commandLog, openSigner, withBroker, withKeys } from './options.ts';

@@ -24,7 +24,7 @@ import { readSigners } from '../../shared/io/signers.ts';
 import { NEEDED_ELSEWHERE, type NeededOption } from '../profiles/profiles.ts';
 import { chooseDoor, unnamed } from '../profiles/site-door.ts';
 import { ApiClient } from '../rollout/api-client.ts';
-import { parsePublicKey } from '../trust/public-key.ts';
+import { parsePublicKey } from '../../shared/formats/public-key.ts';
 
 export function withKeys<T>(argv: Argv<T>) {
   return argv
@@ -105,6 +105,10 @@ export function namesKeys({ key, keyCommand, signCommand }: KeyWords): boolean {
   return (key ?? keyCommand ?? signCommand) !== undefined;
 }
 
+/** @throws DroverError FILE_UNREADABLE, USAGE, KEY_WRONG_KIND */
+export const readPublicKey = (path: string): PublicKeyHex =>
+  parsePublicKey(readInput(path, `public key ${path}`), path);
+
 /**
  * @param known keys that a sign command may sign with when `--public-key` names none
  * @throws DroverError KEY_*, SIGN_COMMAND_FAILED, FILE_UNREADABLE, USAGE
@@ -114,9 +118,7 @@ export async function openSigners(
   known: readonly PublicKeyHex[],
 ): Promise<Signer[]> {
   const { key: files = [], keyCommand: commands = [], signCommand: signCommands = [] } = argv;
-  const named = argv.publicKey?.map((path) =>
-    parsePublicKey(readInput(path, `public key ${path}`), path),
-  );
+  const named = argv.publicKey?.map(readPublicKey);
   return await readSigners(
     { files, commands, signCommands, environment: process.env[KEY_ENVIRONMENT] },
     { candidates: named ?? known, signMsMax: LIMITS.keyCommandMsMax },

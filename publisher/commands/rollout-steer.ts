@@ -16,7 +16,9 @@ import { isUnled, noController } from '../../shared/rules/presence.ts';
 import { assertTerminal, confirmTyped } from './confirm.ts';
 import { type ApiClient, sayUntilLed } from '../rollout/api-client.ts';
 import { readTogether } from './rollout-named.ts';
+import type { KeyWords } from './options.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
+import { isSigned, openOwnKey, signedBy, signFor } from './rollout-sign.ts';
 
 export const STEERING = {
   pause: 'let no more robots join',
@@ -28,7 +30,7 @@ export const STEERING = {
 } as const;
 export type SteerCommand = keyof typeof STEERING;
 
-interface SteerArgs extends ApiArgs {
+interface SteerArgs extends ApiArgs, KeyWords {
   readonly id: string;
   readonly dryRun: boolean;
   readonly yes: boolean;
@@ -79,10 +81,17 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
     await confirmTyped({ verb: `rollout ${verb}`, what: counted, word: id, wordIs: 'id' }, yes);
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
-  const body = { reason, by, ...(meant !== null && { wave: meant }) };
-  const answer = await sayUntilLed(api, `${path}/${verb}`, body);
+  const own = isSigned(verb) ? await openOwnKey(args, api) : null;
+  let signed: readonly string[] = [];
+  const said = { reason, by, ...(meant !== null && { wave: meant }) };
+  const answer = await sayUntilLed(api, `${path}/${verb}`, async () => {
+    if (own === null || !isSigned(verb)) return said;
+    const { rollouts } = await readTogether(api, id);
+    signed = await signFor(own, verb, { rollouts, wave: meant });
+    return { ...said, signed };
+  });
   output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${where}${aboutSet(together)}`,
+    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${signedBy(own, signed)}${where}${aboutSet(together)}`,
     ...(yes ? broken : []),
   ]);
 }

@@ -28,6 +28,7 @@ import {
 import { expiryLines, historyLines, listLines, statusLines } from '../rollout/rollout-report.ts';
 import { word } from '../../shared/rules/rollout-words.ts';
 import { forEachNamed, type ToldOfOne } from './rollout-named.ts';
+import { withKeys } from './options.ts';
 import { isUnled } from '../../shared/rules/presence.ts';
 import { paintStatus, paintTable } from '../../shared/base/tints.ts';
 import { TEXT, wholeNumber, withDryRun } from '../../shared/io/cli-options.ts';
@@ -43,12 +44,17 @@ import {
 } from './rollout-options.ts';
 import { ATTACHMENT_VERBS, runAttachment, withAttachment } from './rollout-attachment.ts';
 import { runRobots, withRobots } from './rollout-robots.ts';
+import { isSigned } from './rollout-sign.ts';
 import { runSteer, STEERING, type SteerCommand } from './rollout-steer.ts';
 import { runWithdraw, withWithdraw } from './rollout-withdraw.ts';
 import { runWatch } from './rollout-watch.ts';
 
+/** A verb that opens a wave takes the key of its user. */
+const withOwnKey = <T>(argv: Argv<T>, verb: SteerCommand): Argv<T> =>
+  isSigned(verb) ? withKeys(argv) : argv;
+
 const withSteering = (argv: Argv, verb: SteerCommand) =>
-  withId(withApi(withDryRun(argv)))
+  withOwnKey(withId(withApi(withDryRun(argv))), verb)
     .option('reason', { ...TEXT, default: '', describe: 'why; stands in the history' })
     .option('by', {
       ...TEXT,

@@ -21,7 +21,7 @@ import {
   planNextTrust,
   trustLifeMs,
 } from '../trust/plan-trust.ts';
-import { parsePublicKey } from '../trust/public-key.ts';
+import { parsePublicKey } from '../../shared/formats/public-key.ts';
 import { publishTrustUpdate, type Rotated } from '../trust/rotate.ts';
 import { writtenLines } from '../rollout/announcement-report.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';

@@ -10,7 +10,7 @@ import { keyIdOf } from '../../shared/crypto/ed25519.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { makeOutput, readInput } from '../../shared/io/cli.ts';
 import { planTrust, sharedKeys, trustLifeMs } from '../trust/plan-trust.ts';
-import { parsePublicKey } from '../trust/public-key.ts';
+import { parsePublicKey } from '../../shared/formats/public-key.ts';
 import { LIST, TEXT, withDryRun, withJson } from '../../shared/io/cli-options.ts';
 import { thresholdOption, warn } from './options.ts';
 import {

@@ -168,18 +168,19 @@ function unreachable(url: string, error: unknown): DroverError {
 /**
  * Sends a command to a controller that may have just started: it is repeated, within a bound, until
  * the rollout is led, and the operator sees what it waits for. Every command may be repeated.
+ * @param makeBody called for each try: a signed body names what is asked at that moment
  * @throws DroverError as the API, and NOT_LED_YET when nothing leads within `commandWaitMs`
  */
 export async function sayUntilLed(
   api: Pick<ApiClient, 'post'>,
   path: string,
-  body: object,
+  makeBody: () => Promise<object>,
   say: (line: string) => void = writeNote,
 ): Promise<Uint8Array> {
   const untilMs = performance.now() + LIMITS.commandWaitMs;
   for (let hasSaid = false; ; hasSaid = true) {
     try {
-      return await api.post(path, body);
+      return await api.post(path, await makeBody());
     } catch (error) {
       if (!isTooEarly(error) || performance.now() > untilMs) throw error;
       const most = LIMITS.commandWaitMs / 1000;

@@ -7,7 +7,13 @@
 import { z } from 'zod';
 import { budgetSchema } from '../../shared/formats/announcement.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { parseDocument } from '../../shared/formats/schema.ts';
+import { PUBLIC_KEY_PATTERN } from '../../shared/crypto/ed25519.ts';
+import {
+  idSchema,
+  instantSchema,
+  parseDocument,
+  sha256Schema,
+} from '../../shared/formats/schema.ts';
 
 const textSchema = z.string();
 const countSchema = z.number().min(0);
@@ -78,6 +84,16 @@ const runSchema = z.object({
       needed: countSchema.default(1),
       by: z.array(textSchema).default([]),
       publisher: textSchema.nullable().default(null),
+      /** Null from a broker that reads no signed approvals. */
+      to_sign: z
+        .object({
+          fleet: idSchema,
+          release: sha256Schema,
+          wave: z.number().int().min(0),
+          opened_at: instantSchema,
+        })
+        .nullable()
+        .default(null),
     })
     .nullable()
     .default(null),
@@ -215,6 +231,14 @@ const HISTORY = kind(
   'history of a rollout',
   z.object({ entries: z.array(entrySchema), led: textSchema.nullable().default(null) }),
 );
+const USER = kind(
+  'answer on a user',
+  z.object({
+    user: idSchema.nullable(),
+    /** Null without one, and from a broker that knows no keys of users. */
+    approval_key: z.string().regex(PUBLIC_KEY_PATTERN).nullable().default(null),
+  }),
+);
 const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable() }));
 
 /** Each throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE. */
@@ -241,5 +265,7 @@ export const parseHistory = (
   bytes: Uint8Array,
 ): { readonly entries: HistoryEntry[]; readonly led: string | null } =>
   parseDocument(HISTORY, bytes);
+export const parseUser = (bytes: Uint8Array): z.output<(typeof USER)['schema']> =>
+  parseDocument(USER, bytes);
 export const parseCommanded = (bytes: Uint8Array): RunAnswer | null =>
   parseDocument(COMMANDED, bytes).run;

@@ -6,6 +6,7 @@
  */
 
 import { AGENT_CODES } from './error-catalogue-agent.ts';
+import { APPROVAL_CODES } from './error-catalogue-approvals.ts';
 import { BOOT_CODES } from './error-catalogue-boot.ts';
 import { ENROLMENT_CODES } from './error-catalogue-enrolment.ts';
 import { LOG_CODES } from './error-catalogue-log.ts';
@@ -374,23 +375,7 @@ export const CATALOGUE = {
   },
   ROLLOUT_FINAL: refused('operator', 'publish a fixed version: what was stopped stays stopped'),
   ROLLOUT_COMMAND_INVALID: refused('operator', 'drover rollout status ID says what it waits for'),
-  APPROVAL_TOO_EARLY: refused(
-    'operator',
-    'drover rollout status ID says what the wave waits for and whether it needs a person at all: then approve when its gate has passed; to go on without evidence: drover rollout force-open ID --wave N --reason WHY',
-    'later',
-  ),
-  APPROVER_IS_PUBLISHER: refused(
-    'operator',
-    'another user has to approve it: drover rollout status ID names who has and how many are missing',
-  ),
-  APPROVER_UNKNOWN: refused(
-    'operator',
-    'users are those of the file that drover-broker --credentials reads: approve with the token of one (--token-file), on a broker that has such a file',
-  ),
-  APPROVERS_UNSUPPORTED: refused(
-    'operator',
-    'let the broker that leads have --credentials with a user for each person, and a version that counts users; or leave --approvers out: then one person approves',
-  ),
+  ...APPROVAL_CODES,
   ROLLOUT_HALTED: refused('operator', 'read why: drover rollout history ID; then publish a fix'),
   ROLLOUT_NO_EFFECT: refused(
     'operator',

@@ -55,6 +55,9 @@ export const LIMITS = {
   profilesMax: 64, // profiles of one person on the publisher's machine
   profileValueCharsMax: 1_024, // of one option in a profile: a path, or URLs of a cluster
   approversMax: 5, // users who have to approve a wave; more than a team has at hand
+  // from the signature of an approval to its end: clocks of people are off by minutes
+  approvalLifeMs: 60 * MINUTE,
+  approvalBytesMax: 1_600, // of a signed one as text in JSON: the facts of an audit record hold it
   placesAtOnceMax: 10_000, // at_most of a budget: more than robots of one hall
   placesMax: 48, // granted and not used yet, of one rollout: with ids of 64 they fill half a report
   placeLeaseSecondsDefault: 900, // a robot begins, or is back from a reboot, within it
@@ -647,6 +650,10 @@ assertRelation(
 assertRelation(
   LIMITS.leaseTermMax * LIMITS.seqsPerTerm <= Number.MAX_SAFE_INTEGER,
   'the seq of the last term must be an exact integer',
+);
+assertRelation(
+  LIMITS.approvalBytesMax + 256 <= LIMITS.auditFactsBytesMax,
+  'a signed approval must fit into the facts of its audit record',
 );
 assertRelation(
   LIMITS.auditPageMax * LIMITS.auditRecordBytesMax <= LIMITS.apiAnswerBytesMax &&

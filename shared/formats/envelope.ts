@@ -28,6 +28,7 @@ export const PAYLOAD_TYPES = {
   lease: 'application/vnd.drover.lease+json',
   parcel: 'application/vnd.drover.parcel+json',
   report: 'application/vnd.drover.report+json',
+  approval: 'application/vnd.drover.approval+json',
 } as const;
 export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES];
 

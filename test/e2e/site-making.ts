@@ -21,7 +21,7 @@ import { rolloutIdFor } from '../../publisher/rollout/plan-rollout.ts';
 import { JOURNAL_FILE } from '../../publisher/transfer/journal.ts';
 import { publishBundle } from '../../publisher/rollout/publish.ts';
 import { planTrust } from '../../publisher/trust/plan-trust.ts';
-import { parsePublicKey } from '../../publisher/trust/public-key.ts';
+import { parsePublicKey } from '../../shared/formats/public-key.ts';
 import { readTrust } from '../../shared/io/trust-file.ts';
 import { parseByteSize } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';

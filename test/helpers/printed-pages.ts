@@ -57,7 +57,8 @@ export const PRINTED: Readonly<Record<string, readonly (string | null)[]>> = {
     SETS,
   ],
   'docs/members.md': [MEMBERS, MEMBERS, MEMBERS, MEMBERS],
-  'docs/audit.md': [AUDIT],
+  'docs/audit.md': [AUDIT, AUDIT],
+  'docs/rollouts.md': ['wants three people; test/e2e/approvers.test.ts signs an approval'],
   'docs/system-images.md': [null],
   'docs/tls.md': [null, null, null],
   'docs/enrolment.md': [

@@ -19,6 +19,7 @@ const PROMISED: Readonly<Record<string, readonly string[]>> = {
   'docs/engines.md': ['tested', '| topics | read | write |'],
   'docs/members.md': ['drover-robot pair', '--pair'],
   'docs/robot-integration.md': ['local API', '## 9. An agent that updates itself', 'drover-launch'],
+  'docs/rollouts.md': ['### Approvals that are signed', 'drover-broker approval-key', 'P-6.13'],
   'docs/modules.md': ['## Verbs', '--modules'],
   'docs/system-images.md': ['--boot', '--slot-device'],
 };

@@ -11,7 +11,9 @@ import { hashPassword } from '../../../broker/access/passwords.ts';
 import type { UpstreamStatus } from '../../../broker/relay/relay-view.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
+import { publicKeyOf } from '../../../shared/crypto/ed25519.ts';
 import { accessFindings, openPage } from '../../helpers/browser.ts';
+import { fixedSeed } from '../../helpers/fleet.ts';
 import type { Scope } from '../../helpers/scope.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { startApi, type TestApi } from '../api.ts';
@@ -170,6 +172,26 @@ describe('the page', () => {
       'commands',
       'Roll back: rollback rollout x-1: its robots go back already',
     );
+  });
+
+  it('shows a user with a key the command to type in the place of a button', async (t) => {
+    const led = await lead(t);
+    await soak(led);
+    const opened = await openPage(t);
+    if (!opened) return;
+    const { page } = opened;
+    const password_scrypt = await hashPassword(utf8(PASSWORD));
+    const approval_key = publicKeyOf(fixedSeed(41));
+    const alice = { username: 'alice', role: 'publisher', password_scrypt, approval_key } as const;
+    await led.api.changeUsers([alice]);
+    await signIn(page, led.api);
+    await waitForText(page, 'who', 'alice, publisher');
+    await page.locator('#rollouts a').click();
+    await waitForText(page, 'commands', 'type: drover rollout approve x-1 --wave 0 --key FILE');
+    const buttons = await textsOf(page, '#commands button');
+    assert.deepEqual(buttons, ['Pause', 'Abort', 'Roll back']);
+    const shown = page.locator('#commands .commands li').filter({ hasText: 'Approve wave 0' });
+    assert.ok(await shown.isVisible());
   });
 
   it('shows the refusal alone for a robot or a rollout that nobody knows', async (t) => {

@@ -111,7 +111,7 @@ describe('a wave that two users have to approve', () => {
     const facts = controller.facts('x');
     assert.ok(facts);
     const of = (user: string | null) =>
-      previewCommands(facts, user).find(({ command }) => command === 'approve');
+      previewCommands(facts, { user }).find(({ command }) => command === 'approve');
     assert.match(of('ana')?.refusal?.message ?? '', /you have approved it already; 1 of 2: waits/);
     assert.equal(of('pub')?.refusal?.code, 'APPROVER_IS_PUBLISHER');
     assert.equal(of(null)?.refusal?.code, 'APPROVER_UNKNOWN');

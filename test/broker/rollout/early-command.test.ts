@@ -141,9 +141,17 @@ test('the command line says it again until the rollout is led, and tells the per
     if (answer === 'ok') return Promise.resolve(new Uint8Array([1]));
     return Promise.reject(new DroverError(answer, 'abort rollout x: in about 3s'));
   };
-  await sayUntilLed({ post }, '/rollouts/x/abort', {}, (line) => said.push(line));
+  await sayUntilLed(
+    { post },
+    '/rollouts/x/abort',
+    async () => ({}),
+    (line) => said.push(line),
+  );
   assert.equal(tries, 3);
   assert.deepEqual(said, ['abort rollout x: in about 3s; said again for at most 120 s']);
   const refuse = () => Promise.reject(new DroverError('NOT_LEADING', 'no'));
-  await assert.rejects(sayUntilLed({ post: refuse }, '/x', {}), refusedWith('NOT_LEADING'));
+  await assert.rejects(
+    sayUntilLed({ post: refuse }, '/x', async () => ({})),
+    refusedWith('NOT_LEADING'),
+  );
 });

@@ -16,6 +16,9 @@ const LABELS: Readonly<Record<CommandPreview['command'], string>> = {
   rollback: 'Roll back',
 };
 
+/** A person with a key signs this in a terminal: the page has no key, and shows the command. */
+const NEEDS_KEY = 'APPROVAL_UNSIGNED';
+
 const labelOf = ({ command, wave }: CommandPreview): string =>
   wave === null ? LABELS[command] : `${LABELS[command]} wave ${wave}`;
 
@@ -30,7 +33,8 @@ export function commandBlock(
     return [make('p', { class: 'soft', text: `It cannot be steered here: ${where}.` })];
   }
   const open = commands.filter(({ refusal }) => refusal === null);
-  const shut = commands.filter(({ refusal }) => refusal !== null);
+  const typed = commands.filter(({ refusal }) => refusal?.code === NEEDS_KEY);
+  const shut = commands.filter((one) => one.refusal !== null && !typed.includes(one));
   const rows = open.map((one) => {
     const button = make('button', {
       text: labelOf(one),
@@ -42,11 +46,16 @@ export function commandBlock(
     const effect = make('span', { id: `effect-${one.command}`, text: one.effect });
     return make('li', {}, button, effect);
   });
+  const signed = typed.map((one) =>
+    make('li', { text: `${labelOf(one)}: ${one.refusal?.message ?? ''}` }),
+  );
   const refused = shut.map((one) =>
     make('li', { text: `${labelOf(one)}: ${one.refusal?.message ?? ''}` }),
   );
   return [
-    ...(rows.length > 0 ? [make('ul', { class: 'commands' }, ...rows)] : []),
+    ...(rows.length + signed.length > 0
+      ? [make('ul', { class: 'commands' }, ...rows, ...signed)]
+      : []),
     ...(refused.length > 0
       ? [
           make(

@@ -3,14 +3,14 @@
  * `drover keygen`, PEM from OpenSSL or a PKCS#11 token, a line from OpenSSH. Sans-I/O.
  */
 
-import { bytesToHex } from '../../shared/crypto/bytes.ts';
+import { bytesToHex } from '../crypto/bytes.ts';
 import {
   PUBLIC_KEY_BYTES,
   PUBLIC_KEY_PATTERN,
   SEED_BYTES,
   type PublicKeyHex,
-} from '../../shared/crypto/ed25519.ts';
-import { DroverError } from '../../shared/base/errors.ts';
+} from '../crypto/ed25519.ts';
+import { DroverError } from '../base/errors.ts';
 
 const PEM = /^-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----$/;
 const OPENSSH = /^ssh-ed25519 ([A-Za-z0-9+/=]+)(?: .*)?$/;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
-import { parsePublicKey } from '../../../publisher/trust/public-key.ts';
+import { parsePublicKey } from '../../../shared/formats/public-key.ts';
 import { bytesToHex, hexToBytes, utf8 } from '../../../shared/crypto/bytes.ts';
 import { fixedSeed } from '../../helpers/fleet.ts';
 import { assertRefused } from '../../helpers/refusal.ts';

@@ -1,0 +1,263 @@
+/** Approvals of users with a key, with a real controller, store and HTTP API; time is the test's. */
+
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { makeToken } from '../../../broker/access/credentials.ts';
+import { recordOf, rolloutDecision } from '../../../broker/audit/decision.ts';
+import { previewCommands } from '../../../broker/rollout/command-preview.ts';
+import type { Controller } from '../../../broker/rollout/controller.ts';
+import { openOwnKey, signFor } from '../../../publisher/commands/rollout-sign.ts';
+import { SignatureCheck } from '../../../publisher/audit/signatures.ts';
+import { ApiClient } from '../../../publisher/rollout/api-client.ts';
+import { parseRollout } from '../../../publisher/rollout/rollout-answer.ts';
+import type { RobotId, RolloutId, Sha256Hex } from '../../../shared/base/ids.ts';
+import { DroverError, toProblem } from '../../../shared/base/errors.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
+import { keyIdOf, publicKeyOf, seedSigner } from '../../../shared/crypto/ed25519.ts';
+import { signApproval, type ApprovalSubject } from '../../../shared/formats/approval.ts';
+import { NO_RECORD, type AuditRecord } from '../../../shared/formats/audit-record.ts';
+import type { RolloutFields } from '../../../shared/formats/announcement.ts';
+import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
+import { fixedSeed } from '../../helpers/fleet.ts';
+import type { Scope } from '../../helpers/scope.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+import { startApi } from '../api.ts';
+import { ControllerWorld, openStore } from '../controller-world.ts';
+
+const SEED = fixedSeed(41);
+const KEY = publicKeyOf(SEED);
+const fraction = (robot: string): number => cohortFraction('test', robot as RobotId);
+const ORDER = ['r1', 'r2', 'r3'].toSorted((a, b) => fraction(a) - fraction(b));
+const RULES = { gates: { batch_s: 2, evidence_wait_s: 5 }, approve_after: [1] };
+
+/** `x` 1.1.0: its first wave has passed and waits for an approval. */
+async function lead(scope: Scope, more: Partial<RolloutFields> = {}) {
+  const world = new ControllerWorld();
+  const store = await openStore(await tempFolder(scope));
+  scope.after(async () => await store.close());
+  for (const robot of ORDER) {
+    world.online(robot);
+    world.say(robot, {});
+  }
+  const rules = { ...RULES, ...more };
+  await world.announce(await world.rollout('x', '1.1.0', rules));
+  const controller = await world.start(store);
+  await world.pass(controller, 3);
+  world.installed(ORDER[0] ?? '', 'x', '1.1.0');
+  await world.pass(controller, 40);
+  assert.equal(controller.view('x')?.waits_for, 'approval');
+  return { world, controller, rules, store };
+}
+
+type World = Awaited<ReturnType<typeof lead>>;
+
+/** Signs the fields that the API asks for, changed by the test. */
+async function sign({ controller, world }: World, more: Partial<ApprovalSubject> = {}) {
+  const told = controller.view('x')?.approval?.to_sign;
+  assert.ok(told);
+  const subject: ApprovalSubject = {
+    ...{ fleet: told.fleet, release: told.release as Sha256Hex, wave: told.wave },
+    ...{ opened_at: Date.parse(told.opened_at), rollout: 'x' as RolloutId },
+    ...{ command: 'approve', user: 'ana' },
+    ...more,
+  };
+  return await signApproval(subject, seedSigner(SEED), world.nowMs);
+}
+
+interface Said {
+  readonly user?: string;
+  readonly key?: string | null;
+  readonly signed?: readonly string[];
+  readonly command?: 'approve' | 'force-open';
+}
+
+async function say(controller: Controller, said: Said): Promise<string> {
+  const { user = 'ana', key = KEY, signed = [], command = 'approve' } = said;
+  const wave = controller.view('x')?.wave ?? 1;
+  try {
+    const by = { who: user, user, key, signed, reason: 'test', wave };
+    await controller.command('x', command, by);
+    return 'taken';
+  } catch (error) {
+    assert.ok(error instanceof DroverError, String(error));
+    return error.code;
+  }
+}
+
+describe('an approval of a user who has a key', () => {
+  it('counts only signed, and the history keeps the document and names the key', async (t) => {
+    const led = await lead(t, { approvers: 2, published_by: 'pub' });
+    const { controller, world } = led;
+    assert.equal(await say(controller, {}), 'APPROVAL_UNSIGNED');
+    assert.equal(await say(controller, { command: 'force-open' }), 'APPROVAL_UNSIGNED');
+    assert.equal(await say(controller, { user: 'pub' }), 'APPROVER_IS_PUBLISHER');
+    assert.deepEqual(controller.view('x')?.approval?.by, []);
+    const signed = await sign(led);
+    assert.equal(await say(controller, { signed: [signed] }), 'taken');
+    assert.equal(await say(controller, { signed: [signed] }), 'taken', 'again changes nothing');
+    assert.equal(await say(controller, { user: 'ben', key: null }), 'taken', 'as ever');
+    await world.pass(controller, 3);
+    assert.equal(world.progress('x')?.wave, 2);
+    const all = await controller.history('x', 0, 100);
+    const said = all.filter(({ kind }) => kind === 'approved');
+    assert.deepEqual(
+      said.map((one) => [one.text, one.signed]),
+      [
+        [`approve of wave 1 by ana (1 of 2), signed by key ${keyIdOf(KEY)}: test`, signed],
+        ['approve of wave 1 by ben (2 of 2): test', undefined],
+      ],
+    );
+  });
+
+  it('is refused when it is about another wave, rollout, release, fleet, user or command', async (t) => {
+    const led = await lead(t);
+    const { controller } = led;
+    const said = async (more: Partial<ApprovalSubject>, command?: 'force-open') =>
+      await say(controller, { signed: [await sign(led, more)], ...(command && { command }) });
+    const other: readonly Partial<ApprovalSubject>[] = [
+      { wave: 2 },
+      { rollout: 'y' as RolloutId },
+      { release: 'cd'.repeat(32) as Sha256Hex },
+      { fleet: 'other' },
+      { user: 'ben' },
+      { opened_at: 0 },
+      { command: 'force-open' },
+    ];
+    for (const more of other) assert.equal(await said(more), 'APPROVAL_OF_ANOTHER');
+    assert.equal(await said({}, 'force-open'), 'APPROVAL_OF_ANOTHER');
+    const none = { user: 'ben', key: null, signed: [await sign(led)] };
+    assert.equal(await say(controller, none), 'APPROVAL_KEY_WRONG', 'nobody would check it');
+    const thief = { key: publicKeyOf(fixedSeed(42)), signed: [await sign(led)] };
+    assert.equal(await say(controller, thief), 'APPROVAL_KEY_WRONG');
+    assert.deepEqual(controller.view('x')?.approved, []);
+    const forced = await sign(led, { command: 'force-open' });
+    const both = [await sign(led, { rollout: 'y' as RolloutId }), forced];
+    assert.equal(await say(controller, { command: 'force-open', signed: both }), 'taken');
+  });
+
+  it('given to a rollout counts no more when that begins anew under its id', async (t) => {
+    const led = await lead(t);
+    const { controller, world, rules } = led;
+    const old = await sign(led);
+    await world.announce(await world.rollout('x', '1.2.0', rules));
+    await world.pass(controller, 3);
+    world.installed(ORDER[0] ?? '', 'x', '1.2.0');
+    await world.pass(controller, 40);
+    assert.equal(controller.view('x')?.waits_for, 'approval');
+    assert.equal(await say(controller, { signed: [old] }), 'APPROVAL_OF_ANOTHER');
+    assert.equal(await say(controller, { signed: [await sign(led)] }), 'taken');
+  });
+
+  it('is asked for the same document by a controller that takes over', async (t) => {
+    const led = await lead(t);
+    const { world, controller } = led;
+    const signed = await sign(led);
+    const before = controller.view('x')?.approval?.to_sign;
+    world.carrier.leave(controller);
+    const store = await openStore(await tempFolder(t));
+    t.after(async () => await store.close());
+    const next = await world.start(store, { isAlone: false });
+    await world.pass(next, 60);
+    assert.equal(next.view('x')?.waits_for, 'approval');
+    assert.deepEqual(next.view('x')?.approval?.to_sign, before);
+    assert.equal(await say(next, {}), 'APPROVAL_UNSIGNED');
+    assert.equal(await say(next, { signed: [signed] }), 'taken');
+  });
+
+  it('is offered on the page as a command to type, and to others as a button', async (t) => {
+    const { controller } = await lead(t);
+    const facts = controller.facts('x');
+    assert.ok(facts);
+    const of = (user: string, key: string | null) =>
+      previewCommands(facts, { user, key }).find(({ command }) => command === 'approve');
+    const { refusal } = of('ana', KEY) ?? {};
+    assert.equal(refusal?.code, 'APPROVAL_UNSIGNED');
+    assert.match(refusal.message, /drover rollout approve x --wave 1 --key FILE/);
+    assert.equal(of('ben', null)?.refusal, null);
+  });
+});
+
+describe('over HTTP', () => {
+  it('opens no wave for who has the token of a user with a key alone', async (t) => {
+    const led = await lead(t);
+    const { controller, world } = led;
+    const token = makeToken();
+    const ana = { username: 'ana', role: 'publisher' as const, token_sha256: token.sha256 };
+    const users = [{ ...ana, approval_key: KEY }];
+    const api = await startApi(t, { protected: true, controller, rollouts: ['x'], users });
+    const client = new ApiClient({ url: api.url, token: token.token });
+    const post = async (command: string, body: object): Promise<string> => {
+      const init = { 'content-type': 'application/json', authorization: `Bearer ${token.token}` };
+      const response = await api.get(`/rollouts/x/${command}`, {
+        ...{ method: 'POST', headers: init, body: JSON.stringify(body) },
+      });
+      const { error } = (await response.json()) as { error?: { code: string; hint: string } };
+      assert.match(
+        error?.hint ?? '--key FILE',
+        /--key FILE|--file FILE|signs anew|set the clock|mend the request/,
+      );
+      return `${response.status} ${error?.code ?? 'taken'}`;
+    };
+    const forced = { wave: 1, reason: 'I have a password' };
+    assert.equal(await post('approve', { wave: 1 }), '403 APPROVAL_UNSIGNED');
+    assert.equal(await post('force-open', forced), '403 APPROVAL_UNSIGNED');
+    assert.equal(await post('approve', { wave: 1, signed: ['{}'] }), '422 APPROVAL_INVALID');
+    const long = ['x'.repeat(LIMITS.approvalBytesMax + 1)];
+    assert.equal(await post('approve', { signed: long }), '422 ROLLOUT_COMMAND_INVALID');
+    await world.pass(controller, 3);
+    assert.equal(world.progress('x')?.wave, 1);
+    const file = join(await tempFolder(t), 'ana.key');
+    await writeFile(file, SEED, { mode: 0o600 });
+    const own = await openOwnKey({ key: [file] }, client);
+    assert.equal(own?.user, 'ana');
+    await writeFile(`${file}.other`, fixedSeed(42), { mode: 0o600 });
+    const another = await openOwnKey({ key: [`${file}.other`] }, client).catch(toProblem);
+    assert.match(JSON.stringify(another), /APPROVAL_KEY_WRONG.*ana has another one there/);
+    const rollout = parseRollout(await client.get('/rollouts/x'));
+    const late = await signFor(own, 'approve', { rollouts: [rollout], wave: 1 });
+    assert.equal(await post('approve', { wave: 1, signed: late }), '409 APPROVAL_CLOCK');
+    const signed = [await sign(led)];
+    assert.equal(await post('approve', { wave: 1, signed }), '200 taken');
+    await api.changeUsers([ana]);
+    const problem = await openOwnKey({ key: [file] }, client).catch(toProblem);
+    assert.match(JSON.stringify(problem), /APPROVAL_KEY_WRONG.*ana has no key at/);
+  });
+});
+
+describe('the audit chain', () => {
+  /** The record of an approval, as the broker writes it. */
+  async function recorded(led: World): Promise<AuditRecord> {
+    await say(led.controller, { signed: [await sign(led)] });
+    const all = await led.controller.history('x', 0, 100);
+    const entry = all.find(({ kind }) => kind === 'approved');
+    assert.ok(entry);
+    return recordOf(rolloutDecision(entry), { seq: 7, at: entry.at, prev: NO_RECORD });
+  }
+
+  it('has the signed document, which shows that its entry says what was signed', async (t) => {
+    const led = await lead(t);
+    const record = await recorded(led);
+    const check = new SignatureCheck([publicKeyOf(fixedSeed(42)), KEY]);
+    check.take(record);
+    check.take({ ...record, facts: {} });
+    assert.deepEqual(check.lines(), [`signed: 1 entry by ana (key ${keyIdOf(KEY)})`]);
+    assert.deepEqual(check.counts(), { checked: 1, not_checked: 0 });
+    const stranger = new SignatureCheck([]);
+    stranger.take(record);
+    assert.match(stranger.lines().join(), /1 entry is signed by keys that no --public-key names/);
+    const lies: readonly Partial<AuditRecord>[] = [
+      { subject: 'y' },
+      { by: 'ben' },
+      { by: 'anabel' },
+      { kind: 'rollout.forced' },
+      { facts: { ...record.facts, wave: 2 } },
+      { facts: { ...record.facts, signed: `${String(record.facts['signed'])} ]` } },
+    ];
+    for (const lie of lies) {
+      assert.throws(() => check.take({ ...record, ...lie }), { code: 'AUDIT_BROKEN' });
+    }
+    check.take({ ...record, by: 'ana (kim)' });
+  });
+});
