@@ -99,7 +99,8 @@ test('a hook that cannot be run fails with a sentence that says why', async () =
   ] as const) {
     const result = await run(hookFolder('health', `${line}\nexit 0\n`));
     const want = `hook health could not be started: its first line names no program here: ${shown}`;
-    assert.equal(result.kind === 'failed' && result.output, want);
+    assert.equal(result.kind, 'failed');
+    assert.equal(describeHook(result), want, 'without an exit code, which there is none of');
   }
 });
 
