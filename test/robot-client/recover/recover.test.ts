@@ -110,7 +110,7 @@ describe('recover', () => {
     assert.equal((await recover(realDisk, false)).version, OLD);
   });
 
-  for (const phase of ['swapping', 'probation', 'rolling_back', 'stuck', 'waiting'] as const) {
+  for (const phase of ['swapping', 'probation'] as const) {
     it(`decides the same in ${phase}, whatever year the clock of the boot shows`, async (t) => {
       const found = [];
       for (const year of [2026, 1970, 2099]) {
