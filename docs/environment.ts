@@ -168,7 +168,7 @@ export const ENVIRONMENT: Readonly<Record<string, EnvironmentVariable>> = {
     programs: ['drover-robot'],
     way: 'given',
     meaning:
-      'to each module, and to the hook stop: name of the run, by which its processes are found',
+      'to each module, and to each hook but start: name of the run, by which its processes are found',
   },
   DROVER_PAYLOAD_DIR: {
     programs: ['drover-robot'],

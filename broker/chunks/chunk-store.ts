@@ -8,6 +8,7 @@
 import { open, mkdir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
+import { errnoOf } from '../../shared/base/errno.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { isSha256Hex, shortHash, type Sha256Hex } from '../../shared/base/ids.ts';
@@ -17,16 +18,12 @@ import type { PrunableChunkStore } from '../../shared/base/ports.ts';
 import type { CheckedChunkStore } from './chunk-cache.ts';
 import { readChunk, type ReadChunk } from './read-chunk.ts';
 
-const FULL_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
+const FULL_CODES: readonly string[] = ['ENOSPC', 'EDQUOT'];
 /** Errors of the place itself, for any reader: a bad sector, or something that is not a file. */
-const DAMAGE_CODES: readonly unknown[] = ['EIO', 'EUCLEAN', 'EBADMSG', 'EISDIR', 'ELOOP', 'ENXIO'];
+const DAMAGE_CODES: readonly string[] = ['EIO', 'EUCLEAN', 'EBADMSG', 'EISDIR', 'ELOOP', 'ENXIO'];
 
 const shardNames = (): string[] =>
   Array.from({ length: 256 }, (_, at) => at.toString(16).padStart(2, '0'));
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
-}
 
 export interface ChunkStoreOptions {
   readonly folder: string;
@@ -94,8 +91,8 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
     try {
       found = await readChunk(this.#path(hash), allocate);
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return null;
-      if (!DAMAGE_CODES.includes(codeOf(error))) throw error;
+      if (errnoOf(error) === 'ENOENT') return null;
+      if (!DAMAGE_CODES.includes(errnoOf(error))) throw error;
       this.#noteUnreadable(hash);
       return null;
     }
@@ -236,7 +233,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
       await syncFolder(join(this.#folder, hash.slice(0, 2)));
     } catch (cause) {
       await rm(beside, { force: true });
-      if (FULL_CODES.includes(codeOf(cause))) throw this.#diskFull(cause);
+      if (FULL_CODES.includes(errnoOf(cause))) throw this.#diskFull(cause);
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new DroverError('DISK_WRITE_FAILED', `store chunk ${shortHash(hash)}: ${why}`, {
         cause,
@@ -273,7 +270,7 @@ export class FolderChunkStore implements PrunableChunkStore, CheckedChunkStore {
       const found = await stat(this.#path(hash));
       return found.isFile() ? found.size : null;
     } catch (error) {
-      if (['ENOENT', ...DAMAGE_CODES].includes(codeOf(error))) return null;
+      if (['ENOENT', ...DAMAGE_CODES].includes(errnoOf(error))) return null;
       throw error;
     }
   }

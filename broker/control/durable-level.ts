@@ -9,6 +9,7 @@
 import { Level } from 'level';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { errnoOf, wordsOfErrno } from '../../shared/base/errno.ts';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -329,7 +330,7 @@ function innerOf(cause: unknown): unknown {
 
 function whyOf(cause: unknown): string {
   const inner = innerOf(cause);
-  return inner instanceof Error ? inner.message : String(inner);
+  return wordsOfErrno(inner);
 }
 
 /** LevelDB's messages for corruption, or for a file that `MANIFEST` names and that is gone. */
@@ -344,11 +345,8 @@ const DISK_WORDS: readonly [RegExp, errno: readonly string[], ErrorCode][] = [
 
 /** DISK_FULL or DISK_READ_ONLY when the system said so, to us or to LevelDB; else null. */
 export function diskCodeIn(thrown: unknown): ErrorCode | null {
-  const { code } = innerOf(thrown) as { code?: unknown };
-  const why = whyOf(thrown);
-  const found = DISK_WORDS.find(
-    ([words, errno]) => words.test(why) || errno.some((one) => one === code),
-  );
+  const [code, why] = [errnoOf(innerOf(thrown)), whyOf(thrown)];
+  const found = DISK_WORDS.find(([words, errno]) => words.test(why) || errno.includes(code));
   return found?.[2] ?? null;
 }
 

@@ -9,6 +9,7 @@ import { open, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promise
 import { dirname } from 'node:path';
 import { formatBytes } from '../../shared/base/byte-sizes.ts';
 import { shellWord } from '../../shared/base/printable.ts';
+import { errnoOf, wordsOfErrno } from '../../shared/base/errno.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { syncFolder } from '../../shared/io/atomic-file.ts';
 import { removedOnSignal } from '../../shared/io/leftovers.ts';
@@ -53,9 +54,9 @@ export async function assertDiskRoom(
 export function writeFailure(path: string, cause: unknown): unknown {
   const { code } = cause as NodeJS.ErrnoException;
   if (cause instanceof DroverError || typeof code !== 'string') return cause;
-  const message = `write ${path}: ${(cause as Error).message}`;
+  const message = `write ${path}: ${wordsOfErrno(cause)}`;
   if (code === 'EFBIG') return new DroverError('FILE_TOO_LARGE', message, { cause });
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const isFull = ['ENOSPC', 'EDQUOT'].includes(errnoOf(cause));
   return new DroverError(isFull ? 'DISK_FULL' : 'FILE_UNREADABLE', message, { cause });
 }
 

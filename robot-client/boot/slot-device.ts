@@ -5,8 +5,9 @@
 
 import { constants } from 'node:fs';
 import { open, readFile, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { errnoOf } from '../../shared/base/errno.ts';
 import { DroverError } from '../../shared/base/errors.ts';
-import { codeOf, diskError } from '../install/disk-error.ts';
+import { diskError } from '../install/disk-error.ts';
 import { flock } from '../install/path-lock.ts';
 import { SlotReader } from './slot-reader.ts';
 import { relativeOf } from './slot-relatives.ts';
@@ -37,7 +38,7 @@ const busy = (path: string, why: string): DroverError =>
 /** @throws DroverError BOOT_DEVICE_WRONG, BOOT_DEVICE_BUSY, PERMISSION_DENIED; nothing is written */
 export async function openSlotDevice(path: string): Promise<SlotDevice> {
   const found = await stat(path).catch((cause: unknown) => {
-    if (codeOf(cause) === 'ENOENT') throw wrong(path, 'there is nothing');
+    if (errnoOf(cause) === 'ENOENT') throw wrong(path, 'there is nothing');
     throw diskError('open slot', path, cause);
   });
   if (found.isFile()) return await openFile(path, found.size);
@@ -70,10 +71,10 @@ async function openExclusive(path: string): Promise<FileHandle> {
   try {
     return await open(path, constants.O_RDWR | constants.O_EXCL);
   } catch (cause) {
-    if (codeOf(cause) === 'EBUSY') {
+    if (errnoOf(cause) === 'EBUSY') {
       throw busy(path, 'it is mounted, swap, part of another device, or being written to');
     }
-    if (codeOf(cause) === 'ENXIO') throw wrong(path, 'no device stands behind it');
+    if (errnoOf(cause) === 'ENXIO') throw wrong(path, 'no device stands behind it');
     throw diskError('open slot', path, cause);
   }
 }

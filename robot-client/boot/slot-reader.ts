@@ -7,8 +7,8 @@
 
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { errnoOf } from '../../shared/base/errno.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { codeOf } from '../install/disk-error.ts';
 
 /**
  * Reads past the page cache must start at a multiple of this and have such a length; it fits every
@@ -38,7 +38,7 @@ export class SlotReader {
     try {
       return new SlotReader(path, await open(path, constants.O_RDONLY | constants.O_DIRECT));
     } catch (cause) {
-      if (codeOf(cause) !== 'EINVAL') throw cause;
+      if (errnoOf(cause) !== 'EINVAL') throw cause;
       return new SlotReader(path, null);
     }
   }
@@ -76,7 +76,7 @@ export class SlotReader {
         const { bytesRead } = await this.#direct.read(this.#whole, from, BLOCK_BYTES, atByte);
         return this.#whole.subarray(from, from + bytesRead);
       } catch (cause) {
-        if (codeOf(cause) !== 'EINVAL') throw cause;
+        if (errnoOf(cause) !== 'EINVAL') throw cause;
       }
     }
     return null;

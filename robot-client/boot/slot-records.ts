@@ -13,7 +13,7 @@ import { sha256Schema, sizeSchema, versionSchema } from '../../shared/formats/sc
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
-import { writeWhole } from '../install/small-file.ts';
+import { readFitting, writeWhole } from '../install/small-file.ts';
 import type { SystemSlot } from './boot-slots.ts';
 
 const recordSchema = z.object({
@@ -35,7 +35,8 @@ export async function readSlotRecord(
   layout: Layout,
   slot: SystemSlot,
 ): Promise<SlotRecord | null> {
-  const bytes = await disk.readFile(recordPath(layout, slot), LIMITS.slotRecordBytesMax);
+  const path = recordPath(layout, slot);
+  const bytes = await readFitting(disk, path, LIMITS.slotRecordBytesMax);
   if (bytes === null) return null;
   return nullIfRefused(() => {
     const json = parseStrictJson(bytes, 'slot record', LIMITS.slotRecordBytesMax);

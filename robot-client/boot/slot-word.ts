@@ -11,7 +11,7 @@ import { idSchema } from '../../shared/formats/schema.ts';
 import { parseStrictJson } from '../../shared/formats/strict-json.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
-import { writeWhole } from '../install/small-file.ts';
+import { readFitting, writeWhole } from '../install/small-file.ts';
 
 const wordSchema = z.object({
   /** Name of the boot, as the kernel gives it. */
@@ -29,7 +29,7 @@ const wordPath = ({ state }: Layout): string => `${state}/slot-asked`;
 
 /** @returns null when there is none, or it is damaged @throws DroverError of the disk */
 export async function readSlotWord(disk: Disk, layout: Layout): Promise<SlotWord | null> {
-  const bytes = await disk.readFile(wordPath(layout), LIMITS.slotWordBytesMax);
+  const bytes = await readFitting(disk, wordPath(layout), LIMITS.slotWordBytesMax);
   if (bytes === null) return null;
   return nullIfRefused(() => {
     const json = parseStrictJson(bytes, 'slot word', LIMITS.slotWordBytesMax);

@@ -8,6 +8,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { isMachineName } from '../../shared/formats/apply-strategy.ts';
 import { readInput } from '../../shared/io/cli.ts';
+import { fitnessOf } from '../install/program-fitness.ts';
 import { HOOK_NAMES } from '../install/safe-paths.ts';
 import { ModuleFolder, NO_MODULES, type Modules } from '../modules/module-folder.ts';
 import { DEFAULT_HOOKS } from './declare-options.ts';
@@ -26,6 +27,9 @@ export async function warnOfHooks(folder: string, log: Log): Promise<void> {
   if (folder === DEFAULT_HOOKS) return; // nobody named it: a robot may do without
   const found = await readdir(resolve(folder)).catch(() => null);
   if (found?.some((one) => HOOK_NAMES.some((name) => name === one))) return;
+  if (found === null && (await fitnessOf(`${resolve(folder)}/health`)).kind === 'unfit') {
+    return log.warn({ folder }, '--hooks is no folder: each hook fails, and nothing is updated');
+  }
   const why = found === null ? 'there is no folder of --hooks' : 'no hook in the folder of --hooks';
   log.warn({ folder }, `${why}: every version is confirmed without health`);
 }

@@ -6,13 +6,14 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DroverError } from '../../shared/base/errors.ts';
 import { shortHash, type RobotId } from '../../shared/base/ids.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { withFileLock } from '../../shared/io/file-lock.ts';
 import { diskError } from '../install/disk-error.ts';
+import { readPlainNow } from '../install/small-file.ts';
 
 const SECRET_BYTES = 32;
 const SECRET = /^[A-Za-z0-9_-]{43}$/;
@@ -101,7 +102,7 @@ export async function onDisk<T>(what: string, path: string, work: () => Promise<
 /** Null when it does not exist. @throws DroverError FILE_UNREADABLE */
 export async function readIfAny(path: string): Promise<string | null> {
   try {
-    return await readFile(path, 'utf8');
+    return readPlainNow(path).toString('utf8');
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT') return null;

@@ -7,7 +7,6 @@
 
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
-import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -16,6 +15,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { parseDocument, robotIdSchema } from '../../shared/formats/schema.ts';
 import { syncFolder, writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { withFileLock } from '../../shared/io/file-lock.ts';
+import { readPlainNow } from '../install/small-file.ts';
 import { onDisk, readIfAny } from './credential-file.ts';
 import { showCertificate, type CertificateLife, type OwnCertificate } from './renewal-plan.ts';
 import { makeKey, ownSpkiOf } from './signing-request.ts';
@@ -55,8 +55,8 @@ export function readIdentity(folder: string): RobotIdentity {
       ...(cause !== undefined && { cause }),
     });
   try {
-    const pem = readFileSync(identityPath(folder), 'utf8');
-    const origin = parseOrigin(readFileSync(originPath(folder)));
+    const pem = readPlainNow(identityPath(folder)).toString('utf8');
+    const origin = parseOrigin(readPlainNow(originPath(folder)));
     const [key, certificate] = [createPrivateKey(pem), new X509Certificate(certificateIn(pem))];
     if (!certificate.checkPrivateKey(key)) throw damaged('key and certificate do not fit');
     return { robot: origin.robot_id, key, certificate, renewAt: origin.renew_at };
@@ -205,7 +205,7 @@ export function lifeOf(certificate: X509Certificate): CertificateLife {
 /** Of the file of `--cert`; null while it cannot be read, which the link reports. */
 export function viewOfFile(path: string): OwnCertificate | null {
   try {
-    const life = lifeOf(new X509Certificate(readFileSync(path)));
+    const life = lifeOf(new X509Certificate(readPlainNow(path)));
     return showCertificate({ life, renews: false, failure: null, refusal: null }, Date.now());
   } catch {
     return null;

@@ -7,7 +7,7 @@
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { Counts } from './usage.ts';
-import { runHook } from '../install/hooks.ts';
+import { runHookToEnd } from '../modules/hook-run.ts';
 
 export interface Watched {
   readonly component: string;
@@ -72,7 +72,7 @@ export class HealthWatch {
   async #lookAt({ component, version, env }: Watched, signal: AbortSignal): Promise<void> {
     if (version === null) return void this.#readings.delete(component);
     const { hooksFolder: folder, hookTimeoutMs: timeoutMs, count } = this.#options;
-    const result = await runHook({ folder, name: 'health', timeoutMs, env, signal });
+    const result = await runHookToEnd({ folder, name: 'health', timeoutMs, env, signal });
     if (result.kind === 'absent') return;
     const output = result.output.slice(-LIMITS.hookOutputBytesMax);
     const restarts = parseRestarts(output);

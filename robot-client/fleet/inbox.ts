@@ -363,7 +363,9 @@ function withFloors(seen: Seen, heard: readonly Heard[], now: EpochMs): Seen {
   for (const { progress: document, raise } of heard) {
     const { rollout, status } = document;
     progress[rollout] = raise(progress[rollout] ?? NO_FLOOR);
-    if (status === 'complete') completeSince[rollout] ??= now;
+    // By a clock that was ahead it may lie in the future, and would be waited for.
+    if (status === 'complete')
+      completeSince[rollout] = Math.min(completeSince[rollout] ?? now, now);
   }
   return { ...seen, progress, completeSince };
 }

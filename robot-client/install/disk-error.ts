@@ -7,6 +7,7 @@
 import { lstatSync, statfsSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
+import { errnoOf, wordsOfErrno } from '../../shared/base/errno.ts';
 import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 
@@ -17,10 +18,6 @@ const DISK_CODES: Readonly<Record<string, ErrorCode>> = {
 };
 /** Something of another kind is at the path, or at a folder above it. */
 const IN_THE_WAY = ['EISDIR', 'ENOTDIR', 'EEXIST', 'ENOTEMPTY', 'ELOOP', 'ESPIPE', 'ENXIO'];
-
-export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
-}
 
 /** The code of a user without the right; no sign of a lost, damaged or sick disk. */
 export const isForbidden = (thrown: unknown): boolean =>
@@ -33,14 +30,14 @@ export const isDiskFailure = (code: string): boolean =>
 /** @param path that was to be created, changed or read; of a rename, its destination */
 export function diskError(what: string, path: string, cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause; // it has its code already
-  const errno = codeOf(cause);
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const [errno, why] = [errnoOf(cause), wordsOfErrno(cause)];
   const fail = (code: ErrorCode, hint?: string): DroverError =>
     new DroverError(code, `${what} ${path}: ${why}`, {
       cause,
       ...(hint !== undefined && { hint }),
     });
   const ofDisk = DISK_CODES[errno];
+  if (errno === 'EDQUOT') return fail('DISK_FULL', QUOTA_HINT);
   if (ofDisk === 'DISK_FULL' && isOutOfInodes(path)) return fail(ofDisk, inodesHint(path));
   if (ofDisk !== undefined) return fail(ofDisk);
   if (errno === 'EACCES') return fail('PERMISSION_DENIED', forbiddenHint(path));
@@ -63,12 +60,15 @@ function closedAt(path: string): string {
     return path;
   } catch (thrown) {
     const above = dirname(path);
-    return codeOf(thrown) === 'EACCES' && above !== path ? closedAt(above) : path;
+    return errnoOf(thrown) === 'EACCES' && above !== path ? closedAt(above) : path;
   }
 }
 
 const frozenHint = (path: string): string =>
   `${whoAmI()} may not change this: lsattr -d ${path} ${dirname(path)} shows a mark of immutable or append-only, which chattr -i -a takes off; else ls -ld shows whose it is: run the command as that user or as root`;
+
+const QUOTA_HINT =
+  'the quota of the user of the agent, or of this folder, is used up, though the disk may have room: quota -v shows it; remove files or raise it; it goes on by itself';
 
 const inodesHint = (path: string): string =>
   `no inodes are left for new files, though there may be room: df -i ${dirname(path)}; remove small files; it goes on by itself`;
@@ -105,6 +105,6 @@ function inTheWay(path: string): string | null {
     }
     return lstatSync(path, { throwIfNoEntry: false }) ? path : null;
   } catch (thrown) {
-    return codeOf(thrown) === 'ENOTDIR' ? inTheWay(dirname(path)) : null;
+    return errnoOf(thrown) === 'ENOTDIR' ? inTheWay(dirname(path)) : null;
   }
 }

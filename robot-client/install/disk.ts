@@ -5,9 +5,10 @@ import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { errnoOf } from '../../shared/base/errno.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { codeOf, diskError, moveAway } from './disk-error.ts';
+import { diskError, moveAway } from './disk-error.ts';
 import type { Disk, DiskFile, PathKind, PathStat } from './disk-port.ts';
 import { mountPointsIn, MOUNTS_FILE } from './mounted-place.ts';
 import { canSyncAll, syncAll } from './sync-all.ts';
@@ -40,7 +41,7 @@ async function orAbsent<T>(
   try {
     return await run();
   } catch (cause) {
-    if (['ENOENT', 'ENOTDIR'].includes(codeOf(cause))) return absent;
+    if (['ENOENT', 'ENOTDIR'].includes(errnoOf(cause))) return absent;
     throw diskError(what, path, cause);
   }
 }
@@ -109,11 +110,11 @@ async function makeFolders(path: string): Promise<void> {
   try {
     await fs.mkdir(path, FOLDER_MODE);
   } catch (cause) {
-    if (codeOf(cause) === 'EEXIST') return await assertFolder(path);
-    if (codeOf(cause) !== 'ENOENT' || dirname(path) === path) throw cause;
+    if (errnoOf(cause) === 'EEXIST') return await assertFolder(path);
+    if (errnoOf(cause) !== 'ENOENT' || dirname(path) === path) throw cause;
     await makeFolders(dirname(path));
     await fs.mkdir(path, FOLDER_MODE).catch((again: unknown) => {
-      if (codeOf(again) !== 'EEXIST') throw again;
+      if (errnoOf(again) !== 'EEXIST') throw again;
     });
   }
 }
@@ -154,7 +155,7 @@ async function hardLink(existing: string, path: string): Promise<boolean> {
     await fs.link(existing, path);
     return true;
   } catch (cause) {
-    if (['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(codeOf(cause)))
+    if (['EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(errnoOf(cause)))
       return false;
     throw cause;
   }
@@ -171,7 +172,7 @@ async function canRename(fromFolder: string, toFolder: string): Promise<boolean>
     await fs.rename(`${fromFolder}/${NO_SUCH_NAME}`, `${toFolder}/${NO_SUCH_NAME}`);
     return true;
   } catch (cause) {
-    return codeOf(cause) !== 'EXDEV';
+    return errnoOf(cause) !== 'EXDEV';
   }
 }
 
@@ -214,7 +215,7 @@ export const realDisk: Disk = {
     try {
       return await fs.readlink(path);
     } catch (cause) {
-      if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(codeOf(cause))) return null;
+      if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(errnoOf(cause))) return null;
       throw diskError('read link', path, cause);
     }
   },

@@ -10,12 +10,12 @@
  */
 
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { constants } from 'node:fs';
-import { access, lstat, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { errnoOf, wordsOfErrno } from '../../shared/base/errno.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { foldLines } from '../../shared/base/printable.ts';
 import { redact, redactTail } from '../../shared/base/redact.ts';
+import { fitnessOf } from './program-fitness.ts';
 import { whyUnsafeProgram, type HookName } from './safe-paths.ts';
 
 export type { HookName };
@@ -47,9 +47,13 @@ export interface HookRun {
   readonly noteFile?: string | undefined;
   /** Told the end of what it printed, more of it than the result has, also when it was aborted. */
   readonly onOutput?: ((label: string, text: string) => void) | undefined;
+  /** Told the number of its first process. */
+  readonly onBegin?: ((leader: number) => void) | undefined;
+  /** Told when the program ended by itself and left processes in its group. */
+  readonly onRest?: (() => void) | undefined;
 }
 
-type Passed = 'timeoutMs' | 'env' | 'signal' | 'noteFile' | 'onOutput';
+type Passed = 'timeoutMs' | 'env' | 'signal' | 'noteFile' | 'onOutput' | 'onBegin' | 'onRest';
 
 export interface ProgramRun extends Pick<HookRun, Passed> {
   readonly path: string;
@@ -94,6 +98,7 @@ export async function runForeign(run: ProgramRun): Promise<HookResult> {
   const { path, label, args = [], noteFile } = run;
   const unfit = await whyUnfit(path, label);
   if (unfit !== null) return unfit;
+  run.signal?.throwIfAborted(); // from here on an abort kills the program
   return await new Promise((resolve, reject) => {
     let child: HookProcess;
     try {
@@ -105,9 +110,9 @@ export async function runForeign(run: ProgramRun): Promise<HookResult> {
         stdio: ['ignore', 'pipe', 'pipe'],
       });
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      return resolve(failed(`${label} could not be started: ${why}`));
+      return resolve(failed(`${label} could not be started: ${wordsOfErrno(error)}`));
     }
+    if (child.pid !== undefined) run.onBegin?.(child.pid);
     follow(child, run, resolve, reject);
   });
 }
@@ -130,20 +135,14 @@ async function whyUnfit(path: string, label: string): Promise<HookResult | null>
   // Also for one that is absent: in such a folder another user may have taken a hook away.
   const unsafe = await whyUnsafeProgram(path, label);
   if (unsafe) return { ...failed(unsafe.message), code: 'PROGRAM_UNSAFE' };
-  try {
-    const found = await stat(path);
-    if (!found.isFile()) return failed(`${label} is not a file: ${path}`);
-    await access(path, constants.X_OK);
-    return null;
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : '';
-    if (code === 'EACCES') return failed(`${label} is not executable: run chmod +x ${path}`);
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') {
-      return failed(`${label} cannot be looked at: ${String(error)}`);
-    }
-    // A link to nothing was meant to be a hook: a lost interlock must not count as a success.
-    const isLink = await lstat(path).catch(() => null);
-    return isLink ? failed(`${label} is a link to nothing: ${path}`) : { kind: 'absent' };
+  const fitness = await fitnessOf(path);
+  switch (fitness.kind) {
+    case 'fit':
+      return null;
+    case 'absent':
+      return { kind: 'absent' };
+    case 'unfit':
+      return failed(`${label} ${fitness.why}`);
   }
 }
 
@@ -173,8 +172,7 @@ function follow(
     if (stdout.total > stdoutMax && child.exitCode === null) kill();
   });
   child.stderr.on('data', (bytes: Buffer) => words.add(bytes));
-  let timedOut = false;
-  let leaveBehind: NodeJS.Timeout | undefined;
+  let [timedOut, leaveBehind]: [boolean, NodeJS.Timeout | undefined] = [false, undefined];
 
   const end = (settle: () => void) => {
     clearTimeout(timer);
@@ -188,6 +186,7 @@ function follow(
     onOutput?.(label, words.logged(safe));
     if (signal?.aborted === true) return end(() => reject(signal.reason));
     onStdout?.(stdout.text());
+    if (!timedOut && hasGroup(child.pid)) more.onRest?.();
     if (stdout.total > stdoutMax) return end(() => resolve(flooded(stdoutMax)));
     const output = lastChars(safe, LIMITS.hookOutputBytesMax);
     end(() => resolve(resultOf({ mayBeBusy, timedOut, exitCode, killedBy, output })));
@@ -204,7 +203,7 @@ function follow(
   signal?.addEventListener('abort', kill);
 
   child.on('error', (error) => {
-    end(() => resolve(failed(`${label} could not be started: ${error.message}`)));
+    end(() => resolve(failed(`${label} could not be started: ${wordsOfErrno(error)}`)));
   });
   child.once('exit', (exitCode, killedBy) => {
     clearTimeout(timer); // from here on the group's number may belong to another program
@@ -241,6 +240,17 @@ export function killGroup(pid: number | undefined): void {
   } catch {
     // It ended at this very moment, and `exit` follows; or it runs as another user now, and is left
     // behind after `hookKillWaitMs`. Either way nothing more can be done here.
+  }
+}
+
+/** True while a process of that group lives. */
+function hasGroup(pid: number | undefined): boolean {
+  if (pid === undefined) return false;
+  try {
+    process.kill(-pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === 'EPERM'; // of another user
   }
 }
 
@@ -333,6 +343,8 @@ export function describeHook(result: HookResult): string {
       return `no end within its time-out${words}`;
     case 'failed':
       if (result.code) return `${said} (${result.code})`;
+      // It was not even started, and the text says why.
+      if (result.exitCode === null && result.signal === null && said !== '') return said;
       return `exit ${result.exitCode ?? result.signal ?? 'unknown'}${words}`;
   }
 }

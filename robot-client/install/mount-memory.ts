@@ -4,7 +4,7 @@
  * written is none: then the robot does what it did without.
  */
 
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
@@ -12,6 +12,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { isMountMissing, mountPointOn, type OwnFolders, type Way } from './outside-root.ts';
 import { nameOfPath, pathsOf, realPathOf } from './path-lock.ts';
+import { readPlainNow } from './small-file.ts';
 
 const NOTE = z.object({ root: z.string(), mounted_at: z.string() });
 
@@ -54,7 +55,7 @@ export async function rememberMount(root: string, { memory }: OwnFolders): Promi
 
 function readNote(file: string): string | null {
   try {
-    return z.parse(NOTE, JSON.parse(readFileSync(file, 'utf8'))).mounted_at;
+    return z.parse(NOTE, JSON.parse(readPlainNow(file).toString('utf8'))).mounted_at;
   } catch {
     return null;
   }

@@ -4,6 +4,7 @@
  * it. Any other failure ends the agent before anything is touched.
  */
 
+import { errnoOf } from '../../shared/base/errno.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { isDiskFailure } from './disk-error.ts';
 import { lockFolders, type RootLock } from './lock.ts';
@@ -25,7 +26,11 @@ export interface Claims {
 /** Claims for a caller without a rival: a test, or `recover`, which takes its own lock. */
 export const UNCLAIMED: Claims = { take: () => Promise.resolve(), has: () => true };
 
-const SICK = ['EIO', 'ENXIO', 'EUCLEAN', 'ESTALE', 'ETIMEDOUT'];
+/** Failures of file systems and of block devices; fsync(2) passes on those of the device. */
+const SICK = [
+  ...['EIO', 'ENXIO', 'ENODEV', 'EUCLEAN', 'EBADMSG', 'ESTALE', 'ETIMEDOUT', 'ESHUTDOWN'],
+  ...['ENODATA', 'EREMOTEIO', 'ENOLINK', 'EILSEQ', 'EBADE', 'ENOMEDIUM', 'EHWPOISON'],
+];
 const FORBIDDEN = ['EACCES', 'EPERM'];
 
 /** True for a failure of the disk: full, read-only or broken. It may be repaired while we run. */
@@ -38,8 +43,7 @@ export function isSickDisk(thrown: unknown): boolean {
 const mayPass = ({ code }: DroverError): boolean =>
   code === 'ROOT_NOT_MOUNTED' || isDiskFailure(code);
 
-const causeOf = ({ cause }: DroverError): string =>
-  cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+const causeOf = ({ cause }: DroverError): string => errnoOf(cause);
 
 export class RootClaims implements Claims {
   readonly #locks = new Map<string, RootLock>();

@@ -3,6 +3,7 @@
  * new bytes, never a mix. A file that cannot be parsed is renamed and reported, never deleted.
  */
 
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Disk } from './disk-port.ts';
@@ -19,6 +20,45 @@ export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): P
   }
   await disk.rename(beside, path);
   await disk.syncFolder(path.slice(0, path.lastIndexOf('/')));
+}
+
+/**
+ * Reads a small file at once, for what stands outside of the Disk port. Whatever stands at the path
+ * must not hold up an agent or take its memory: a FIFO is not waited for, and a file that has grown
+ * to a gigabyte is not read.
+ * @throws DroverError NOT_A_FILE, DOCUMENT_TOO_LARGE; or an error of the system
+ */
+export function readPlainNow(path: string, bytesMax: number = LIMITS.inputBytesMax): Buffer {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = fstatSync(fd);
+    if (!found.isFile()) throw new DroverError('NOT_A_FILE', `read ${path}: not a plain file`);
+    if (found.size <= bytesMax) return readFileSync(fd);
+    const counts = `got ${found.size} bytes, want at most ${bytesMax}`;
+    throw new DroverError('DOCUMENT_TOO_LARGE', `read ${path}: too large (${counts})`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const NO_SMALL_FILE: readonly string[] = ['NOT_A_FILE', 'DOCUMENT_TOO_LARGE'];
+
+/**
+ * Null when it is absent, and when what stands there cannot be the file: that is damage, and not a
+ * document that is too large.
+ * @throws DroverError of the disk
+ */
+export async function readFitting(
+  disk: Disk,
+  path: string,
+  bytesMax: number,
+): Promise<Uint8Array | null> {
+  try {
+    return await disk.readFile(path, bytesMax);
+  } catch (thrown) {
+    if (thrown instanceof DroverError && NO_SMALL_FILE.includes(thrown.code)) return null;
+    throw thrown;
+  }
 }
 
 /**

@@ -11,10 +11,11 @@ import { readSlots } from './read-slots.ts';
 import { versionOf } from './slots.ts';
 import { strategyCopyFile, strategyFile, type Layout } from './layout.ts';
 import { removeStrategy } from './prune.ts';
-import { writeWhole } from './small-file.ts';
+import { readFitting, writeWhole } from './small-file.ts';
 
 /** Bound in bytes: no strategy is longer, so a longer file is invalid. */
 const BYTES_MAX = 128;
+const EMPTY = new Uint8Array();
 
 /**
  * Durable when this resolves. Call it before the release gets its name, so that a release always
@@ -61,9 +62,10 @@ export async function readStrategy(disk: Disk, layout: Layout, version: string):
 
 /** Null when there is no such file. */
 async function readOne(disk: Disk, path: string): Promise<string | null> {
-  const bytes = await disk.readFile(path, BYTES_MAX);
-  if (bytes === null) return null;
-  const parsed = strategySchema.safeParse(new TextDecoder().decode(bytes).trim());
+  if ((await disk.kind(path)) === 'absent') return null;
+  // Another thing that stands there says no more than a damaged file.
+  const bytes = await readFitting(disk, path, BYTES_MAX);
+  const parsed = strategySchema.safeParse(new TextDecoder().decode(bytes ?? EMPTY).trim());
   if (parsed.success) return parsed.data;
   const hint = `write "module/NAME" into the file, or "${ATOMIC_SWAP}" where active alone decides`;
   throw new DroverError('MODULE_UNKNOWN', `read ${path}: no strategy that is known`, { hint });

@@ -101,7 +101,7 @@ export class ModuleFolder implements Modules {
       return { result: { kind: 'busy', output: STILL_RUNS }, stdout: '' };
     }
     const until = performance.now() + timeoutMs;
-    const name = await nameRun();
+    const [name, note] = [await nameRun(), await noteOf(root, 'verb')];
     let stdout = '';
     const running = runForeign({
       path: `${this.#folder}/${module}`,
@@ -110,13 +110,13 @@ export class ModuleFolder implements Modules {
       onOutput: onOutput && ((label, text) => onOutput(`${label} ${verb}`, text)),
       mayBeBusy: verb !== 'version',
       stdoutBytesMax: verb === 'version' ? LIMITS.moduleVersionBytesMax : undefined,
-      noteFile: await noteOf(root, 'verb'),
+      noteFile: note,
       onStdout: (text) => (stdout = text),
       env: { ...env, [RUN_VARIABLE]: name },
       ...{ timeoutMs, signal },
     });
     const rest = async (): Promise<boolean> => {
-      const noted = { leader: 0, ...(await noteIn(noteFile)), name };
+      const noted = { leader: 0, ...noteIn(noteFile), name };
       return await awaitRest(noted, { root, until, signal });
     };
     const ended = await running.catch(async (reason: unknown) => {
@@ -127,7 +127,7 @@ export class ModuleFolder implements Modules {
     const isTold = isWhole || ended.kind === 'timedOut';
     const result: HookResult = isTold ? ended : { kind: 'timedOut', output: LEFT_BEHIND };
     // A killed process may still be ending, so the note stays and the next run checks it.
-    if (result.kind !== 'timedOut') await forgetNote(noteFile);
+    if (result.kind !== 'timedOut') await forgetNote(note);
     return { result, stdout };
   }
 }

@@ -4,9 +4,10 @@
  * that an agent finds those that a killed agent left.
  */
 
-import { lstat, readFile, rm } from 'node:fs/promises';
+import { lstat, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { readPlainNow } from '../install/small-file.ts';
 import { processesOf, type NotedRun, type OurRun } from './processes.ts';
 
 /** Beginning of a variable that the processes of a verb have. */
@@ -21,7 +22,7 @@ export async function endOrphan(
   root: string,
   marker = VERB_MARKER,
 ): Promise<boolean> {
-  const noted = await noteIn(noteFile);
+  const noted = noteIn(noteFile);
   return noted === null || (await endAll({ ...noted, root, marker, isFresh: false }));
 }
 
@@ -70,21 +71,31 @@ function kill(number: number): void {
 }
 
 /** Null for a note that is not there, or names no process. */
-export async function noteIn(noteFile: string): Promise<NotedRun | null> {
-  const note = await readFile(noteFile, 'utf8').catch(() => '');
-  const [number = '', name = ''] = note.trim().split(' ');
+export function noteIn(noteFile: string): NotedRun | null {
+  const [number = '', name = ''] = textOf(noteFile).trim().split(' ');
   const leader = Number(number);
   if (!Number.isSafeInteger(leader) || leader <= 1) return null;
   return { leader, name: name === '' ? null : name };
 }
 
-/** The note file of that name; undefined where the root has no folder for it. */
+function textOf(noteFile: string): string {
+  try {
+    return readPlainNow(noteFile).toString('utf8');
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * The note file of that name; undefined where the root has no folder for it, and where something
+ * else stands in its place: a shell would wait for the reader of a FIFO.
+ */
 export async function noteOf(root: string, name: string): Promise<string | undefined> {
-  const isThere = await lstat(`${root}/state`).then(
-    () => true,
-    () => false,
-  );
-  return isThere ? `${root}/state/${name}` : undefined;
+  const kindOf = (path: string) => lstat(path).catch(() => null);
+  if ((await kindOf(`${root}/state`)) === null) return undefined;
+  const path = `${root}/state/${name}`;
+  const found = await kindOf(path);
+  return found === null || found.isFile() ? path : undefined;
 }
 
 /** Removes the note of a program that has ended. Never rejects. */

@@ -76,8 +76,10 @@ async function look(
     (isMarked(environment, run) ? marked : others).push(seen);
   }
   const sessions = new Set(run.name === null ? [] : marked.map(({ session }) => session));
+  // In a container a group or session from outside of it has number 0.
+  const isLeaderKnown = run.isFresh && run.leader > 0;
   const isOurs = ({ group, session }: Seen): boolean =>
-    sessions.has(session) || (run.isFresh && [group, session].includes(run.leader));
+    sessions.has(session) || (isLeaderKnown && [group, session].includes(run.leader));
   const found = [...marked, ...others.filter(isOurs)].map(({ number }) => number);
   return { found, isUnsure };
 }

@@ -83,7 +83,7 @@ async function lead(to: 'new' | 'old', job: Following, on: FollowInput): Promise
   const done = await words.tried(async () => {
     const target = to === 'new' ? version : previousVersion;
     if (target !== null) await assertWhole(target, on);
-    if (to === 'new') await swapTo(disk, layout, job);
+    if (to === 'new') await swapTo(disk, layout, { ...job, isBooted: true });
     else {
       const kept = await swapBack(disk, layout, { ...job, previous: previousVersion });
       if (kept) words.say(kept);

@@ -44,7 +44,7 @@ import { adoptActiveFolder } from './adopt.ts';
 import { checkSlots, DEEP, ONLY_LOST, type CheckDepth } from './boot-checks.ts';
 import { takeCleanMark } from '../install/clean-mark.ts';
 import { wasConfirmedHere } from '../install/confirmed-mark.ts';
-import { runHook } from '../install/hooks.ts';
+import { runHookToEnd } from '../modules/hook-run.ts';
 import { clearStaging } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { foreignRoot } from '../install/root-name.ts';
@@ -389,7 +389,7 @@ class Recoverer {
     const timeoutMs = this.#input.hookTimeoutMs ?? LIMITS.hookTimeoutMsDefault;
     // The hooks of an integrator are about applications.
     if (this.#input.component !== AGENT_COMPONENT)
-      await runHook({ folder: this.#input.hooksFolder, name: 'rolled-back', timeoutMs, env });
+      await runHookToEnd({ folder: this.#input.hooksFolder, name: 'rolled-back', timeoutMs, env });
     await this.#keep({ kind: 'rolled_back', to: back.to });
     this.#words.actions.push(rolledBack(job.version, back.to));
   }

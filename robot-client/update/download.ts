@@ -16,6 +16,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { ChunkPull, type PullEffect, type SlowChunk } from '../../shared/transfer/pull.ts';
 import type { Disk, DiskFile } from '../install/disk-port.ts';
 import type { Job } from './state.ts';
+import { readFitting } from '../install/small-file.ts';
 import { transferOf, type Transfer } from './delta.ts';
 
 /** The part of the agent's link that a download uses. */
@@ -59,6 +60,7 @@ export async function downloadPayload(input: DownloadInput): Promise<void> {
   const transfer = transferOf(job, folder);
   await disk.mkdir(folder);
   const index = await fetchIndex(input, transfer);
+  await removeLonger(disk, transfer);
   const file = await disk.open(transfer.path, 'update', 0o600);
   try {
     const places = await missingPlaces(file, index, input.signal);
@@ -97,6 +99,15 @@ export async function downloadPayload(input: DownloadInput): Promise<void> {
   await disk.syncFolder(folder.slice(0, folder.lastIndexOf('/'))); // it may be new itself
 }
 
+/**
+ * A file that is longer than what is downloaded cannot be what was signed, and no chunk makes it
+ * shorter: the version would be blocked for what stands on this disk.
+ */
+async function removeLonger(disk: Disk, { path, bytes }: Transfer): Promise<void> {
+  const found = await disk.stat(path);
+  if (found.kind === 'file' && found.bytes > bytes) await disk.unlink(path);
+}
+
 /** An index may not make a chunk spill over its neighbour. */
 function assertLength(got: number, want: number): void {
   if (got === want) return;
@@ -109,7 +120,7 @@ async function fetchIndex(input: DownloadInput, transfer: Transfer): Promise<Chu
   const { disk } = input;
   const { chunkBytes, chunkIndex, indexPath: path } = transfer;
   const artifact = { size: transfer.bytes, chunk_size: chunkBytes };
-  const kept = await disk.readFile(path, LIMITS.chunkBytesMax);
+  const kept = await readFitting(disk, path, LIMITS.chunkBytesMax);
   if (kept && sha256Hex(kept) === chunkIndex) return parseChunkIndex(kept, artifact);
   let index: ChunkIndex | null = null;
   const keep = async (_hash: Sha256Hex, bytes: Uint8Array): Promise<void> => {

@@ -10,13 +10,12 @@ import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { moduleOf } from '../../shared/formats/apply-strategy.ts';
 import type { ImageSide } from '../boot/system-image.ts';
-import { describeHook } from '../install/hooks.ts';
 import { layoutOf } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
 import { momentOf, type EffectContext } from './effect-context.ts';
 import { fellBack, slotRuns, type SlotRuns } from './follow-plan.ts';
-import { hookOf } from './hook-calls.ts';
+import { stopBefore } from './hook-calls.ts';
 import { leftBy } from './lease-guard.ts';
 import type { MachineEvent } from './machine.ts';
 import type { Follows } from './job-parts.ts';
@@ -124,13 +123,8 @@ const toThrow = (job: Following): DroverError => {
 async function switchNow(job: Following, on: EffectContext): Promise<MachineEvent> {
   const active = versionOf((await readSlots(on.disk, on.layout)).active);
   const leaves = leftBy(job);
-  if (active !== job.version && leaves !== null) {
-    const stopped = await hookOf(job, on, 'stop', leaves);
-    if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-      throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
-    }
-  }
-  await swapTo(on.disk, on.layout, job);
+  if (active !== job.version && leaves !== null) await stopBefore(job, on, leaves);
+  await swapTo(on.disk, on.layout, { ...job, isBooted: true });
   return { kind: 'swapped', at: momentOf(on) };
 }
 

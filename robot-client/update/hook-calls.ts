@@ -2,12 +2,12 @@
 
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { describeHook, runHook, type HookName, type HookResult } from '../install/hooks.ts';
+import { describeHook, type HookName, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
 import { writeWhole } from '../install/small-file.ts';
+import { runHookToEnd } from '../modules/hook-run.ts';
 import { endOrphan, forgetNote, noteOf } from '../modules/orphans.ts';
-import { nameRun, RUN_VARIABLE } from '../modules/processes.ts';
 import type { ApplyTarget } from './apply-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
 import { selfHook } from './self-strategy.ts';
@@ -34,27 +34,44 @@ export async function hookOf(
   const { root } = on.layout;
   const note = CHANGES.includes(name) ? await noteOf(root, 'stop') : undefined;
   if (note !== undefined) await endOrphan(note, root, 'DROVER_TARGET_VERSION=');
-  const result = await runHook({
+  const result = await runHookToEnd({
     folder: on.hooksFolder,
     name,
     timeoutMs,
     signal: on.signal,
     onOutput: on.onOutput,
     noteFile: name === 'stop' ? note : undefined,
-    env: {
-      ...hookEnvironment({
-        component: on.component,
-        layout: on.layout,
-        version,
-        previousVersion: job.previousVersion,
-        targetVersion: job.version,
-      }),
-      ...(name === 'stop' && { [RUN_VARIABLE]: await nameRun() }),
-    },
+    env: hookEnvironment({
+      component: on.component,
+      layout: on.layout,
+      version,
+      previousVersion: job.previousVersion,
+      targetVersion: job.version,
+    }),
   });
   if (name === 'stop' && result.kind !== 'timedOut') await forgetNote(note);
   return result;
 }
+
+/**
+ * Stops what runs, before a swap.
+ * @param leaves version that is left; null for the system
+ * @throws DroverError SWAP_FAILED when the hook fails: the version that runs goes on
+ */
+export async function stopBefore(
+  job: Job,
+  on: EffectContext,
+  leaves: string | null,
+): Promise<void> {
+  const stopped = await hookOf(job, on, 'stop', leaves ?? '');
+  if (stopped.kind === 'ok' || stopped.kind === 'absent') return;
+  const which = leaves ?? 'the system';
+  const message = `stop ${which}: ${describeHook(stopped)}`;
+  throw new DroverError('SWAP_FAILED', message, { hint: hookHint('stop', which) });
+}
+
+const hookHint = (name: HookName, version: string): string =>
+  `run the ${name} hook by hand, in the folder of --hooks: the message has its last output; ${version} goes on, and the update is tried again by itself`;
 
 /**
  * Starts a version that was stopped, or that comes back.

@@ -54,7 +54,7 @@ export async function bootOther(job: Job, on: EffectContext): Promise<MachineEve
     switch (step.kind) {
       case 'runs':
         await ensureImageRelease(job.version, on);
-        await swapTo(on.disk, on.layout, job);
+        await swapTo(on.disk, on.layout, { ...job, isBooted: true });
         return { kind: 'swapped', at: momentOf(on) };
       case 'tell':
         await untilOthersAreStopped(job, on);

@@ -150,7 +150,7 @@ export class SlotStrategy implements ApplyStrategy {
     // The links follow the slot: they do not yet where the state of the update was lost.
     if (said === target.version) {
       await ensureImageRelease(target.version, this.#on);
-      return await swapTo(this.#on.disk, this.#on.layout, target);
+      return await swapTo(this.#on.disk, this.#on.layout, { ...target, isBooted: true });
     }
     const runs = `slot ${slots.running} runs (${said ?? 'unknown version'})`;
     throw new DroverError('BOOT_FELL_BACK', `confirm ${target.version}: ${runs}`);

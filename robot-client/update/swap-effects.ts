@@ -9,7 +9,7 @@ import { backoffMs } from '../../shared/base/backoff.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { noteConfirmed } from '../install/confirmed-mark.ts';
-import { describeHook, type HookResult } from '../install/hooks.ts';
+import type { HookResult } from '../install/hooks.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { damageProblem } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
@@ -20,7 +20,7 @@ import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
 import { strategyOf } from './slot-strategy.ts';
 import { startAndProbe, type Outcome } from './confirm.ts';
 import { momentOf, type EffectContext } from './effect-context.ts';
-import { hookOf, hookTimeoutOf, startAgain } from './hook-calls.ts';
+import { hookOf, hookTimeoutOf, startAgain, stopBefore } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { healthTimeOf, onTrial } from './probation.ts';
 import { endSwapByReboot, slotsOfReturn } from './slot-effects.ts';
@@ -91,9 +91,11 @@ export async function swap(job: Job, isAgain: boolean, on: EffectContext): Promi
     on.signal.throwIfAborted();
     const cause = toProblem(thrown);
     if (SAYS_ENOUGH.test(cause.code)) return { kind: 'swap_failed', problem: cause };
-    const { message } = cause;
-    const problem = toProblem(new DroverError('SWAP_FAILED', `swap to ${job.version}: ${message}`));
-    return { kind: 'swap_failed', problem };
+    const { code, message, hint } = cause;
+    // The hint of a full disk, or of a hook, says more than the one about any disk.
+    const said = code === 'INTERNAL' ? {} : { hint };
+    const failure = new DroverError('SWAP_FAILED', `swap to ${job.version}: ${message}`, said);
+    return { kind: 'swap_failed', problem: toProblem(failure) };
   }
 }
 
@@ -109,13 +111,7 @@ async function stopForSwap(
   return await stopWhileHeld(on, { ...relied, isSwitched }, async () => {
     const leaves = leftBy(job);
     // A machine always runs some system, also before the first image of this agent.
-    if (leaves !== null || strategy.byReboot) {
-      const stopped = await hookOf(job, on, 'stop', leaves ?? '');
-      if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-        const which = leaves ?? 'the system';
-        throw new DroverError('SWAP_FAILED', `stop ${which}: ${describeHook(stopped)}`);
-      }
-    }
+    if (leaves !== null || strategy.byReboot) await stopBefore(job, on, leaves);
     await assertStaged(on.disk, on.layout, { version, mayHash: () => false });
   });
 }

@@ -117,13 +117,17 @@ export async function removePatches(disk: Disk, folder: string): Promise<void> {
  * The swap: `active` leads to `version`, `rollback` to the former active release. When `rollback`
  * is already the way back of the job, it stays. The link of `rollback` is Drover's own then, and
  * durable: going back is one rename of it.
+ * @param to.isBooted the boot loader has switched already, so the links follow it on a disk without
+ *   inodes as well; any other swap leaves the spare files to the way back
  * @throws DroverError SLOT_… when something that is not Drover's is in a slot, SWAP_FAILED
  */
 export async function swapTo(
   disk: Disk,
   layout: Layout,
-  { version, previousVersion = null }: { readonly version: string } & Partial<WayBack>,
+  to: { readonly version: string; readonly isBooted?: boolean } & Partial<WayBack>,
 ): Promise<void> {
+  const { version, previousVersion = null, isBooted = false } = to;
+  const isForward = !isBooted;
   const missing = await whyNoRelease(disk, layout, version);
   if (missing) throw new DroverError('SWAP_FAILED', `swap to ${version}: ${missing}`);
   const slots = await readSlots(disk, layout);
@@ -137,11 +141,11 @@ export async function swapTo(
   const stays = keepsRollback(slots, previousVersion);
   const isReady = stays && slots.rollback.kind === 'release' && slots.rollback.isOurs;
   if (active !== null && !isReady) {
-    const version = stays && previousVersion !== null ? previousVersion : active;
-    await pointSlot(disk, layout, { slot: 'rollback', version, isForward: true });
+    const back = stays && previousVersion !== null ? previousVersion : active;
+    await pointSlot(disk, layout, { slot: 'rollback', version: back, isForward });
     await disk.syncFolder(layout.root);
   }
-  await pointSlot(disk, layout, { slot: 'active', version, isForward: true });
+  await pointSlot(disk, layout, { slot: 'active', version, isForward });
   await disk.syncFolder(layout.root);
 }
 

@@ -1,5 +1,6 @@
 /** Errors for refusals and failures; `error-catalogue.ts` has every code. Sans-I/O. */
 
+import { errnoOf, wordsOfErrno } from './errno.ts';
 import { CATALOGUE, type ErrorCode, type Exit, type Fault, type Retry } from './error-catalogue.ts';
 
 /**
@@ -54,11 +55,13 @@ export interface Problem {
 }
 
 /** Error codes of the system about a path (`errno(3)`): the machine needs repair, not Drover. */
-const OF_A_PATH: ReadonlyMap<unknown, ErrorCode> = new Map([
+const OF_A_PATH: ReadonlyMap<string, ErrorCode> = new Map([
   ['ENOSPC', 'DISK_FULL'],
   ['EDQUOT', 'DISK_FULL'],
   ['EROFS', 'DISK_READ_ONLY'],
   ['EIO', 'DISK_WRITE_FAILED'],
+  ['EUCLEAN', 'DISK_WRITE_FAILED'],
+  ['EBADMSG', 'DISK_WRITE_FAILED'],
   ['ENOENT', 'FILE_REFUSED'],
   ['ENOTDIR', 'FILE_REFUSED'],
   ['EISDIR', 'FILE_REFUSED'],
@@ -72,8 +75,8 @@ const OF_A_PATH: ReadonlyMap<unknown, ErrorCode> = new Map([
 export function refusalOf(thrown: unknown): DroverError | null {
   if (thrown instanceof DroverError) return thrown;
   if (!(thrown instanceof Error) || !('path' in thrown) || !('code' in thrown)) return null;
-  const code = OF_A_PATH.get(thrown.code);
-  return code === undefined ? null : new DroverError(code, thrown.message, { cause: thrown });
+  const code = OF_A_PATH.get(errnoOf(thrown));
+  return code === undefined ? null : new DroverError(code, wordsOfErrno(thrown), { cause: thrown });
 }
 
 /** Any thrown value as a problem; an unexpected one becomes INTERNAL with its message. */

@@ -366,6 +366,7 @@ export const LIMITS = {
   hookTimeoutMsMax: 60 * MINUTE, // an application that stops slower than this has hung
   hookOutputBytesMax: 4 * KiB, // last output of a hook for the report
   hookLogBytesMax: 32 * KiB, // last output of one run for the log of an update: a page of traces
+  hookRestMax: 8, // runs of one hook whose processes live on: a daemon is one, a leak is each run
   hookOverlapBytes: 16 * KiB, // kept before that: a secret is seen whose name or begin is cut off
   // Logs of failed updates
   failureLogBytesDefault: 64 * KiB, // one log, compressed: ten pages of text cost some 8 KiB

@@ -21,6 +21,7 @@ import {
   SIGNATURE_FILE,
 } from '../formats/bundle-parts.ts';
 import { attachmentPartName, isAttachmentKind } from '../formats/attachments.ts';
+import { errnoOf, wordsOfErrno } from '../base/errno.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { openEntry } from './tar-entry.ts';
@@ -81,9 +82,10 @@ function assertPart(
 
 function unpackFailure(path: string, cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  switch ((cause as NodeJS.ErrnoException).code) {
+  const why = wordsOfErrno(cause);
+  switch (errnoOf(cause)) {
     case 'ENOSPC':
+    case 'EDQUOT':
       return new DroverError('DISK_FULL', `open bundle ${path}: ${why}`, {
         cause,
         hint: `free space in ${tmpdir()}, or set TMPDIR to a larger disk`,

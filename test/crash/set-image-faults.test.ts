@@ -27,9 +27,23 @@ import {
 } from './image-robot.ts';
 import { ModelDisk } from './model-disk.ts';
 
-/** A disk on which states cannot be written while it is full. */
+/** A disk on which states cannot be written while it is full, or links made without inodes. */
 class FullDisk extends ModelDisk {
   isFull = false;
+  /** False while another program takes each inode that was not freed for the next link. */
+  hasInodes = true;
+  #isFreed = false;
+
+  override async unlink(path: string): Promise<void> {
+    await super.unlink(path);
+    this.#isFreed ||= path.includes('/state/spare-');
+  }
+
+  override async symlink(target: string, path: string): Promise<void> {
+    if (!this.hasInodes && !this.#isFreed) throw new DroverError('DISK_FULL', `link ${path}: full`);
+    this.#isFreed = false;
+    await super.symlink(target, path);
+  }
 
   override async open(...args: Parameters<ModelDisk['open']>): Promise<DiskFile> {
     const [path, use] = args;
@@ -117,6 +131,19 @@ describe('a set with a system image', () => {
     const ended = await run;
     assert.deepEqual(on.mixed, []);
     assert.equal(ended?.[0], ended?.[1]);
+  });
+
+  it('leads the links at a boot although no inode is left', async (t) => {
+    const on = await stage(t);
+    const { restart } = on.machine;
+    on.machine.restart = () => {
+      on.machine.restart = restart;
+      on.disk.hasInodes = false;
+      on.machine.restart();
+    };
+    assert.deepEqual(await on.run(), [NEW, NEW]);
+    assert.deepEqual(on.mixed, []);
+    assert.equal(on.disk.hasInodes, false, 'it booted without inodes');
   });
 
   it('follows each boot until the counter of the boot loader is used up', async (t) => {

@@ -8,6 +8,7 @@ import { open } from 'node:fs/promises';
 import { PassThrough, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
+import { errnoOf, wordsOfErrno } from '../../../shared/base/errno.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
 import { Sha256Stream } from '../../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../../shared/base/ids.ts';
@@ -73,9 +74,10 @@ function assertTarBytes(bytes: number, path: string): void {
 
 export function unpackFailure(path: string, cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  const { code = '' } = cause as NodeJS.ErrnoException;
-  if (code === 'ENOSPC') return new DroverError('DISK_FULL', `unpack ${path}: ${why}`, { cause });
+  const why = wordsOfErrno(cause);
+  const code = errnoOf(cause);
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  if (isFull) return new DroverError('DISK_FULL', `unpack ${path}: ${why}`, { cause });
   const isGzipError = code.startsWith('Z_') || code === 'ERR_STREAM_PREMATURE_CLOSE';
   return new DroverError(
     isGzipError ? 'ARCHIVE_CORRUPT' : 'FILE_UNREADABLE',

@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { diskCodeIn, SteadyDatabase } from '../../../broker/control/durable-level.ts';
 import { requirePeer } from '../../helpers/peer.ts';
+import { systemError } from '../../helpers/system-error.ts';
 import { tempFolder, withTempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 
@@ -161,12 +162,14 @@ describe('an error of the system that LevelDB passes on', () => {
         cause: new Error(`IO error: b/control/000005.ldb: ${words}`),
       });
     const errno = (code: string): Error => Object.assign(new Error(code), { code });
+    const quota = systemError('EDQUOT', 'fsync', 'b/control/000005.log');
     const cases: [Error, string | null][] = [
       [wrapped('No space left on device'), 'DISK_FULL'],
       [wrapped('Disk quota exceeded'), 'DISK_FULL'],
       [wrapped('Read-only file system'), 'DISK_READ_ONLY'],
       [wrapped('Permission denied'), null],
       [errno('ENOSPC'), 'DISK_FULL'],
+      [quota, 'DISK_FULL'],
       [errno('EROFS'), 'DISK_READ_ONLY'],
       [errno('EACCES'), null],
     ];

@@ -4,6 +4,8 @@
  */
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { retryWaitMs } from '../../../robot-client/update/retry.ts';
@@ -15,7 +17,7 @@ import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
-import { Bench, fleet } from '../bench.ts';
+import { Bench, fleet, OLD } from '../bench.ts';
 import { faultyDisk } from '../faulty-disk.ts';
 
 const YEAR_MS = 365 * 24 * 3_600_000;
@@ -62,6 +64,46 @@ describe('the wait after a failure', () => {
       await bench.runs('1.1.0');
     });
   }
+});
+
+/** A wall clock that stands years elsewhere each time it is read. */
+function leapingClock(): () => number {
+  const years = [0, 40, -56, 3, -1, 90, -30];
+  let reads = 0;
+  return () => {
+    reads += 1;
+    return Date.now() + (years[reads % years.length] ?? 0) * YEAR_MS;
+  };
+}
+
+describe('an update under a clock that leaps by years in each of its phases', () => {
+  it('is installed and confirmed as under any other, after as many good answers', async (t) => {
+    const bench = await Bench.open(t, { now: leapingClock() });
+    await bench.hook('health', `echo good >>'${bench.root}/answers'`);
+    bench.announce(await fleet.makeBundle({ version: '1.1.0' }), '1.1.0');
+    await bench.runs('1.1.0');
+    assert.deepEqual(
+      [bench.codes, bench.component.view.state.lastUpdate?.outcome],
+      [[], 'installed'],
+    );
+    const answers = (await readFile(join(bench.root, 'answers'), 'utf8')).trim().split('\n');
+    assert.equal(answers.length, LIMITS.healthSuccessesMin);
+  });
+
+  it('goes back and is blocked when the version is bad, and not before its time-out', async (t) => {
+    const bench = await Bench.open(t, { now: leapingClock() });
+    await bench.hook('health', `echo bad >>'${bench.root}/answers'; exit 1`);
+    const bad = await fleet.makeBundle({ version: '1.1.0' });
+    bench.announce(bad, '1.1.0', { health_timeout_s: 2 });
+    await waitUntil('the way back', () => bench.codes.includes('HEALTH_DEADLINE'));
+    await bench.runs(OLD);
+    assert.deepEqual(
+      bench.component.view.state.blocked.map(({ version }) => version),
+      ['1.1.0'],
+    );
+    const answers = (await readFile(join(bench.root, 'answers'), 'utf8')).trim().split('\n');
+    assert.ok(answers.length >= LIMITS.healthSuccessesMin, `${answers.length} answers`);
+  });
 });
 
 async function openInbox(t: TestContext): Promise<Inbox> {

@@ -62,6 +62,20 @@ describe('the memory of a robot about rollouts', () => {
     });
   });
 
+  it('counts from now where a clock that was ahead wrote a later instant', async (t) => {
+    const inbox = new Inbox(realDisk, `${await tempFolder(t)}/seen.json`, fleet.trust);
+    await inbox.load();
+    const bundle = await fleet.makeBundle({ version: '1.1.0' });
+    const announcement = fleet.announce(1, [fleet.makeRollout('r-1', bundle)]);
+    const complete = fleet.progress({ rollout: 'r-1', seq: 7, status: 'complete', threshold: 1 });
+    const AHEAD_MS = 20 * 3_600_000;
+    await inbox.acceptAnnouncement(announcement, NOW + AHEAD_MS);
+    await inbox.acceptProgress(complete, NOW + AHEAD_MS);
+    assert.deepEqual([...inbox.completeSince], [['r-1', NOW + AHEAD_MS]]);
+    await inbox.acceptProgress(complete, NOW);
+    assert.deepEqual([...inbox.completeSince], [['r-1', NOW]]);
+  });
+
   it('is acted on only once the disk has it, or has failed to take it', async (t) => {
     const gates: ((isFull: boolean) => void)[] = [];
     const disk = faultyDisk(async ({ name, path }) => {

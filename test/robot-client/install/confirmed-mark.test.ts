@@ -30,6 +30,7 @@ import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import type { Problem } from '../../../shared/base/errors.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { SlotWatch } from '../../../robot-client/update/slot-watch.ts';
+import { systemError } from '../../helpers/system-error.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { Bench, fleet, OLD } from '../bench.ts';
 import { faultyDisk, isChange, type DiskOperation } from '../faulty-disk.ts';
@@ -45,11 +46,8 @@ function refusing(errno: Errno): Disk {
     errno === 'EROFS' ? isChange(operation) : ['create', 'mkdir', 'write'].includes(operation.name);
   return faultyDisk((operation) => {
     if (!isRefused(operation)) return;
-    throw diskError(
-      operation.name,
-      operation.path,
-      Object.assign(new Error(errno), { code: errno }),
-    );
+    const { name, path } = operation;
+    throw diskError(name, path, systemError(errno, name, path));
   });
 }
 

@@ -3,8 +3,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { diskError } from '../../../robot-client/install/disk-error.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
-import { DroverError } from '../../../shared/base/errors.ts';
+import { isSickDisk } from '../../../robot-client/install/root-claims.ts';
+import { DroverError, refusalOf } from '../../../shared/base/errors.ts';
+import { isUnnamed, systemError } from '../../helpers/system-error.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { canMount, mounts, remount } from '../../e2e/mounted-roots.ts';
 
@@ -41,6 +44,26 @@ describe('a disk that is full', () => {
       const refusal = await fill(folder, new Uint8Array(bytes));
       assert.equal(refusal.code, 'DISK_FULL');
       assert.match(refusal.hint, hint);
+    });
+  }
+});
+
+describe('an error for which Node has a number and no name', () => {
+  for (const [errno, code, words] of [
+    ['EDQUOT', 'DISK_FULL', 'EDQUOT: disk quota exceeded'],
+    ['EUCLEAN', 'DISK_WRITE_FAILED', 'EUCLEAN: structure needs cleaning'],
+    ['EBADMSG', 'DISK_WRITE_FAILED', 'EBADMSG: bad message'],
+  ] as const) {
+    it(`is ${code} of a sick disk, in words: ${errno}`, () => {
+      assert.ok(isUnnamed(errno), 'the table has what Node lacks');
+      const thrown = systemError(errno, 'write', '/no-such/file');
+      const refusal = diskError('write', '/no-such/file', thrown);
+      assert.equal(refusal.code, code);
+      assert.equal(refusal.message, `write /no-such/file: ${words}, write '/no-such/file'`);
+      if (errno === 'EDQUOT') assert.match(refusal.hint, /quota -v/);
+      assert.ok(isSickDisk(refusal), 'the agent stays and looks again');
+      assert.equal(refusalOf(thrown)?.code, code);
+      assert.match(refusalOf(thrown)?.message ?? '', new RegExp(`^${words}`));
     });
   }
 });

@@ -93,7 +93,28 @@ test('a hook that cannot be run fails with a sentence that says why', async () =
   fs.mkdirSync(withLink);
   fs.symlinkSync('gone', join(withLink, 'health'));
   await says(withLink, /link to nothing/);
-  await says(hookFolder('health', '#!/no/such/shell\n'), /could not be started/);
+  for (const [line, shown] of [
+    ['#!/no/such/shell', '#!/no/such/shell'],
+    ['#! /bin/sh\r', '#! /bin/sh\\u{d}'],
+  ] as const) {
+    const result = await run(hookFolder('health', `${line}\nexit 0\n`));
+    const want = `hook health could not be started: its first line names no program here: ${shown}`;
+    assert.equal(result.kind, 'failed');
+    assert.equal(describeHook(result), want, 'without an exit code, which there is none of');
+  }
+});
+
+test('no hook is absent where its folder is a file or a link to nothing', async () => {
+  const places = join(root, 'no-folders');
+  fs.mkdirSync(places);
+  fs.writeFileSync(join(places, 'file'), '');
+  fs.symlinkSync('gone', join(places, 'link'));
+  for (const name of ['file', 'link', 'file/below']) {
+    const folder = join(places, name);
+    const result = await runHook({ folder, name: 'ready', timeoutMs: 1_000, env: {} });
+    assert.equal(result.kind, 'failed', name);
+    assert.match(describeHook(result), /is a file, or a link to nothing/);
+  }
 });
 
 test('the environment holds PATH, HOME, LANG and the DROVER names, and nothing else', async () => {

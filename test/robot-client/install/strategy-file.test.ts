@@ -55,6 +55,10 @@ describe('the strategy of a release', () => {
     await rm(layout.seals, { recursive: true });
     await writeFile(strategyFile(layout, VERSION), 'module/../x\n');
     await assert.rejects(read(layout), { code: 'MODULE_UNKNOWN' });
+    for (const damage of Object.values(damages)) {
+      await damage(strategyFile(layout, VERSION));
+      await assert.rejects(read(layout), { code: 'MODULE_UNKNOWN' });
+    }
   });
 
   it('is what a person writes into its file', async (test) => {

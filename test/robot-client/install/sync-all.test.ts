@@ -3,14 +3,14 @@ import { chmod, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isDurable, isKernelFit, syncAll } from '../../../robot-client/install/sync-all.ts';
-import { codeOf } from '../../../robot-client/install/disk-error.ts';
+import { errnoOf } from '../../../shared/base/errno.ts';
 import { withTempFolder } from '../../helpers/temp-folder.ts';
 
 const codeThrown = (run: () => unknown): unknown => {
   try {
     return run();
   } catch (error) {
-    return codeOf(error);
+    return errnoOf(error);
   }
 };
 

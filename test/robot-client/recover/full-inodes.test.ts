@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -25,14 +25,19 @@ import {
   unmountFolder,
 } from '../../helpers/block-device.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
+import { Bench, fleet } from '../bench.ts';
 import { jobTo, NEW, OLD } from '../install/root-worlds.ts';
 import { makeSealedRelease } from '../install/sealed-release.ts';
 
-const IMAGE_BYTES = 16 * 2 ** 20;
+const MIB = 2 ** 20;
 const BOOTS_MAX = 3;
 
 /** An ext4 with few inodes; null when this machine cannot mount one and the test was skipped. */
-async function smallDisk(t: TestContext): Promise<string | null> {
+async function smallDisk(
+  t: TestContext,
+  { bytes, inodes }: { readonly bytes: number; readonly inodes: number },
+): Promise<string | null> {
   if (!requireBlockDevices(t, ['mkfs.ext4', 'mount', 'losetup', 'umount'])) return null;
   const open: { device?: string; folder?: string } = {};
   // Before the folder above is removed.
@@ -43,8 +48,8 @@ async function smallDisk(t: TestContext): Promise<string | null> {
   const home = await tempFolder(t);
   const [image, folder] = [join(home, 'image'), join(home, 'disk')];
   writeFileSync(image, '');
-  truncateSync(image, IMAGE_BYTES);
-  runTool('mkfs.ext4', '-q', '-m', '0', '-N', '96', image);
+  truncateSync(image, bytes);
+  runTool('mkfs.ext4', '-q', '-m', '0', '-N', String(inodes), image);
   mkdirSync(folder);
   open.device = attachLoop(image);
   runTool('mount', open.device, folder);
@@ -81,9 +86,26 @@ async function onTrial(layout: Layout): Promise<void> {
   });
 }
 
+describe('an agent on an ext4 without inodes', () => {
+  it('stays, says DISK_FULL or DISK_SPACE_SHORT, and updates when inodes are there again', async (t) => {
+    const folder = await smallDisk(t, { bytes: 64 * MIB, inodes: 512 });
+    if (folder === null) return;
+    const bench = await Bench.open(t, {}, join(folder, 'app'));
+    takeAllInodes(folder);
+    bench.announce(await fleet.makeBundle({ version: NEW }), NEW);
+    await waitUntil('a code of the disk', () => bench.codes.length > 0);
+    assert.match(bench.codes.join(), /^DISK_(?:FULL|SPACE_SHORT)$/);
+    assert.equal(bench.component.view.version, OLD);
+    rmSync(join(folder, 'others'), { recursive: true });
+    await bench.component.retry();
+    await bench.runs(NEW);
+    await bench.component.close(); // before its disk is unmounted
+  });
+});
+
 describe('a version on probation on an ext4 without inodes', () => {
   it('has its boots counted, and is left when they are used up', async (t) => {
-    const folder = await smallDisk(t);
+    const folder = await smallDisk(t, { bytes: 16 * MIB, inodes: 96 });
     if (folder === null) return;
     const layout = layoutOf(join(folder, 'app'));
     await onTrial(layout);

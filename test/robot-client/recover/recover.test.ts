@@ -110,6 +110,24 @@ describe('recover', () => {
     assert.equal((await recover(realDisk, false)).version, OLD);
   });
 
+  for (const phase of ['swapping', 'probation'] as const) {
+    it(`decides the same in ${phase}, whatever year the clock of the boot shows`, async (t) => {
+      const found = [];
+      for (const year of [2026, 1970, 2099]) {
+        const { layout, recover } = await installed(t);
+        await writeFile(layout.machineFile, encodeMachineState({ ...onProbation(), phase }));
+        t.mock.timers.enable({ apis: ['Date'], now: Date.UTC(year, 0, 1) });
+        const boots = [await recover(), await recover(), await recover(), await recover()];
+        t.mock.timers.reset();
+        found.push(
+          boots.map(({ version, phase: after, actions }) => ({ version, after, actions })),
+        );
+      }
+      assert.deepEqual(found[1], found[0]);
+      assert.deepEqual(found[2], found[0]);
+    });
+  }
+
   it('looks at sizes alone after an orderly end', async (t) => {
     const { layout, recover, at } = await installed(t);
     await writeFile(at('bin/run'), 'echo 1.1.1\n');

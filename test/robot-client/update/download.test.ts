@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { payloadFile } from '../../../robot-client/install/layout.ts';
+import { indexFile, payloadFile } from '../../../robot-client/install/layout.ts';
 import { ChunkLink } from '../../../robot-client/fleet/chunk-link.ts';
 import { makeJob, type Job } from '../../../robot-client/update/state.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
@@ -186,6 +186,22 @@ describe('download', () => {
     );
     assert.deepEqual(await readFile(payloadFile(folder)), payload);
   });
+
+  for (const [what, harm] of [
+    ['a payload that is longer than its own', (folder) => truncate(payloadFile(folder), 2 ** 30)],
+    ['an index of a gigabyte', (folder) => truncate(indexFile(folder), 2 ** 30)],
+    ['an index of zeroes', (folder) => writeFile(indexFile(folder), new Uint8Array(64))],
+  ] as const satisfies [string, (folder: string) => Promise<void>][]) {
+    it(`fetches again over ${what}`, async () => {
+      const payload = randomBytes(CHUNK_BYTES * 3 + 7);
+      const { job, chunks } = publish(payload);
+      const folder = await freshFolder();
+      await download(job, new Carrier(chunks), folder);
+      await harm(folder);
+      await download(job, new Carrier(chunks), folder);
+      assert.deepEqual(await readFile(payloadFile(folder)), payload);
+    });
+  }
 
   it('survives a link that flaps on every answer', async () => {
     const payload = randomBytes(CHUNK_BYTES * 12);

@@ -92,3 +92,17 @@ describe('a release that waits to be swapped in', () => {
     await endsWhole(bench);
   });
 });
+
+describe('a stop hook that fails', () => {
+  it('is named by the hint, which speaks of no disk, and what runs goes on', async (t) => {
+    const bench = await Bench.open(t);
+    await bench.hook('stop', 'echo the arm is up; exit 3');
+    bench.announce(await bundle(), NEW);
+    await waitUntil('the failure', () => bench.codes.includes('SWAP_FAILED'));
+    await bench.runs(OLD);
+    const { message = '', hint = '' } = bench.component.view.state.lastProblem ?? {};
+    assert.equal(message, `swap to ${NEW}: stop ${OLD}: exit 3 (the arm is up)`);
+    assert.match(hint, /^run the stop hook by hand/);
+    assert.doesNotMatch(hint, /dmesg/);
+  });
+});
