@@ -45,7 +45,7 @@ describe('the transparency log', () => {
     assert.equal(await stage.codeOf(...args), 'USAGE', 'another key is a slip');
   });
 
-  it('takes two who add at the same moment one after the other', async (t) => {
+  it('takes two writers that add at the same moment one after the other', async (t) => {
     const stage = await LogStage.open(t, 'quorum none');
     const { site } = stage;
     const { url } = await startBrokerChild(t, { args: stage.trust });
@@ -165,7 +165,7 @@ describe('the transparency log', () => {
     await site.robot('r2', own.url, stage.required).runs('1.0.0');
   });
 
-  it('on mosquitto is added to and verified, and who rewrites it there is found out', async (t) => {
+  it('on mosquitto is added to and verified, and a rewrite there is detected', async (t) => {
     const engine = await startMosquitto(t);
     if (!engine) return;
     const { url } = engine;

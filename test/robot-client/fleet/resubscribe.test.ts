@@ -66,7 +66,7 @@ describe('a robot whose broker does not deliver', () => {
     await onStage(t, async ({ clock, version, announce }) => {
       await announce(1, '1.1.0', { isHeard: false });
       await clock.pass(80 * MINUTE);
-      assert.equal(version(), '1.0.0', 'nobody has told it yet');
+      assert.equal(version(), '1.0.0', 'the order has not arrived yet');
       await clock.until('the new version', () => version() === '1.1.0', 75 * MINUTE);
     });
   });
