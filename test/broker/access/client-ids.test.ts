@@ -162,7 +162,7 @@ describe('the right to receive a message', () => {
     '$SYS/#',
   ];
 
-  it('is the right to ask for it: no subscription that was granted is ever silent', () => {
+  it('is the right to subscribe to it: no granted subscription stays without messages', () => {
     for (const who of [ANYONE, ROBOT, ...PEOPLE]) {
       for (const topic of topics) {
         const mayAsk = filters.some(

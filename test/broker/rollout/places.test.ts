@@ -340,7 +340,7 @@ describe('a place', () => {
     );
   });
 
-  it('of a robot that went away with it ends a lease after that: it may have begun', () => {
+  it('of a robot that went offline with it ends one lease later: the robot may have begun', () => {
     const seenMs = place.untilMs - 1_000;
     const gone = robot('a', { ...asks(1), online: false, seenMs });
     const at = (now: number) => stepPlaces([place], facts([gone], { now })).freed;
