@@ -1,8 +1,9 @@
 /**
  * Caches recently read chunks in memory: robots of one rollout pull the same ones at the same time,
  * and one read serves them all. The buffers are reused: fresh ones made V8 collect garbage, which
- * took half of a broker's time. So bytes are borrowed and given back, and nobody may write into
- * them or keep them. A chunk that is removed through this store leaves the cache as well.
+ * took half of a broker's time. So bytes are borrowed and given back, and a borrower may neither
+ * write into them nor keep them. A chunk that is removed through this store leaves the cache as
+ * well.
  */
 
 import type { Sha256Hex } from '../../shared/base/ids.ts';
@@ -129,7 +130,7 @@ export class ChunkCache implements CheckedChunkStore {
     }
     if (!bytes || !buffer) return null;
     const isKept = this.#reading.get(hash) === reading; // else it was removed meanwhile
-    // Counted before a waiting caller goes on, so that nobody finds the buffer reused.
+    // Counted before a waiting caller goes on, so that the buffer is not reused under it.
     const slot: Slot = { buffer, bytes, borrowers: reading.borrowers, isKept };
     if (isKept) {
       this.#reading.delete(hash);

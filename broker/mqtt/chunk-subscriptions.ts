@@ -3,8 +3,7 @@
  * A SUBSCRIBE of nothing but chunks is granted, recorded and answered here. A packet with both
  * kinds of filters, and one for a session that Aedes keeps, goes to Aedes and comes here afterwards
  * through `subscribed`. Chunks are granted with QoS 0, whatever was requested: TCP delivers them,
- * and a puller checks each hash and asks again, so an acknowledgement for each would tell nobody
- * anything.
+ * and a puller checks each hash and asks again, so an acknowledgement for each would have no use.
  */
 
 import type { Client } from 'aedes';

@@ -61,8 +61,8 @@ export interface ReturnFacts {
 
 /**
  * At the undo: an older whole release takes the place of one that lost files. Without one, a whole
- * version is not left for one that lost files, even if the whole one is not healthy: nobody could
- * tell how the other one would run.
+ * version is not left for one that lost files, even if the whole one is not healthy: it would be
+ * unknown how the other one runs.
  * @returns null to stay
  */
 export function planReturn({ previous, found, runs, spare }: ReturnFacts): string | null {
