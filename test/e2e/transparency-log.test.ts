@@ -165,7 +165,7 @@ describe('the transparency log', () => {
     await site.robot('r2', own.url, stage.required).runs('1.0.0');
   });
 
-  it('on mosquitto is added to and verified, and a rewrite there is detected', async (t) => {
+  it('on mosquitto is added to and verified, and who rewrites it there is found out', async (t) => {
     const engine = await startMosquitto(t);
     if (!engine) return;
     const { url } = engine;

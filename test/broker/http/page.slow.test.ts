@@ -172,7 +172,7 @@ describe('the page', () => {
     );
   });
 
-  it('shows only the refusal for an unknown robot or rollout', async (t) => {
+  it('shows the refusal alone for a robot or a rollout that nobody knows', async (t) => {
     const { api } = await lead(t, { isProtected: false });
     const opened = await openPage(t);
     if (!opened) return;
