@@ -71,7 +71,7 @@ export class Agent {
   readonly #logs: LogDesk;
   #wire: Wire | null = null;
   readonly #wants: Wants;
-  /** When `online` was sent last; infinity once the robot has said goodbye. */
+  /** When `online` was sent last; infinity once the robot has reported that it goes offline. */
   #saidOnlineMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: AgentOptions) {

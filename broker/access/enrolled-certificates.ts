@@ -9,7 +9,7 @@ import { isRobotId, type EpochMs, type RobotId, type Sha256Hex } from '../../sha
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { robotOfCertificate, type Identity } from './access.ts';
 
-/** A certificate of an enrolled robot, as somebody shows it. */
+/** A certificate of an enrolled robot, as a client presents it. */
 export interface ShownCertificate {
   readonly robot: RobotId;
   /** SHA-256 of its SubjectPublicKeyInfo. */

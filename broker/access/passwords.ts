@@ -1,6 +1,6 @@
 /**
  * Passwords chosen by people, stored as scrypt: `<N>$<r>$<p>$<salt base64>$<key base64>`. The cost
- * stands beside each key, so that it can be raised later without locking anybody out. It is
+ * stands beside each key, so that it can be raised later without locking users out. It is
  * bounded, so that a credentials file cannot use up the memory of the broker.
  */
 

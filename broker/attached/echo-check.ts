@@ -9,7 +9,7 @@ import type { MonoMs } from '../../shared/base/ids.ts';
 import { bytesEqual } from '../../shared/crypto/bytes.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 
-export class EchoWatch {
+export class EchoCheck {
   /** One entry for each topic: a later message replaces an earlier one, as on the engine. */
   readonly #expected = new Map<string, { payload: Uint8Array; sinceMs: MonoMs }>();
 

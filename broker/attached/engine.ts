@@ -28,7 +28,7 @@ import {
 } from '../../shared/formats/topics.ts';
 import { subscribeIfGranted } from '../../shared/io/wait-up.ts';
 import { DeafCheck } from './deaf-check.ts';
-import { EchoWatch } from './echo-check.ts';
+import { EchoCheck } from './echo-check.ts';
 import type { EnginePort, EngineStatus, HeardMessage } from '../mqtt/engine-port.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { delivers0Only, isHandedOut, notEchoed } from './silence.ts';
@@ -76,7 +76,7 @@ export class AttachedEngine implements EnginePort {
   #control: EngineLink | null = null;
   #events: EngineLink | null = null;
   #chunks: EngineLink | null = null;
-  readonly #echo = new EchoWatch();
+  readonly #echo = new EchoCheck();
   readonly #deaf = new DeafCheck();
   readonly #wants = new WantLedger();
   readonly #watch: NodeJS.Timeout;

@@ -35,9 +35,9 @@ export class RetainedWatch {
   #owed: ReadonlySet<string> = new Set();
   #isNew = false;
   #isUnfit = false;
-  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
-  #looking: Promise<void> | null = null;
+  #checking: Promise<void> | null = null;
   #isClosed = false;
 
   constructor(options: RetainedWatchOptions) {
@@ -53,35 +53,35 @@ export class RetainedWatch {
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#timer) clearTimeout(this.#timer);
-    await this.#looking;
+    await this.#checking;
   }
 
   #plan(inMs: number): void {
-    if (this.#isClosed || this.#looking) return;
+    if (this.#isClosed || this.#checking) return;
     if (this.#timer) clearTimeout(this.#timer);
-    const earliest = this.#lookedAtMs + LIMITS.retrySoonMs - performance.now();
+    const earliest = this.#checkedAtMs + LIMITS.retrySoonMs - performance.now();
     this.#timer = setTimeout(() => this.#begin(), Math.max(inMs, earliest, 0));
     this.#timer.unref();
   }
 
   #begin(): void {
-    const look = this.#look().finally(() => {
-      this.#looking = null;
-      this.#lookedAtMs = performance.now();
+    const check = this.#check().finally(() => {
+      this.#checking = null;
+      this.#checkedAtMs = performance.now();
       const isUrgent = this.#isNew || this.#isUnfit || this.#owed.size > 0;
       this.#plan(isUrgent ? LIMITS.retrySoonMs : LIMITS.retainedLookMs);
     });
-    inBackground(this.#options.log, 'look what the engine retains', look);
-    this.#looking = look.catch(() => undefined); // logged by `inBackground`
+    inBackground(this.#options.log, 'check what the engine retains', check);
+    this.#checking = check.catch(() => undefined); // logged by `inBackground`
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     try {
       await this.#judge();
     } catch (error) {
       // There is no link now, or this connection is refused: the other connections report that.
       if (!(error instanceof DroverError)) throw error;
-      this.#options.log.debug({ problem: toProblem(error) }, 'could not look what is retained');
+      this.#options.log.debug({ problem: toProblem(error) }, 'could not check what is retained');
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * `drover-broker backup`: makes one file of a data folder, whether its broker runs or not. The file
  * gets a temporary name, is read back with the checks of a restore, and is renamed last: a backup
- * that nobody has read proves nothing.
+ * that was never read back proves nothing.
  */
 
 import { countOf } from '../../shared/base/printable.ts';

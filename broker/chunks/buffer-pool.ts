@@ -6,7 +6,7 @@
 
 import { LIMITS } from '../../shared/base/limits.ts';
 
-export class Slabs {
+export class BufferPool {
   readonly #bytesMax: number;
   /** Gives one unused buffer back; false when there is none. */
   readonly #drop: () => boolean;
@@ -30,24 +30,24 @@ export class Slabs {
       const free = this.#free.get(size)?.pop();
       if (free) return free;
       if (this.#bytes + size <= this.#bytesMax) break;
-      if (!this.#letGoOne() && !this.#drop()) break;
+      if (!this.#freeOne() && !this.#drop()) break;
     }
     this.#bytes += size;
     return Buffer.allocUnsafeSlow(size);
   }
 
-  giveBack(slab: Buffer): void {
-    const size = slab.byteLength;
+  giveBack(buffer: Buffer): void {
+    const size = buffer.byteLength;
     if (this.#bytes > this.#bytesMax) this.#bytes -= size;
     else {
       const free = this.#free.get(size);
-      if (free) free.push(slab);
-      else this.#free.set(size, [slab]);
+      if (free) free.push(buffer);
+      else this.#free.set(size, [buffer]);
     }
   }
 
   /** Frees a buffer of another size, when the wanted size has none. */
-  #letGoOne(): boolean {
+  #freeOne(): boolean {
     for (const [size, free] of this.#free) {
       if (!free.pop()) continue;
       this.#bytes -= size;

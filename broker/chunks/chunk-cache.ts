@@ -1,13 +1,14 @@
 /**
  * Caches recently read chunks in memory: robots of one rollout pull the same ones at the same time,
  * and one read serves them all. The buffers are reused: fresh ones made V8 collect garbage, which
- * took half of a broker's time. So bytes are borrowed and given back, and nobody may write into
- * them or keep them. A chunk that is removed through this store leaves the cache as well.
+ * took half of a broker's time. So bytes are borrowed and given back, and a borrower may neither
+ * write into them nor keep them. A chunk that is removed through this store leaves the cache as
+ * well.
  */
 
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import type { PrunableChunkStore } from '../../shared/base/ports.ts';
-import { Slabs } from './buffer-pool.ts';
+import { BufferPool } from './buffer-pool.ts';
 
 export interface CheckedChunkStore extends PrunableChunkStore {
   /** Like `get`, but into a buffer of at least that many bytes that the caller provides. */
@@ -23,13 +24,13 @@ export interface LentChunk {
   giveBack(): void;
 }
 
-export interface HotChunksOptions {
+export interface ChunkCacheOptions {
   readonly chunks: CheckedChunkStore;
   readonly bytesMax: number;
 }
 
 interface Slot {
-  readonly slab: Buffer;
+  readonly buffer: Buffer;
   readonly bytes: Uint8Array;
   borrowers: number;
   isKept: boolean;
@@ -40,16 +41,16 @@ interface Reading {
   slot: Promise<Slot | null>;
 }
 
-export class HotChunks implements CheckedChunkStore {
+export class ChunkCache implements CheckedChunkStore {
   readonly #chunks: CheckedChunkStore;
-  readonly #slabs: Slabs;
+  readonly #pool: BufferPool;
   /** Least recently used first. */
   readonly #kept = new Map<Sha256Hex, Slot>();
   readonly #reading = new Map<Sha256Hex, Reading>();
 
-  constructor({ chunks, bytesMax }: HotChunksOptions) {
+  constructor({ chunks, bytesMax }: ChunkCacheOptions) {
     this.#chunks = chunks;
-    this.#slabs = new Slabs(bytesMax, () => this.#dropOldest());
+    this.#pool = new BufferPool(bytesMax, () => this.#dropOldest());
   }
 
   get bytesStored(): number {
@@ -120,17 +121,17 @@ export class HotChunks implements CheckedChunkStore {
   }
 
   async #fill(hash: Sha256Hex, reading: Reading): Promise<Slot | null> {
-    let slab: Buffer | null = null;
+    let buffer: Buffer | null = null;
     let bytes: Uint8Array | null = null;
     try {
-      bytes = await this.#chunks.read(hash, (size) => (slab = this.#slabs.take(size)));
+      bytes = await this.#chunks.read(hash, (size) => (buffer = this.#pool.take(size)));
     } finally {
-      if (!bytes && slab) this.#slabs.giveBack(slab);
+      if (!bytes && buffer) this.#pool.giveBack(buffer);
     }
-    if (!bytes || !slab) return null;
+    if (!bytes || !buffer) return null;
     const isKept = this.#reading.get(hash) === reading; // else it was removed meanwhile
-    // Counted before a waiting caller goes on, so that nobody finds the buffer reused.
-    const slot: Slot = { slab, bytes, borrowers: reading.borrowers, isKept };
+    // Counted before a waiting caller goes on, so that the buffer is not reused under it.
+    const slot: Slot = { buffer, bytes, borrowers: reading.borrowers, isKept };
     if (isKept) {
       this.#reading.delete(hash);
       this.#kept.set(hash, slot);
@@ -172,6 +173,6 @@ export class HotChunks implements CheckedChunkStore {
   }
 
   #reuse(slot: Slot): void {
-    if (slot.borrowers === 0 && !slot.isKept) this.#slabs.giveBack(slot.slab);
+    if (slot.borrowers === 0 && !slot.isKept) this.#pool.giveBack(slot.buffer);
   }
 }

@@ -9,14 +9,14 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
-import { formatDurationMs, parseDurationMs, instantText } from '../../shared/base/durations.ts';
+import { formatDurationMs, instantText } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { claimText } from '../../shared/formats/http-api.ts';
-import { LIST, TEXT, withJson } from '../../shared/io/cli-options.ts';
+import { LIST, readSpanMs, TEXT, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { writeNewFile } from '../../shared/io/new-file.ts';
 import { drawClaim } from './claim-code.ts';
@@ -112,7 +112,8 @@ async function runEnrol(args: EnrolArgs): Promise<void> {
       hint: 'give --count N --prefix NAME-, --robot ID or --robots FILE',
     });
   }
-  const expiresAt = Date.now() + readLife(args.expires);
+  const life = { least: LIMITS.claimLifeMsMin, most: LIMITS.claimLifeMsMax };
+  const expiresAt = Date.now() + readSpanMs('expires', args.expires, life);
   const made = robots.map((robot): Made => {
     return { robot, claim: claimText(randomBytes(SECRET_BYTES).toString('base64url')) };
   });
@@ -143,14 +144,6 @@ async function runEnrol(args: EnrolArgs): Promise<void> {
 }
 
 const lineOf = ({ robot, claim }: Made): string => `${robot} ${claim}`;
-
-function readLife(text: string): number {
-  const lifeMs = parseDurationMs(text);
-  const [least, most] = [LIMITS.claimLifeMsMin, LIMITS.claimLifeMsMax];
-  if (lifeMs >= least && lifeMs <= most) return lifeMs;
-  const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
-  throw new DroverError('USAGE', `read --expires: out of range (got ${text}, want ${want})`);
-}
 
 /** @returns the files, which only their owner may read */
 async function writeClaims(

@@ -3,12 +3,13 @@
 import { writeNote } from '../../shared/io/cli.ts';
 import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { parseByteSize, parseRate } from '../../shared/base/byte-sizes.ts';
-import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
+import { parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { isId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
+import { readSpanMs } from '../../shared/io/cli-options.ts';
 import { readSigners } from '../../shared/io/signers.ts';
 import { readLogPolicy, readTrustFile } from '../../shared/io/trust-file.ts';
 import { isLoopback } from '../access/access.ts';
@@ -119,22 +120,14 @@ function readPublicMqtt({ 'public-mqtt': url }: ServeArgs): string | null {
 
 /** Null when chunks are never removed. */
 function readKeep(args: ServeArgs): number | null {
-  const keepMs = parseDurationMs(args['keep-unannounced']);
   const [least, most] = [LIMITS.keepUnannouncedMsMin, LIMITS.keepUnannouncedMsMax];
-  if (keepMs >= least && keepMs <= most) return args.garbage ? keepMs : null;
-  const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
-  const got = args['keep-unannounced'];
-  const why = `out of range (got ${got}, want ${want}; --no-garbage keeps all)`;
-  throw new DroverError('USAGE', `read --keep-unannounced: ${why}`);
+  const bounds = { least, most, also: '; --no-garbage keeps all' };
+  const keepMs = readSpanMs('keep-unannounced', args['keep-unannounced'], bounds);
+  return args.garbage ? keepMs : null;
 }
 
-function readLease(args: ServeArgs): number {
-  const leaseMs = parseDurationMs(args.lease);
-  const [least, most] = [LIMITS.leaseMsMin, LIMITS.leaseMsMax];
-  if (leaseMs >= least && leaseMs <= most) return leaseMs;
-  const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
-  throw new DroverError('USAGE', `read --lease: out of range (got ${args.lease}, want ${want})`);
-}
+const readLease = (args: ServeArgs): number =>
+  readSpanMs('lease', args.lease, { least: LIMITS.leaseMsMin, most: LIMITS.leaseMsMax });
 
 function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
   const { 'tls-cert': certFile, 'tls-key': keyFile } = args;
@@ -147,16 +140,8 @@ function certificateFilesOf(args: ServeArgs): CertificateFiles | null {
 
 /** Null where robots that enrol get secrets. */
 function authorityFilesOf(args: ServeArgs): AuthorityFiles | null {
-  const lifeMs = parseDurationMs(args['enrol-cert-life']);
-  const [least, most] = [LIMITS.certificateLifeMsMin, LIMITS.certificateLifeMsMax];
-  if (lifeMs < least || lifeMs > most) {
-    const want = `${formatDurationMs(least)} to ${formatDurationMs(most)}`;
-    const got = args['enrol-cert-life'];
-    throw new DroverError(
-      'USAGE',
-      `read --enrol-cert-life: out of range (got ${got}, want ${want})`,
-    );
-  }
+  const bounds = { least: LIMITS.certificateLifeMsMin, most: LIMITS.certificateLifeMsMax };
+  const lifeMs = readSpanMs('enrol-cert-life', args['enrol-cert-life'], bounds);
   const { 'enrol-ca-cert': certFile, 'enrol-ca-key': keyFile } = args;
   if (certFile === undefined || keyFile === undefined) return null;
   return { certFile, keyFile, lifeMs };

@@ -50,9 +50,9 @@ export function mainComponent(record: RobotRecord): ComponentState | null {
 
 export class Fleet {
   readonly #robots = new Map<RobotId, RobotRecord>();
-  /** Ids in order, without those that came since somebody asked. */
+  /** Ids in order, without those that came since the last sorting. */
   #ordered: readonly RobotId[] = [];
-  /** Came since then; a robot that went is left out when somebody asks. */
+  /** Came since then; a robot that went is left out when the list is read. */
   #unordered: RobotId[] = [];
   #hasGone = false;
   readonly #counts = new FleetCounts();

@@ -1,7 +1,7 @@
 /**
- * Finds holes in a log of LevelDB's. LevelDB itself leaves out a record whose checksum does not
- * fit, with the rest of its block, and goes on as if nothing had been there. A torn end is what a
- * power cut leaves; a record that is broken and has a whole one behind it is damage. Sans-I/O.
+ * Finds holes in a log file of LevelDB. LevelDB itself skips a record whose checksum does not fit,
+ * with the rest of its block, and reports nothing. A torn end comes from a power cut; a broken
+ * record with a whole one behind it is damage. Sans-I/O.
  */
 
 import { crc32c, maskedCrc } from './table-check.ts';
@@ -34,7 +34,7 @@ export function recordsEnd(log: Uint8Array): number {
 const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset, byteLength);
 
-/** The rest of a block that holds no header is filled up. */
+/** Skips the end of a block that is too short for a header. */
 function startOf(at: number): number {
   const left = BLOCK_BYTES - (at % BLOCK_BYTES);
   return left < HEADER_BYTES ? at + left : at;

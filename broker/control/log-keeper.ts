@@ -3,9 +3,8 @@
  * and checkpoints that contain all entries of the checkpoint before. No log key is accepted that
  * did not sign before, and a checkpoint of the same size keeps every signature, so the first key
  * can always sign the next checkpoint. A broker that has a policy accepts only signature lines that
- * are valid under its keys, so that nobody takes the place of a witness. A broker without a policy
- * verifies no line; readers of the log do that.
- * Sans-I/O.
+ * are valid under its keys, so that no other signer takes the place of a witness. A broker without
+ * a policy verifies no line; readers of the log do that. Sans-I/O.
  */
 
 import { bytesEqual } from '../../shared/crypto/bytes.ts';

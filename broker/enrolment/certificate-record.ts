@@ -98,7 +98,7 @@ export function issueForClaim(
   return { after: { ...before, current: issued }, issued };
 }
 
-/** A certificate of this authority, as somebody shows it. */
+/** A certificate of this authority, as a client presents it. */
 export interface Shown {
   readonly keySha256: Sha256Hex;
   readonly serial: string;

@@ -2,7 +2,7 @@
  * Keeps the logs of failed updates that robots hand over: the last one of each component of a
  * robot, as a file in the data folder, within a share for all robots and for a limited time. A log
  * is for people. So a disk that is full loses these files first, and nothing else depends on them.
- * Robots are not trusted: a log is stored packed, and unpacked within a bound when somebody reads.
+ * Robots are not trusted: a log is stored packed, and unpacked within a bound when it is read.
  */
 
 import { mkdir, open, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';

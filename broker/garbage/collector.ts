@@ -60,7 +60,7 @@ export class GarbageCollector {
   /** The announcements that `#ledger` got last. */
   #basis: unknown = UNREAD;
   #problem: Problem | null = null;
-  /** The log has it. */
+  /** True when `#problem` was logged. */
   #isTold = false;
   #removal: { readonly hash: Sha256Hex; readonly ended: Promise<unknown> } | null = null;
   /** Marks that are being deleted from the disk. */
@@ -97,7 +97,7 @@ export class GarbageCollector {
 
   /** Starts the periodic passes. */
   run(): void {
-    this.#loop ??= this.#lookAgainAndAgain();
+    this.#loop ??= this.#runPasses();
   }
 
   /** Call when the announcements have changed: they are read now and not in the next pass. */
@@ -166,7 +166,7 @@ export class GarbageCollector {
     await this.#removal?.ended;
   }
 
-  async #lookAgainAndAgain(): Promise<void> {
+  async #runPasses(): Promise<void> {
     const { keepMs, log, place } = this.#options;
     const everyMs = Math.min(LIMITS.garbageLookMs, keepMs / LIMITS.garbageLooksPerKeep);
     while (!this.#isClosed) {
@@ -187,7 +187,7 @@ export class GarbageCollector {
   /** One pass: reads the announcements and removes what is garbage. */
   async collect(): Promise<void> {
     const { place, uptimeMs, log, isPaused, saveUptime } = this.#options;
-    // a full disk: all the more reason to go on
+    // A failure does not end the pass: on a full disk it is needed most.
     await saveUptime().catch((error: unknown) => this.#noteDisk(error));
     if (isPaused() || !(await this.#readNeeded())) return;
     for await (const hashes of place.list()) {

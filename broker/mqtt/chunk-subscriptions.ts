@@ -1,10 +1,9 @@
 /**
  * Handles subscriptions to chunks before Aedes sees them: see docs/decisions/0012-chunk-serving.md.
- * A SUBSCRIBE of nothing but chunks is granted, recorded and answered here. What Aedes has to know
- * (both kinds of filters in one packet, a session that it keeps) goes to Aedes and comes here
- * afterwards through `subscribed`.
- * Chunks are granted with QoS 0, whatever was requested: TCP delivers them, and a puller checks
- * each hash and asks again, so an acknowledgement for each would tell nobody anything.
+ * A SUBSCRIBE of nothing but chunks is granted, recorded and answered here. A packet with both
+ * kinds of filters, and one for a session that Aedes keeps, goes to Aedes and comes here afterwards
+ * through `subscribed`. Chunks are granted with QoS 0, whatever was requested: TCP delivers them,
+ * and a puller checks each hash and asks again, so an acknowledgement for each would have no use.
  */
 
 import type { Client } from 'aedes';
@@ -22,9 +21,8 @@ import {
 } from './aedes-client.ts';
 import { ChunkSender } from './chunk-sender.ts';
 import type { FairQueue } from './fair-queue.ts';
-import { ChunkWaiters } from './chunk-waiters.ts';
 
-export interface ChunkDoorOptions {
+export interface ChunkSubscriptionsOptions {
   readonly queue: FairQueue;
   readonly log: Log;
   maySubscribe(client: Client, filter: string): boolean;
@@ -35,12 +33,12 @@ export interface ChunkDoorOptions {
   onAsked(hash: Sha256Hex): void;
 }
 
-export class ChunkDoor {
-  readonly #options: ChunkDoorOptions;
+export class ChunkSubscriptions {
+  readonly #options: ChunkSubscriptionsOptions;
   readonly #waiters = new ChunkWaiters();
   readonly #sender: ChunkSender;
 
-  constructor(options: ChunkDoorOptions) {
+  constructor(options: ChunkSubscriptionsOptions) {
     this.#options = options;
     this.#sender = new ChunkSender({
       lend: (client, hash) => options.queue.lend(client, hash),
@@ -122,5 +120,43 @@ export class ChunkDoor {
     this.#waiters.add(client, hash);
     this.#sender.send(client, hash, true);
     this.#options.onAsked(hash);
+  }
+}
+
+/**
+ * Remembers which clients wait for which chunk. A chunk is never queued for an absent client: that
+ * client asks again.
+ */
+class ChunkWaiters {
+  /** Bounded by the subscriptions that each client may have. */
+  readonly #waiting = new Map<Sha256Hex, Set<Client>>();
+  readonly #asked = new WeakMap<Client, Set<Sha256Hex>>();
+
+  add(client: Client, hash: Sha256Hex): void {
+    const waiting = this.#waiting.get(hash);
+    if (waiting) waiting.add(client);
+    else this.#waiting.set(hash, new Set([client]));
+    const asked = this.#asked.get(client);
+    if (asked) asked.add(hash);
+    else this.#asked.set(client, new Set([hash]));
+  }
+
+  has(client: Client, hash: Sha256Hex): boolean {
+    return this.#asked.get(client)?.has(hash) === true;
+  }
+
+  remove(client: Client, hash: Sha256Hex): void {
+    const waiting = this.#waiting.get(hash);
+    if (!waiting?.delete(client)) return;
+    this.#asked.get(client)?.delete(hash);
+    if (waiting.size === 0) this.#waiting.delete(hash);
+  }
+
+  removeAll(client: Client): void {
+    for (const hash of [...(this.#asked.get(client) ?? [])]) this.remove(client, hash);
+  }
+
+  of(hash: Sha256Hex): readonly Client[] {
+    return [...(this.#waiting.get(hash) ?? [])];
   }
 }

@@ -10,7 +10,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeMessage } from '../../shared/formats/messages.ts';
 import { robotTopic } from '../../shared/formats/topics.ts';
 import { MemoryFloor } from '../../shared/io/memory-floor.ts';
-import { HotChunks } from '../chunks/chunk-cache.ts';
+import { ChunkCache } from '../chunks/chunk-cache.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { Intake } from '../control/intake.ts';
 import { collectFromStore, type Collecting } from '../garbage/collect.ts';
@@ -25,7 +25,7 @@ import { DroverPersistence, openSessions, type SessionsDatabase } from './persis
 
 interface Stores {
   readonly sessions: SessionsDatabase;
-  readonly disk: HotChunks;
+  readonly disk: ChunkCache;
   readonly garbage: Collecting;
 }
 
@@ -89,7 +89,7 @@ export async function makeEmbedded(own: EmbeddedSettings, parts: Parts): Promise
 async function openStores({ settings, closers, control, trust }: Parts): Promise<Stores> {
   const { dataFolder, storeBytesMax: bytesMax, keepUnannouncedMs: keepMs, log } = settings;
   const sessions = closers.with(await openSessions(join(dataFolder, 'sessions')));
-  const disk = new HotChunks({
+  const disk = new ChunkCache({
     chunks: await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax }),
     bytesMax: LIMITS.hotChunkBytesMax,
   });

@@ -32,7 +32,7 @@ import {
   refusedLogin,
   wasGranted,
 } from './aedes-client.ts';
-import { ChunkDoor } from './chunk-subscriptions.ts';
+import { ChunkSubscriptions } from './chunk-subscriptions.ts';
 import { EMBEDDED, type EnginePort, type EngineStatus } from './engine-port.ts';
 import { type Incoming } from '../control/intake.ts';
 import type { FairQueue } from './fair-queue.ts';
@@ -40,7 +40,7 @@ import type { IngestJournal } from './ingest-journal.ts';
 import { Logins } from './logins.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { Sessions } from './sessions.ts';
-import { TopicLanes } from '../../shared/base/serial-queue.ts';
+import { TopicMutex } from '../../shared/base/serial-queue.ts';
 
 export interface EngineOptions {
   readonly persistence: DroverPersistence;
@@ -72,12 +72,12 @@ export class Engine implements EnginePort {
   readonly #identities = new WeakMap<Client, Identity>();
   /** Clients named by a certificate: no credentials file admits or ends them. */
   readonly #certified = new WeakSet<Client>();
-  readonly #chunks: ChunkDoor;
+  readonly #chunks: ChunkSubscriptions;
   readonly #logins: Logins;
   readonly #granted = new WeakMap<object, Set<string>>();
   readonly #journaled = new WeakMap<object, string>();
   readonly #copies = new CopyFilter();
-  readonly #lanes = new TopicLanes();
+  readonly #topics = new TopicMutex();
   readonly #seldom: SeldomLog;
   readonly sessions: Sessions;
   readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
@@ -102,7 +102,7 @@ export class Engine implements EnginePort {
         return (client && this.#identities.get(client)) ?? null;
       },
     });
-    this.#chunks = new ChunkDoor({
+    this.#chunks = new ChunkSubscriptions({
       queue,
       log,
       maySubscribe: (client, filter) => this.#maySubscribe(client, filter),
@@ -218,7 +218,7 @@ export class Engine implements EnginePort {
     const sent = { qos: 1, retain: mayRetain(topic) } as const;
     const message = { topic, payload: Buffer.from(payload), ...sent };
     const take = async (): Promise<unknown> => isWanted() && this.#options.ingest(message);
-    if ((await this.#lanes.run(topic, take)) === false) return;
+    if ((await this.#topics.run(topic, take)) === false) return;
     const packet = { cmd: 'publish', dup: false, ...message } as const;
     await new Promise<void>((resolve, reject) => {
       this.#aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
@@ -315,7 +315,7 @@ export class Engine implements EnginePort {
   async #admit(client: Client | null, packet: PublishPacket): Promise<void> {
     try {
       this.#assertAccess(client, packet.topic);
-      await this.#lanes.run(packet.topic, () => this.#keep(client, packet));
+      await this.#topics.run(packet.topic, () => this.#keep(client, packet));
     } catch (error) {
       await this.#refuse(client, packet, error);
     }

@@ -12,7 +12,7 @@ import { setImmediate as loopTurns } from 'node:timers/promises';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
-import { SerialQueue, TopicLanes } from '../../shared/base/serial-queue.ts';
+import { SerialQueue, TopicMutex } from '../../shared/base/serial-queue.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/formats/topics.ts';
 import { ANYONE } from '../access/access.ts';
 import type { ControlStore } from '../control/control-store.ts';
@@ -79,7 +79,7 @@ export class DroverPersistence extends AsyncLevelPersistence {
   /** Queued messages that the engine has not sent yet to connected clients. */
   readonly #onTheirWay = new Set<string>();
   /** By session: messages are marked in the queue in the order in which they are written. */
-  readonly #updates = new TopicLanes();
+  readonly #updates = new TopicMutex();
 
   constructor(options: PersistenceOptions) {
     super(options.sessions);

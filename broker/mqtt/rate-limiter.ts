@@ -47,7 +47,7 @@ export class RateLimiter<Reader, T extends QueuedChunk<Reader>> {
     return true;
   }
 
-  /** The reader has left. @returns its chunks, which nobody takes any more */
+  /** The reader has left. @returns its chunks, which are not sent any more */
   drop(reader: Reader): T[] {
     const chunks = this.#lines.get(reader)?.chunks ?? [];
     this.#lines.delete(reader);

@@ -67,7 +67,7 @@ export class SessionDrain {
   }
 
   /**
-   * Drops held messages that arrived while the queue was full: nobody sends them, as while the
+   * Drops held messages that arrived while the queue was full: they are not sent, as while the
    * client was away.
    */
   giveUp(held: readonly string[]): void {

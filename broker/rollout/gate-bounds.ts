@@ -11,11 +11,7 @@ import type { Attempts, GateInput, MetricEvidence } from './gate-types.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { rateEValue, shareEValue } from './sequential-test.ts';
 
-export function againstBounds(input: GateInput, eHalt: number): MetricEvidence[] {
-  return [applySuccess(input, eHalt), ...crashBound(input, eHalt), ...taskBound(input, eHalt)];
-}
-
-function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvidence {
+export function applySuccess({ gates, attempts }: GateInput, eHalt: number): MetricEvidence {
   const { installed, reachable, cohort } = attempts;
   const failed = attempts.failed + attempts.vanished;
   const ended = installed + failed;
@@ -72,7 +68,8 @@ const hasSucceeded = ({ installed, newcomers }: Attempts): boolean =>
 const newcomersText = ({ installed }: Attempts): string =>
   installed > 0 ? ', none on the robots that this wave let in' : '';
 
-function crashBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidence[] {
+/** No evidence where no bound is set. */
+export function crashBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidence[] {
   const bound = gates.crashes_per_hour_max;
   if (bound === null) return [];
   const { crashes, hours } = evidence.treated;
@@ -84,7 +81,8 @@ function crashBound({ gates, evidence }: GateInput, eHalt: number): MetricEviden
   return [boundLine({ metric: 'crash', rate, bound, eValue, eHalt, told, missing })];
 }
 
-function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidence[] {
+/** No evidence where no bound is set. */
+export function taskBound({ gates, evidence }: GateInput, eHalt: number): MetricEvidence[] {
   const bound = gates.task_success_min;
   if (bound === null) return [];
   const tasks = tasksOf(evidence.treated);

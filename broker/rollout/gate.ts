@@ -6,24 +6,35 @@
 
 import { isAlone, isGathering, tasksOf } from './evidence.ts';
 import type { GateInput, MetricEvidence, GateVerdict } from './gate-types.ts';
-import { againstBounds, againstHistory } from './gate-bounds.ts';
+import { againstHistory, applySuccess, crashBound, taskBound } from './gate-bounds.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { evidenceWaitS, gatheringS } from './gate-times.ts';
 import { eValueOf, wantedEvents } from './sequential-test.ts';
 
+interface GateTest {
+  /** How many tests `run` makes at most, under these gates. */
+  readonly count: (gates: GateInput['gates']) => number;
+  readonly run: (input: GateInput, eHalt: number) => readonly MetricEvidence[];
+}
+
+/** Every test of a gate, in the order in which its evidence is listed. */
+const TESTS: readonly GateTest[] = [
+  { count: () => 1, run: (input, eHalt) => [applySuccess(input, eHalt)] },
+  { count: (gates) => (gates.crashes_per_hour_max === null ? 0 : 1), run: crashBound },
+  { count: (gates) => (gates.task_success_min === null ? 0 : 1), run: taskBound },
+  { count: () => 2, run: againstControl },
+  { count: () => 2, run: againstHistory },
+];
+
 export function judge(input: GateInput): GateVerdict {
   const eHalt = haltAt(input);
-  const evidence = [
-    ...againstBounds(input, eHalt),
-    ...againstControl(input, eHalt),
-    ...againstHistory(input, eHalt),
-  ];
+  const evidence = TESTS.flatMap(({ run }) => run(input, eHalt));
   const halts = evidence.filter((one) => one.verdict === 'halt');
   if (halts.length > 0) return { kind: 'halt', reasons: halts.map((one) => one.text), evidence };
   const holds = evidence.filter((one) => one.verdict === 'hold').map((one) => one.text);
   const [first, ...others] = holds;
   // In the order of events: updates, then the soak, then its evidence.
-  const isApply = evidence[0]?.verdict === 'hold';
+  const isApply = evidence.some(({ metric, verdict }) => metric === 'apply' && verdict === 'hold');
   const reasons = isApply
     ? [first ?? '', ...soakReasons(input), ...others]
     : [...soakReasons(input), ...holds];
@@ -33,8 +44,7 @@ export function judge(input: GateInput): GateVerdict {
 
 /** Each test of each stage gets an equal part of the false halts that are allowed overall. */
 function haltAt({ gates, stages }: GateInput): number {
-  const tests =
-    5 + (gates.crashes_per_hour_max === null ? 0 : 1) + (gates.task_success_min === null ? 0 : 1);
+  const tests = TESTS.reduce((total, { count }) => total + count(gates), 0);
   return (tests * stages) / gates.false_halt_max;
 }
 

@@ -44,7 +44,10 @@ export interface LeaseStep {
   readonly say: Mine | null;
 }
 
-/** @param isAlone the carrier is our own and holds no lease: there is nobody to wait for */
+/**
+ * @param isAlone the carrier is our own and holds no lease: there is no other controller to wait
+ * for
+ */
 export const startFollowing = (now: MonoMs, isAlone = false): LeaseState => ({
   kind: 'following',
   heard: null,

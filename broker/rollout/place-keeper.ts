@@ -64,7 +64,7 @@ export class PlaceKeeper {
     if (!facts || !run) return null;
     const { places, granted, freed } = stepPlaces(run.places, facts);
     if (granted.length === 0 && freed.length === 0) return null;
-    // A place that is over is not published for its own sake: nobody waits for that.
+    // A place that is over is not published for its own sake: no robot waits for that.
     return { run: { ...run, places: [...places] }, audit: [], isNews: granted.length > 0 };
   }
 

@@ -1,5 +1,5 @@
 /**
- * Classes of the robots of each rollout that somebody asks about, for views and metrics: the robots
+ * Classes of the robots of each rollout that is requested, for views and metrics: the robots
  * that changed since the last question are classified again, in slices between which the event loop
  * runs. It differs from the index of the
  * controller (rollout-index.ts), which remembers how a robot ended and whom it waits for: every

@@ -1,7 +1,7 @@
 /**
  * Carries the reports of a site's robots over an air gap: from the site's broker into one file, and
- * from the file to a broker that cannot receive them. Presence is never carried: nobody there can
- * know it.
+ * from the file to a broker that cannot receive them. Presence is never carried: it is not known
+ * there.
  */
 
 import { stat } from 'node:fs/promises';

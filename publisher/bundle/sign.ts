@@ -1,7 +1,7 @@
 /**
  * The stage `sign`: a release key signs that this payload may run. The payload is hashed and
- * compared with the manifest first, so that nobody signs a bundle whose parts do not belong
- * together. The signature covers the exact bytes of manifest.json.
+ * compared with the manifest first, so that a bundle whose parts do not belong together is never
+ * signed. The signature covers the exact bytes of manifest.json.
  */
 
 import { rm } from 'node:fs/promises';
@@ -102,7 +102,7 @@ function assertSignatureCount(count: number): void {
   );
 }
 
-/** Old co-signatures are removed first: a new signature never stands beside strangers. */
+/** Old co-signatures are removed first: a new signature is never added to invalid ones. */
 async function writeSignatures(
   { folder }: Bundle,
   [first, ...more]: readonly Uint8Array[],

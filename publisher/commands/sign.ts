@@ -82,7 +82,7 @@ function wantedLines(bundle: string, signatures: number, trust: TrustRoot | null
   return [`trust.json ${trust?.version} wants ${want} release signatures; next: ${next}`];
 }
 
-/** Robots would refuse it, and `publish` refuses it before: here the right key is at hand. */
+/** Robots would refuse it, and `publish` refuses it before: here the right key is available. */
 function warnOfRole(keys: readonly PublicKeyHex[], trust: TrustRoot | null): void {
   if (trust === null) return;
   const others = keys.filter((key) => !trust.roles.release.keys.includes(key)).map(keyIdOf);

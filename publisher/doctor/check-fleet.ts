@@ -201,7 +201,7 @@ function foresee(
   return [...outlooks, ...absent];
 }
 
-/** Robots without the component; when nobody else has it either, this is the reason. */
+/** Robots without the component; when no robot has it, this is the reason. */
 function absentFrom(count: number, component: string, useless: boolean): Finding[] {
   if (count === 0) return [];
   const text = `robots: ${count} without the component ${component}`;

@@ -85,7 +85,7 @@ export interface ApiFacts {
   readonly user: {
     readonly name: string | null;
     readonly role: string | null;
-    /** False on a broker without credentials, where nobody logs in. */
+    /** False on a broker without credentials, where there is no login. */
     readonly needsSignIn: boolean;
   } | null;
   /** The MQTT engine that robots connect to; it failed for a token that is not accepted. */

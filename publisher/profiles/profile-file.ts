@@ -1,6 +1,7 @@
 /**
  * The file of the profiles: `drover/profiles.json` under XDG_CONFIG_HOME, or under ~/.config. Only
- * its owner can read it, although it holds no secret: addresses of a fleet are nobody's business.
+ * its owner can read it, although it holds no secret: other users need not know the addresses of a
+ * fleet.
  */
 
 import { readFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
  * Reads the current announcement, on which the next one is built. Signatures are verified first.
- * Rollouts are kept as they were written, with fields of a later version of Drover, because leaving
- * one out would change what somebody else signed. Sans-I/O.
+ * Rollouts are kept as they were written, also with fields of a later version of Drover: dropping a
+ * field would change the rollout of another publisher. Sans-I/O.
  */
 
 import { instantText } from '../../shared/base/durations.ts';
@@ -45,7 +45,7 @@ export function openActiveRollouts(bytes: Uint8Array, trust: TrustRoot): OpenedR
 }
 
 /**
- * As if a plan were announced, for the plan that comes after it in a dry run.
+ * Reads a plan as if it were announced: the next plan of the same dry run is made on it.
  * @throws DroverError ANNOUNCEMENT_INVALID, DOCUMENT_TOO_LARGE
  */
 export const plannedRollouts = (fields: AnnouncementFields): OpenedRollouts =>

@@ -1,6 +1,6 @@
 /**
  * Watches the retained `fleet/updates` and the progress of rollouts on a broker from the beginning
- * of a publish to its end, so that an announcement that somebody else publishes meanwhile is
+ * of a publish to its end, so that an announcement that another publisher sends meanwhile is
  * noticed and never silently overwritten.
  */
 

@@ -193,7 +193,9 @@ function ownState(robot: string, payload: Uint8Array): RobotState {
 
 export interface VersionCount {
   readonly component: string;
-  /** Null for robots that have no release of the component yet; `unknown` where nobody knows. */
+  /**
+   * Null for robots that have no release of the component yet; `unknown` where it is not reported.
+   */
   readonly version: string | null;
   readonly count: number;
   readonly online: number;

@@ -35,7 +35,7 @@ import { componentFor, isLedTo, unfitNow, type Offer } from '../../shared/rules/
  * - `steps`: after another rollout that is announced as well
  * - `runs`: it runs this release already
  * - a code of a refusal: it never takes this release
- * - a code of a standstill: it takes nothing until somebody fixes what the code names
+ * - a code of a standstill: it takes nothing until a person fixes what the code names
  */
 const ANSWERS = [
   'takes',

@@ -14,7 +14,7 @@ import { shortly, instantText, withInstants } from '../../shared/base/durations.
 import { doubtTold } from '../../shared/rules/running-version.ts';
 import { isPastProblem, worstFirst } from '../../shared/rules/worst-component.ts';
 
-/** A problem as somebody named it: this program may not know its code. */
+/** A problem from a report: this program may not know its code. */
 type Told = RelayProblem;
 
 /** A rollout that the robot is in. */
@@ -103,7 +103,7 @@ function trustLines({ trust_version: version, trust_expires_at: endMs }: RobotSt
   return [line('trust', `trust.json ${version}${end}`)];
 }
 
-/** It reports that end only when nothing was done about it. */
+/** A robot reports the end of its certificate only when the certificate was not renewed. */
 function certificateLines({ certificate_expires_at: endMs }: RobotState): string[] {
   return endMs === undefined
     ? []
@@ -112,7 +112,7 @@ function certificateLines({ certificate_expires_at: endMs }: RobotState): string
 
 function problemLines(label: string, { code, message, hint }: Told, words: HintWords = {}) {
   const known = isErrorCode(code) ? CATALOGUE[code].hint : '';
-  // Another version is the one to be unblocked then.
+  // After SET_FAILED the version to unblock is that of another component.
   const best = filledHint(hint === '' ? known : hint, code === 'SET_FAILED' ? {} : words);
   return [line(label, `${message} (${code})`), ...(best === '' ? [] : [line('', `hint: ${best}`)])];
 }
@@ -187,7 +187,7 @@ function eventLines(events: RobotDetails['events']): string[] {
   return ['events', ...newest.map(({ at, text }) => `  ${say(at)}  ${say(text)}`)];
 }
 
-/** The same for `--json`. */
+/** The robot for `--json`. */
 export function robotFields(robot: RobotDetails): object {
   const { id, online, via, lastSeenMs, state, problems, rollouts, events } = robot;
   const seen = lastSeenMs === null ? null : instantText(lastSeenMs);

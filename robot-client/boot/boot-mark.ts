@@ -104,7 +104,7 @@ export class MarkedSlots implements BootSlots {
     assertOneOfTwo(this, slot);
     assertRunning(slot, this);
     const mark = await this.#store.read();
-    // Without a mark nobody knows whether the other slot is complete.
+    // Without a mark it is unknown whether the other slot is complete.
     const other = mark === null ? 'x' : mark.confirmed === slot ? mark.other : '+';
     await this.#store.write({ confirmed: slot, other });
   }

@@ -2,7 +2,7 @@
  * The image in the slot that runs, as the base of a delta. The slot is opened for reading alone.
  * Its record says which image this agent wrote there, and only the hash of the bytes proves that
  * they are still that image: a slot that was mounted for writing is found out before anything is
- * downloaded. Whatever is in doubt, the full image is taken instead.
+ * downloaded. When anything is in doubt, the full image is taken instead.
  */
 
 import { readFile, stat } from 'node:fs/promises';

@@ -1,7 +1,7 @@
 /**
  * An order of the boot loader that no state explains: it would boot the other slot with an image of
- * this agent, and the update that gave the order is gone, since `machine.json` was lost or came from
- * a backup. Any later power cut would boot a version that nobody asks for any more, so the order is
+ * this agent, and the update that gave the order is gone, since `machine.json` was lost or came
+ * from a backup. Any later power cut would boot a version that is no longer wanted, so the order is
  * taken back before the component rests.
  */
 

@@ -1,4 +1,7 @@
-/** The files of a command line that nobody else should write: programs, and those of the link. */
+/**
+ * The files of a command line that no other user should be able to write: programs, and those of
+ * the link.
+ */
 
 import { resolve } from 'node:path';
 import type { Log } from '../../shared/base/ports.ts';
@@ -8,7 +11,9 @@ import { BOOT_VERBS } from '../boot/own-programs.ts';
 import type { GuardedPath } from '../install/safe-paths.ts';
 import type { Modules } from '../modules/module-folder.ts';
 
-/** Programs of a robot beside its hooks: the modules that it has now, and those of the boot side. */
+/**
+ * Programs of a robot beside its hooks: the modules that it has now, and those of the boot side.
+ */
 export function programsOf(of: {
   readonly modules: Modules;
   /** Value of `--modules`. */

@@ -1,6 +1,6 @@
 /**
- * The roots of a command that only reads. Each root remembers its component, so a plain `--root DIR`
- * has the name that DIR holds; only a root without a name is the component `app`.
+ * Reads the roots of a command that changes nothing. A root stores the name of its component, so a
+ * plain `--root DIR` has the name in DIR; without a stored name it is the component `app`.
  */
 
 import { nullIfRefused } from '../../shared/base/errors.ts';

@@ -1,4 +1,4 @@
-/** The folders outside of all roots that this process uses. */
+/** Finds the folders outside the roots that this process uses, and creates the one for locks. */
 
 import type { Log } from '../../shared/base/ports.ts';
 import { ownFolders, type OwnFolders } from '../install/outside-root.ts';

@@ -77,7 +77,8 @@ export class UsageBook {
   }
 
   /**
-   * Writes what is new. What could not be written is not reported, and is written with the next.
+   * Writes what is new. Counts that could not be written are not reported, and are written with the
+   * next.
    */
   save(): Promise<void> {
     return this.#saving.run(async () => {

@@ -1,8 +1,8 @@
-/** Paths under the root of a component. Pure paths. Sans-I/O. */
+/** Paths under the root of a component. Sans-I/O. */
 
 export interface Layout {
   readonly root: string;
-  /** Roots of the other components of this robot: what their slots lead to stays as well. */
+  /** Roots of the other components of this robot: releases that their slots lead to are kept. */
   readonly siblings: readonly string[];
   /** One complete tree for each version that is kept. */
   readonly releases: string;
@@ -29,7 +29,7 @@ export interface Layout {
   readonly adoptFile: string;
 }
 
-/** @param siblings roots of the robot; this one among them counts for nothing */
+/** @param siblings roots of the robot; `root` itself may be among them */
 export function layoutOf(root: string, siblings: readonly string[] = []): Layout {
   const state = `${root}/state`;
   return {

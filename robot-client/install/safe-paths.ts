@@ -1,7 +1,7 @@
 /**
  * The paths of a robot that another user must not be able to change, and what follows when one can:
- * a program that the agent runs, the keys that it trusts, and the folders of its roots. Whoever
- * replaces one of them runs code that no key signed.
+ * a program that the agent runs, the keys that it trusts, and the folders of its roots. A user who
+ * can replace one of them runs code that no key signed.
  *
  * A path that every user of the machine may change is refused: the program does not run, and no
  * update begins. A path of one other user, or a right of a group, is reported as a warning: many

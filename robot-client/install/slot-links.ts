@@ -140,8 +140,8 @@ export async function leadBack(disk: Disk, layout: Layout, version: string): Pro
 
 /**
  * The place where a link is made before it is renamed over `link`: no slot leads through what a
- * power cut left there, and only a link is there or nothing. Anything else belongs to somebody
- * else.
+ * power cut left there, and only a link is there or nothing. Anything else was made by a person or
+ * another program.
  * @throws DroverError SLOT_SHARED, NOT_A_FILE
  */
 export async function besideFor(disk: Disk, layout: Layout, link: string): Promise<string> {

@@ -1,7 +1,7 @@
 /**
  * The encrypted link between two computers of a robot: HTTP over TLS with the secret of their pair
  * file and a fresh key for each connection (ECDHE-PSK), so an old recording stays unreadable also
- * to a thief of the secret. Who does not have the secret gets no connection, in either direction.
+ * to a thief of the secret. Without the secret there is no connection, in either direction.
  */
 
 import { constants, randomBytes } from 'node:crypto';

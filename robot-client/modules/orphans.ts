@@ -28,7 +28,7 @@ export async function endOrphan(
 
 /**
  * Waits for what a verb left running: a write to a device that goes on in the background would meet
- * the next verb. What runs at the time-out is killed.
+ * the next verb. Processes that still run at the time-out are killed.
  * @returns false when something was killed
  * @throws the reason of the signal; what ran is killed then
  */

@@ -1,7 +1,7 @@
 /**
  * Leads `active` to a whole release when the state belongs to a newer drover-robot or to another
- * user. Only the links are read and only `active` is changed: a robot without software helps
- * nobody, and the state of its update is left to the program that can read it.
+ * user. Only the links are read and only `active` is changed: a robot without software is of no
+ * use, and the state of its update is left to the program that can read it.
  */
 
 import { performance } from 'node:perf_hooks';

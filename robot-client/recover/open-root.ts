@@ -26,7 +26,7 @@ import {
 } from '../update/state-file.ts';
 import { prepareLayout } from '../install/make-root.ts';
 
-/** Another folder is in the place of the root: nobody knows what the links of this one say. */
+/** Another folder is in the place of the root: the links of this one cannot be trusted. */
 const ELSEWHERE = new Set<string | undefined>(['ROOT_REPLACED', 'ROOT_NOT_MOUNTED']);
 const STRAY = new Set<string | undefined>(['ROOT_REPLACED', 'STATE_GONE']);
 

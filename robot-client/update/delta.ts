@@ -116,8 +116,8 @@ export function rankRoutes(
 }
 
 /**
- * Additional disk that a delta needs while it is applied, compared with the full payload. What it
- * makes of a system image goes straight into the slot.
+ * Additional disk that a delta needs while it is applied, compared with the full payload. A system
+ * image is patched straight into the slot.
  */
 export function scratchBytesOf({ delta, strategy }: Pick<Job, 'delta' | 'strategy'>): number {
   if (delta === null) return 0;

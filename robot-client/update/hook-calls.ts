@@ -92,7 +92,7 @@ const stoppedMark = ({ state }: Layout): string => `${state}/stopped`;
 
 /**
  * Remembers that an application is stopped for work that may not go on: a repair by a module, or a
- * swap whose lease was lost. Whatever becomes of it, and of the agent, the next agent starts the
+ * swap whose lease was lost. However that work and this agent end, the next agent starts the
  * application again. Durable when this resolves; call it before the application is stopped.
  */
 export async function noteStopped(disk: Disk, layout: Layout, version: string): Promise<void> {

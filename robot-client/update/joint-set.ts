@@ -26,8 +26,8 @@ import {
  * - `prepare`: not taken yet
  * - `switch`: all are switched, and confirmed when all are healthy
  * - `confirm`: all are confirmed
- * - `back`: all go back, or stay as they are. An id that is not in the record of the leader is this:
- *   it never decided to switch, or all ended it long ago.
+ * - `back`: all go back, or stay as they are. An id that is not in the record of the leader is
+ *   this: it never decided to switch, or all ended it long ago.
  * - `lost`: the record with this id was lost, and the leader does not know yet what it was
  */
 export type CommitDecision = 'unheard' | 'prepare' | 'switch' | 'confirm' | 'back' | 'lost';
@@ -131,7 +131,7 @@ export function jointStateOf(
   const set = own ? setOf(own.state) : null;
   if (!own || set === null) return null;
   const commitId = own.state.job?.commitId ?? null;
-  // One that is bound follows its leader alone, also while this computer leads nobody, or does
+  // One that is bound follows its leader alone, also while this computer leads no members, or does
   // not know the others of the set: a pair file may be damaged.
   if (commitId === null && (joint === null || !spans(set, joint, local))) return null;
   const found = stateOfSet(component, views, commitId === null ? null : causeFor(commitId, joint));

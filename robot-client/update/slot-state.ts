@@ -1,4 +1,4 @@
-/** The data that a boot into another system slot leaves in the state of the machine. Sans-I/O. */
+/** Applies events of system slots (a reboot, a fallback) to the state of a component. Sans-I/O. */
 
 import type { Problem } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
@@ -12,13 +12,13 @@ import type { SlotTrial } from './job-parts.ts';
 import type { MachineState } from './state.ts';
 
 export type SlotEvent =
-  /** `slots`: from the swap the slot that runs and the one with the image; null on the way back. */
+  /** `slots`: after a swap, the running slot and the one with the image; null on the way back. */
   | { readonly kind: 'reboot_due'; readonly slots: Pick<SlotTrial, 'from' | 'to'> | null }
-  /** The boot loader has its order since the boot of that name. */
+  /** The boot loader got its order during the boot with that id. */
   | { readonly kind: 'told'; readonly bootId: string }
-  /** At rest another system slot runs than was confirmed, with that version. */
+  /** At rest: the running system slot, which holds version `to`, is not the confirmed one. */
   | { readonly kind: 'fell_back'; readonly problem: Problem; readonly to: string }
-  /** At rest a slot runs on trial whose update is unknown: its state was lost. */
+  /** At rest: a slot is on trial, and the state of its update was lost. */
   | {
       readonly kind: 'trial_found';
       readonly problem: Problem;
@@ -29,7 +29,7 @@ export type SlotEvent =
       readonly set: RolloutSet | null;
     };
 
-/** The data that these events change; the phase is the table's business. */
+/** Changes all but the phase, which the table of machine.ts sets. */
 export function afterSlotEvent(state: MachineState, event: SlotEvent, now: EpochMs): MachineState {
   switch (event.kind) {
     case 'reboot_due':
@@ -66,8 +66,8 @@ export function withTold(state: MachineState, toldIn: string | null): MachineSta
 }
 
 /**
- * Another slot runs than was confirmed. A newer version that the boot loader gave up is not taken
- * again by itself.
+ * The running slot is not the confirmed one. A newer version that the boot loader gave up is
+ * blocked, so that it is not taken again by itself.
  */
 function fellBack(
   state: MachineState,

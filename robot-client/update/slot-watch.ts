@@ -80,7 +80,7 @@ export class SlotWatch {
     return stray?.code === 'ROOT_REPLACED' || stray?.code === 'ROOT_NOT_MOUNTED';
   }
 
-  /** The strategy file stands beside the release, whatever the state remembers. */
+  /** The strategy file is stored with the release, and counts before the state. */
   async #moduleOf(version: string | null): Promise<string | null> {
     if (version === null) return null;
     const strategy = await nullIfFailed(readStrategy(this.#disk, this.#layout, version));

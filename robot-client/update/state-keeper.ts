@@ -76,7 +76,7 @@ export function unlessStored(
   problem: Problem,
 ): MachineEvent | null {
   if (event.kind === 'ready' || event.kind === 'prepared') return { kind: 'refused', problem };
-  // A promise that the disk does not have must not be made.
+  // The leader may count on a component only when a power cut cannot undo its answer.
   if (event.kind === 'well' && job?.commitId && job.health === 'well')
     return { kind: 'unhealthy', problem };
   // On the way back it goes on: a full disk must not keep the robot on a bad version.

@@ -52,7 +52,7 @@ const jobSchema = z.object({
   /** Exact bytes, base64: the signature is checked again over what was received. */
   manifest: z.string().max(LIMITS.manifestBytesMax * 2),
   signatures: z.array(z.string()).max(LIMITS.signaturesMax + 1),
-  /** From the manifest; what stands beside the release goes before it. */
+  /** From the manifest; the strategy file stored with the release counts before it. */
   strategy: strategySchema.default(ATOMIC_SWAP),
   payloadSha256: sha256Schema,
   payloadBytes: sizeSchema,
@@ -264,8 +264,8 @@ export function freshState(): MachineState {
 }
 
 /**
- * Version that `active` has to lead to; null when it may be absent, or while a swap or a rollback is
- * under way.
+ * Version that `active` has to lead to; null when it may be absent, or while a swap or a rollback
+ * is under way.
  */
 export function expectedOf({ phase, job, installed, lastActive }: MachineState): string | null {
   if (phase === 'probation') return job?.version ?? null;
@@ -377,7 +377,9 @@ export function jobBytes(job: Job): { manifestBytes: Uint8Array; signatures: Uin
   return { manifestBytes: decode(job.manifest), signatures: job.signatures.map(decode) };
 }
 
-/** Payload of the release that `active` leads to; null when the state does not know that release. */
+/**
+ * Payload of the release that `active` leads to; null when the state does not know that release.
+ */
 export function payloadOf({ job, installed }: MachineState, active: string | null): string | null {
   // In probation the new release runs already, and the one before it may be of the same version.
   const found = [job, installed].find((one) => one !== null && one.version === active);

@@ -23,8 +23,8 @@ type Found = ReleaseCheck['kind'];
 const isLost = (found: Found): boolean => found === 'damaged' || found === 'absent';
 
 /**
- * Before the swap. What runs is the way back, but for one that lost files beside a `rollback` that
- * is whole: the swap leaves `rollback` where it is then.
+ * Before the swap. The running release is the way back, unless it lost files and the one in
+ * `rollback` is whole: the swap leaves `rollback` where it is then.
  */
 export function planWayBack(slots: Slots, found: { active: Found; rollback: Found }): WayBack {
   const [active, rollback] = [versionOf(slots.active), versionOf(slots.rollback)];
@@ -61,8 +61,8 @@ export interface ReturnFacts {
 
 /**
  * At the undo: an older whole release takes the place of one that lost files. Without one, a whole
- * version is not left for one that lost files, even if the whole one is not healthy: nobody could
- * tell how the other one would run.
+ * version is not left for one that lost files, even if the whole one is not healthy: it would be
+ * unknown how the other one runs.
  * @returns null to stay
  */
 export function planReturn({ previous, found, runs, spare }: ReturnFacts): string | null {

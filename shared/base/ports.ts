@@ -1,6 +1,7 @@
 /**
- * The ports between decisions and the outside world, as interfaces only. Each has a real adapter
- * under an `io/` folder, and tests may use one in memory. Sans-I/O.
+ * The ports between decisions and the outside world, as interfaces only: the log, an MQTT
+ * connection, the chunk store and programs that unpack deltas. Tests may use one in memory.
+ * Sans-I/O.
  */
 
 import type { DroverError } from './errors.ts';

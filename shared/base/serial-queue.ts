@@ -47,17 +47,17 @@ export class SerialQueue {
  * between; without this two messages could both be judged against the one before them, and the
  * older could overwrite the newer. MQTT 3.1.1 §4.6 also requires the order of a topic.
  */
-export class TopicLanes {
-  readonly #lanes = new Map<string, SerialQueue>();
+export class TopicMutex {
+  readonly #queues = new Map<string, SerialQueue>();
 
   /** Runs `task` when every earlier task of this topic has ended, also by a failure. */
   async run<T>(topic: string, task: () => Promise<T>): Promise<T> {
-    const lane = this.#lanes.get(topic) ?? new SerialQueue();
-    this.#lanes.set(topic, lane);
+    const queue = this.#queues.get(topic) ?? new SerialQueue();
+    this.#queues.set(topic, queue);
     try {
-      return await lane.run(task);
+      return await queue.run(task);
     } finally {
-      if (lane.size === 0) this.#lanes.delete(topic);
+      if (queue.size === 0) this.#queues.delete(topic);
     }
   }
 }

@@ -67,7 +67,7 @@ export function keyIdOf(publicKey: PublicKeyHex): string {
 
 /**
  * A private key that signs, wherever it lies: a seed in memory, or a device that never gives its
- * key away (io/sign-command.ts).
+ * key away (shared/io/sign-command.ts).
  */
 export interface Signer {
   readonly publicKey: PublicKeyHex;

@@ -209,7 +209,7 @@ export function encodeAnnouncement(fields: AnnouncementFields): Uint8Array {
 }
 
 /**
- * One that nobody has signed yet: for plans that build on it, never for acting.
+ * One that is not signed yet: for plans that build on it, never for acting.
  * @throws DroverError ANNOUNCEMENT_INVALID, DOCUMENT_TOO_LARGE
  */
 export const parsePlanned = (fields: AnnouncementFields): Announcement =>

@@ -1,8 +1,8 @@
 /**
  * The records of the audit chain, one line of JSON each. `prev` is the SHA-256 of the line before,
- * so that no line can be changed, removed or moved without a trace, as long as somebody keeps the
- * hash of the last one. The broker writes the chain, `drover audit verify` checks it: docs/audit.md.
- * Sans-I/O.
+ * so that no line can be changed, removed or moved without a trace, as long as the hash of the last
+ * one is kept elsewhere. The broker writes the chain, `drover audit verify` checks it:
+ * docs/audit.md. Sans-I/O.
  */
 
 import { z } from 'zod';

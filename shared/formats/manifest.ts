@@ -120,8 +120,8 @@ export type ManifestDelta = z.output<typeof manifestSchema>['deltas'][number];
 export type Manifest = z.output<typeof manifestSchema>;
 
 /**
- * The bytes that each delta of a release makes: the system image of a slot, else the tar. What
- * `from_tar_sha256` names is of the same kind. [P-12.8]
+ * The bytes that each delta of a release makes: the system image of a slot, else the tar. The base
+ * that `from_tar_sha256` names is of the same kind. [P-12.8]
  * @returns null when the manifest does not say
  */
 export function deltaResultOf(

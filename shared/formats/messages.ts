@@ -206,9 +206,14 @@ const stateSchema = z.object({
 /** [P-8.4] */
 const eventSchema = z.object({
   robot_id: robotIdSchema,
-  /** Rises by one for each event of this robot, across restarts: a gap is a loss, an equal one a copy. */
+  /**
+   * Rises by one for each event of this robot, across restarts: a gap is a loss, an equal one a
+   * copy.
+   */
   event_seq: sizeSchema,
-  /** Made by chance at the start of the agent that saw it: numbers are compared within one epoch. */
+  /**
+   * Made by chance at the start of the agent that saw it: numbers are compared within one epoch.
+   */
   event_epoch: z
     .string()
     .regex(/^[A-Za-z0-9_-]{0,32}$/)
@@ -276,8 +281,8 @@ const WANT = kind('want message', wantSchema);
 
 export const parseRobotState = (bytes: Uint8Array): RobotState => parseDocument(STATE, bytes);
 /**
- * A report inside an answer of the HTTP API. What the broker adds to it, such as hints and null
- * fields, does not count against the limit of one report.
+ * A report inside an answer of the HTTP API. Fields that the broker adds, such as hints and nulls,
+ * do not count against the limit of one report.
  */
 export const parseAnsweredState = (bytes: Uint8Array): RobotState =>
   parseDocument({ ...STATE, bytesMax: LIMITS.apiAnswerBytesMax }, bytes);

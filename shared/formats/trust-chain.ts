@@ -18,7 +18,7 @@ import { parseTrust, type KeyRole, type RoleName, type TrustRoot } from './trust
  */
 export function openTrustUpdate(bytes: Uint8Array, current: TrustRoot): TrustRoot {
   const next = parseTrust(openEnvelope(bytes, PAYLOAD_TYPES.trust, current.roles.root));
-  // Its own keys sign as well: a root whose keys nobody holds would be the last one.
+  // Its own keys sign as well: a root whose keys are lost would be the last one.
   openEnvelope(bytes, PAYLOAD_TYPES.trust, next.roles.root);
   if (next.fleet !== current.fleet) {
     throw new DroverError(

@@ -1,6 +1,7 @@
 /** Options that the three programs share, and how a login is read from them. */
 
 import type { Argv } from 'yargs';
+import { formatDurationMs, parseDurationMs } from '../base/durations.ts';
 import { DroverError } from '../base/errors.ts';
 import { readSecret } from './cli.ts';
 
@@ -48,6 +49,22 @@ export function readWholeNumber(
     'USAGE',
     `read --${name}: want a whole number from ${least} to ${most} (got ${got})`,
   );
+}
+
+/**
+ * Reads an option that takes a span of time within bounds.
+ * @param also ends the message: another option that may be meant
+ * @throws DroverError USAGE
+ */
+export function readSpanMs(
+  name: string,
+  text: string,
+  { least, most, also = '' }: { least: number; most: number; also?: string },
+): number {
+  const spanMs = parseDurationMs(text);
+  if (spanMs >= least && spanMs <= most) return spanMs;
+  const want = `want ${formatDurationMs(least)} to ${formatDurationMs(most)}${also}`;
+  throw new DroverError('USAGE', `read --${name}: out of range (got ${text}, ${want})`);
 }
 
 export function withJson<T>(argv: Argv<T>) {

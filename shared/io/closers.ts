@@ -8,7 +8,7 @@ type Close = () => Promise<void> | void;
 export class Closers {
   readonly #closers: Close[] = [];
 
-  /** Opens part by part. What was opened before a failure is closed before it is thrown. */
+  /** Opens part by part. Parts opened before a failure are closed before it is thrown. */
   static async open<T extends object>(
     open: (closers: Closers) => Promise<T>,
   ): Promise<T & { close(): Promise<void> }> {

@@ -49,7 +49,7 @@ const compose = (head: string, sections: readonly LogSection[]): string =>
     '\n',
   );
 
-/** Says that the begin is gone, so that nobody takes the first line that is left for the first. */
+/** Says that the beginning is gone, so that the first line left is not taken for the first line. */
 function withMark({ title, text }: LogSection, whole: string): LogSection {
   if (text.length === whole.length) return { title, text };
   const lines = whole.split('\n').length - text.split('\n').length;

@@ -1,9 +1,8 @@
 /**
  * Records decisions while a program runs, when DROVER_TRACE names a file; `npm run replay FILE`
- * makes each of them again. It helps to find out why a robot in the field did something, and a test
- * can keep the file. A line is JSON, with names for values that JSON cannot express, so that
- * reading gives the same input. The file has a bound, and a disk that refuses ends the trace, never
- * the program.
+ * computes each of them again. The file shows why a robot in the field did something, and a test
+ * can keep it. A line is JSON, with names for values that JSON cannot express, so that reading
+ * gives the same input. The file has a bound. A failed write ends the trace, never the program.
  */
 
 import { appendFileSync, statSync } from 'node:fs';
@@ -19,7 +18,7 @@ export interface TraceLine {
   readonly output: unknown;
 }
 
-/** Words for what JSON has no form for, each the one key of an object. */
+/** Values that JSON cannot express are objects with one of these keys. */
 export const TRACE_WORDS = { map: '$map', bytes: '$bytes', number: '$number' } as const;
 
 export const encodeTraceLine = (line: TraceLine): string => JSON.stringify(plain(line));

@@ -15,9 +15,9 @@ export const AGENT_COMPONENT = 'drover-agent';
 export const STATE_SCHEMA_READ = 4;
 
 /**
- * Highest schema that it writes. An agent says it in its package.json, so that the one before
- * knows, before any switch, whether it could take over again. A new schema is read by one release,
- * and written by the next one.
+ * Highest schema that it writes. The package.json of an agent names it, so that the agent before it
+ * knows before the switch whether it could read the state after a rollback. A new schema is read by
+ * one release, and written by the next one.
  */
 export const STATE_SCHEMA_WRITTEN = 4;
 
@@ -32,7 +32,7 @@ const manifestSchema = z.object({
   drover: z.object({ stateSchema: z.number().int().positive() }),
 });
 
-/** @throws DroverError AGENT_RELEASE_INVALID: unknown is no yes */
+/** @throws DroverError AGENT_RELEASE_INVALID, also when the schema is unknown */
 function stateSchemaOf(bytes: Uint8Array | null, what: string): number {
   const no = (why: string): DroverError =>
     new DroverError('AGENT_RELEASE_INVALID', `${what}: ${AGENT_FILES.manifest}: ${why}`);

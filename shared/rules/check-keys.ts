@@ -1,4 +1,4 @@
-/** Checks whether the private keys at hand may sign what they are about to sign. Sans-I/O. */
+/** Checks whether the given private keys may sign a document, before they sign it. Sans-I/O. */
 
 import { keyIdOf, type Signer } from '../crypto/ed25519.ts';
 import { DroverError } from '../base/errors.ts';

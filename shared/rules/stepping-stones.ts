@@ -1,7 +1,7 @@
 /**
  * Decides which of several announced rollouts a robot can take, one after another: a version that
- * is too far for it may be in reach from another one. The publisher forecasts by this, and the
- * controller by it expects robots that come later. Sans-I/O.
+ * is too far for it may be in reach from another one. The forecast of the publisher uses it, and
+ * the controller uses it to know which robots will still come. Sans-I/O.
  */
 
 import type { Rollout } from '../formats/announcement.ts';

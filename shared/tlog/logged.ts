@@ -1,8 +1,8 @@
 /**
  * Decides whether the manifest of a bundle is in a log, by the proof that came with it. The entry
- * of a log is the manifest byte for byte, so its hash follows from the manifest alone. Robot and
- * command line decide by this; the publisher forecasts and the controller counts by the reports of
- * robots that take only logged manifests. Sans-I/O.
+ * of a log is the manifest byte for byte, so its hash follows from the manifest alone. The robot
+ * and the command line verify the proof. The forecast of the publisher and the counts of the
+ * controller use the reports of robots that take only logged manifests. Sans-I/O.
  */
 
 import { DroverError } from '../base/errors.ts';
@@ -70,15 +70,15 @@ export const LOG_CAPABILITY = 'requires-log';
 
 export type LogRefusal = 'LOG_PROOF_MISSING' | 'LOG_PROOF_INVALID';
 
-/** For such a robot there is nothing to judge: it never takes this rollout. */
+/** True when the robot requires a proof and the rollout has none: it never takes this rollout. */
 export const lacksLogProof = (
   { hasLogProof }: { readonly hasLogProof: boolean },
   { caps }: { readonly caps: readonly string[] },
 ): boolean => !hasLogProof && caps.includes(LOG_CAPABILITY);
 
 /**
- * Why a robot does not take a rollout for want of a proof, as far as it tells: only the robot knows
- * its policy. What it said of a proof says nothing of a rollout that has none, or has one now.
+ * Returns why a robot does not take a rollout for want of a proof, by its report: only the robot
+ * knows its policy. Its verdict on an earlier proof does not count for a rollout without a proof.
  */
 export function logRefusalOf(
   rollout: { readonly version: string; readonly hasLogProof: boolean },

@@ -1,6 +1,6 @@
 /**
  * Proofs of logging as text (C2SP tlog-proof): the place of an entry, the way up to the root, and a
- * checkpoint of it with all signatures. Whoever holds the entry and a policy needs nothing else.
+ * checkpoint of it with all signatures. With the entry and a policy it can be verified offline.
  * Sans-I/O.
  */
 

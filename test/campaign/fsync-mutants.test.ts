@@ -72,7 +72,7 @@ const NOT_MISSED_ONCE: Readonly<Record<string, string>> = {
   ...Object.fromEntries(EITHER.map((place) => [place, 'the other one tells it'])),
   ...Object.fromEntries(MARK.map((place) => [place, 'a mark that is lost is made again at rest'])),
   'writeWhole: fsync folder <root>/state':
-    'a robot at rest writes its state when it starts: nobody is told, and the next comes first',
+    'a robot at rest writes its state when it starts: it reports nothing before the next write',
   'prepareLayout: fsync folder <root>': 'an adoption makes the root durable when it tries out',
   'keepSeal: fsync <root>/seals/.new':
     'the seal of what was adopted: without one the robot runs on as before',

@@ -1,7 +1,7 @@
 /**
  * A transcript is a page of a terminal: `$ command`, what it printed, and `[exit N]` where that is
- * not 0. What differs from run to run (keys, instants, folders, durations) is written as a word in
- * «», so that two runs of one program give the same page. Sans-I/O.
+ * not 0. Values that differ from run to run (keys, instants, folders, durations) is written as a
+ * word in «», so that two runs of one program give the same page. Sans-I/O.
  */
 
 export interface Step {

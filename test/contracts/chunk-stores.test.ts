@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, it } from 'node:test';
-import { HotChunks } from '../../broker/chunks/chunk-cache.ts';
+import { ChunkCache } from '../../broker/chunks/chunk-cache.ts';
 import { FolderChunkStore } from '../../broker/chunks/chunk-store.ts';
 import { TendedChunks } from '../../broker/garbage/guarded-store.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
@@ -35,7 +35,7 @@ const STORES: Readonly<Record<string, (folder: string) => Promise<Made>>> = {
     return { store, prunable: store };
   },
   'in a folder, the last ones in memory': async (folder) => {
-    const store = new HotChunks({ chunks: await openFolder(folder), bytesMax: 100_000 });
+    const store = new ChunkCache({ chunks: await openFolder(folder), bytesMax: 100_000 });
     return { store, prunable: store };
   },
   'beside a collector': async (folder) => {

@@ -70,7 +70,7 @@ const SAID = { retain: false, qos: 1 } as const;
 
 for (const [name, start] of Object.entries(ENGINES)) {
   describe(`a wire over ${name}`, () => {
-    it('brings what is sent to who subscribed, in order, and what is kept to who comes later', async (t) => {
+    it('delivers messages in order to a subscriber, and retained ones to a later subscriber', async (t) => {
       const engine = await start(t);
       if (!engine) return;
       const [a, b] = [await connect(t, engine.url, 'a'), await connect(t, engine.url, 'b')];

@@ -1,7 +1,8 @@
 /**
- * A disk in memory that remembers, for each thing done to it, whether it is durable yet. What it
- * shows is what a running program sees; `pending` is what a power cut may take away (pending.ts says
- * by which rules, crash-states.ts picks the states). Every change calls `onOperation`.
+ * A disk in memory that remembers, for each thing done to it, whether it is durable yet. Its
+ * methods show the disk as a running program sees it; `pending` is what a power cut may take away
+ * (pending.ts says by which rules, crash-states.ts picks the states). Every change calls
+ * `onOperation`.
  *
  * `skipSync` leaves out a sync without telling the caller: the mutants of the test.
  */

@@ -51,7 +51,7 @@ const withUser = (port: number, password: string): string =>
   `mqtt://drover-broker:${password}@127.0.0.1:${port}`;
 
 describe('a broker that cannot attach', () => {
-  it('says that nobody listens there', async (t) => {
+  it('says that no server listens there', async (t) => {
     const site = await Site.open(t);
     const engine = withUser(await freePort(), SECRET);
     const { exit, code, hint } = await endOf(

@@ -62,7 +62,7 @@ describe('an attached broker and an engine that loses things', () => {
     for (const topic of [deleted, replaced]) assert.deepEqual(seen.get(topic), chunks.get(topic));
   });
 
-  it('says which rollout has lost chunks that nobody here has, until they are published again', async (t) => {
+  it('says which rollout has lost chunks that this broker does not have, until they are published again', async (t) => {
     const stage = await openLossStage(t);
     if (!stage) return;
     const { engine, site, chunks, stranger } = stage;

@@ -179,7 +179,7 @@ describe('a message that is not taken', () => {
 });
 
 describe('a chunk', () => {
-  it('comes to who asked for it before it was there', async (t) => {
+  it('is sent to a client that asked for it before it was there', async (t) => {
     const broker = await startBrokerChild(t);
     const chunk = randomBytes(5_000);
     const got: Sha256Hex[] = [];

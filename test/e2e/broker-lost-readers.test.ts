@@ -130,7 +130,7 @@ test('a backup that its own disk or user refuses says that, and not that the bro
   await assertLives(broker);
 });
 
-test('a broker outlives readers of its API that hang up, and who follows events most of all', async (t) => {
+test('a broker outlives readers of its API that hang up, above all readers of events', async (t) => {
   const broker = await startBrokerChild(t);
   for (let round = 0; round < 20; round++) {
     const routes = ['/events', '/metrics', '/', '/robots', '/rollouts', '/healthz'];

@@ -112,7 +112,7 @@ describe('a session that outlives its connection', () => {
     );
   });
 
-  it('does not hand what was kept for one user to another who takes its client id', async (t) => {
+  it('does not send messages kept for one user to another who takes its client id', async (t) => {
     const file = join(await tempFolder(t), 'credentials.json');
     const technician = await addUser(file, 'op', 'technician');
     const r1 = await addUser(file, 'r1', 'robot');

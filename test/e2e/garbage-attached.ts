@@ -87,7 +87,7 @@ async function announceAgain(site: Site, seq: number, ...said: Uint8Array[]): Pr
 
 export function describeGarbage(name: string, start: StartStockEngine): void {
   describe(`garbage on ${name}`, () => {
-    it('is cleared there, and comes back from a copy for who wants or announces it', async (t) => {
+    it('is cleared there, and comes back from a copy when it is wanted or announced', async (t) => {
       const engine = await start(t);
       if (!engine) return;
       const site = await Site.open(t);

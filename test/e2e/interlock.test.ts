@@ -72,7 +72,7 @@ describe('a robot outside its maintenance window', () => {
     await robot.runs('1.0.1');
   });
 
-  it('refuses a window that nobody can read, with an example', async (t) => {
+  it('refuses a window that cannot be parsed, and gives an example', async (t) => {
     const site = await Site.open(t);
     const robot = site.robot('r1', 'mqtt://127.0.0.1:1', ['--window', 'at night']);
     const { code } = await robot.child.exit;

@@ -61,7 +61,7 @@ async function metric(broker: BrokerChild, name: string): Promise<number> {
 }
 
 describe('the rate of a broker', () => {
-  it('bounds chunks and nothing else, and forgets who has left', async (t) => {
+  it('bounds chunks and nothing else, and forgets a client that has left', async (t) => {
     const broker = await startBrokerChild(t, { args: ['--max-rate', '1k'] });
     const { wire } = await reader(t, broker, 'publisher');
     const hashes = await stored(wire, 6, 64 * KiB);
@@ -84,7 +84,7 @@ describe('the rate of a broker', () => {
     await waitUntil('its turns to be given up', waiting(0));
   });
 
-  it('is shared by those who pull, however much each asks for, and never passed', async (t) => {
+  it('is shared by all clients that pull, however much each asks for, and never passed', async (t) => {
     const rate = 512 * KiB;
     const broker = await startBrokerChild(t, { args: ['--max-rate', String(rate)] });
     const { wire } = await reader(t, broker, 'publisher');

@@ -92,7 +92,7 @@ export function describeRecall(components: readonly string[] = ['app']): void {
 }
 
 function recallCases(components: readonly string[]): void {
-  it('sends back who took it, now or on return, and nobody else [P-6.4]', async (t) => {
+  it('sends back exactly the robots that took it, now or when they return [P-6.4]', async (t) => {
     const { stage, robots } = await halfWay(t, components);
     const [present, away, untouched] = robots;
     await away.kill();

@@ -137,7 +137,7 @@ const inSeconds = (seconds: number): string =>
   new Date(Math.ceil(Date.now() / 1000 + seconds) * 1000).toISOString();
 
 describe('a compromised relay', () => {
-  it('installs nothing with altered chunks, and hinders nobody once it is put right', async (t) => {
+  it('installs nothing with altered chunks, and hinders no robot once it is repaired', async (t) => {
     const { above, relay, robot } = await open(t);
     const one = await robot(INSIDE);
     const bundle = await fleet.makeBundle({ version: '1.0.0' });
@@ -166,7 +166,7 @@ describe('a compromised relay', () => {
     await one.runs('1.0.0');
   });
 
-  it('takes nobody back with an old announcement', async (t) => {
+  it('takes no robot back with an old announcement', async (t) => {
     const { above, relay, robot } = await open(t);
     const one = await robot(INSIDE);
     const old = await publish(above, 1, await fleet.makeBundle({ version: '1.0.0' }));
@@ -193,7 +193,7 @@ describe('a compromised relay', () => {
     assert.equal(await one.version(), '1.0.0');
   });
 
-  it('moves nobody outside the signed wave, whatever progress it makes up', async (t) => {
+  it('moves no robot outside the signed wave, whatever progress it makes up', async (t) => {
     const { above, relay, robot } = await open(t);
     const [inside, outside] = [await robot(INSIDE), await robot(OUTSIDE)];
     const waves = [{ percent: 50 }, { percent: 100 }];

@@ -98,7 +98,7 @@ describe('a client id that is refused', () => {
 });
 
 describe('a relay without room', () => {
-  it('says so itself, above, and to who waits for its robots; with room it goes on', async (t) => {
+  it('says so itself, above, and to publishers that wait for its robots; with room it goes on', async (t) => {
     if (!canMount(t)) return;
     const disks = mounts(t);
     const site = await Site.open(t);

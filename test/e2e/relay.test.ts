@@ -37,7 +37,7 @@ describe('a site behind a relay', () => {
     }
   });
 
-  it('below another one is served through both, with nobody above as well', async (t) => {
+  it('below another one is served through both, also while the one above is away', async (t) => {
     const site = await Site.open(t);
     const cloud = await startBrokerChild(t, { args: ['--trust', site.path('trust.json')] });
     const wan = await startTcpProxy(t, cloud.port);

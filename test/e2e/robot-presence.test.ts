@@ -115,5 +115,5 @@ test('a robot behind a relay is there for as long as the relay is, here and for 
   assert.match(await stage.retire(), /relay hall reports for it/);
   await relay.send(relayTopic('hall'), encodeMessage({ online: false }), RETAINED);
   assert.deepEqual(await stage.shown(), [false, false]);
-  assert.match(await stage.retire(), /retired evil/, 'a relay that is gone keeps nobody');
+  assert.match(await stage.retire(), /retired evil/, 'a relay that is gone keeps no robot');
 });

@@ -53,7 +53,7 @@ async function exported(site: Site, name: string, ...more: string[]): Promise<st
 }
 
 describe('a sealed parcel', () => {
-  it('opens for its site alone, and tells nothing to who finds it', async (t) => {
+  it('opens for its site alone, and reveals nothing to a finder', async (t) => {
     const { site, at, refused } = await openStage(t);
     const [mine, others] = [await makeAgeKey(site, 'site'), await makeAgeKey(site, 'other')];
     assert.equal((await stat(site.path('site.agekey'))).mode & 0o777, 0o600);

@@ -1,6 +1,6 @@
 /**
- * A site for end-to-end tests: keys, trust, bundles, and robots as real processes. What a test
- * needs to know it asks the robot, over its own socket.
+ * A site for end-to-end tests: keys, trust, bundles, and robots as real processes. A test asks the
+ * robot for what it needs to know, over its own socket.
  */
 
 import { chmod, mkdir, writeFile } from 'node:fs/promises';

@@ -135,7 +135,7 @@ describe('a stolen rollout key', () => {
 });
 
 describe('a release with bounds', () => {
-  it('is announced by nobody with less than its manifest asks for', async (t) => {
+  it('is not announced with less than its manifest asks for', async (t) => {
     const { site, trust } = await openSite(t);
     const { url } = await startBrokerChild(t, { args: ['--trust', trust] });
     await site.bundle('0.9.0');

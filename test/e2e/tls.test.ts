@@ -118,7 +118,7 @@ describe('a site with certificates', () => {
     assert.equal(await knock(`wss://127.0.0.1:${ports.ws}`, { ca, cert, key }), 'welcome');
   });
 
-  it('lets in nobody without a name, with the wrong name, or from another authority', async (t) => {
+  it('refuses a client without a name, with the wrong name, or from another authority', async (t) => {
     if (requirePeer(t, 'openssl') === null) return;
     const secure = await SecureSite.open(t);
     const { site } = secure;
@@ -173,7 +173,7 @@ describe('a site with certificates', () => {
     assert.match(list.stdout, /"version": ?"1\.0\.0"/);
   });
 
-  it('keeps a robot with a certificate when credentials change, and ends a person who lost theirs', async (t) => {
+  it('keeps a robot with a certificate when credentials change, and disconnects a person who lost theirs', async (t) => {
     if (requirePeer(t, 'openssl') === null) return;
     const file = join(await tempFolder(t), 'users.json');
     const desk = await addUser(file, 'desk', 'technician');

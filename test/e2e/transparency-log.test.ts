@@ -45,7 +45,7 @@ describe('the transparency log', () => {
     assert.equal(await stage.codeOf(...args), 'USAGE', 'another key is a slip');
   });
 
-  it('takes two who add at the same moment one after the other', async (t) => {
+  it('takes two writers that add at the same moment one after the other', async (t) => {
     const stage = await LogStage.open(t, 'quorum none');
     const { site } = stage;
     const { url } = await startBrokerChild(t, { args: stage.trust });

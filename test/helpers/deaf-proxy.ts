@@ -17,8 +17,10 @@ export interface DeafProxy {
   readonly handedOut: number;
   /** @returns how many connections are deaf now */
   deafen(): number;
-  /** From now on, on each connection; null for none. What is handed out because it is retained has
-   * its `retain` set, and what is delivered live has not. */
+  /**
+   * From now on, on each connection; null for none. A message that is sent because it is retained
+   * has `retain` set; one that is delivered live has not.
+   */
   withhold(which: ((packet: IPublishPacket) => boolean) | null): void;
 }
 

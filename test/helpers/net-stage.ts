@@ -1,7 +1,7 @@
 /**
  * Networks of their own in one machine: a centre and places around it, each a network namespace,
- * each place with one cable to the centre and no other way anywhere. What goes over a cable is
- * counted by the kernel. Everything is taken away again, also after a failure.
+ * each place with one cable to the centre and no other way anywhere. The kernel counts the bytes
+ * that go over a cable. Everything is taken away again, also after a failure.
  */
 
 import { execFileSync } from 'node:child_process';

@@ -1,6 +1,6 @@
 /**
  * The invariant, read from the disk alone: at every instant `active` leads to a complete release
- * that is the old or the new one. What the state file says narrows it down further: before the swap
+ * that is the old or the new one. The state file narrows it down further: before the swap
  * it must be the old one, on probation the new one.
  */
 

@@ -1,6 +1,6 @@
 /**
  * One robot with one version on it and another on its way, for one thing that goes wrong. The world
- * around it is real: broker, agent, `recover`, disk. What boots is read by the independent checker.
+ * around it is real: broker, agent, `recover`, disk. The independent checker reads what boots.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,6 +1,6 @@
 /**
  * A real agent that a module kills with SIGKILL at each boundary of each of its verbs and in the
- * middle of each, while the module itself goes on. Whatever is cut, `active` leads to a complete old
+ * middle of each, while the module itself goes on. After any cut, `active` leads to a complete old
  * or new release, and in the end the board runs what `active` names.
  */
 

@@ -55,7 +55,7 @@ describe('the packages', { skip: SKIP }, () => {
     }
   });
 
-  it('hold programs, licences and units, and nothing of who builds or tests them', () => {
+  it('hold programs, licences and units, and nothing of the machine that builds or tests them', () => {
     for (const [name, path] of built.files) {
       const lines = dpkgDeb('--contents', path).trimEnd().split('\n');
       for (const line of lines) {

@@ -94,7 +94,7 @@ export class LoggedDisk {
     return this.#entries;
   }
 
-  /** Ends the disk; the log stays. What is unmounted is not part of the log that counts. */
+  /** Ends the disk; the log stays. The log does not record an unmounted disk. */
   async close(): Promise<void> {
     this.detach();
     await this.#daemon?.stop();

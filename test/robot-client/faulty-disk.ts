@@ -1,6 +1,6 @@
 /**
  * The real disk with a gate before every operation: a test decides there whether it goes through,
- * fails, or never ends. What has failed has not happened.
+ * fails, or never ends. A failed operation has not happened.
  */
 
 import type { Disk, DiskFile, OpenUse } from '../../robot-client/install/disk-port.ts';

@@ -237,7 +237,7 @@ async function play(bench: Bench, row: Row): Promise<() => Promise<void>> {
   if (phase === 'stuck') await TROUBLES['the old version never starts']?.(bench, phase);
   if (!isInstant) {
     const bring = TROUBLES[when];
-    assert.ok(bring ?? /payload is|index/.test(when), `nobody knows how to make: ${when}`);
+    assert.ok(bring ?? /payload is|index/.test(when), `no way is known to make: ${when}`);
     await bring?.(bench, phase);
   }
   let struck = false;

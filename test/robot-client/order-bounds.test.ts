@@ -15,7 +15,7 @@ describe('the bounds of orders', () => {
     assert.ok(LIMITS.ordersBurstMax > 2 * LIMITS.rolloutsMax + 1);
   });
 
-  it('let a burst and the rate pass in any time, however orders come, and hold nobody longer', () => {
+  it('let a burst and the rate pass in any time, however orders come, and delay no order longer', () => {
     const gaps = fc.array(fc.integer({ min: 0, max: 400 }), { maxLength: 600 });
     fc.assert(
       fc.property(gaps, (all) => {

@@ -29,9 +29,9 @@ export interface Books {
 export type Measure = Exclude<keyof Books, 'updates'>;
 
 /**
- * By how much each may be larger at the end than when the warm-up was over. What is counted must
- * stay; of what is written some numbers have more digits in the end; memory is what collections
- * leave, which is never quite the same, and grows a little as long as the engine learns.
+ * By how much each may be larger at the end than when the warm-up was over. Counts must stay the
+ * same. Files may grow, since some numbers in them get more digits. Memory is measured after a
+ * collection: it is never quite the same, and grows a little as long as the engine learns.
  */
 export const GROWTH_MAX: Readonly<Record<Measure, number>> = {
   heapBytes: 128 * 1024,

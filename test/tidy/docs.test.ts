@@ -83,6 +83,17 @@ test('links between pages lead somewhere', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('the files that ARCHITECTURE.md names are there', () => {
+  const named = [...read('ARCHITECTURE.md').matchAll(/`([\w-]+\/[\w./-]+\.ts)`/g)]
+    .map(([, path = '']) => path)
+    .filter((path) => /^(?:broker|robot-client|publisher|shared|test|docs|packaging)\//.test(path));
+  assert.ok(named.length > 60);
+  assert.deepEqual(
+    named.filter((path) => !existsSync(repositoryFile(path))),
+    [],
+  );
+});
+
 const clauses = [...protocol.matchAll(/^- \*\*(P-\d+\.\d+)\*\*/gm)].map(
   (match) => match[1] as string,
 );

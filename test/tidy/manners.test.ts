@@ -15,6 +15,8 @@ const word = (...parts: string[]): string => parts.join('');
 const ROOMS = /^(?:broker|robot-client|publisher|shared|test|bench|examples|packaging|docs)\//;
 /** A comment that begins with one of these has no subject yet: the reader waits for it. */
 const NOUN_CLAUSE = /^(?:What|Who|Whom|Whose|Whether|Which|Whatever|Whoever|Nobody)\b/;
+/** The same in a later sentence of a comment. */
+const LATER_CLAUSE = new RegExp(`[.!?] ${NOUN_CLAUSE.source.slice(1)}`);
 
 const commentedSources = () => allSources().filter(({ path }) => ROOMS.test(path));
 
@@ -73,7 +75,9 @@ test('a comment uses words of the field, and no sentence begins with a noun clau
     commentsOf(text).flatMap(({ line, comment }) => {
       const found = PRIVATE_WORDS.filter(([pattern]) => pattern.test(comment));
       return [
-        ...(NOUN_CLAUSE.test(comment.trim()) ? [`${path}:${line}: begins with a noun clause`] : []),
+        ...(NOUN_CLAUSE.test(comment.trim()) || LATER_CLAUSE.test(comment)
+          ? [`${path}:${line}: a sentence begins with a noun clause`]
+          : []),
         ...found.map(([pattern, instead]) => `${path}:${line}: ${pattern}, want: ${instead}`),
       ];
     }),

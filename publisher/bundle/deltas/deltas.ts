@@ -60,7 +60,7 @@ export async function makeDeltas(job: DeltasJob): Promise<BuiltDelta[]> {
   return deltas;
 }
 
-/** One for robots with zstd and one for all: those that are of use. */
+/** One for robots with zstd and one for all robots, without those that save too little. */
 async function deltasFrom(job: DeltasJob, base: DeltaBase, target: Target): Promise<BuiltDelta[]> {
   const path = join(job.scratch, 'base');
   try {
@@ -96,7 +96,7 @@ interface DeltaJob {
   readonly coding: PatchCoding;
 }
 
-/** Null when it would be of no use. */
+/** Null when it would hardly be smaller than the payload. */
 async function makeDelta(
   job: DeltasJob,
   { base, baseTar, target, coding }: DeltaJob,

@@ -107,7 +107,7 @@ describe('one source of access rules', () => {
     );
   });
 
-  it('lets an attached broker lead and heal, and speak for no robot', () => {
+  it('lets an attached broker lead and restore messages, and report for no robot', () => {
     for (const allows of [mosquittoAllows.bind(null, acl), natsAllows.bind(null, nats)]) {
       const may = (action: Action, topic: string): boolean =>
         allows('drover-broker', action, topic);

@@ -177,7 +177,7 @@ describe('the right to subscribe', () => {
     });
   }
 
-  it('a filter that nobody asked for by name never delivers a chunk', () => {
+  it('a filter that does not name a chunk never delivers one', () => {
     fc.assert(
       fc.property(anyFilter, fc.constantFrom(...EVERYBODY), (filter, who) => {
         for (const topic of [`fleet-chunks/${HASH}`, `fleet-chunks/${OTHER_HASH}`]) {

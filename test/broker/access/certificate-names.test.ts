@@ -20,7 +20,7 @@ describe('a client certificate', () => {
     assert.equal(robotOf('Robot number 2', 'DNS:r2, IP Address:10.0.0.7'), 'r2');
   });
 
-  it('names nobody when it names two, none, or somebody in quotes', () => {
+  it('names no robot when it has two names, none, or one in quotes', () => {
     assert.equal(robotOf(undefined, 'DNS:r1, DNS:r2'), null);
     assert.equal(robotOf(['r1', 'r2']), null);
     assert.equal(robotOf(undefined, 'DNS:"r1, DNS:r2"'), null);

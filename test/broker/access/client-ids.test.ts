@@ -39,7 +39,7 @@ describe('the client id of a robot', () => {
     );
   });
 
-  it('is for its robot, and for nobody else', () => {
+  it('is only for its robot', () => {
     fc.assert(
       fc.property(anyId, anyId, (own, other) => {
         const robot = user('robot', 'someone', own);
@@ -58,7 +58,7 @@ describe('the client id of a robot', () => {
 describe('the client ids of a relay', () => {
   const evil = [user('robot', 'evil', 'evil'), user('relay', 'other'), ...PEOPLE.slice(0, 2)];
 
-  it('follow from its user, so that nobody else can have one before it was ever there', () => {
+  it('follow from its user, so that no other user can take one before its first connection', () => {
     fc.assert(
       fc.property(anyId, anyId, (name, username) => {
         const relay = user('relay', username);
@@ -84,7 +84,7 @@ describe('the client ids of a relay', () => {
     assert.equal(new Set(ids).size, ids.length);
   });
 
-  it('of 0.1 are let in as before, where they are the name of nobody else', () => {
+  it('of 0.1 are let in as before, unless they are the name of another user', () => {
     const [, , site] = PEOPLE;
     assert.ok(site);
     for (const id of [
@@ -108,12 +108,12 @@ describe('the name of a user', () => {
       assert.equal(decide(user('relay', 'site-a'), id).kind, 'allow', id);
     }
     assert.equal(decide(robot, 'evil').kind, 'allow');
-    assert.equal(decide(robot, 'site-b').kind, 'allow', 'nobody is called that');
+    assert.equal(decide(robot, 'site-b').kind, 'allow', 'no user has that name');
   });
 });
 
 describe('the client id of an attached broker', () => {
-  it('is for who may be one, and its events say whose the other parts are', () => {
+  it('is only for a publisher; the owner of its events session decides', () => {
     const [ci, op, site] = PEOPLE;
     assert.ok(ci && op && site);
     const id = 'drover-broker-0a1b2c3d4e5f-control';
@@ -162,7 +162,7 @@ describe('the right to receive a message', () => {
     '$SYS/#',
   ];
 
-  it('is the right to ask for it: no subscription that was granted is ever silent', () => {
+  it('is the right to subscribe to it: no granted subscription stays without messages', () => {
     for (const who of [ANYONE, ROBOT, ...PEOPLE]) {
       for (const topic of topics) {
         const mayAsk = filters.some(

@@ -19,7 +19,7 @@ test('a flood of strangers from one address leaves room for another address', ()
   assert.ok(isSeat(shares.open('good', 'friend')));
 });
 
-test('a flood of strangers from everywhere leaves room for those that said who they are', () => {
+test('a flood of anonymous connections from everywhere leaves room for clients that have logged in', () => {
   const shares = new ConnectionShares(sharesOf(10_000));
   for (let n = 0; n < 4_000; n += 1) {
     assert.ok(isSeat(shares.open(`r${n}`, 'hall')), `robot ${n}`);

@@ -72,7 +72,7 @@ describe('credentials', () => {
     assert.equal(await credentials.authenticate('r1', new Uint8Array(0)), null);
   });
 
-  it('know nobody whom the file does not name', async (t) => {
+  it('refuse a user that the file does not name', async (t) => {
     const credentials = await open(t);
     for (const name of ['nobody', '', '__proto__', 'constructor', 'R1']) {
       assert.equal(await credentials.authenticate(name, utf8(PASSWORD)), null);
@@ -80,7 +80,7 @@ describe('credentials', () => {
     }
   });
 
-  it('take no bytes that nobody was given', async (t) => {
+  it('refuse every token that was not issued', async (t) => {
     const credentials = await open(t);
     await fc.assert(
       fc.asyncProperty(

@@ -44,7 +44,7 @@ describe('credentials that are read again', () => {
     ['everything, by removing it', null],
   ];
   for (const [what, changed] of changes) {
-    it(`end a user of whom they change ${what}, and nobody else`, async (t) => {
+    it(`end the connections of a user when they change ${what}, and no others`, async (t) => {
       const { live, write } = await open(t, [r1, ann]);
       const robot = await live.authenticate('r1', utf8(mine.token));
       const person = await live.authenticate('ann', utf8(PASSWORD));
@@ -56,7 +56,7 @@ describe('credentials that are read again', () => {
     });
   }
 
-  it('hold those who proved themselves when the file says the same of them', async (t) => {
+  it('keep the connections of users whose entry stays the same', async (t) => {
     const { live, write } = await open(t, [r1]);
     const byToken = live.authenticateToken(mine.token);
     assert.ok(byToken);
@@ -68,7 +68,7 @@ describe('credentials that are read again', () => {
     assert.ok(live.isCurrent(byToken));
   });
 
-  it('do not let in who was still being checked against the file before', async (t) => {
+  it('refuse a login that was still being checked against the previous file', async (t) => {
     const { live, write } = await open(t, [ann]);
     const checking = live.authenticate('ann', utf8(PASSWORD));
     await write([r1]);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DeafCheck } from '../../../broker/attached/deaf-check.ts';
-import { EchoWatch } from '../../../broker/attached/echo-check.ts';
+import { EchoCheck } from '../../../broker/attached/echo-check.ts';
 import { ENGINE_NAMES, engineProfile } from '../../../broker/mqtt/engine-profile.ts';
 import { afterCheck, UNCHECKED } from '../../../broker/attached/store-state.ts';
 import { WantLedger } from '../../../broker/attached/engine-chunks.ts';
@@ -17,7 +17,7 @@ const LATE = LIMITS.echoMsMax;
 
 describe('the echo of our own words', () => {
   it('is late only when the same bytes have not come back in time', () => {
-    const echo = new EchoWatch();
+    const echo = new EchoCheck();
     echo.sending('fleet/controller', utf8('a'), 0);
     assert.equal(echo.heard('fleet/controller', utf8('b')), false);
     assert.deepEqual(echo.late(LATE - 1), []);
@@ -27,7 +27,7 @@ describe('the echo of our own words', () => {
   });
 
   it('is not put off by saying the next word', () => {
-    const echo = new EchoWatch();
+    const echo = new EchoCheck();
     echo.sending('fleet/controller', utf8('a'), 0);
     echo.sending('fleet/controller', utf8('b'), LATE - 1);
     assert.deepEqual(echo.late(LATE), ['fleet/controller']);
@@ -35,7 +35,7 @@ describe('the echo of our own words', () => {
   });
 
   it('is not waited for after a send that failed, or on a new link', () => {
-    const echo = new EchoWatch();
+    const echo = new EchoCheck();
     echo.sending('a', utf8('1'), 0);
     echo.sending('b', utf8('1'), 0);
     echo.forget('a');
@@ -45,7 +45,7 @@ describe('the echo of our own words', () => {
   });
 
   it('remembers bytes, not a buffer that its caller uses again', () => {
-    const echo = new EchoWatch();
+    const echo = new EchoCheck();
     const buffer = utf8('a');
     echo.sending('t', buffer, 0);
     buffer.fill(0);
@@ -59,7 +59,7 @@ describe('an engine that delivers nothing with QoS 1', () => {
   it('is noticed when a lease has come with QoS 0 only, for a while, and not after it is repaired', () => {
     const deaf = new DeafCheck();
     deaf.subscribed();
-    assert.equal(deaf.isDeaf(LATE), false, 'nobody leads: nothing has to come');
+    assert.equal(deaf.isDeaf(LATE), false, 'no controller leads: nothing has to come');
     deaf.heard(0, one, 5);
     deaf.heard(0, two, 6);
     assert.equal(deaf.isDeaf(4 + LATE), false);
@@ -100,7 +100,7 @@ describe('an engine that delivers nothing with QoS 1', () => {
 });
 
 describe('wanted chunks', () => {
-  it('are answered once for all who want the same, and again after a while', () => {
+  it('are answered once for all robots that want the same, and again after a while', () => {
     const ledger = new WantLedger();
     assert.deepEqual(ledger.take([hash(1), hash(2), hash(1)], 0), [hash(1), hash(2)]);
     assert.deepEqual(ledger.take([hash(2), hash(3)], 1), [hash(3)]);
@@ -108,7 +108,7 @@ describe('wanted chunks', () => {
     assert.deepEqual(ledger.take([hash(1), hash(3)], LIMITS.wantAnswerMsMin), [hash(1)]);
   });
 
-  it('cost a bounded number of answers, whoever asks for how much', () => {
+  it('cost a bounded number of answers, however many robots ask for however much', () => {
     const wants = fc.array(
       fc.record({
         hashes: fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 300 }),

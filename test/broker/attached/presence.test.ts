@@ -18,7 +18,7 @@ describe('presence on an engine that forgets wills', () => {
     assert.deepEqual(presence.sweep([r1], 1_001 + SILENCE), [r1]);
   });
 
-  it('keeps who speaks, and takes back who was missed and speaks again', () => {
+  it('keeps a robot that sends messages, and takes back a missed one that sends again', () => {
     const presence = new Presence();
     presence.up(0);
     presence.told(r1, true, 0);

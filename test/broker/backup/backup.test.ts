@@ -79,7 +79,7 @@ describe('a backup', () => {
     }
   });
 
-  it('ends its stream when nobody reads it any more', async (t) => {
+  it('ends its stream when its reader is gone', async (t) => {
     const { control, source } = await openStores(t);
     for (let at = 0; at < 8; at++) {
       await control.put(`k${at}`, randomBytes(LIMITS.backupSegmentBytes), { sync: true });

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
-import { HotChunks } from '../../../broker/chunks/chunk-cache.ts';
+import { ChunkCache } from '../../../broker/chunks/chunk-cache.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import type { Sha256Hex } from '../../../shared/base/ids.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
@@ -22,7 +22,7 @@ async function open(t: TestContext, bytesMax = 10 * BYTES) {
     if (bytes) reads.push(bytes.byteLength);
     return bytes;
   };
-  const hot = new HotChunks({ chunks, bytesMax });
+  const hot = new ChunkCache({ chunks, bytesMax });
   /** Borrows it and gives it back; the bytes as they were, or null. */
   const look = async (hash: Sha256Hex): Promise<Uint8Array | null> => {
     const lent = await hot.borrow(hash);
@@ -41,7 +41,7 @@ async function open(t: TestContext, bytesMax = 10 * BYTES) {
 }
 
 describe('chunks that were read a moment ago', () => {
-  it('are read once for all who ask at the same time, and after', async (t) => {
+  it('are read once for all clients that ask at the same time, and after', async (t) => {
     const { look, reads, put } = await open(t);
     const hash = await put(1);
     const all = await Promise.all(Array.from({ length: 8 }, () => look(hash)));
@@ -57,7 +57,7 @@ describe('chunks that were read a moment ago', () => {
     assert.equal(reads.length, 4, 'a, b and c, and b again');
   });
 
-  it('are read and hashed again for who got one and wants it again', async (t) => {
+  it('are read and hashed again for a client that got one and wants it again', async (t) => {
     const { hot, look, put, path } = await open(t);
     const hash = await put(1);
     await look(hash);

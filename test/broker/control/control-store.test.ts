@@ -49,7 +49,7 @@ describe('the store of control messages', () => {
     );
   });
 
-  it('finds for a filter what the rules of MQTT say', async (t) => {
+  it('matches a filter by the rules of MQTT', async (t) => {
     const store = await ControlStore.open(await tempFolder(t));
     t.after(() => store.close());
     const topics = ['fleet/updates', 'fleet/robots/r1/state', 'fleet/robots/r2/state'];
@@ -63,7 +63,7 @@ describe('the store of control messages', () => {
     }
   });
 
-  it('keeps what it was given, not what its giver makes of the bytes later', async (t) => {
+  it('keeps a copy: a caller that changes its bytes later changes nothing', async (t) => {
     const store = await ControlStore.open(await tempFolder(t));
     t.after(() => store.close());
     const payload = bytes('first');
@@ -72,7 +72,7 @@ describe('the store of control messages', () => {
     assert.equal(text(store.get('fleet/updates')?.payload), 'first');
   });
 
-  it('is for one broker at a time', async (t) => {
+  it('can be opened by one broker at a time', async (t) => {
     const folder = await tempFolder(t);
     const store = await ControlStore.open(folder);
     t.after(() => store.close());

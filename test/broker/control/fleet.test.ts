@@ -39,7 +39,7 @@ describe('the fleet', () => {
     const isOnline = (id: string): boolean | undefined => fleet.get(id)?.online;
     fleet.applyOnline(robotId('near'), true, AT_MS);
     fleet.applyOnline(robotId('far'), true, AT_MS, 'site-a');
-    assert.equal(isOnline('far'), false, 'nobody has heard of that relay');
+    assert.equal(isOnline('far'), false, 'that relay is not known');
     fleet.applyRelay('site-a', true);
     fleet.applyRelay('site-b', true);
     assert.equal(isOnline('far'), true);
@@ -57,7 +57,7 @@ describe('the fleet', () => {
     assert.equal(fleet.get('far')?.via, null);
   });
 
-  it('says who of those that are there refuses progress, relays for their robots', () => {
+  it('names the online robots that refuse progress, and relays that do for their robots', () => {
     const fleet = new Fleet();
     const word = { rollout: 'x', code: 'ANNOUNCEMENT_REPLAYED', seq: 7 };
     const said = (): string[] => fleet.refusedProgress().map(({ voice }) => voice);

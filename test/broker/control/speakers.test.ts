@@ -14,7 +14,7 @@ const anyone = (clientId: string): SpokenBy => ({
   ...{ key: {}, clientId, identity: { kind: 'anyone' } },
 });
 
-test('a robot speaks for itself, a relay for others, and of a bridge nobody knows', () => {
+test('a robot speaks for itself, a relay for others, and the sender behind a bridge is unknown', () => {
   const voices = [user('robot'), user('relay'), user('publisher')].map((one) => voiceFor(one, R1));
   assert.deepEqual(voices, ['own', 'relay', 'unknown']);
   const nameless = ['robot-r1', 'relay-0a', 'robot-r2', 'bridge'].map(anyone);
@@ -36,7 +36,7 @@ test('a robot is gone with the connection that said last that it is there', () =
   assert.equal(speakers.leave(second.key), null);
 });
 
-test('a connection that has ended says of nobody that it is there', () => {
+test('a connection that has ended reports no robot as online', () => {
   const speakers = new Speakers();
   const robot = user('robot');
   speakers.leave(robot.key);

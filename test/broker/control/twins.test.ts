@@ -21,7 +21,7 @@ describe('two robots with one id', () => {
     assert.equal(twins.of(robotId('r2')), null);
   });
 
-  it('are noticed however often each speaks before the other does', () => {
+  it('are noticed however often each sends before the other does', () => {
     assert.ok(hear([...'aabbbaaabbb']).of(R1));
     assert.equal(hear([...'abcabc']).of(R1)?.instances, 3);
   });
@@ -45,7 +45,7 @@ describe('two robots with one id', () => {
     assert.equal(hear(['', 'a', '', 'a', '']).of(R1), null);
   });
 
-  it('are no longer told when one of them has been away for an hour', () => {
+  it('are no longer reported when one of them has been away for an hour', () => {
     const twins = hear([...'ababab']);
     twins.heard(R1, 'b', HOUR / 2);
     assert.ok(twins.of(R1));

@@ -103,7 +103,7 @@ describe('the enrolments of a broker', () => {
     const claim = claimText('d'.repeat(43));
     const renewed = { ...order(), claim_sha256: sha256Hex(utf8(claim)) };
     await enrolment.add([renewed], { replace: true });
-    assert.ok(live.isCurrent(identity), 'a claim that nobody has used ends nothing');
+    assert.ok(live.isCurrent(identity), 'an unused claim ends nothing');
     await enrolment.claim(asked(other, claim), '10.0.0.9');
     assert.ok(!live.isCurrent(identity));
     const after = await live.authenticate('amr-0001', utf8(other.token));

@@ -50,7 +50,7 @@ describe('a claim', () => {
     assertRefused('CLAIM_EXPIRED', () => ask(fresh(), MINE, NOW + 1000), /2026-11-30T12:00:01/);
   });
 
-  it('that wants a yes lets nobody in before it, and belongs to the robot that asked first', () => {
+  it('that needs approval lets no robot in before it, and belongs to the robot that asked first', () => {
     const waits = ask(fresh({ needs_yes: true }));
     assert.equal(waits.credential, null);
     assert.equal(ask(waits), waits);
@@ -62,7 +62,7 @@ describe('a claim', () => {
     assertRefused('CLAIM_REVOKED', () => ask(turnedAway(waits)));
   });
 
-  it('that was revoked lets nobody in, and ends the credential', () => {
+  it('that was revoked lets no robot in, and ends the credential', () => {
     const gone = revoked(ask(fresh()));
     assert.equal(gone.credential, null);
     assertRefused('CLAIM_REVOKED', () => ask(gone));
@@ -79,7 +79,7 @@ describe('a claim', () => {
     assert.equal(late.claim.state, 'open', 'one that ended unused stands in the way of nothing');
   });
 
-  it('that was open in a backup is void after the restore; who is enrolled stays', () => {
+  it('that was open in a backup is void after the restore; an enrolled robot stays', () => {
     assert.equal(
       verdictOf(() => ask(afterRestore(fresh()))),
       'CLAIM_REVOKED',

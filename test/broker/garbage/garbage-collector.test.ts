@@ -116,7 +116,7 @@ test('chunks that are on their way are no warning; those that stay away for a pa
 const turns = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
 
 describe('the garbage collector at the instant of', () => {
-  it('a removal that has begun: who uses the chunk waits for its end, and it is kept', async () => {
+  it('a removal that has begun: a user of the chunk waits for its end, and it is kept', async () => {
     const { collector, removal, disk, seen } = await openGated();
     disk.open();
     const look = collector.collect();
@@ -131,7 +131,7 @@ describe('the garbage collector at the instant of', () => {
     assert.equal(collector.view().removed_chunks, 0);
   });
 
-  it('a use: the disk knows of it before it goes on, for all who come meanwhile', async () => {
+  it('a use: it is on the disk before it goes on, also for others that come meanwhile', async () => {
     const { collector, disk, seen } = await openGated();
     const used: number[] = [];
     const uses = [1, 2].map((one) =>
@@ -263,7 +263,7 @@ describe('garbage on real stores', () => {
     await later();
     assert.equal(bench.collector.view().problem, null);
     const left = [await bench.present(one), await bench.present(sbom)];
-    assert.deepEqual(left, [one.chunks.size, 0], 'nobody could say what its chunks are');
+    assert.deepEqual(left, [one.chunks.size, 0], 'its chunks are not known');
   });
 
   it('makes room for a new bundle in a full store, an hour after it was withdrawn', async (t) => {

@@ -135,7 +135,7 @@ describe('the fleet over HTTP', () => {
     ]);
   });
 
-  it('shows a robot with all that it said, and its events', async (t) => {
+  it('shows a robot with its whole report, and its events', async (t) => {
     const fleet = new Fleet();
     const transfer = { bytes_done: 5, bytes_total: 10, chunks_fetched: 1 };
     const failure = { code: 'HEALTH_FAILED', message: 'sick', hint: 'look', version: '1.2.0' };
@@ -160,7 +160,7 @@ describe('the fleet over HTTP', () => {
     );
   });
 
-  it('has the same fields for a robot that has not said yet what it runs', async (t) => {
+  it('has the same fields for a robot that has not reported yet what it runs', async (t) => {
     const fleet = new Fleet();
     fleet.applyState(makeState('r1'), AT_MS);
     fleet.applyOnline(robotId('r2'), true, AT_MS);
@@ -216,7 +216,7 @@ describe('the fleet over HTTP', () => {
     assert.doesNotMatch(JSON.stringify(error), /\bat .+:\d+/, 'no stack trace');
   });
 
-  it('refuses what comes to no handler in the same shape, with a hint about the request', async (t) => {
+  it('refuses a request for no handler in the same shape, with a hint about the request', async (t) => {
     const api = await startApi(t, {});
     for (const [head, status] of [
       ['GET /robots/%E0%A4%A HTTP/1.1\r\nhost: localhost', 400],
@@ -238,7 +238,7 @@ describe('the fleet over HTTP', () => {
     }
   });
 
-  it('says how it feels, also when asking fails', async (t) => {
+  it('reports its health, also when a check fails', async (t) => {
     const full = new DroverError('DISK_FULL', 'write b/control: no room');
     for (const [isHealthy, code] of [
       [() => Promise.resolve(true as const), null],
@@ -256,7 +256,7 @@ describe('the fleet over HTTP', () => {
     }
   });
 
-  it('counts for Prometheus what happens and what is', async (t) => {
+  it('has counters and gauges for Prometheus', async (t) => {
     const fleet = smallFleet();
     fleet.applyOnline(robotId('r1'), true, AT_MS);
     const api = await startApi(t, { fleet });
@@ -303,7 +303,7 @@ describe('events over HTTP', () => {
     }
   });
 
-  it('have so many readers and no more, and room again when one leaves', async (t) => {
+  it('have a bounded number of readers, and room again when one leaves', async (t) => {
     const api = await startApi(t, {});
     const readers = [];
     for (let n = 0; n < LIMITS.eventStreamClientsMax; n += 1) readers.push(await api.follow());

@@ -145,7 +145,7 @@ describe('the description of the HTTP API', () => {
     assert.deepEqual([both.status, both.headers.get('allow')], [405, 'GET, HEAD, POST']);
   });
 
-  it('says who may: without a token the door is open for what it calls anybody alone', async (t) => {
+  it('says who may call each route: without a token only routes for anybody answer', async (t) => {
     const api = await startApi(t, { protected: true, rollouts: ['x-1'] });
     for (const { method, path, who } of HTTP_ROUTES) {
       if (path === '/events' || path.startsWith('/sessions')) continue;

@@ -73,7 +73,7 @@ describe('attempts to sign in', () => {
     assert.ok(limiter.take('10.0.0.7', 'kim', everyMs) > 0);
   });
 
-  it('lock nobody out elsewhere, nor another name behind the same address', () => {
+  it('do not lock out other addresses, nor another name behind the same address', () => {
     const limiter = new SignInLimiter();
     for (let at = 0; at < 1_000; at += 1) limiter.take('10.0.0.7', 'kim', 0);
     assert.equal(limiter.take('10.0.0.8', 'kim', 0), 0);

@@ -175,7 +175,7 @@ describe('steering rollouts over HTTP', () => {
     assert.equal(await say(api, 'pause', { body: longName }), '200 taken');
   });
 
-  it('says so when nobody leads here, when another leads, and when there is no such rollout', async (t) => {
+  it('says when no controller leads here, when another leads, and when there is no such rollout', async (t) => {
     const alone = await startApi(t, { rollouts: ['x-1'] });
     for (const command of ROLLOUT_COMMANDS) {
       assert.equal(await say(alone, command), '409 NO_CONTROLLER', command);

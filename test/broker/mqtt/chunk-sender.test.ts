@@ -158,7 +158,7 @@ describe('a chunk that is asked for', () => {
     assert.deepEqual(late, hashes);
   });
 
-  it('is not sent any more to who unsubscribed before its turn', async (t) => {
+  it('is not sent to a client that unsubscribed before its turn', async (t) => {
     const [port, hashes] = await brokerWith(t, 24);
     const one = await robot(t, port, 'leaver');
     one.socket.pause();
@@ -213,7 +213,7 @@ describe('a chunk that is asked for', () => {
     assert.deepEqual(await ask([last]), [0]);
   });
 
-  it('asked for without end by who reads no answer makes the broker stop reading', async (t) => {
+  it('requested without end by a client that reads no answer makes the broker stop reading', async (t) => {
     const [port, [hash]] = await brokerWith(t, 1);
     assert.ok(hash);
     const one = await robot(t, port, 'deaf');

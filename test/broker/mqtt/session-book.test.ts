@@ -36,7 +36,7 @@ describe('the account of sessions', () => {
     assert.ok(book.bytes > LIMITS.queuedBytesMax - 3 * MiB);
   });
 
-  it('counts only the time that a client is away, and ends what nobody comes back for', () => {
+  it('counts only the time that a client is away, and ends a session whose client does not come back', () => {
     const book = new SessionBook();
     book.use('here', 'user:x');
     book.use('away', 'user:x');

@@ -8,8 +8,8 @@ const message = (nth: number): QueuedPacket => ({ brokerId: 'run', brokerCounter
 
 /**
  * A session with `queued` messages whose client has come back, while others are published: each is
- * put in the queue and later offered to the client; the queue is read in rounds. Which of these
- * comes next is drawn.
+ * put in the queue and later offered to the client; the queue is read in rounds. The next of them
+ * is drawn.
  */
 class World {
   readonly sent: number[] = [];

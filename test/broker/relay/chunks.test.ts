@@ -154,7 +154,7 @@ describe('the chunks of a site', () => {
     assert.equal(world.store.size, bundle.chunks.size);
   });
 
-  it('that are altered, or that nobody announced, are not stored', async (t) => {
+  it('that are altered, or that are not announced, are not stored', async (t) => {
     const world = new World(t);
     const bundle = await bundleOf('1.0.0', 2);
     world.site.up();

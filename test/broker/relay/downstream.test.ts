@@ -68,7 +68,7 @@ describe('progress from above', () => {
     assert.equal(plan(TOPIC, progress(5), { floor: 5 }).kind, 'hand-on');
   });
 
-  it('is not cleared while its rollout is announced, since nobody signed that', () => {
+  it('is not cleared while its rollout is announced, since an empty message has no signature', () => {
     assertRefused('ANNOUNCEMENT_INVALID', () => plan(TOPIC, NOTHING, { stored: progress(5) }));
     assert.equal(plan(TOPIC, NOTHING).kind, 'known');
   });

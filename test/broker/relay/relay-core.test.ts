@@ -99,7 +99,7 @@ describe('the reports of a relay', () => {
     assert.deepEqual(book.take(9, 10_003), [robot(1)], 'what failed is due again at once');
   });
 
-  it('forgets nobody, whatever fails: the last change of each robot goes up in the end', () => {
+  it('forgets no robot, whatever fails: the last change of each goes up in the end', () => {
     const step = fc.record({
       kind: fc.constantFrom('change', 'take-ok', 'take-fail'),
       n: fc.integer({ min: 0, max: 4 }),
@@ -151,7 +151,7 @@ describe('the reports of a relay', () => {
 });
 
 describe('the wishes of a site', () => {
-  it('never wishes for what is here, nor for what nobody announced', () => {
+  it('never asks for a chunk that is here, nor for one that is not announced', () => {
     const action = fc.oneof(
       fc.record({
         kind: fc.constant('learn' as const),

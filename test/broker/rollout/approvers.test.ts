@@ -135,7 +135,7 @@ describe('a wave that two users have to approve', () => {
     assert.equal(world.progress('x')?.wave, 2);
   });
 
-  it('never opens with fewer, whoever says what in which order', async (t) => {
+  it('never opens with fewer, in whatever order users give commands', async (t) => {
     const { world, controller } = await lead(t);
     const users = ['pub', null, 'ana', 'ana', null, 'pub', 'ana'];
     for (let at = 0; at < users.length; at += 1) {

@@ -265,11 +265,7 @@ test('rollouts for different robots go on side by side, and one that halts stops
     await world.pass(controller, 20);
     assert.equal(world.progress('evens')?.status, 'complete');
     assert.equal(world.progress('odds')?.recall, true);
-    assert.equal(
-      controller.view('evens')?.attempts?.cohort,
-      0,
-      'nobody of the odd ones is counted',
-    );
+    assert.equal(controller.view('evens')?.attempts?.cohort, 0, 'none of the odd ones is counted');
     await store.close();
   });
 });

@@ -148,7 +148,7 @@ describe('a group that reports tasks and no hours', () => {
   );
   const history = { ...emptyGroup(), tasks_completed: 9_900, tasks_failed: 100 };
 
-  it('is compared with the past where nobody runs the old version', () => {
+  it('is compared with the past where no robot runs the old version', () => {
     const evidence = gather(failing);
     assert.equal(evidence.treated.hours, 0);
     const verdict = ask(evidence, { history });

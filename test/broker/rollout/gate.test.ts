@@ -218,7 +218,7 @@ describe('crashes against the control group', () => {
     assert.equal(ask({ evidence, gates: { evidence_wait_s: 60 } }).kind, 'pass');
   });
 
-  it('need no wait where nobody crashes', () => {
+  it('need no wait where no robot crashes', () => {
     const evidence = seen([...crashes('treated', 10, 0), ...crashes('control', 900, 0)]);
     assert.equal(ask({ evidence }).kind, 'pass');
   });

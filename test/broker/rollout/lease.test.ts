@@ -69,7 +69,7 @@ test('of three controllers one leads, and goes on leading', () => {
   assert.equal(seen.size, 1);
 });
 
-test('never do two of them act at once, however late messages are and whoever is stopped', () => {
+test('two controllers never act at once, however late messages are and whichever is stopped', () => {
   const turn = fc.record({
     who: fc.constantFrom('a', 'b', 'c'),
     afterMs: fc.integer({ min: 0, max: 4_000 }),

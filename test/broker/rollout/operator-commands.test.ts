@@ -207,7 +207,11 @@ test('a paused rollout waits for resume, and what it refuses until then says so'
     }
     await world.announce(await world.rollout('y', '1.2.0', { supersedes: ['x'] }));
     await world.pass(controller, 1);
-    assert.equal(controller.view('x')?.waits_for, null, 'nobody joins what is announced no more');
+    assert.equal(
+      controller.view('x')?.waits_for,
+      null,
+      'no robot joins a rollout that is no longer announced',
+    );
   });
 });
 
@@ -304,7 +308,7 @@ test('a wave that a person is to be asked about is not settled, though every rob
     assert.equal(world.progress('x')?.settled, false);
     await controller.command('x', 'approve', { ...KIM, wave: 0 });
     await world.pass(controller, 2);
-    assert.equal(world.progress('x')?.status, 'complete', 'nobody is left for another wave');
+    assert.equal(world.progress('x')?.status, 'complete', 'no robot is left for another wave');
   });
 });
 

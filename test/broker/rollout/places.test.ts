@@ -308,7 +308,7 @@ describe('a place', () => {
     assert.equal(words, 'waits for a place in hall=A (1 of 1 taken: a, stuck)');
     const told = 'hall=A is taken by stuck robots: a; a person has to repair them';
     assert.equal(stuckWait(shown.places), told);
-    assert.equal(stuckWait(showPlaces([], facts([stuck])).places), null, 'nobody waits');
+    assert.equal(stuckWait(showPlaces([], facts([stuck])).places), null, 'no robot waits');
     const beside = facts([stuck, robot('b', asks(1))]);
     const two: PlaceFacts = { ...beside, budget: { ...beside.budget, at_most: 2 } };
     assert.equal(stuckWait(showPlaces([], two).places), null, 'there is room');
@@ -340,7 +340,7 @@ describe('a place', () => {
     );
   });
 
-  it('of a robot that went away with it ends a lease after that: it may have begun', () => {
+  it('of a robot that went offline with it ends one lease later: the robot may have begun', () => {
     const seenMs = place.untilMs - 1_000;
     const gone = robot('a', { ...asks(1), online: false, seenMs });
     const at = (now: number) => stepPlaces([place], facts([gone], { now })).freed;

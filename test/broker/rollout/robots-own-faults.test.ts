@@ -95,7 +95,7 @@ for (const [code, make] of FAULTS) {
   });
 }
 
-test('a sick robot that is off as well is one that is away, and a person may end the wait', async () => {
+test('a robot with a fault of its own that is offline counts as away, and a person may end the wait', async () => {
   await play(['r1', 'r2', 'r3'], WHOLE, async (world, controller) => {
     sick(world, 'r1', 'SLOT_FOLDER');
     for (const robot of ['r2', 'r3']) world.installed(robot, 'x', '1.1.0');
@@ -116,7 +116,7 @@ test('a sick robot that is off as well is one that is away, and a person may end
   });
 });
 
-test('a sick canary beside a whole one holds no wave, and amid its update neither', async () => {
+test('a canary with a fault of its own beside a healthy one holds no wave, also during its update', async () => {
   const more = { ...WHOLE, canaries: { robots: ['r1', 'r2'] } };
   await play(['r1', 'r2', 'r3'], more, async (world, controller) => {
     world.installed('r1', 'x', '1.1.0');

@@ -82,7 +82,7 @@ it('forgets a rollout that is no longer announced', async () => {
   assert.ok(!lines.some((line) => line.includes('"old"')), lines.join('\n'));
 });
 
-it('counts decisions by kind, also of rollouts that are gone, and says that nobody leads', async () => {
+it('counts decisions by kind, also of rollouts that are gone, and says when no controller leads', async () => {
   const counters = new EventCounters();
   const metrics = open(new Fleet(), {}, counters);
   for (const kind of ['opened', 'opened', 'halted']) counters.countDecision(kind);

@@ -109,7 +109,7 @@ describe('the robots of a rollout', () => {
     assert.deepEqual((await ask('?state=failed')).total, 1);
   });
 
-  it('are named when they are offline and nobody else can end the wave, or the way back', async (t) => {
+  it('are named when they are offline and no other robot can end the wave, or the way back', async (t) => {
     const { world, controller, api, ask } = await lead(t);
     world.online('r0', false);
     await world.pass(controller, 2);

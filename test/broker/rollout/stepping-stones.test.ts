@@ -128,7 +128,7 @@ describe('robots that took a stepping stone and went on', () => {
     });
   });
 
-  it('stay so when the next version is taken back, or when nobody knows them any more', async () => {
+  it('stay so when the next version is taken back, or when the broker no longer knows them', async () => {
     await play({}, async (stage) => {
       const { world, controller } = stage;
       const open = world.progress('stone')?.threshold;

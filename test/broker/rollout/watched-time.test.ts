@@ -58,7 +58,7 @@ describe('the soak of a wave', () => {
     }
   });
 
-  it('loses no robot to a clock that is put forward: who was seen has not vanished', async () => {
+  it('loses no robot to a clock that is put forward: a robot that was seen has not vanished', async () => {
     await play(WAVES, async ({ world, controller }) => {
       const [first = ''] = ORDER;
       world.say(first, { phase: 'downloading', rollout: 'x', target_version: '1.1.0' });

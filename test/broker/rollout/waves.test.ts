@@ -90,7 +90,7 @@ describe('how far a wave reaches', () => {
     );
   });
 
-  it('is nothing for a wave of explicit canaries: nobody else is let in', () => {
+  it('is nothing for a wave of explicit canaries: it lets no other robot in', () => {
     const members = [member(1), member(2)];
     assert.equal(planThreshold({ members, share: 0, previous: 0, minCanaries: 5 }), 0);
   });

@@ -129,7 +129,7 @@ describe('webhooks', () => {
     assert.deepEqual([received.length, other.received.length], [1, 0]);
   });
 
-  it('of one host are told apart by their place on the command line', async (t) => {
+  it('of one host are distinguished by their place on the command line', async (t) => {
     const numbers = new Set<unknown>();
     const note = (facts: object): void => void numbers.add((facts as { number?: number }).number);
     const log: Log = { ...makeLog('test', 'silent'), warn: note, error: note };

@@ -107,7 +107,7 @@ test('a file that is older only than what the site announces itself wants the ke
   assert.equal(newestTaken(null, trust), null);
 });
 
-test('the announcement inside vouches for the order, or nobody does [P-13.4]', () => {
+test('only the announcement inside vouches for the order [P-13.4]', () => {
   const bytes = fleet.announce(50, rollouts);
   const site = { trust, isResigned: false, now: NOW };
   assert.equal(judgeAnnouncement(bytes, site, indexOf(50))?.seq, 50);

@@ -55,7 +55,7 @@ test('a robot behind a relay is online for as long as the relay is [P-8.9]', () 
     [topicOf('r1', 'online')]: encodeMessage(relay),
   });
   const isOnline = (): boolean | undefined => view.rows[0]?.online;
-  assert.equal(isOnline(), false, 'nobody has heard of that relay');
+  assert.equal(isOnline(), false, 'that relay is not known');
   view.take(relayTopic('hall'), encodeMessage({ online: true }));
   assert.equal(isOnline(), true);
   for (const gone of [encodeMessage({ online: false }), utf8(''), utf8('{')]) {

@@ -367,7 +367,7 @@ describe('drover rollout', { concurrency: 2 }, () => {
     }
   });
 
-  test('a watch ends when its time is up, with what it saw last, and when nobody reads any more', async (t) => {
+  test('a watch ends when its time is up, with what it saw last, and when its output is closed', async (t) => {
     const site = await Site.open(t);
     await site.ok(...site.publishWords('x-3', '--waves', '50,100'));
     const child = await site.refused(

@@ -250,7 +250,7 @@ test('kept rollouts stay to the letter, unknown fields included', async () => {
   assert.equal(JSON.stringify(fields.rollouts[0]), JSON.stringify(strange));
 });
 
-test('a rollout whose manifest nobody can read is neither dropped nor overlooked', async () => {
+test('a rollout whose manifest cannot be read is neither dropped nor overlooked', async () => {
   const bundle = await bundleOf('1.0.0');
   const manifest = bytesToBase64(Buffer.from('{"version":1}'));
   const old = [{ ...fleet.makeRollout('odd', bundle), manifest }];

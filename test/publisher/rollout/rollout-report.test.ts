@@ -135,7 +135,7 @@ test('the controller is believed before the progress that robots got', () => {
   }
 });
 
-test('a rollout that nobody here leads says so', () => {
+test('a rollout without a controller at this broker says so', () => {
   const lines = statusLines(read({ run: null, status: 'announced', wave: null }), NOW);
   assert.ok(lines.includes('status    announced'));
   const unled = /^waits     no controller of this broker leads it yet; .*for a minute/m;

@@ -12,7 +12,7 @@ import { assertRefused } from '../../helpers/refusal.ts';
 
 const DAY = 86_400_000;
 
-test('a trust.json lives a day at least, since nobody could rotate it before it ends', () => {
+test('a trust.json lives a day at least, so that there is time to rotate it', () => {
   assert.equal(trustLifeMs('365d'), 365 * DAY);
   assert.equal(trustLifeMs('1d'), DAY);
   for (const short of ['0', '0d', '1s', '23h']) {

@@ -78,7 +78,7 @@ describe('a robot without an agent', () => {
     });
   }
 
-  it('says SLOT_FOLDER of one that nobody will take over by itself', async (t) => {
+  it('says SLOT_FOLDER of a folder that is not taken over by itself', async (t) => {
     const root = await tempFolder(t);
     await mkdir(join(root, 'active'));
     await mkdir(join(root, 'releases/1.0.0'), { recursive: true });

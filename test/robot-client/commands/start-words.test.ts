@@ -46,6 +46,6 @@ describe('the agent at its start', () => {
     assert.match((await warnedOf(folder)).join(), /no hook in the folder of --hooks/);
     await writeFile(join(folder, 'health'), '');
     assert.deepEqual(await warnedOf(folder), []);
-    assert.deepEqual(await warnedOf('/etc/drover/hooks.d'), [], 'nobody named it');
+    assert.deepEqual(await warnedOf('/etc/drover/hooks.d'), [], 'it was not named');
   });
 });

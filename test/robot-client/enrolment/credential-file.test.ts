@@ -64,12 +64,12 @@ describe('a robot that enrols', () => {
     );
     assert.doesNotMatch(text, new RegExp(CLAIM));
     assert.deepEqual(await enrolRobot(options), { robot: 'amr-0001', isNew: false });
-    assert.equal(hashes.length, 2, 'nobody is asked again');
+    assert.equal(hashes.length, 2, 'the broker is not asked again');
     const another = { ...options, claim: claimText('d'.repeat(43)) };
     assert.equal(await codeOf(enrolRobot(another)), 'FILE_EXISTS');
   });
 
-  it('asks nobody when it cannot keep its key', async (t) => {
+  it('asks no broker when it cannot keep its key', async (t) => {
     const folder = await tempFolder(t);
     await writeFile(join(folder, 'etc'), 'a file where a folder is wanted');
     const { door, hashes } = await startPeer(t, []);

@@ -97,7 +97,7 @@ describe('a robot that enrols for a certificate', () => {
     const own = readIdentity(identity);
     assert.ok(own.certificate.checkPrivateKey(own.key));
     assert.equal(await enrol(), 'done');
-    assert.equal(peer.keys.length, 1, 'nobody is asked again');
+    assert.equal(peer.keys.length, 1, 'the broker is not asked again');
     const other = claimText('d'.repeat(43));
     assert.equal(await enrol(other), 'FILE_EXISTS');
     const hintOf = (error: unknown): string => (error as DroverError).hint;

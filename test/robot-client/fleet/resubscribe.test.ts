@@ -62,11 +62,11 @@ async function onStage(t: TestContext, play: (stage: Stage) => Promise<void>): P
 }
 
 describe('a robot whose broker does not deliver', () => {
-  it('takes an order when it asks again, within 150 minutes while nothing goes on', async (t) => {
+  it('takes an order when it subscribes again, within 150 minutes while no rollout runs', async (t) => {
     await onStage(t, async ({ clock, version, announce }) => {
       await announce(1, '1.1.0', { isHeard: false });
       await clock.pass(80 * MINUTE);
-      assert.equal(version(), '1.0.0', 'nobody has told it yet');
+      assert.equal(version(), '1.0.0', 'the order has not arrived yet');
       await clock.until('the new version', () => version() === '1.1.0', 75 * MINUTE);
     });
   });
@@ -90,7 +90,7 @@ describe('a robot whose broker does not deliver', () => {
 });
 
 describe('a robot whose message that it is online was cleared by another client', () => {
-  it('says it again within twenty minutes, and for the last time before it says goodbye', async (t) => {
+  it('sends it again within twenty minutes, and for the last time before it goes offline', async (t) => {
     const online = 'fleet/robots/r1/online';
     const said = (bytes: Uint8Array | undefined): unknown =>
       bytes && (JSON.parse(new TextDecoder().decode(bytes)) as { online: boolean }).online;

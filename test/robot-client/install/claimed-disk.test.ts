@@ -112,7 +112,7 @@ describe('the component of a root that was taken away', () => {
     assert.ok(!on.phases.includes('swapping'), on.phases.join(' '));
   });
 
-  it('tells that state/ is gone before it is made again, whoever makes it, and writes it again', async (t) => {
+  it('notices that state/ is gone before anything makes it again, and writes it again', async (t) => {
     const { root, claims, bench: on, look } = await bench(t);
     claims.beforeStateIsMadeAgain(() => on.component.refresh());
     await rm(join(root, 'state'), { recursive: true });

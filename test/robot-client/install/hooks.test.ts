@@ -181,7 +181,7 @@ test('a hook that hangs is killed with all its children', async () => {
   await until('the grandchild is gone', () => !isAlive(pid));
 });
 
-test('a daemon that start leaves behind lives on, may go on talking, and holds nobody up', async () => {
+test('a daemon that start leaves behind lives on, may go on writing, and delays nothing', async () => {
   const { result, folder } = await runScript(
     '(while :; do echo tick; date +%s%N > "$OUT/beat"; sleep 0.05; done) & echo $! > "$OUT/pid"',
     { timeoutMs: 60_000 },

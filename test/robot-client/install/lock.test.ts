@@ -48,7 +48,7 @@ describe('the lock of a root', () => {
     assert.equal(await refusal(root), 'locked');
   });
 
-  it('is seen by whoever only asks, who takes none for it', async (t) => {
+  it('is seen by a process that only asks, and that takes no lock for it', async (t) => {
     const root = await tempFolder(t);
     assert.equal(isLocked(root), false);
     const lock = await lockRoot(root);

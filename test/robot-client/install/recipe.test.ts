@@ -104,7 +104,7 @@ const CHANGES: Readonly<Record<string, (release: string) => void>> = {
     fs.rmSync(join(release, 'private'));
     fs.mkdirSync(join(release, 'private'));
   },
-  'is a fifo, which nobody writes to': (release) => {
+  'is a fifo without a writer': (release) => {
     fs.rmSync(join(release, 'private'));
     execFileSync('mkfifo', [join(release, 'private')]);
   },

@@ -158,7 +158,7 @@ describe('the log of an update', () => {
     assert.ok(!left.includes('logs') && !left.some((name) => name.endsWith('.new')), left.join());
   });
 
-  it('writes nothing but the log of the update, which no secret is in', async (t) => {
+  it('writes only the log of the update, without secrets', async (t) => {
     const one = await robot(t);
     await one.play(...toProbation(jobOf('1.1.0', 'one')));
     one.log.output('hook start', 'password: abcdefgh');
@@ -195,14 +195,14 @@ describe('a log is not kept', () => {
 });
 
 describe('the bounds of a log', () => {
-  it('are whole lines from the end', () => {
+  it('keep whole lines from the end', () => {
     const lines = new LogLines('', 1_000);
     for (let at = 0; at < 500; at += 1) lines.say('info', { at }, 'step', NOW);
     assert.ok(lines.text.length <= 1_000);
     assert.match(lines.text, /^\[lines before .*\]\n\d{4}-[^]*\{"at":499\}\n$/);
   });
 
-  it('are a few questions at once and then one in ten minutes', () => {
+  it('allow a few requests at once and then one in ten minutes', () => {
     const budget = new AskBudget();
     const taken = (now: number, count: number): number =>
       Array.from({ length: count }, () => budget.take(now)).filter(Boolean).length;

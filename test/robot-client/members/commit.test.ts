@@ -72,7 +72,7 @@ describe('one step of the leader', () => {
     })),
   });
 
-  it('asks nobody while one is away, is bound to an older decision, or is not staged', () => {
+  it('asks no component while one is away, is bound to an older decision, or is not staged', () => {
     assert.equal(decideCommit(null, facts({}), ID)?.decision, 'prepare');
     assert.equal(decideCommit(null, facts({ awayMs: 1 }), ID), null);
     assert.equal(decideCommit(null, facts({ commitId: 'b'.repeat(32) }), ID), null);

@@ -47,7 +47,7 @@ describe('the starts of a member', () => {
   it('are unproven after another start for as long as the first would need to show', () => {
     const seen = new Instances();
     seen.heard('a', 0);
-    assert.equal(seen.isUnproven(1), false, 'a leader that has just begun waits for nobody');
+    assert.equal(seen.isUnproven(1), false, 'a leader that has just begun waits for no member');
     seen.heard('b', 100);
     assert.equal(seen.isUnproven(101), true);
     assert.equal(seen.isUnproven(100 + LIMITS.memberProveMs), false);

@@ -89,7 +89,7 @@ describe('a start of the leader while its own component is bound', () => {
     }
   });
 
-  it('keeps a component that is bound when this computer leads nobody any more', () => {
+  it('keeps a component that is bound when this computer has no members any more', () => {
     const board = new SetBoard(null);
     const seat = board.join('app', {
       view: () => memberViewOf(sureState().state, { active: '1.1.0', rollback: '1.0.0' }),

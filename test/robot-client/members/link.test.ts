@@ -36,7 +36,7 @@ const AT = '2026-01-01T00:00:00.000Z';
 const NO_SET = { members: [] } as unknown as RolloutSet;
 
 describe('the link between two computers of a robot', () => {
-  it('lets in who has the secret of its pair file, on each connection, and nobody else', async (t) => {
+  it('lets in only a computer with the secret of its pair file, on each connection', async (t) => {
     const { pair, link } = await stage(t);
     const own = link(pair);
     for (let nth = 0; nth < 2; nth += 1) {

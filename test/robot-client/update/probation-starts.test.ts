@@ -122,7 +122,7 @@ describe('a probation', () => {
     older.job['boots'] = 1;
     const state = parseMachineState(new TextEncoder().encode(JSON.stringify(older)));
     const first = started({ state, boot: 0 }, 'restart');
-    assert.equal(first.state.job?.boots, 2, 'nobody has counted this boot');
+    assert.equal(first.state.job?.boots, 2, 'this boot was not counted');
     assert.equal(started(first, 'restart').state.job?.boots, 2);
   });
 

@@ -97,7 +97,7 @@ describe('the claim of a swap', () => {
     assert.equal(await start(turns, 'nav', 'rollback').done, false);
   });
 
-  it('never has two holders, and serves whoever stays, whatever ends or is given up', async () => {
+  it('never has two holders, and serves each that stays, whatever ends or is given up', async () => {
     const step = fc.record({
       name: fc.constantFrom(...NAMES),
       what: kind,

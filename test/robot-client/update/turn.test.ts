@@ -79,10 +79,10 @@ describe('the turn of a robot', () => {
     assert.equal(turn({ canaries }, stopped)?.problem.code, 'ROLLOUT_STOPPED');
     const taken = told({ threshold: 1, recall: true });
     assert.equal(turn({ canaries }, taken)?.problem.code, 'ROLLOUT_STOPPED');
-    assert.equal(turn({ canaries })?.problem.code, 'COHORT_CLOSED', 'nobody has opened it');
+    assert.equal(turn({ canaries })?.problem.code, 'COHORT_CLOSED', 'no controller has opened it');
   });
 
-  it("is nobody's before the canaries, even when one wave is meant for all [P-6.5]", () => {
+  it('does not come before the canaries, even when one wave is meant for all [P-6.5]', () => {
     const waves = [{ percent: 100, soak_s: 0 }];
     assert.equal(turn({ waves }), null, 'without canaries it needs no controller');
     const canaries = { robots: [parseRobotId('other')], tags: [] };

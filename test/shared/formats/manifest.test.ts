@@ -93,7 +93,7 @@ test('a system image needs the size and the hash of its image [P-3.11]', () => {
   assert.deepEqual(parse({ ...REQUIRED, ...strategy, image }).image, image);
 });
 
-test('fields that nobody knows are ignored, and stay in the bytes', () => {
+test('unknown fields are ignored, and stay in the bytes', () => {
   assert.deepEqual(parse({ ...REQUIRED, owner: { team: 'nav' }, notes: 'x' }), parse(REQUIRED));
 });
 

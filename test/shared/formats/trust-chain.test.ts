@@ -67,7 +67,7 @@ describe('the next trust root', () => {
 });
 
 describe('a trust root in force', () => {
-  it('moves forward only, and everybody who holds it sees the new keys', () => {
+  it('moves forward only, and every part that holds it sees the new keys', () => {
     const live = new LiveTrust(current);
     const next = openTrustUpdate(updateTo(second, [a, b, c]), live);
     live.moveTo(next);

@@ -115,7 +115,7 @@ describe('a document that is ahead', () => {
     expires_at: NOW + 300 * DAY,
   });
 
-  it('by more than a day is refused by who knows the time', () => {
+  it('by more than a day is refused where the time is known', () => {
     assert.equal(verdict(far), 'ANNOUNCEMENT_AHEAD');
     assert.equal(verdict(said(S + 86_400, [K], { issued_at: NOW + DAY })), 'counts');
     assert.equal(verdict(far, { clock: 'unsure', isStrict: true }), 'ANNOUNCEMENT_AHEAD');

@@ -15,7 +15,7 @@ const at = (text: string): number => Date.parse(text);
 const NOW = at('2026-12-01T12:00:00Z');
 
 describe('the start of a rollout [P-6.12]', () => {
-  it('at an instant is awaited until then, and by nobody after it', () => {
+  it('at an instant is awaited until then, and not after it', () => {
     const rules = { start_at: at('2026-12-01T21:00:00Z') };
     const wait = startWait(rules, { now: NOW });
     assert.equal(wait?.untilMs, rules.start_at);

@@ -28,7 +28,7 @@ test('a manifest with its proof is logged, and no other manifest with it is [P-1
   assert.throws(() => assertLogged(FIRST, '', policy('quorum none')), INVALID);
 });
 
-test('a proof with too few witnesses is refused by those that want them, who say which came', async () => {
+test('a proof with too few witnesses is refused by a policy that requires more, and the refusal names those it has', async () => {
   const proof = await makeProof(MANIFESTS, 0, ['w1']);
   const two = policy('group two 2 w1 w2 w3', 'quorum two');
   const message = /too few witnesses \(got w1, want two\)/;

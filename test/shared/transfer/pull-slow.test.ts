@@ -163,7 +163,7 @@ test('a chunk that the broker does not have is asked for again behind those it h
   );
 });
 
-test('a chunk that nobody has ends the pull with its address, however the rest comes', () => {
+test('a chunk that the broker does not have ends the pull with its address, however the rest comes', () => {
   fc.assert(
     fc.property(settings, (setting) => {
       const lost = hashes(setting.chunks)[0] as Sha256Hex;
