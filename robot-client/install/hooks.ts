@@ -13,6 +13,8 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, lstat, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { foldLines } from '../../shared/base/printable.ts';
 import { redact, redactTail } from '../../shared/base/redact.ts';
@@ -315,6 +317,17 @@ function endOf(output: string): string {
   const text = foldLines(lines.slice(-QUOTED_LINES_MAX).join('\n'));
   const isCut = lines.length > QUOTED_LINES_MAX || text.length > QUOTED_CHARS_MAX;
   return `${isCut ? '…' : ''}${text.slice(-QUOTED_CHARS_MAX)}`;
+}
+
+/**
+ * The failure of a program of the integrator. One that was not even run has a code of its own, with
+ * the hint that repairs it: no version is to blame for it.
+ */
+export function hookFailure(result: HookResult, code: ErrorCode, what: string): DroverError {
+  if (result.kind !== 'failed' || !result.code) {
+    return new DroverError(code, `${what}: ${describeHook(result)}`);
+  }
+  return new DroverError(result.code, `${what}: ${result.output}`);
 }
 
 /** One line for reports, with the end of the hook's output. */

@@ -10,7 +10,7 @@ import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { moduleOf } from '../../shared/formats/apply-strategy.ts';
 import type { ImageSide } from '../boot/system-image.ts';
-import { describeHook } from '../install/hooks.ts';
+import { hookFailure } from '../install/hooks.ts';
 import { layoutOf } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { versionOf } from '../install/slots.ts';
@@ -127,7 +127,7 @@ async function switchNow(job: Following, on: EffectContext): Promise<MachineEven
   if (active !== job.version && leaves !== null) {
     const stopped = await hookOf(job, on, 'stop', leaves);
     if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-      throw new DroverError('SWAP_FAILED', `stop ${leaves}: ${describeHook(stopped)}`);
+      throw hookFailure(stopped, 'SWAP_FAILED', `stop ${leaves}`);
     }
   }
   await swapTo(on.disk, on.layout, job);

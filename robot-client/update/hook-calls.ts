@@ -1,8 +1,7 @@
 /** Calls the integrator's hooks for one update, with the environment and time-out of each. */
 
-import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { describeHook, runHook, type HookName, type HookResult } from '../install/hooks.ts';
+import { hookFailure, runHook, type HookName, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
 import { writeWhole } from '../install/small-file.ts';
@@ -58,7 +57,7 @@ export async function hookOf(
 
 /**
  * Starts a version that was stopped, or that comes back.
- * @throws DroverError with that code when it does not start
+ * @throws DroverError with that code when it does not start; PROGRAM_UNSAFE
  */
 export async function startAgain(
   job: Pick<Job, 'version' | 'previousVersion'>,
@@ -68,7 +67,7 @@ export async function startAgain(
 ): Promise<void> {
   const started = await hookOf(job, on, 'start', version);
   if (started.kind === 'ok' || started.kind === 'absent') return;
-  throw new DroverError(code, `start ${version} again: ${describeHook(started)}`);
+  throw hookFailure(started, code, `start ${version} again`);
 }
 
 const stoppedMark = ({ state }: Layout): string => `${state}/stopped`;

@@ -9,7 +9,7 @@ import { backoffMs } from '../../shared/base/backoff.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { noteConfirmed } from '../install/confirmed-mark.ts';
-import { describeHook, type HookResult } from '../install/hooks.ts';
+import { hookFailure, type HookResult } from '../install/hooks.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { damageProblem } from '../install/seal.ts';
 import { checkRelease } from '../install/seal-check.ts';
@@ -43,7 +43,7 @@ import { returnFrom } from './way-back.ts';
 import { untilReady, type ReadyInput } from '../local/until-ready.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
-const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|MODULE_|BOOT_)/;
+const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|PROGRAM_UNSAFE|MODULE_|BOOT_)/;
 
 /**
  * Asks whether the component may be stopped, and waits for it.
@@ -112,8 +112,7 @@ async function stopForSwap(
     if (leaves !== null || strategy.byReboot) {
       const stopped = await hookOf(job, on, 'stop', leaves ?? '');
       if (stopped.kind !== 'ok' && stopped.kind !== 'absent') {
-        const which = leaves ?? 'the system';
-        throw new DroverError('SWAP_FAILED', `stop ${which}: ${describeHook(stopped)}`);
+        throw hookFailure(stopped, 'SWAP_FAILED', `stop ${leaves ?? 'the system'}`);
       }
     }
     await assertStaged(on.disk, on.layout, { version, mayHash: () => false });
