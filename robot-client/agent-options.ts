@@ -39,6 +39,7 @@ export interface AgentOptions {
   readonly trustFile?: string | undefined;
   readonly programs?: OwnerWatchOptions['programs'];
   readonly secretFiles?: OwnerWatchOptions['secretFiles'];
+  readonly searchPath?: OwnerWatchOptions['searchPath'];
   /** Programs that apply releases; none when it is left out. */
   readonly modules?: Modules | undefined;
   /** Time-out of one run of a verb of a module in ms; default `moduleTimeoutMsDefault`. */

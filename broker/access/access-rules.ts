@@ -45,16 +45,16 @@ export const ACCESS_RULES: Readonly<Record<AccessRole, AccessRules>> = {
     publish: [...CONTROL, LOG_FILTER, ...ALL_ROBOTS, logs('+'), ask('+'), RELAY_FILTER, CHUNKS],
     subscribe: ['fleet/#', '$SYS/#', CHUNKS],
   },
-  /** Only publishers write the log: a relay or a robot must not be able to claim an entry. */
+  /** A relay or a robot must not be able to claim an entry of the log. */
   publisher: {
     publish: [...CONTROL, LOG_FILTER, ask('+'), RELAY_FILTER, CHUNKS],
     subscribe: ['fleet/#', CHUNKS],
   },
   technician: { publish: [], subscribe: ['fleet/#', '$SYS/#', CHUNKS] },
-  /** It leads and repairs, and publishes for no robot. */
+  /** It leads, puts back what was changed, also of the log, and publishes for no robot. */
   broker: {
-    publish: [...CONTROL, ask('+'), CHUNKS],
-    subscribe: [...CONTROL, ...ALL_ROBOTS, logs('+'), RELAY_FILTER, CHUNKS],
+    publish: [...CONTROL, LOG_FILTER, ask('+'), CHUNKS],
+    subscribe: [...CONTROL, LOG_FILTER, ...ALL_ROBOTS, logs('+'), RELAY_FILTER, CHUNKS],
   },
   /** It carries reports up and reads control messages. */
   relay: {

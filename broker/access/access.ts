@@ -37,13 +37,6 @@ export type AccessDecision =
 const ALLOW: AccessDecision = { kind: 'allow' };
 const deny = (reason: string): AccessDecision => ({ kind: 'deny', reason });
 
-/** All of 127.0.0.0/8 is this machine; a name such as 127.example is not. */
-const LOOPBACK = /^(?:localhost|::1|127(?:\.(?:0|[1-9]\d{0,2})){3})$/;
-
-/** Only this machine reaches it, so a broker without credentials may listen there. */
-export const isLoopback = (host: string): boolean =>
-  LOOPBACK.test(host) && host.split('.').every((part) => !(Number(part) > 255));
-
 const TOPIC_LENGTH_MAX = LIMITS.idLengthMax * 4;
 
 /** Why a role may not publish on a topic without a rule. */

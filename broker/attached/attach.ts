@@ -20,7 +20,8 @@ import type { AttachedSettings } from '../settings.ts';
 import { StoreCheck } from './chunk-check.ts';
 import { AttachedEngine } from './engine.ts';
 import { EventJournal } from './event-journal.ts';
-import { AttachedIntake } from './intake.ts';
+import { AttachedIntake, type AttachedIntakeOptions } from './intake.ts';
+import { LogMirror } from './log-mirror.ts';
 import { RetainedWatch } from './retained-watch.ts';
 
 type AttachedParts = Parts & { readonly trust: LiveTrust };
@@ -38,14 +39,17 @@ export async function makeAttached(
   { address, profile }: AttachedSettings,
   parts: AttachedParts,
 ): Promise<BrokerEngine> {
-  const { settings, closers, control, trust, fleet, counters, events } = parts;
+  const { settings, closers, control, trust } = parts;
   const { dataFolder, storeBytesMax: bytesMax, keepUnannouncedMs: keepMs, log } = settings;
   const journal = closers.with(await EventJournal.open(join(dataFolder, 'journal')));
   const clientId = await journal.clientId(
     () => `${BROKER_CLIENT_PREFIX}${randomBytes(6).toString('hex')}`,
   );
   const disk = await FolderChunkStore.open({ folder: join(dataFolder, 'chunks'), bytesMax });
-  const engine = new AttachedEngine({ address, profile, clientId, log });
+  const engine = new AttachedEngine({
+    ...{ address, profile, clientId, log },
+    readsLog: settings.logPolicy !== null,
+  });
   const link = () => engine.chunkLink;
   const garbage = await collectFromEngine({
     ...{ dataFolder, keepMs, profile, log, trust, control, store: disk, closers, link },
@@ -56,10 +60,7 @@ export async function makeAttached(
     rollouts: () => readAnnouncement(control)?.rollouts ?? [],
     onHeld: (hash) => garbage.held(hash),
   });
-  const intake = new AttachedIntake({
-    ...{ control, journal, fleet, counters, trust, log, events, keepsWills: profile.keepsWills },
-    restore: async (topic, payload) => await engine.publishOwn(topic, payload),
-  });
+  const intake = makeIntake(parts, { journal, engine, keepsWills: profile.keepsWills });
   const watch = new RetainedWatch({
     ...{ address, profile, clientId, log },
     expected: () => intake.expected(),
@@ -93,6 +94,19 @@ export async function makeAttached(
     start: async () => await start(parts, made),
     listen: () => Promise.resolve({ mqttPort: null, mqttsPort: null, wsPort: null }),
   };
+}
+
+function makeIntake(
+  { settings, control, fleet, counters, trust, events }: AttachedParts,
+  { engine, ...own }: Pick<AttachedIntakeOptions, 'journal' | 'keepsWills'> & Pick<Made, 'engine'>,
+): AttachedIntake {
+  const { logPolicy: policy, log } = settings;
+  const restore = async (topic: string, payload: Uint8Array): Promise<void> =>
+    await engine.publishOwn(topic, payload);
+  return new AttachedIntake({
+    ...{ control, fleet, counters, trust, log, events, restore, ...own },
+    logMirror: policy && new LogMirror({ policy, control, counters, log, restore }),
+  });
 }
 
 const noLink = (): DroverError =>

@@ -19,6 +19,7 @@ import type { ChunkStore, Log } from '../../shared/base/ports.ts';
 import {
   chunkTopic,
   LEASE_TOPIC,
+  LOG_FILTER,
   PROGRESS_FILTER,
   RELAY_FILTER,
   mayRetain,
@@ -32,6 +33,7 @@ import { EchoCheck } from './echo-check.ts';
 import type { EnginePort, EngineStatus, HeardMessage } from '../mqtt/engine-port.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { delivers0Only, isHandedOut, notEchoed } from './silence.ts';
+import { tellUnread, UNTRIED } from './engine-needs.ts';
 import { judgeTrial, tryEngine } from './trial.ts';
 import { WantLedger } from './engine-chunks.ts';
 import { EngineLink, inWordsOfEngines, type EngineAddress, type LinkListener } from './link.ts';
@@ -50,6 +52,8 @@ export interface AttachedEngineOptions {
   readonly profile: EngineProfile;
   /** Client id of this data folder, equal at every start: the engine stores a session under it. */
   readonly clientId: string;
+  /** True when the transparency log is guarded here. */
+  readonly readsLog: boolean;
   readonly log: Log;
 }
 
@@ -243,12 +247,14 @@ export class AttachedEngine implements EnginePort {
   async #begin(): Promise<void> {
     const epoch = ++this.#epoch;
     const { wire } = attached(this.#control);
-    const { controlQos } = this.#options.profile;
+    const { profile, readsLog, log } = this.#options;
+    const { controlQos } = profile;
     const listener = attached(this.#listener);
     this.#echo.clear();
     listener.onUp();
     const askedAtMs = performance.now();
     await wire.subscribe(CONTROL_FILTERS, controlQos);
+    if (readsLog && !(await subscribeIfGranted(wire, [LOG_FILTER], controlQos))) tellUnread(log);
     await this.#untilQuiet(epoch, performance.now() - askedAtMs);
     if (epoch !== this.#epoch) return;
     listener.onSettled();
@@ -257,7 +263,7 @@ export class AttachedEngine implements EnginePort {
     if (epoch !== this.#epoch) return;
     this.#problem = null;
     this.#setUp(true);
-    this.#options.log.info({ engine: this.#options.address.url }, 'attached to the engine');
+    log.info({ engine: this.#options.address.url }, 'attached to the engine');
   }
 
   #again(): void {
@@ -384,9 +390,6 @@ export class AttachedEngine implements EnginePort {
     else log.info({}, 'the engine delivers again');
   }
 }
-
-const UNTRIED =
-  'what was published below fleet/trust/ did not come back, or may not be subscribed to: see the access list of the engine (docs/engines.md)';
 
 /** Returns a part that exists once `attach` was called. */
 function attached<T>(part: T | null): T {

@@ -32,6 +32,7 @@ import type { LiveTrust } from '../../shared/formats/trust-chain.ts';
 import type { ControlStore } from '../control/control-store.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { planIngest, vouchForSigned } from '../control/ingest.ts';
+import { isLogTopic } from '../control/log-keeper.ts';
 import { noteRelay, noteReport, type RobotTopic } from '../control/reports.ts';
 import { LaterTrusts, walkTrust } from '../control/trust.ts';
 import type { BrokerEvents } from '../events.ts';
@@ -39,6 +40,7 @@ import type { EventCounters } from '../control/event-metrics.ts';
 import type { HeardMessage } from '../mqtt/engine-port.ts';
 import { isTrialTopic } from './engine-needs.ts';
 import type { EventJournal } from './event-journal.ts';
+import type { LogMirror } from './log-mirror.ts';
 import { Presence } from './presence.ts';
 
 export interface AttachedIntakeOptions {
@@ -50,6 +52,8 @@ export interface AttachedIntakeOptions {
   /** The engine publishes wills of lost connections, also after it was killed. */
   readonly keepsWills: boolean;
   readonly log: Log;
+  /** Guards the transparency log; null: nothing guards it. */
+  readonly logMirror?: LogMirror | null;
   /** For `control`: unverified messages of the engine. */
   readonly events: BrokerEvents;
   /** Publishes a retained message again. */
@@ -116,6 +120,7 @@ export class AttachedIntake {
     this.#presence.up(performance.now());
     this.#confirmed.clear();
     this.#refused.clear();
+    this.#options.logMirror?.linkUp();
     this.#isSettled = false;
   }
 
@@ -140,21 +145,24 @@ export class AttachedIntake {
     for (const topic of this.#restoredMs.keys()) {
       if (!topics.includes(topic)) this.#restoredMs.delete(topic);
     }
+    this.#options.logMirror?.tend();
   }
 
   /** Topics whose newest message the engine has sent or echoed, without expired documents. */
   expected(): string[] {
     if (!this.#isSettled) return [];
-    return this.#signedTopics().filter((topic) => {
+    const signed = this.#signedTopics().filter((topic) => {
       const stored = this.#options.control.get(topic);
       const isHeld = this.#confirmed.has(topic) && !this.#underWay.has(topic);
       return isHeld && stored !== undefined && this.#holds(topic, stored.payload, Date.now());
     });
+    return [...signed, ...(this.#options.logMirror?.expected() ?? [])];
   }
 
   /** Publishes retained messages again that the engine sent once and does not send any more. */
   lost(topics: readonly string[]): void {
     for (const topic of topics) this.#confirmed.delete(topic);
+    this.#options.logMirror?.lost(topics);
     this.tend();
   }
 
@@ -177,6 +185,7 @@ export class AttachedIntake {
     if (topic.kind === 'robot') return await this.#takeReport(topic, payload, isReplay);
     if (topic.kind === 'trust') return await this.#takeTrust(topic.version, payload);
     if (topic.kind === 'relay') return noteRelay(this.#options, topic.relay, payload);
+    if (isLogTopic(topic)) return await this.#options.logMirror?.take(topic, payload);
     if (topic.kind === 'updates' || topic.kind === 'progress') {
       await this.#takeSigned(text, topic, payload);
     }

@@ -4,6 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CATALOGUE, type ErrorCode } from '../../shared/base/error-catalogue.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { connectWire, type MqttWire, type MqttWireOptions } from '../../shared/io/mqtt-wire.ts';
@@ -101,22 +102,26 @@ export async function untilAnswered(
   return holds();
 }
 
-const HINTS = {
-  BROKER_UNREACHABLE: 'check --engine, the network and that the engine runs',
-  BROKER_AUTH_REFUSED:
+const HINTS: ReadonlyMap<ErrorCode, string> = new Map([
+  ['BROKER_UNREACHABLE', 'check --engine, the network and that the engine runs'],
+  [
+    'BROKER_AUTH_REFUSED',
     'check the user in --engine and its password: --engine-password-file or DROVER_ENGINE_PASSWORD',
-  ACCESS_DENIED: null,
-} as const;
+  ],
+]);
 
 /**
- * Returns the same failure with a hint for an external engine; a refused topic gets its own code.
+ * Returns the same failure with a hint for an external engine; a refused topic gets its own code. A
+ * hint that fits this failure alone, as one about its certificate, stays.
  */
 export function inWordsOfEngines(thrown: unknown): DroverError {
   if (!(thrown instanceof DroverError)) throw thrown;
-  const { code, message } = thrown;
+  const { code, message, hint: own } = thrown;
+  const isOwn = own !== CATALOGUE[code].hint;
   if (code === 'ACCESS_DENIED') {
-    return new DroverError('ENGINE_TOPIC_DENIED', message, { cause: thrown });
+    const kept = isOwn ? { hint: own } : {};
+    return new DroverError('ENGINE_TOPIC_DENIED', message, { cause: thrown, ...kept });
   }
-  const hint = Object.hasOwn(HINTS, code) ? HINTS[code as keyof typeof HINTS] : null;
-  return hint === null ? thrown : new DroverError(code, message, { cause: thrown, hint });
+  const hint = isOwn ? undefined : HINTS.get(code);
+  return hint === undefined ? thrown : new DroverError(code, message, { cause: thrown, hint });
 }

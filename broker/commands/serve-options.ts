@@ -27,7 +27,8 @@ const withBroker = <T>(args: Argv<T>) =>
     })
     .option('log-policy', {
       ...TEXT,
-      describe: 'policy file of the transparency log: refuse signature lines of other keys',
+      describe:
+        'policy file of the transparency log: refuse signature lines of other keys; with --engine: put back what others changed',
     })
     .option('max-store', {
       ...TEXT,
@@ -119,7 +120,7 @@ const withEngine = <T>(args: Argv<T>) =>
       ...TEXT,
       describe: "PEM file of the authority that signed the engine's certificate",
     })
-    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate', 'log-policy']);
+    .conflicts('engine', ['mqtt', 'mqtts', 'ws', 'client-ca', 'max-rate']);
 
 /** Options of a relay: the broker of a site, below another broker. */
 const withUpstream = <T>(args: Argv<T>) =>

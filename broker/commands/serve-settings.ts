@@ -1,7 +1,7 @@
 /** Turns the command-line options of the broker into the settings of its parts. */
 
 import { writeNote } from '../../shared/io/cli.ts';
-import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
+import { assertBrokerUrl, isLoopback } from '../../shared/base/broker-urls.ts';
 import { parseByteSize, parseRate } from '../../shared/base/byte-sizes.ts';
 import { parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -12,7 +12,6 @@ import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { readSpanMs } from '../../shared/io/cli-options.ts';
 import { readSigners } from '../../shared/io/signers.ts';
 import { readLogPolicy, readTrustFile } from '../../shared/io/trust-file.ts';
-import { isLoopback } from '../access/access.ts';
 import type { CertificateFiles } from '../access/certificates.ts';
 import type { AuthorityFiles } from '../enrolment/authority.ts';
 import { readEngineAddress, readUpstreamAddress } from './engine-address.ts';

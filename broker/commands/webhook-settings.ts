@@ -4,7 +4,7 @@ import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { readInput, readSecret } from '../../shared/io/cli.ts';
-import { isLoopback } from '../access/access.ts';
+import { isLoopback } from '../../shared/base/broker-urls.ts';
 import {
   parseWebhookSecret,
   parseWebhookUrl,

@@ -125,7 +125,8 @@ export class Enrolment {
    * @param from its address
    * @throws DroverError CLAIM_UNKNOWN, CLAIM_TRIES, CLAIM_USED, CLAIM_EXPIRED, CLAIM_REVOKED,
    *   CLAIM_KEY_TAKEN, ROBOT_NAME_TAKEN, ENROLMENT_OFF, CERTIFICATES_OFF, CSR_INVALID,
-   *   CSR_KEY_REFUSED, CERTIFICATE_CLOCK, DISK_FULL, DISK_WRITE_FAILED
+   *   CSR_KEY_REFUSED, CERTIFICATE_CLOCK, CERTIFICATE_EXPIRED, DISK_FULL, DISK_READ_ONLY,
+   *   DISK_WRITE_FAILED
    */
   async claim(request: EnrolRequest, from: string): Promise<EnrolAnswer> {
     const hash = sha256Hex(utf8(request.claim));
@@ -144,7 +145,8 @@ export class Enrolment {
    * A robot renews its certificate.
    * @throws DroverError CERTIFICATES_OFF, CERTIFICATE_UNKNOWN, CERTIFICATE_FOREIGN,
    *   CERTIFICATE_TOO_OLD, CERTIFICATE_NOT_DUE, CERTIFICATE_CLOCK, CLAIM_KEY_TAKEN,
-   *   CLAIM_TRIES, CSR_INVALID, CSR_KEY_REFUSED, DISK_FULL, DISK_WRITE_FAILED
+   *   CLAIM_TRIES, CSR_INVALID, CSR_KEY_REFUSED, CERTIFICATE_EXPIRED, DISK_FULL, DISK_READ_ONLY,
+   *   DISK_WRITE_FAILED
    */
   async renew(request: RenewRequest, from: string): Promise<RenewAnswer> {
     const { authority, enrolled } = this.#issues;

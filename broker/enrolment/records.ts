@@ -16,6 +16,7 @@ import {
   afterRestoreOf,
   certifiedSchema,
   firstCertified,
+  goodOf,
   isRenewable,
   isLate,
   type Certified,
@@ -252,8 +253,8 @@ export interface CertificateView {
   /** Negative once it has ended. */
   readonly days_left: number;
   /**
-   * `due`: the robot may renew it; `late`: it should have; `foreign`: an authority signed it that
-   * the broker does not take any more.
+   * `due`: the robot may renew it; `late`: it should have; `foreign`: an authority signed it, or
+   * the next one, that the broker does not take any more.
    */
   readonly state: CertificateState;
 }
@@ -290,10 +291,13 @@ function showCertificate(
   now: EpochMs,
   authorities: ReadonlySet<Sha256Hex> | null,
 ): CertificateView | null {
-  const current = certified?.current;
-  if (!current) return null;
-  const { serial, not_after: until, authority } = current;
-  const isForeign = authority !== undefined && authorities?.has(authority) === false;
+  if (!certified?.current) return null;
+  const { current } = certified;
+  const { serial, not_after: until } = current;
+  // A robot may hold the next one by now, and shows that one alone then.
+  const isForeign = goodOf(certified).some(
+    ({ authority }) => authority !== undefined && authorities?.has(authority) === false,
+  );
   return {
     ...{ serial, expires_at: instantText(until), days_left: daysUntil(until, now) },
     state: isForeign ? 'foreign' : stateOf(current, now),

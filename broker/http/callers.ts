@@ -7,10 +7,11 @@
 import type { FastifyRequest } from 'fastify';
 import { timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { isLoopback } from '../../shared/base/broker-urls.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ENROL_PATH, RENEW_PATH, SITE_PATH } from '../../shared/formats/http-api.ts';
-import { isLoopback, type Identity } from '../access/access.ts';
+import type { Identity } from '../access/access.ts';
 import type { Credentials } from '../access/credentials.ts';
 import { PageSessions, type PageSession } from './page-sessions.ts';
 

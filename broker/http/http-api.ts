@@ -8,6 +8,7 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import { isLoopback } from '../../shared/base/broker-urls.ts';
 import { DroverError, nullIfRefused, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
@@ -15,7 +16,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { SITE_PATH } from '../../shared/formats/http-api.ts';
 import type { RobotEvent } from '../../shared/formats/messages.ts';
 import { PRODUCT_VERSION } from '../../shared/io/cli.ts';
-import { isLoopback, type Identity } from '../access/access.ts';
+import type { Identity } from '../access/access.ts';
 import type { Certificates } from '../access/certificates.ts';
 import { ConnectionShares, HTTP_SHARES } from '../access/connection-shares.ts';
 import type { Credentials } from '../access/credentials.ts';

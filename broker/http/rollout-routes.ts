@@ -6,13 +6,14 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { isLoopback } from '../../shared/base/broker-urls.ts';
 import { toSecond } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { ATTACHMENT_KINDS, type AttachmentKind } from '../../shared/formats/attachments.ts';
 import { parseDocument } from '../../shared/formats/schema.ts';
 import { noController, type Led } from '../../shared/rules/presence.ts';
-import { isLoopback, type Identity } from '../access/access.ts';
+import type { Identity } from '../access/access.ts';
 import {
   ROLLOUT_COMMANDS,
   type RolloutCommand,

@@ -44,6 +44,9 @@ const COMMAND_PURPOSE: Readonly<Record<(typeof ROLLOUT_COMMANDS)[number], string
 /** Refusals of a broker that cannot keep what was decided. */
 const DISK_REFUSALS = ['DISK_FULL', 'DISK_READ_ONLY', 'DISK_WRITE_FAILED'] as const;
 
+/** Refusals of a body that cannot be read. */
+const BODY_REFUSALS = ['USAGE', 'JSON_INVALID', 'DOCUMENT_TOO_LARGE'] as const;
+
 /** Refusals of a request for a certificate. */
 const CSR_REFUSALS = [
   ...(['CSR_INVALID', 'CSR_KEY_REFUSED'] as const),
@@ -179,7 +182,8 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
     refusals: [
       ...(['CLAIM_UNKNOWN', 'CLAIM_USED', 'CLAIM_EXPIRED', 'CLAIM_REVOKED'] as const),
       ...(['CLAIM_KEY_TAKEN', 'CLAIM_TRIES', 'ROBOT_NAME_TAKEN', ...CSR_REFUSALS] as const),
-      ...(['ENROLMENT_OFF', 'ACCESS_DENIED', 'STORE_FULL', ...DISK_REFUSALS] as const),
+      ...(['ENROLMENT_OFF', 'ACCESS_DENIED', 'STORE_FULL'] as const),
+      ...([...BODY_REFUSALS, ...DISK_REFUSALS] as const),
     ],
   },
   {
@@ -196,7 +200,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
         'CERTIFICATE_TOO_OLD',
       ] as const),
       ...(['CLAIM_KEY_TAKEN', 'CLAIM_TRIES', 'ENROLMENT_OFF', 'ACCESS_DENIED'] as const),
-      ...([...CSR_REFUSALS, ...DISK_REFUSALS] as const),
+      ...([...CSR_REFUSALS, ...BODY_REFUSALS, ...DISK_REFUSALS] as const),
     ],
   },
   {

@@ -1,6 +1,7 @@
 /** Options that several verbs share, and the parsing of their values. */
 
 import type { Argv } from 'yargs';
+import { readableWay } from '../../shared/base/broker-urls.ts';
 import { makeCommandLog } from '../../shared/io/command-log.ts';
 import {
   BROKER_LOGIN,
@@ -149,8 +150,10 @@ interface BrokerWords {
 /** @throws DroverError FILE_UNREADABLE, USAGE, and as `brokerAddress` */
 export async function brokerOptions(argv: BrokerWords): Promise<BrokerLinkOptions> {
   const login = readLogin({ ...argv, environment: process.env }, BROKER_LOGIN);
+  const url = await brokerAddress(argv);
+  warnIfReadable(url, login.password === undefined ? undefined : 'password');
   return {
-    url: await brokerAddress(argv),
+    url,
     ...(argv.chunkQos === 0 ? { chunkQos: 0 as const } : {}),
     ...login,
     ...(argv.ca === undefined ? {} : { caFile: argv.ca }),
@@ -182,6 +185,16 @@ const SITE_BYTES_MAX = LIMITS.localRequestBytesMax;
 /** A warning about something that the operator should change; never on stdout. */
 export function warn(line: string): void {
   writeNote(`drover: warning: ${line}`);
+}
+
+/** Warns of a secret that others on the way to an address can read, and use from then on. */
+export function warnIfReadable(url: string, secret: 'token' | 'password' | undefined): void {
+  const way = secret === undefined ? null : readableWay(url);
+  if (way === null) return;
+  const secure = way.startsWith('http') ? 'an https:// URL' : 'an mqtts:// or wss:// URL';
+  warn(
+    `the ${secret} goes to ${way} in clear text, and others on the network can read it: give ${secure} (docs/tls.md)`,
+  );
 }
 
 /** A command prints results and warnings; the log of its progress needs DROVER_LOG=debug. */

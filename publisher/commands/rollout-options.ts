@@ -7,7 +7,7 @@ import { isId, parseRolloutId } from '../../shared/base/ids.ts';
 import { readSecret } from '../../shared/io/cli.ts';
 import { ApiClient } from '../rollout/api-client.ts';
 import { CA, TEXT, withJson } from '../../shared/io/cli-options.ts';
-import { OF_PROFILE, URL_ELSEWHERE, withUrl } from './options.ts';
+import { OF_PROFILE, URL_ELSEWHERE, warnIfReadable, withUrl } from './options.ts';
 
 const API_DEFAULT = 'http://127.0.0.1:8080';
 
@@ -43,6 +43,7 @@ export function openApi({ api, tokenFile, ca }: ApiArgs): ApiClient {
       : readSecret(tokenFile, 'token').trimEnd();
   const url = api ?? process.env['DROVER_API'] ?? API_DEFAULT;
   const isNone = token === undefined || token === '';
+  warnIfReadable(url, isNone ? undefined : 'token');
   return new ApiClient({ url, token: isNone ? null : token, caFile: ca });
 }
 

@@ -2,9 +2,8 @@
 
 import { z } from 'zod';
 import { toProblem } from '../../shared/base/errors.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { readApiRefusal } from '../../shared/formats/http-api.ts';
-import { parseDocument } from '../../shared/formats/schema.ts';
+import { answerKind, parseDocument } from '../../shared/formats/schema.ts';
 import type { ApiClient, DatedAnswer } from '../rollout/api-client.ts';
 import { factOf, type ApiFacts, type Fact } from './facts.ts';
 
@@ -22,11 +21,9 @@ const userSchema = z.object({
 });
 const engineSchema = z.object({ engine: z.object({ kind: z.string() }) });
 
-const kind = <S extends z.ZodType>(what: string, schema: S) =>
-  ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
-const HEALTH = kind('health of the broker', healthSchema);
-const USER = kind('user of the API', userSchema);
-const ENGINE = kind('engine', engineSchema);
+const HEALTH = answerKind('health of the broker', healthSchema);
+const USER = answerKind('user of the API', userSchema);
+const ENGINE = answerKind('engine', engineSchema);
 
 export function readApi(api: ApiClient): Promise<Fact<ApiFacts>> {
   return factOf(async () => {

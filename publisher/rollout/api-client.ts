@@ -155,7 +155,8 @@ async function readBounded(body: AsyncIterable<Uint8Array>, bytesMax: number): P
 
 /** fetch only says that it failed; the reason is in its cause. */
 function unreachable(url: string, error: unknown): DroverError {
-  const facts = { url, doing: 'call', isCertified: false, hasUser: false };
+  const none = { isCertified: false, hasUser: false };
+  const facts = { url, doing: 'call', ...none, program: 'drover' } as const;
   if (!(error instanceof Error)) return linkFailure({ message: String(error) }, facts);
   if (error.name === 'TimeoutError') {
     return linkFailure({ message: `no answer within ${LIMITS.apiAnswerMsMax / 1000} s` }, facts);

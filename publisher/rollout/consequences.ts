@@ -5,10 +5,9 @@
  */
 
 import { z } from 'zod';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { parseDocument } from '../../shared/formats/schema.ts';
+import { answerKind, parseDocument } from '../../shared/formats/schema.ts';
 import { brokenText } from '../../shared/rules/requires.ts';
 
 const SENTENCE_CHARS_MAX = 400;
@@ -25,12 +24,10 @@ const previewSchema = z.object({
   breaks: z.array(brokenSchema).default([]),
 });
 
-const PREVIEWS = {
-  what: 'list of commands of a rollout',
-  schema: z.object({ commands: z.array(previewSchema) }),
-  bytesMax: LIMITS.apiAnswerBytesMax,
-  code: 'JSON_INVALID',
-} as const;
+const PREVIEWS = answerKind(
+  'list of commands of a rollout',
+  z.object({ commands: z.array(previewSchema) }),
+);
 
 /**
  * `app 3.0.0 stays on 3 robots without arm ^3.2, which it requires`: one sentence for each release.

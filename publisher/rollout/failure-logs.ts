@@ -23,7 +23,7 @@ import {
   type ReceivedLog,
 } from '../../shared/formats/failure-log.ts';
 import { parseRobotState, type RobotState } from '../../shared/formats/messages.ts';
-import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
+import { answerKind, instantSchema, parseDocument } from '../../shared/formats/schema.ts';
 import { robotTopic } from '../../shared/formats/topics.ts';
 import { unpackLog } from '../../shared/io/packed-log.ts';
 import type { BrokerLink } from '../transfer/broker-link.ts';
@@ -51,16 +51,11 @@ const answerSchema = z.object({
   logs: z.array(failureHeadSchema),
   kept: z.array(z.object({ component: z.string(), rollout: z.string(), at: instantSchema })),
 });
-const ANSWER = {
-  what: 'logs of a robot',
-  schema: answerSchema,
-  bytesMax: LIMITS.apiAnswerBytesMax,
-  code: 'JSON_INVALID',
-} as const;
+const ANSWER = answerKind('logs of a robot', answerSchema);
 
-const ROBOT = {
-  what: 'answer on a robot',
-  schema: z.object({
+const ROBOT = answerKind(
+  'answer on a robot',
+  z.object({
     components: z.array(
       z.object({
         name: z.string(),
@@ -70,9 +65,7 @@ const ROBOT = {
       }),
     ),
   }),
-  bytesMax: LIMITS.apiAnswerBytesMax,
-  code: 'JSON_INVALID',
-} as const;
+);
 
 type Answer = z.output<typeof answerSchema>;
 

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { nullIfRefused } from '../../shared/base/errors.ts';
-import { parseDocument } from '../../shared/formats/schema.ts';
+import { answerKind, parseDocument } from '../../shared/formats/schema.ts';
 import { byName, type FleetRow, type FleetRows } from './fleet-report.ts';
 import { problemSchema, robotSchema, stateOf } from './robot-answer.ts';
 
@@ -19,10 +19,8 @@ const relaysSchema = z.object({
   relays: z.array(z.object({ relay: z.string(), problem: problemSchema.nullable() })),
 });
 
-const kind = <S extends z.ZodType>(what: string, schema: S) =>
-  ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
-const PAGE = kind('list of robots', pageSchema);
-const RELAYS = kind('list of relays', relaysSchema);
+const PAGE = answerKind('list of robots', pageSchema);
+const RELAYS = answerKind('list of relays', relaysSchema);
 
 export class AnsweredFleet implements FleetRows {
   readonly rows: FleetRow[] = [];

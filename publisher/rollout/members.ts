@@ -4,9 +4,8 @@
  */
 
 import { z } from 'zod';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { oneLine, printable } from '../../shared/base/printable.ts';
-import { parseDocument } from '../../shared/formats/schema.ts';
+import { answerKind, parseDocument } from '../../shared/formats/schema.ts';
 import { sameReason, type FailureGroup } from '../../shared/rules/failure-reasons.ts';
 import { failureGroupsSchema } from './rollout-answer.ts';
 import { formatTable } from './fleet-report.ts';
@@ -34,12 +33,7 @@ const membersSchema = z.object({
 });
 export type MembersAnswer = z.output<typeof membersSchema>;
 
-const KIND = {
-  what: 'list of robots of a rollout',
-  schema: membersSchema,
-  bytesMax: LIMITS.apiAnswerBytesMax,
-  code: 'JSON_INVALID',
-} as const;
+const KIND = answerKind('list of robots of a rollout', membersSchema);
 
 /** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE */
 export const parseMembers = (bytes: Uint8Array): MembersAnswer => parseDocument(KIND, bytes);

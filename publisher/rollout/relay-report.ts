@@ -7,7 +7,7 @@
 import { z } from 'zod';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { oneLine } from '../../shared/base/printable.ts';
-import { parseDocument } from '../../shared/formats/schema.ts';
+import { answerKind, parseDocument } from '../../shared/formats/schema.ts';
 import type { RolloutAnswer } from './rollout-answer.ts';
 
 const problemSchema = z.object({ code: z.string(), message: z.string(), hint: z.string() });
@@ -28,12 +28,7 @@ export interface TroubledRelay {
   readonly hint: string;
 }
 
-const KIND = {
-  what: 'relays',
-  schema: relaysSchema,
-  bytesMax: LIMITS.apiAnswerBytesMax,
-  code: 'JSON_INVALID',
-} as const;
+const KIND = answerKind('relays', relaysSchema);
 
 /** Only those with a problem. @throws DroverError JSON_INVALID */
 export function parseRelays(bytes: Uint8Array): TroubledRelay[] {
@@ -42,12 +37,10 @@ export function parseRelays(bytes: Uint8Array): TroubledRelay[] {
   );
 }
 
-const ENGINE = {
-  what: 'engine',
-  schema: z.object({ engine: z.object({ problem: problemSchema.nullish() }) }),
-  bytesMax: LIMITS.apiAnswerBytesMax,
-  code: 'JSON_INVALID',
-} as const;
+const ENGINE = answerKind(
+  'engine',
+  z.object({ engine: z.object({ problem: problemSchema.nullish() }) }),
+);
 
 export type EngineProblem = z.output<typeof problemSchema>;
 

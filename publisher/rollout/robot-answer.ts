@@ -5,10 +5,9 @@
 
 import { z } from 'zod';
 import { toSecond } from '../../shared/base/durations.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
 import { utf8 } from '../../shared/crypto/bytes.ts';
 import { parseAnsweredState, type RobotState } from '../../shared/formats/messages.ts';
-import { instantSchema, parseDocument } from '../../shared/formats/schema.ts';
+import { answerKind, instantSchema, parseDocument } from '../../shared/formats/schema.ts';
 import { eventText } from '../../shared/rules/event-words.ts';
 import { isTargeted } from '../../shared/rules/rollout-rules.ts';
 import { stateWord, stillRunWord } from '../../shared/rules/rollout-words.ts';
@@ -63,10 +62,8 @@ const rolloutSchema = z.object({
   }),
 });
 
-const kind = <S extends z.ZodType>(what: string, schema: S) =>
-  ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
-const ROBOT = kind('answer on a robot', robotSchema);
-const ROLLOUTS = kind('list of rollouts', z.object({ rollouts: z.array(rolloutSchema) }));
+const ROBOT = answerKind('answer on a robot', robotSchema);
+const ROLLOUTS = answerKind('list of rollouts', z.object({ rollouts: z.array(rolloutSchema) }));
 
 /** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE */
 export function answeredDetails(robotBytes: Uint8Array, rolloutBytes: Uint8Array): RobotDetails {

@@ -9,6 +9,7 @@ import { budgetSchema } from '../../shared/formats/announcement.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { PUBLIC_KEY_PATTERN } from '../../shared/crypto/ed25519.ts';
 import {
+  answerKind,
   idSchema,
   instantSchema,
   parseDocument,
@@ -204,12 +205,9 @@ export type RolloutAnswer = z.output<typeof rolloutSchema>;
 export type HistoryEntry = z.output<typeof entrySchema>;
 export type EvidenceAnswer = z.output<typeof evidenceSchema>;
 
-const kind = <S extends z.ZodType>(what: string, schema: S) =>
-  ({ what, schema, bytesMax: LIMITS.apiAnswerBytesMax, code: 'JSON_INVALID' }) as const;
-
-const ONE = kind('answer on a rollout', rolloutSchema);
-const EITHER = kind('answer on a rollout', eitherSchema);
-const SET = kind('answer on a set', setSchema);
+const ONE = answerKind('answer on a rollout', rolloutSchema);
+const EITHER = answerKind('answer on a rollout', eitherSchema);
+const SET = answerKind('answer on a set', setSchema);
 const leftSchema = z.object({
   expires_at: textSchema,
   days_left: z.number(),
@@ -223,15 +221,15 @@ const expirySchema = z.object({
     .default([]),
 });
 export type ExpiryAnswer = z.output<typeof expirySchema>;
-const LIST = kind(
+const LIST = answerKind(
   'list of rollouts',
   z.object({ rollouts: z.array(rolloutSchema), expires: expirySchema.optional() }),
 );
-const HISTORY = kind(
+const HISTORY = answerKind(
   'history of a rollout',
   z.object({ entries: z.array(entrySchema), led: textSchema.nullable().default(null) }),
 );
-const USER = kind(
+const USER = answerKind(
   'answer on a user',
   z.object({
     user: idSchema.nullable(),
@@ -239,7 +237,7 @@ const USER = kind(
     approval_key: z.string().regex(PUBLIC_KEY_PATTERN).nullable().default(null),
   }),
 );
-const COMMANDED = kind('answer to a command', z.object({ run: runSchema.nullable() }));
+const COMMANDED = answerKind('answer to a command', z.object({ run: runSchema.nullable() }));
 
 /** Each throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE. */
 export const parseRollout = (bytes: Uint8Array): RolloutAnswer => parseDocument(ONE, bytes);

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { assertBrokerUrl } from '../../shared/base/broker-urls.ts';
 import { DroverError } from '../../shared/base/errors.ts';
+import { PUBLISHER_CLIENT_PREFIX } from '../../shared/formats/client-ids.ts';
 import type { MqttWire } from '../../shared/io/mqtt-wire.ts';
 import { waitUp } from '../../shared/io/wait-up.ts';
 import type { Log, Wire } from '../../shared/base/ports.ts';
@@ -43,7 +44,7 @@ export class BrokerLink {
       throw new DroverError('FILE_UNREADABLE', `read CA ${caFile}: there is no such file`);
     }
     const listeners = new Set<BrokerLinkListener>();
-    const clientId = `drover-${randomBytes(6).toString('hex')}`;
+    const clientId = `${PUBLISHER_CLIENT_PREFIX}${randomBytes(6).toString('hex')}`;
     // Loaded here: it would take a third of the start time of `drover build`, for nothing.
     const { connectWire } = await import('../../shared/io/mqtt-wire.ts');
     const wire = await connectWire(

@@ -15,6 +15,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { killGroup, PATH_DEFAULT } from '../install/hooks.ts';
 import { whyUnsafeProgram } from '../install/safe-paths.ts';
+import { judgeSearchPath } from '../install/search-path.ts';
 import { endAll } from '../modules/orphans.ts';
 import { nameRun, RUN_VARIABLE } from '../modules/processes.ts';
 
@@ -45,11 +46,11 @@ export async function runBootProgram(
   args: readonly string[],
   msMax: number = LIMITS.bootProgramMsMax,
 ): Promise<string> {
-  // A bare name is looked for in PATH, which the service manager sets.
+  // A bare name is looked for in the folders of PATH that are safe.
   const unsafe = program.includes('/') ? await whyUnsafeProgram(program, program) : null;
   if (unsafe) throw new DroverError(unsafe.code, `run ${unsafe.message}`, { hint: unsafe.hint });
   const name = await nameRun();
-  const env = { ...environment(), [RUN_VARIABLE]: name };
+  const env = { ...(await environment()), [RUN_VARIABLE]: name };
   const { output, failure, killed } = await runToEnd([program, ...args], env, msMax);
   if (failure === null) return output;
   const run = { name, root: null, marker: RUN_VARIABLE, isFresh: true };
@@ -65,7 +66,7 @@ export async function runBootProgram(
  * @throws DroverError BOOT_TOOL_FAILED, with what to do in the hint
  */
 export async function assertRunnable(program: string): Promise<void> {
-  const folders = (environment()['PATH'] ?? '').split(':').filter((one) => one.startsWith('/'));
+  const folders = ((await environment())['PATH'] ?? '').split(':');
   const isPath = program.includes('/');
   const paths = isPath ? [resolve('/', program)] : folders.map((one) => `${one}/${program}`);
   let isThere = false;
@@ -86,12 +87,13 @@ export async function assertRunnable(program: string): Promise<void> {
   throw new DroverError('BOOT_TOOL_FAILED', `find program ${name}: ${why}`, { hint });
 }
 
-function environment(): Record<string, string> {
+async function environment(): Promise<Record<string, string>> {
   const kept = PASSED_ON.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];
   });
-  const path = [process.env['PATH'], PATH_DEFAULT].filter(Boolean).join(':');
+  const folders = [process.env['PATH'], PATH_DEFAULT].filter(Boolean).join(':');
+  const { kept: path } = await judgeSearchPath(folders);
   return { ...Object.fromEntries(kept), PATH: path, LC_ALL: 'C' };
 }
 

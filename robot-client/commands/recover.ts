@@ -7,6 +7,7 @@ import { makeCommandLog } from '../../shared/io/command-log.ts';
 import type { ImageSide } from '../boot/system-image.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
+import { SearchPath } from '../install/search-path.ts';
 import { recoverComponent } from '../recover/recover.ts';
 import type { RecoverInput, Recovery } from '../recover/recover-input.ts';
 import { DEFAULT_ROOT, withAgentOptions } from './declare-options.ts';
@@ -102,6 +103,7 @@ function machineOf({ compatible, compatibleFile }: RecoverArgs): RecoverInput['f
 }
 
 async function recover(args: RecoverArgs): Promise<void> {
+  await new SearchPath(makeCommandLog('drover-robot')).look();
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
   if (args.release !== undefined && roots.length > 1) {

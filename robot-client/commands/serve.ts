@@ -15,6 +15,7 @@ import { claimedDisk } from '../install/claimed-disk.ts';
 import { realDisk } from '../install/disk.ts';
 import { assertRootsApart } from '../install/roots-apart.ts';
 import { RootClaims } from '../install/root-claims.ts';
+import { SearchPath } from '../install/search-path.ts';
 import { parseLogRules } from './log-options.ts';
 import { readComputers } from './member-options.ts';
 import {
@@ -55,6 +56,8 @@ export const agentCommand = (argv: Argv): Argv =>
 
 async function runAgent(args: AgentArgs): Promise<void> {
   const log = makeLog('drover-robot');
+  const searchPath = new SearchPath(log);
+  await searchPath.look();
   const roots = parseRoots(args.root);
   assertRootsApart(roots);
   const system = readSystem(args, roots);
@@ -92,7 +95,7 @@ async function runAgent(args: AgentArgs): Promise<void> {
     system: sideOf(system, log),
     link: { ...linkOf(args, keeper), url },
     secretFiles: [args.key ?? keeper?.pemFile].filter((path) => path !== undefined),
-    ...{ disk, claims, self },
+    ...{ disk, claims, self, searchPath },
     ...boundsOf(args),
     patchProgram: await patchProgramOf(args.zstd, log),
     log,

@@ -1,5 +1,7 @@
 /** Options about the two system slots of the machine. */
 
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { DroverError, failureOf, nullIfRefused, toProblem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { isSystemSlot } from '../boot/boot-slots.ts';
@@ -99,6 +101,16 @@ export function parseDevices(texts: readonly string[]): Map<string, string> {
   return devices;
 }
 
+/** One text for the paths of one device: other spellings, links, and nodes with the same number. */
+function pathId(path: string): string {
+  try {
+    const found = statSync(path);
+    return found.isBlockDevice() ? `device ${found.rdev}` : `file ${found.dev}:${found.ino}`;
+  } catch {
+    return resolve(path); // opening the slots reports that it is not there
+  }
+}
+
 function unfitDevice(
   devices: ReadonlyMap<string, string>,
   slot: string,
@@ -107,6 +119,6 @@ function unfitDevice(
   if (!isSystemSlot(slot)) return 'want NAME=PATH, the name of a slot and its device or file';
   if (!path.startsWith('/')) return 'want an absolute path of a device or file';
   if (devices.has(slot)) return `slot ${slot} is given twice`;
-  const other = [...devices].find(([, one]) => one === path);
+  const other = [...devices].find(([, one]) => pathId(one) === pathId(path));
   return other ? `slots ${other[0]} and ${slot} have one device: want another for each` : null;
 }

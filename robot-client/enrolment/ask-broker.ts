@@ -101,7 +101,8 @@ async function post(
 }
 
 function unreachable(url: URL, cause: NodeJS.ErrnoException): DroverError {
-  const facts = { url: url.origin, doing: 'ask', isCertified: false, hasUser: false };
+  const none = { isCertified: false, hasUser: false };
+  const facts = { url: url.origin, doing: 'ask', ...none, program: 'robot' } as const;
   const isLate = cause.name === 'TimeoutError' || cause.name === 'AbortError';
   const message = `no answer within ${LIMITS.apiAnswerMsMax / 1000} s`;
   return linkFailure(isLate ? { message } : cause, facts);

@@ -74,6 +74,8 @@ export class HealthWatch {
     const { hooksFolder: folder, hookTimeoutMs: timeoutMs, count } = this.#options;
     const result = await runHookToEnd({ folder, name: 'health', timeoutMs, env, signal });
     if (result.kind === 'absent') return;
+    // It was not run: the watch over owners reports that, and the version is not to blame.
+    if (result.kind === 'failed' && result.code) return;
     const output = result.output.slice(-LIMITS.hookOutputBytesMax);
     const restarts = parseRestarts(output);
     const known = this.#readings.get(component);

@@ -17,6 +17,7 @@ import {
   type GuardedPath,
   type PathVerdict,
 } from '../install/safe-paths.ts';
+import type { SearchPath } from '../install/search-path.ts';
 import type { ComponentView, Held } from './report.ts';
 
 export interface OwnerWatchOptions {
@@ -28,6 +29,8 @@ export interface OwnerWatchOptions {
   readonly programs?: (() => readonly GuardedPath[]) | undefined;
   /** Private keys of the link: a warning says when others may read them. */
   readonly secretFiles?: readonly string[] | undefined;
+  /** Folders in which programs are found by their names; left out where they are not watched. */
+  readonly searchPath?: SearchPath | undefined;
   readonly log: Log;
   /** The wall clock; default `Date.now`. */
   readonly now?: (() => EpochMs) | undefined;
@@ -48,9 +51,9 @@ export class OwnerWatch {
     this.#options = options;
   }
 
-  /** Lines for a person about what a group, or the owner of a root, may change. */
+  /** Lines for a person about PATH, and about what a group, or the owner of a root, may change. */
   get warned(): readonly string[] {
-    return this.#warned;
+    return [...(this.#options.searchPath?.lines ?? []), ...this.#warned];
   }
 
   /** Checks all paths, and logs new problems. Never twice at once: a disk may not answer. */
@@ -58,7 +61,8 @@ export class OwnerWatch {
     if (this.#isLooking) return;
     this.#isLooking = true;
     try {
-      const { roots, programs = () => [] } = this.#options;
+      const { roots, programs = () => [], searchPath } = this.#options;
+      await searchPath?.look();
       const forAll = await judgeAll([...this.#common, ...programs()]);
       const exposed = this.#heldOf(forAll, null);
       const warned = [...warnedOf(forAll), ...this.#openSecrets()];

@@ -12,6 +12,8 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { errnoOf, wordsOfErrno } from '../../shared/base/errno.ts';
+import type { ErrorCode } from '../../shared/base/error-catalogue.ts';
+import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { foldLines } from '../../shared/base/printable.ts';
 import { redact, redactTail } from '../../shared/base/redact.ts';
@@ -325,6 +327,22 @@ function endOf(output: string): string {
   const text = foldLines(lines.slice(-QUOTED_LINES_MAX).join('\n'));
   const isCut = lines.length > QUOTED_LINES_MAX || text.length > QUOTED_CHARS_MAX;
   return `${isCut ? '…' : ''}${text.slice(-QUOTED_CHARS_MAX)}`;
+}
+
+/**
+ * The failure of a program of the integrator. One that was not even run has a code of its own, with
+ * the hint that repairs it: no version is to blame for it.
+ */
+export function hookFailure(
+  result: HookResult,
+  code: ErrorCode,
+  what: string,
+  hint?: string,
+): DroverError {
+  if (result.kind !== 'failed' || !result.code) {
+    return new DroverError(code, `${what}: ${describeHook(result)}`, hint ? { hint } : {});
+  }
+  return new DroverError(result.code, `${what}: ${result.output}`);
 }
 
 /** One line for reports, with the end of the hook's output. */

@@ -25,7 +25,11 @@ const pairSchema = z.object({
   /** Name of the computer that is the member. */
   computer: idSchema,
   /** The components that it has. */
-  components: z.array(idSchema).min(1).max(LIMITS.setMembersMax),
+  components: z
+    .array(idSchema)
+    .min(1)
+    .max(LIMITS.setMembersMax)
+    .refine((names) => new Set(names).size === names.length, 'want each component once'),
   secret: z
     .string()
     .regex(/^[A-Za-z0-9_-]{43}$/, 'want 43 characters of base64url')

@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { describeHook, type HookResult } from '../install/hooks.ts';
+import { describeHook, hookFailure, type HookResult } from '../install/hooks.ts';
 import { aboutStrategy, type OnTrial } from './probation.ts';
 
 /** Exit code of a `health` hook that knows it will not get better (EX_SOFTWARE of sysexits.h). */
@@ -109,6 +109,11 @@ function failed(
 
 function tooLate(input: ConfirmInput, last: HookResult | null): Outcome {
   const seconds = input.healthTimeoutMs / 1000;
+  // The hook may be repaired at any time, so it is asked to the end; no version failed here.
+  if (last?.kind === 'failed' && last.code) {
+    const what = `confirm ${input.version}: its health is not known`;
+    return { kind: 'unhealthy', problem: toProblem(hookFailure(last, last.code, what)) };
+  }
   const flaps = last?.kind === 'ok' ? ', though at times it was' : '';
   const words = last ? `; last health probe: ${describeHook(last)}` : '';
   const message = `confirm ${input.version}: not healthy within ${seconds} s${flaps}${words}`;
@@ -117,6 +122,6 @@ function tooLate(input: ConfirmInput, last: HookResult | null): Outcome {
 
 function unhealthy(hook: string, version: string, result: HookResult): Outcome {
   const code = result.kind === 'timedOut' ? 'HOOK_TIMED_OUT' : 'HOOK_FAILED';
-  const message = `run hook ${hook} of ${version}: ${describeHook(result)}`;
-  return { kind: 'unhealthy', problem: toProblem(new DroverError(code, message)) };
+  const failure = hookFailure(result, code, `run hook ${hook} of ${version}`);
+  return { kind: 'unhealthy', problem: toProblem(failure) };
 }

@@ -1,8 +1,7 @@
 /** Calls the integrator's hooks for one update, with the environment and time-out of each. */
 
-import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { describeHook, type HookName, type HookResult } from '../install/hooks.ts';
+import { hookFailure, type HookName, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { Layout } from '../install/layout.ts';
 import { writeWhole } from '../install/small-file.ts';
@@ -56,7 +55,7 @@ export async function hookOf(
 /**
  * Stops what runs, before a swap.
  * @param leaves version that is left; null for the system
- * @throws DroverError SWAP_FAILED when the hook fails: the version that runs goes on
+ * @throws DroverError SWAP_FAILED, PROGRAM_UNSAFE when the hook fails: the version that runs goes on
  */
 export async function stopBefore(
   job: Job,
@@ -66,8 +65,7 @@ export async function stopBefore(
   const stopped = await hookOf(job, on, 'stop', leaves ?? '');
   if (stopped.kind === 'ok' || stopped.kind === 'absent') return;
   const which = leaves ?? 'the system';
-  const message = `stop ${which}: ${describeHook(stopped)}`;
-  throw new DroverError('SWAP_FAILED', message, { hint: hookHint('stop', which) });
+  throw hookFailure(stopped, 'SWAP_FAILED', `stop ${which}`, hookHint('stop', which));
 }
 
 const hookHint = (name: HookName, version: string): string =>
@@ -75,7 +73,7 @@ const hookHint = (name: HookName, version: string): string =>
 
 /**
  * Starts a version that was stopped, or that comes back.
- * @throws DroverError with that code when it does not start
+ * @throws DroverError with that code when it does not start; PROGRAM_UNSAFE
  */
 export async function startAgain(
   job: Pick<Job, 'version' | 'previousVersion'>,
@@ -85,7 +83,7 @@ export async function startAgain(
 ): Promise<void> {
   const started = await hookOf(job, on, 'start', version);
   if (started.kind === 'ok' || started.kind === 'absent') return;
-  throw new DroverError(code, `start ${version} again: ${describeHook(started)}`);
+  throw hookFailure(started, code, `start ${version} again`);
 }
 
 const stoppedMark = ({ state }: Layout): string => `${state}/stopped`;

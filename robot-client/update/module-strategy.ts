@@ -14,7 +14,7 @@ import { base64ToBytes } from '../../shared/crypto/bytes.ts';
 import { moduleStrategy, fitsMachine } from '../../shared/formats/apply-strategy.ts';
 import { parseManifest } from '../../shared/formats/manifest.ts';
 import type { SystemSide } from '../boot/system-side.ts';
-import { describeHook, type HookResult } from '../install/hooks.ts';
+import { describeHook, hookFailure, type HookResult } from '../install/hooks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { moduleFolder, releaseFolder, type Layout } from '../install/layout.ts';
 import { readSlots } from '../install/read-slots.ts';
@@ -210,9 +210,10 @@ export class ModuleStrategy implements ApplyStrategy {
     result: HookResult,
     failed: ErrorCode = 'MODULE_FAILED',
   ): DroverError {
-    const why = result.kind === 'absent' ? 'this robot does not have it' : describeHook(result);
     const what = `${verb} ${version} by module ${this.#module}`;
-    return new DroverError(codeOf(result, failed), `${what}: ${why}`);
+    const code = codeOf(result, failed);
+    if (result.kind !== 'absent') return hookFailure(result, code, what);
+    return new DroverError(code, `${what}: this robot does not have it`);
   }
 
   /** A disk may have been moved into another machine since the release was taken. */

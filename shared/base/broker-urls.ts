@@ -40,6 +40,29 @@ const isBrokerUrl = ({ protocol, hostname }: URL): boolean =>
 export const splitBrokerUrls = (text: string): string[] =>
   text.split(',').map((part) => part.trim());
 
+/** All of 127.0.0.0/8 is this machine; a name such as 127.example is not. */
+const LOOPBACK = /^(?:localhost|::1|127(?:\.(?:0|[1-9]\d{0,2})){3})$/;
+
+/** True for a host that this machine alone reaches. */
+export const isLoopback = (host: string): boolean =>
+  LOOPBACK.test(host) && host.split('.').every((part) => !(Number(part) > 255));
+
+const WITHOUT_TLS: readonly string[] = ['mqtt:', 'ws:', 'http:'];
+
+/**
+ * The first address to which a secret would travel so that others on the network can read it; null
+ * for TLS, and for this machine.
+ */
+export function readableWay(text: string): string | null {
+  for (const one of splitBrokerUrls(text)) {
+    if (!URL.canParse(one)) continue;
+    const { protocol, host, hostname } = new URL(one);
+    const isHere = isLoopback(hostname.replace(/^\[|\]$/g, ''));
+    if (WITHOUT_TLS.includes(protocol) && !isHere) return `${protocol}//${host}`;
+  }
+  return null;
+}
+
 /** With a certificate of its own a client speaks TLS, whatever the URL says: so does its message. */
 export const securedUrl = (url: string): string => url.replace(/^(mqtt|ws):/, '$1s:');
 

@@ -38,6 +38,11 @@ export const MODULE_CODES = {
     'another user can replace a program that the agent runs: run the command that the message ends with on the robot; the program, its links and each folder above it belong to root or the user of the agent, and nobody else writes them; it is tried again by itself',
     'later',
   ),
+  PATH_UNSAFE: refused(
+    'operator',
+    'another user can put a program there that the agent, or a hook, would run by its name: run the command that the message ends with, or set PATH without that folder (Environment=PATH=… in the unit); the agent leaves it out meanwhile, and looks again by itself',
+    'later',
+  ),
   ROOT_UNSAFE: refused(
     'operator',
     'any user of the robot can replace what the agent has verified: run the command that the message ends with on the robot; it is tried again by itself',

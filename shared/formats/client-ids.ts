@@ -14,6 +14,8 @@ const ROBOT_CLIENT_PREFIX = 'robot-';
 export const RELAY_CLIENT_PREFIX = 'relay-';
 /** Prefix of `drover-broker --engine`. The rest is random, drawn once for each data folder. */
 export const BROKER_CLIENT_PREFIX = 'drover-broker-';
+/** Prefix of a command of `drover`. The rest is random, drawn for each connection. */
+export const PUBLISHER_CLIENT_PREFIX = 'drover-';
 
 /** Suffixes of our programs that open several connections. */
 const PARTS = ['chunks', 'control', 'events', 'trial', 'trial-away'] as const;
@@ -38,6 +40,15 @@ export function relayClientId(name: string, username: string | undefined): strin
   const prefix = `${RELAY_CLIENT_PREFIX}${userMark(username)}-`;
   const fits = prefix.length + name.length <= RELAY_ID_MAX;
   return `${prefix}${fits ? name : sha256Hex(utf8(name)).slice(0, 32)}`;
+}
+
+/** The program that has a client id, as far as its form says. */
+export type LinkProgram = 'robot' | 'relay' | 'attached broker' | 'drover';
+
+export function programOf(clientId: string): LinkProgram {
+  if (clientId.startsWith(ROBOT_CLIENT_PREFIX)) return 'robot';
+  if (clientId.startsWith(BROKER_CLIENT_PREFIX)) return 'attached broker';
+  return clientId.startsWith(PUBLISHER_CLIENT_PREFIX) ? 'drover' : 'relay';
 }
 
 const userMark = (username: string): string => sha256Hex(utf8(username)).slice(0, 16);

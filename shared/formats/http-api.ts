@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { DroverError, isErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { printable } from '../base/printable.ts';
-import { parseDocument, robotIdSchema, sha256Schema } from './schema.ts';
+import { answerKind, parseDocument, robotIdSchema, sha256Schema } from './schema.ts';
 import { parseStrictJson } from './strict-json.ts';
 
 /** The path of the HTTP API on which robots enrol. */
@@ -111,12 +111,7 @@ export const renewalText = (csrSha256: string): string =>
 /** @throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE */
 export const parseSiteAnswer = (bytes: Uint8Array): SiteAnswer =>
   parseDocument(
-    {
-      what: 'doors of the broker',
-      schema: siteAnswerSchema,
-      bytesMax: LIMITS.localRequestBytesMax,
-      code: 'JSON_INVALID',
-    },
+    answerKind('doors of the broker', siteAnswerSchema, LIMITS.localRequestBytesMax),
     bytes,
   );
 

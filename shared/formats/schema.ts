@@ -15,6 +15,7 @@ import {
   type RolloutId,
   type Sha256Hex,
 } from '../base/ids.ts';
+import { LIMITS } from '../base/limits.ts';
 import { printable } from '../base/printable.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { isVersion } from '../base/version.ts';
@@ -26,14 +27,26 @@ export interface DocumentKind<S extends z.ZodType> {
   readonly bytesMax: number;
   /** Code of a document that is JSON but not of this shape. */
   readonly code: ErrorCode;
+  /** Hint for bytes that are no such document; left out: the hint of the code. */
+  readonly hint?: string;
 }
+
+/** An answer of the HTTP API of a broker: a person can only check the address that gave it. */
+export const answerKind = <S extends z.ZodType>(
+  what: string,
+  schema: S,
+  bytesMax: number = LIMITS.apiAnswerBytesMax,
+) => ({ what, schema, bytesMax, code: 'JSON_INVALID', hint: ANSWER_HINT }) as const;
+
+const ANSWER_HINT =
+  'see that --url or --api names the HTTP port of a drover-broker (curl URL/healthz says {"healthy": …}), and nothing that stands before it, such as the page of a proxy; a broker of another version than drover may answer in another form: drover --version';
 
 /** [P-1.2] @throws DroverError DOCUMENT_TOO_LARGE, JSON_INVALID, or the code of the kind */
 export function parseDocument<S extends z.ZodType>(
   kind: DocumentKind<S>,
   bytes: Uint8Array,
 ): z.output<S> {
-  const result = kind.schema.safeParse(parseStrictJson(bytes, kind.what, kind.bytesMax));
+  const result = kind.schema.safeParse(parseJson(kind, bytes));
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const field = printable(issue?.path.join('.') ?? '');
@@ -41,8 +54,18 @@ export function parseDocument<S extends z.ZodType>(
   throw new DroverError(
     kind.code,
     `parse ${kind.what}: field ${field === '' ? '(document)' : field}: ${why}`,
-    { facts: { field } },
+    { facts: { field }, ...(kind.hint !== undefined && { hint: kind.hint }) },
   );
+}
+
+function parseJson({ what, bytesMax, hint }: DocumentKind<z.ZodType>, bytes: Uint8Array): unknown {
+  try {
+    return parseStrictJson(bytes, what, bytesMax);
+  } catch (cause) {
+    const isHinted = cause instanceof DroverError && cause.code === 'JSON_INVALID';
+    if (!isHinted || hint === undefined) throw cause;
+    throw new DroverError(cause.code, cause.message, { cause, hint });
+  }
 }
 
 /** [P-1.4] */

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { DroverError } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
+import type { LinkProgram } from '../formats/client-ids.ts';
 
 /** An error of a socket, of TLS or of an HTTP request. */
 export interface RawFailure {
@@ -29,6 +30,8 @@ export interface LinkFacts {
   readonly isCertified: boolean;
   /** True for a client that gives a user name, perhaps beside a certificate. */
   readonly hasUser: boolean;
+  /** The program that reads the hints. */
+  readonly program: LinkProgram;
 }
 
 const TEXT_CHARS_MAX = 300;
@@ -106,9 +109,8 @@ export function linkFailure(failure: RawFailure, facts: LinkFacts): DroverError 
   }
   if (alert === 'CERTIFICATE_REQUIRED') {
     const why = 'it wants a certificate, and this client showed none';
-    return new DroverError('CERTIFICATE_REFUSED', `${doing} ${url}: ${why}`, {
-      hint: 'give --identity (drover-robot enrol --identity makes one), or --cert and --key: docs/tls.md',
-    });
+    const hint = certificateHint(facts);
+    return new DroverError('CERTIFICATE_REFUSED', `${doing} ${url}: ${why}`, { hint });
   }
   const [why, hint] = explained(failure, url);
   const text = `${doing} ${url}: ${printable(why, TEXT_CHARS_MAX)}`;
@@ -116,6 +118,22 @@ export function linkFailure(failure: RawFailure, facts: LinkFacts): DroverError 
     cause: failure,
     ...(hint !== undefined && { hint }),
   });
+}
+
+/** Each program has other options for a certificate, or none at all. */
+function certificateHint({ url, program }: LinkFacts): string {
+  switch (program) {
+    case 'robot':
+      return 'give --identity (drover-robot enrol --identity makes one), or --cert and --key: docs/tls.md';
+    case 'relay':
+      return 'give --upstream-cert and --upstream-key: docs/tls.md';
+    case 'attached broker':
+      return 'drover-broker --engine has no certificate: name a listener of the engine that asks for none, and give --engine-username and --engine-password-file: docs/tls.md';
+    case 'drover':
+      return url.startsWith('http')
+        ? 'drover has no certificate: name an address of the HTTP API that asks for none with --api or --url, and give --token-file: docs/tls.md'
+        : 'drover has no certificate: name a listener of the broker that asks for none with --broker (of mosquitto: one without require_certificate), and give --username and --password-file: docs/tls.md';
+  }
 }
 
 /** A link that the broker ended without a reason, perhaps before it answered anything. */

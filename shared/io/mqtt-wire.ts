@@ -14,6 +14,7 @@ import { DroverError, toProblem } from '../base/errors.ts';
 import type { MonoMs } from '../base/ids.ts';
 import { inBackground } from '../base/in-background.ts';
 import { LIMITS } from '../base/limits.ts';
+import { programOf } from '../formats/client-ids.ts';
 import { parseRefusal } from '../formats/messages.ts';
 import { PacketGuard } from '../transfer/packet-guard.ts';
 import type { Log, SendOptions, Wire, WireHandlers } from '../base/ports.ts';
@@ -45,8 +46,7 @@ export interface MqttWireOptions {
   readonly listenForRefusals?: boolean;
   /** The broker keeps subscriptions and unacknowledged messages for this id while it is away. */
   readonly keepsSession?: boolean;
-  /** Highest QoS of a subscription to chunks: a NATS cluster makes a consumer with a leader of its
-   * own, in half a second, for each filter with QoS 1. */
+  /** Highest QoS for chunks: a NATS cluster takes half a second for each filter with QoS 1. */
   readonly chunkQos?: 0 | 1;
 }
 
@@ -199,9 +199,9 @@ export class MqttWire implements Wire {
   }
 
   get #facts(): LinkFacts {
-    const { certFile, username } = this.#options;
-    const [isCertified, hasUser] = [certFile !== undefined, username !== undefined];
-    return { url: this.#url, doing: 'reach broker', isCertified, hasUser };
+    const { certFile, username, clientId } = this.#options;
+    const login = { isCertified: certFile !== undefined, hasUser: username !== undefined };
+    return { url: this.#url, doing: 'reach broker', ...login, program: programOf(clientId) };
   }
 
   #failed(error: DroverError): void {

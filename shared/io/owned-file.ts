@@ -2,8 +2,9 @@
  * Finds out which other users may change a program, or a file that names keys or a broker: a user
  * who can replace it chooses the code or the keys of its owner. As in OpenSSH and sudo, the file,
  * each link to it and each folder above them have to belong to root or to the user of this process,
- * and no other user may write them. A folder with the sticky bit (`/tmp`) passes: others may add to
- * it, and not replace its files.
+ * and no other user may write them. A folder with the sticky bit (`/tmp`) passes for what is there and
+ * belongs to root or this user: others may add to it, and not replace its files. Any user may have
+ * added what is there under another name, and may add what is absent.
  */
 
 import { lstatSync, readlinkSync } from 'node:fs';
@@ -70,6 +71,7 @@ function* walkTo(path: string): Generator<string, Judged, Place | null> {
   const own = process.geteuid?.();
   let judged = NOBODY;
   if (own === undefined) return judged;
+  const passed = new Map<string, Place>();
   let [folder, links] = ['', 0];
   let left = ['', ...namesIn(resolve(path))];
   for (let name = left.shift(); name !== undefined; name = left.shift()) {
@@ -79,10 +81,14 @@ function* walkTo(path: string): Generator<string, Judged, Place | null> {
     }
     const at = name === '' ? '' : `${folder}/${name}`;
     const place = yield at === '' ? '/' : at;
+    const added =
+      at === '' ? null : whyAdded(at, place, { folder, around: passed.get(folder), own });
+    judged = joined(judged, { ...NOBODY, others: added });
     if (place === null) break;
     judged = joined(judged, judgePlace(at === '' ? '/' : at, place, own));
     if (place.target === null) {
       folder = at;
+      passed.set(at, place);
       continue;
     }
     links += 1;
@@ -101,6 +107,23 @@ const joined = (one: Judged, more: Judged): Judged => ({
   owner: one.owner ?? more.owner,
   group: one.group ?? more.group,
 });
+
+interface Around {
+  readonly folder: string;
+  /** That folder; undefined where it is no part of the way. */
+  readonly around: Place | undefined;
+  readonly own: number;
+}
+
+/** Null unless any user can have made it, or can make it, in a folder that all may add to. */
+function whyAdded(at: string, place: Place | null, { folder, around, own }: Around): Unsafe | null {
+  const mode = around?.mode ?? 0;
+  const isOpen = (mode & OTHERS_MAY_WRITE) !== 0 && (mode & STICKY) !== 0;
+  if (!isOpen || place?.uid === 0 || place?.uid === own) return null;
+  const what = place === null ? 'is not there' : `belongs to another user (uid ${place.uid})`;
+  const why = `${at} ${what}, and others may add to ${folder} (mode ${(mode & 0o7777).toString(8)})`;
+  return { why, mend: 'name another folder' };
+}
 
 function judgePlace(at: string, { uid, mode, isFolder, target }: Place, own: number): Judged {
   const word = shellWord(at);

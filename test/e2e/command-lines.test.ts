@@ -158,3 +158,29 @@ describe('a word that is missing', () => {
     assert.match(told, /--cert needs --key as well/);
   });
 });
+
+describe('a secret that others could read on its way', () => {
+  it('is warned of by drover in one sentence, over HTTP and over MQTT', async (t) => {
+    const folder = await tempFolder(t);
+    const secret = join(folder, 'secret');
+    await writeFile(secret, 'abc', { mode: 0o600 });
+    // Every address of this machine but loopback; nothing listens on the discard port.
+    const api = run(
+      'drover',
+      'rollout',
+      'list',
+      '--api',
+      'http://0.0.0.0:9',
+      '--token-file',
+      secret,
+    );
+    const words = (what: string, url: string): RegExp =>
+      new RegExp(`^drover: warning: the ${what} goes to ${url} in clear text, and others`, 'm');
+    assert.match(api.stderr, words('token', 'http://0.0.0.0:9'));
+    assert.equal(api.stderr.match(/in clear text/g)?.length, 1);
+    assert.doesNotMatch(api.all, /abc/);
+    const login = ['--username', 'desk', '--password-file', secret];
+    const mqtt = run('drover', 'fleet', 'versions', '--broker', 'mqtt://0.0.0.0:9', ...login);
+    assert.match(mqtt.stderr, words('password', 'mqtt://0.0.0.0:9'));
+  });
+});

@@ -4,10 +4,10 @@ import { describe, it, test } from 'node:test';
 import {
   decidePublish,
   decideSubscribe,
-  isLoopback,
   type Identity,
   type Role,
 } from '../../../broker/access/access.ts';
+import { isLoopback } from '../../../shared/base/broker-urls.ts';
 import { filterMatches, parseTopic } from '../../../shared/formats/topics.ts';
 import type { RobotId } from '../../../shared/base/ids.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { EngineLink } from '../../../broker/attached/link.ts';
+import { EngineLink, inWordsOfEngines } from '../../../broker/attached/link.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 
 /** Answers each CONNECT with this return code. */
@@ -27,4 +28,18 @@ test('a refused client id and a refused login have errors of their own, not that
     const options = { url: await startRefusing(t, code), clientId: 'drover-broker-1-control' };
     await assert.rejects(EngineLink.open(options, {}, makeLog('test', 'silent')), failure);
   }
+});
+
+test('a hint that fits one failure stays, and a general one is about the engine', () => {
+  const own = { hint: 'give the authority: --engine-ca FILE' };
+  for (const [code, became] of [
+    ['BROKER_UNREACHABLE', 'BROKER_UNREACHABLE'],
+    ['ACCESS_DENIED', 'ENGINE_TOPIC_DENIED'],
+    ['CERTIFICATE_REFUSED', 'CERTIFICATE_REFUSED'],
+  ] as const) {
+    const kept = inWordsOfEngines(new DroverError(code, 'reach broker', own));
+    assert.deepEqual([kept.code, kept.hint], [became, own.hint]);
+  }
+  const general = inWordsOfEngines(new DroverError('BROKER_UNREACHABLE', 'reach broker'));
+  assert.match(general.hint, /check --engine/);
 });

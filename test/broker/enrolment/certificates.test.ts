@@ -255,6 +255,26 @@ describe('a robot that enrols for a certificate', () => {
     assert.equal(lines.length, 1);
   });
 
+  it('is shown as of another authority when the next one is, which the robot may use by now', async (t) => {
+    const broker = await open(t);
+    const robot = await enrol(broker, makeKey());
+    await broker.enrolment.close();
+    const [next, keyFile] = await writeAuthority(broker.folder, 'next');
+    const ours = [join(broker.folder, 'ours.crt'), join(broker.folder, 'ours.key')] as const;
+    const certFile = join(broker.folder, 'both.crt');
+    await writeFile(certFile, `${await readFile(next, 'utf8')}${await readFile(ours[0], 'utf8')}`);
+    const both = await broker.start('enrolment', { certFile, keyFile });
+    broker.pass(61);
+    await renew(both, robot);
+    await both.enrolment.close();
+    const back = await broker.start('enrolment', { certFile: ours[0], keyFile: ours[1] });
+    t.after(() => back.enrolment.close());
+    const lines: object[] = [];
+    const warn = (facts: object): void => void lines.push(facts);
+    tellForeign(back.enrolment.list(), { ...makeLog('test', 'silent'), warn });
+    assert.equal(lines.length, 1);
+  });
+
   it('that renewed after the backup is known to the broker that was restored from it', async (t) => {
     const broker = await open(t);
     const robot = await enrol(broker, makeKey());

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import Fastify from 'fastify';
+import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { z } from 'zod';
 import { Callers } from '../../../broker/http/callers.ts';
@@ -11,6 +12,7 @@ import { Fleet } from '../../../broker/control/fleet.ts';
 import { isPagePath } from '../../../broker/http/openapi.ts';
 import { ROUTE_SCHEMAS } from '../../../broker/http/route-schemas.ts';
 import { HTTP_ROUTES, type HttpRoute } from '../../../broker/http/route-table.ts';
+import { repositoryFile } from '../../helpers/repository.ts';
 import { startApi } from '../api.ts';
 import { assertDescribed, type ApiDocument } from '../described-answers.ts';
 import { AT_MS, makeState } from '../reports.ts';
@@ -65,6 +67,28 @@ describe('the description of the HTTP API', () => {
         [],
         path,
       );
+    }
+  });
+
+  it('names each refusal that the code of an enrolment and of a renewal lists', async () => {
+    const [code, bodies] = await Promise.all(
+      ['broker/enrolment/enrolment.ts', 'shared/formats/http-api.ts'].map((path) =>
+        readFile(repositoryFile(path), 'utf8'),
+      ),
+    );
+    const listed = (text = '', name = ''): string[] => {
+      const before = text.split(new RegExp(`\\n.*\\b${name}\\b(?:\\(| =)`))[0] ?? '';
+      return before.slice(before.lastIndexOf('@throws')).match(/\b[A-Z]{3,}(?:_[A-Z]+)*\b/g) ?? [];
+    };
+    for (const [path, method, parse] of [
+      ['/enrol', 'async claim', 'parseEnrolRequest'],
+      ['/renew', 'async renew', 'parseRenewRequest'],
+    ] as const) {
+      const codes = [...listed(code, method), ...listed(bodies, parse), 'ENROLMENT_OFF'];
+      assert.ok(codes.length > 12 && codes.includes('CSR_INVALID') && codes.includes('USAGE'));
+      const named = HTTP_ROUTES.find((route) => route.path === path)?.refusals ?? [];
+      const missing = codes.filter((one) => !named.some((known) => known === one));
+      assert.deepEqual(missing, [], path);
     }
   });
 

@@ -1,8 +1,8 @@
 /** Options of the agent that are refused or warned about, each with the rule behind it. */
 
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { warnOfHooks } from '../../../robot-client/commands/module-options.ts';
 import { parseRoots } from '../../../robot-client/commands/options.ts';
@@ -33,6 +33,38 @@ describe('the agent at its start', () => {
     const twice = /component is given twice \(got app\): name each component, --root NAME=DIR/;
     assert.throws(() => parseRoots(['/a', '/b']), twice);
     assert.throws(() => parseRoots(['a=/a', 'b=/a']), /the same root is given twice \(got \/a\)/);
+  });
+
+  it('finds one device for both slots however its path is spelled', async (t) => {
+    const folder = await tempFolder(t);
+    await writeFile(join(folder, 'slot'), '');
+    await symlink('slot', join(folder, 'link'));
+    await link(join(folder, 'slot'), join(folder, 'hard'));
+    const path = join(folder, 'slot');
+    for (const other of ['link', 'hard', './slot', '../' + basename(folder) + '/slot']) {
+      const text = `A=${path},B=${folder}/${other}`;
+      assert.throws(() => parseDevices([text]), /slots A and B have one device/, other);
+    }
+    assert.throws(() => parseDevices(['A=/dev/null,B=/dev/../dev/null']), /have one device/);
+    assert.throws(() => parseDevices(['A=/no/slot,B=/no/./slot']), /have one device/);
+  });
+
+  it('names a hook or a module that is not run because of how its name is spelled', async (t) => {
+    const folder = join(await tempFolder(t), 'hooks');
+    await mkdir(folder);
+    for (const name of ['start', 'Health', 'rolled_back.sh', 'Start', 'README']) {
+      await writeFile(join(folder, name), '', { mode: 0o755 });
+    }
+    await writeFile(join(folder, 'stop.conf'), '', { mode: 0o644 });
+    const named = new Set<unknown>();
+    const warn = (facts: object): void => {
+      for (const value of Object.values(facts)) named.add(value);
+    };
+    await warnOfHooks(folder, { ...makeLog('test', 'silent'), warn });
+    assert.deepEqual(
+      [...named].sort(),
+      [`${folder}/Health`, `${folder}/rolled_back.sh`, 'health', 'rolled-back'].sort(),
+    );
   });
 
   it('warns of a folder of hooks that was named and has none', async (t) => {

@@ -46,7 +46,7 @@ async function makeWatch(t: TestContext, script: string, version: string | null 
     count: (_component, counts) => counted.push(counts),
   });
   t.after(() => watch.close());
-  return { watch, write, counted };
+  return { watch, write, folder, counted };
 }
 
 describe('the watch over what runs', () => {
@@ -62,6 +62,13 @@ describe('the watch over what runs', () => {
       { restarts: 2, health_failures: 0 },
       { restarts: 0, health_failures: 1 },
     ]);
+  });
+
+  it('counts no failure of a hook that it may not run: the version is not to blame', async (t) => {
+    const { watch, folder, counted } = await makeWatch(t, 'exit 0');
+    await chmod(folder, 0o777);
+    await watch.probe();
+    assert.deepEqual(counted, []);
   });
 
   it('leaves an update alone, and looks at nothing where nothing is installed', async (t) => {

@@ -51,6 +51,18 @@ describe('the health of a new version', () => {
     assert.equal(outcome.problem.code, 'HEALTH_DEADLINE');
   });
 
+  it('is not known while its hook may not be run, and no version is to blame for that', async () => {
+    const output = 'hook health: /h may be written by others (mode 777): chmod go-w /h';
+    const unsafe: HookResult = { ...BAD, exitCode: null, output, code: 'PROGRAM_UNSAFE' };
+    const { outcome } = await probe([unsafe]);
+    assert.ok(outcome.kind === 'unhealthy');
+    const { code, message } = outcome.problem;
+    assert.equal(code, 'PROGRAM_UNSAFE');
+    assert.equal(message, `confirm 1.1.0: its health is not known: ${output}`);
+    const mended = await probe([unsafe, unsafe, OK]);
+    assert.equal(mended.outcome.kind, 'healthy', 'it is asked to the end of the time');
+  });
+
   it('is not asked for where there is no health hook', async () => {
     const { outcome, probes } = await probe([{ kind: 'absent' }]);
     assert.deepEqual([outcome.kind, probes], ['healthy', 1]);

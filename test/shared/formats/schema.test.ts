@@ -12,6 +12,7 @@ import {
 import { LIMITS } from '../../../shared/base/limits.ts';
 import { printable } from '../../../shared/base/printable.ts';
 import { base64Schema, instantSchema, parseDocument } from '../../../shared/formats/schema.ts';
+import { parseSiteAnswer } from '../../../shared/formats/http-api.ts';
 import { compareVersions, isVersion, versionMeets } from '../../../shared/base/version.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
 
@@ -183,4 +184,13 @@ test('foreign text is shown short and printable, and keeps plain words', () => {
       assert.doesNotMatch(printable(text), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
     }),
   );
+});
+
+test('an answer that is none of a broker says where to look, as JSON and as the page of a proxy', () => {
+  for (const text of ['<html>502</html>', '{"doors": 7}', '\xff', '']) {
+    assert.throws(() => parseSiteAnswer(Buffer.from(text, 'latin1')), {
+      code: 'JSON_INVALID',
+      hint: /--url or --api names the HTTP port of a drover-broker/,
+    });
+  }
 });

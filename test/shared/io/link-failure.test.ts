@@ -51,7 +51,7 @@ async function listen(t: TestContext, server: Server): Promise<number> {
 /** Why one attempt of a link fails. */
 async function failureOf(
   url: string,
-  files: { caFile?: string; certFile?: string; keyFile?: string },
+  files: { caFile?: string; certFile?: string; keyFile?: string; clientId?: string },
 ): Promise<DroverError> {
   let wire: MqttWire | null = null;
   const problem = await new Promise<DroverError>((resolve) => {
@@ -139,6 +139,14 @@ describe('an alert of TLS about the certificate of a robot', () => {
     const none = await failureOf(`mqtts://localhost:${port}`, { caFile: path('own/ca.crt') });
     assert.equal(none.code, 'CERTIFICATE_REFUSED');
     assert.match(none.hint, /--identity/);
+    for (const [clientId, hint] of [
+      ['drover-0a1b2c', /drover has no certificate.*--broker.*--username/],
+      ['drover-broker-0a1b2c-control', /--engine-username/],
+      ['relay-site-7', /--upstream-cert/],
+    ] as const) {
+      const link = { caFile: path('own/ca.crt'), clientId };
+      assert.match((await failureOf(`mqtts://localhost:${port}`, link)).hint, hint, clientId);
+    }
   });
 });
 

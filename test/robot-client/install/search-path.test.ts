@@ -1,0 +1,102 @@
+/** The folders of PATH: those that another user may change are left out, and told. */
+
+import assert from 'node:assert/strict';
+import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { runBootProgram } from '../../../robot-client/boot/run-program.ts';
+import { runHook } from '../../../robot-client/install/hooks.ts';
+import { judgeSearchPath, SearchPath } from '../../../robot-client/install/search-path.ts';
+import { makeLog } from '../../../shared/io/cli.ts';
+import { tempFolder } from '../../helpers/temp-folder.ts';
+
+async function makeFolder(t: TestContext, mode: number): Promise<string> {
+  const folder = join(await tempFolder(t), 'bin');
+  await mkdir(folder);
+  await writeFile(join(folder, 'zz-tool'), '#!/bin/sh\necho from $0\n', { mode: 0o755 });
+  await chmod(folder, mode);
+  return folder;
+}
+
+const wordsOf = async (text: string | undefined) => {
+  const { kept, left, warned } = await judgeSearchPath(text);
+  return { kept, left: left.map(({ code, message }) => `${code} ${message}`), warned };
+};
+
+describe('a folder of PATH', () => {
+  it('is left out when every user may write it, and when it stands for the current folder', async (t) => {
+    const [open, shut] = [await makeFolder(t, 0o777), await makeFolder(t, 0o755)];
+    const found = await wordsOf(`${open}:bin::.:${shut}:/usr/bin:${shut}`);
+    assert.equal(found.kept, `${shut}:/usr/bin`);
+    const relative = 'it begins at the current folder: set PATH with absolute folders alone';
+    assert.deepEqual(found.left, [
+      `PATH_UNSAFE use PATH without ${open}: ${open} may be written by others (mode 777): chmod go-w ${open}`,
+      `PATH_UNSAFE use PATH without bin: ${relative}`,
+      `PATH_UNSAFE use PATH without its empty entry: ${relative}`,
+      `PATH_UNSAFE use PATH without .: ${relative}`,
+    ]);
+    assert.deepEqual(found.warned, []);
+  });
+
+  it('is left out when it is absent and anybody may make it', async () => {
+    const { left } = await wordsOf('/tmp/zz-no-such-folder-of-drover/bin:/usr/bin');
+    assert.match(
+      left.join(),
+      /zz-no-such.* is not there, and others may add to \/tmp \(mode 1777\)/,
+    );
+  });
+
+  it('is warned of when a group or another owner may write it', async (t) => {
+    if (process.geteuid?.() !== 0) return t.skip('only root gives a file away');
+    const [group, given] = [await makeFolder(t, 0o775), await makeFolder(t, 0o755)];
+    await chown(given, 65_534, 65_534);
+    const { kept, warned } = await wordsOf(`${group}:${given}`);
+    assert.equal(kept, `${group}:${given}`);
+    assert.match(
+      warned[0] ?? '',
+      /of PATH: .* may be written by its group \(mode 775\): chmod go-w/,
+    );
+    assert.match(warned[1] ?? '', /of PATH: .* belongs to another user \(uid 65534\)/);
+  });
+
+  it('is never missing altogether: an empty PATH would be the current folder', async () => {
+    for (const text of [undefined, '', '.', 'bin:']) {
+      const { kept } = await wordsOf(text);
+      assert.match(kept, /^\//, text);
+      assert.doesNotMatch(kept, /(?:^|:)(?:[^/]|$)/, text);
+    }
+  });
+});
+
+describe('the search path of the agent', () => {
+  it('keeps hooks and programs of the boot side out of such a folder, until it is shut', async (t) => {
+    const folder = await makeFolder(t, 0o777);
+    const hooks = join(await tempFolder(t), 'hooks');
+    await mkdir(hooks);
+    await writeFile(join(hooks, 'health'), '#!/bin/sh\nzz-tool\n', { mode: 0o755 });
+    const given = process.env['PATH'];
+    t.after(() => void (process.env['PATH'] = given));
+    process.env['PATH'] = `${folder}:${given}`;
+    const told: string[] = [];
+    const warn = ({ problem }: { problem?: { code: string } }): void => {
+      if (problem) told.push(problem.code);
+    };
+    const search = new SearchPath({ ...makeLog('test', 'silent'), warn });
+    const health = (): ReturnType<typeof runHook> =>
+      runHook({ folder: hooks, name: 'health', timeoutMs: 10_000, env: {} });
+
+    await assert.rejects(runBootProgram('zz-tool', []), { code: 'BOOT_TOOL_FAILED' });
+    await search.look();
+    assert.equal((await health()).kind, 'failed');
+    await assert.rejects(runBootProgram('zz-tool', []), { code: 'BOOT_TOOL_FAILED' });
+    await search.look();
+    assert.deepEqual(told, ['PATH_UNSAFE'], 'once');
+    assert.match(search.lines.join(), /may be written by others .*\(PATH_UNSAFE\)/);
+
+    await chmod(folder, 0o755);
+    await search.look();
+    assert.deepEqual(search.lines, []);
+    assert.equal((await health()).kind, 'ok');
+    assert.match(await runBootProgram('zz-tool', []), /^from .*zz-tool/);
+  });
+});
