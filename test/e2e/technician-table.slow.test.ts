@@ -171,6 +171,7 @@ const ROWS: readonly (readonly [start: string, trial: Trial | Elsewhere])[] = [
     '`AGENT_FELL_BACK`',
     ['../robot-client/self/launch-script.slow', 'again when a person removes the counts'],
   ],
+  ['`MEMBER_AWAY`', ['../robot-client/members/leader-start', 'is shown first, then stored']],
   [
     'no agent runs at all',
     ['../robot-client/self/launch-script.slow', 'where drover-agent is no component'],
