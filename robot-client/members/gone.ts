@@ -85,7 +85,8 @@ function componentsOf(name: string, on: GoneFacts): readonly string[] {
 
 /** The problem that the fleet and the log get. */
 export const goneProblem = ({ set, decision }: Commit, gone: readonly string[]): Problem => {
-  const message = `${decision} set ${set.id} without ${gone.join(' and ')}: a person at the robot said that its computer is gone for good`;
+  const what = decision === 'switch' ? 'take back' : decision;
+  const message = `${what} set ${set.id} without ${gone.join(' and ')}: a person at the robot said that its computer is gone for good`;
   return toProblem(new DroverError('MEMBER_GONE', message));
 };
 
