@@ -157,7 +157,7 @@ const ROWS: readonly (readonly [start: string, trial: Trial | Elsewhere])[] = [
   ['`DISK_READ_ONLY`', readOnly],
   ['`RELEASE_DAMAGED`, `RELEASE_LOST`', lostFile],
   ['`RELEASE_DAMAGED`, `RELEASE_LOST`', severalReleases],
-  ['`ROLLBACK_FAILED`', ['way-back', 'recalled, which runs well, until it is mended']],
+  ['`ROLLBACK_FAILED`', ['way-back', 'recalled, which runs well, until it is repaired']],
   ['a version is blocked', blocked],
   ['`ACTIVE_CHANGED`', ['way-back', 'when a person took it back by hand']],
   ['`STATE_LOST`', lostState],
