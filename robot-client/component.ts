@@ -12,7 +12,7 @@ import { SerialQueue } from '../shared/base/serial-queue.ts';
 import type { Decision, HeardFacts } from './update/verdict.ts';
 import { accepts, orLoop, step, type Effect, type MachineEvent } from './update/machine.ts';
 import { LiveView } from './fleet/live-view.ts';
-import { doubtOf, type ComponentView } from './fleet/report.ts';
+import { boardView, type ComponentView } from './fleet/report.ts';
 import { decideOffered, moveOf, obeyedRecall } from './update/offered.ts';
 import { startEvent } from './recover/recovery.ts';
 import { ReadyWord, type ClosedDoor, type Ready } from './local/ready-word.ts';
@@ -32,7 +32,6 @@ import { writeMachineState } from './update/state-file.ts';
 import { SlotWatch } from './update/slot-watch.ts';
 import { followsOthers, RunningEffects } from './update/running-effects.ts';
 import { SetBoard, type SetSeat } from './update/set-board.ts';
-import { memberViewOf } from './update/set-verdict.ts';
 import { PlaceSeat } from './update/place-seat.ts';
 import { SwapClaims, type SwapClaim } from './update/swap-claims.ts';
 import { isTold, logTransition, tellTransition, viewOf, type Told } from './fleet/tell.ts';
@@ -67,7 +66,7 @@ export class Component {
     this.#keeper = new StateKeeper(options, () => void again().catch(() => {})); // queued
     this.#claim = options.claim ?? new SwapClaims().of(options.component);
     this.#set = (options.sets ?? new SetBoard()).join(this.name, {
-      view: () => (this.isOpen ? memberViewOf(this.#state, this.#slots, doubtOf(this.view)) : null),
+      view: () => (this.isOpen ? boardView(this.#state, this.view) : null),
       goBack: () => this.#enqueue(() => this.#apply(this.#set.backEvent)),
     });
   }

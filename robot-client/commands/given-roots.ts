@@ -19,7 +19,7 @@ export interface Given {
 
 /** One that has its roots is for another computer, and stays as it is. */
 const COMMAND =
-  /drover-robot (recover|adopt|retry|unblock [^\s;,()]+)( --root DIR)?(?= |;|,|\)|$)(?! --root )/g;
+  /drover-robot (recover|adopt|retry|(?:unblock|gone) [^\s;,()]+)( --root DIR)?(?= |;|,|\)|$)(?! --root )/g;
 /** Commands for one root: the one of the message. */
 const OF_ONE = ['recover', 'adopt'];
 

@@ -7,6 +7,7 @@ import { adoptCommand } from './adopt.ts';
 import { bootWords } from './boot-words.ts';
 import { enrolSelfCommand } from './enrol.ts';
 import { explainCommand } from './explain.ts';
+import { goneCommand } from './gone.ts';
 import { pairCommand } from './pair.ts';
 import { recoverCommand } from './recover.ts';
 import { retryCommand } from './retry.ts';
@@ -28,10 +29,20 @@ export const ROBOT_PROGRAM: CommandLine = {
     retry: retryCommand,
     unblock: unblockCommand,
     pair: pairCommand,
+    gone: goneCommand,
     slots: slotsCommand,
   },
   groups: { slots: SLOTS_VERBS },
-  lists: ['root', 'tags', 'window', 'compatible', 'slot-device', 'log-unit', 'component'],
+  lists: [
+    'root',
+    'tags',
+    'window',
+    'compatible',
+    'slot-device',
+    'log-unit',
+    'component',
+    'computers',
+  ],
   inPlaceOf: (words, refusal) => {
     const instead = bootWords(words, process.stdin.isTTY);
     if (instead === null) return null;

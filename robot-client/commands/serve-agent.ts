@@ -18,6 +18,7 @@ import { isSickDisk, type RootClaims } from '../install/root-claims.ts';
 import { endsWithin } from '../../shared/io/within.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { serveLocalApi } from '../local/serve.ts';
+import type { Computers } from '../members/computers.ts';
 import { LocalDoor, type LocalDoorOptions } from '../local/door.ts';
 import { OUTBOX } from '../fleet/outbox.ts';
 import type { ComponentRoot } from './given-roots.ts';
@@ -33,6 +34,8 @@ export interface ServeOptions {
   readonly spareSockets?: readonly string[];
   /** Resolves when another release of the agent is to start. */
   readonly restarting?: Promise<void> | undefined;
+  /** The other computers of the robot; left out on a robot of one. */
+  readonly computers?: Computers | undefined;
   readonly log: Log;
 }
 
@@ -94,7 +97,7 @@ function openableDoors(agent: Agent, on: ServeOptions) {
     return new LocalDoor({
       open: async () => {
         await makeSocketFolder(path, on);
-        const api = await serveLocalApi(agent, path, log);
+        const api = await serveLocalApi(agent, path, log, on.computers);
         id = await realDisk.identity(path).catch(() => null);
         return api;
       },

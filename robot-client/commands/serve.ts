@@ -77,9 +77,10 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const id = args.id ?? process.env[ROBOT_ID_VARIABLE];
   const own = { robot: id === undefined ? null : parseRobotId(id), roots, compatible, disk, log };
   const { url, robot, leader, member } = await readComputers(args, { ...own, arch: args.arch });
+  const computers = leader ?? member;
   const agent = new Agent({
     robot: robot ?? readRobotId(args.id, keeper),
-    ...{ computers: leader ?? member, openWire: member?.openWire ?? keeper?.openWire },
+    ...{ computers, openWire: member?.openWire ?? keeper?.openWire },
     certificate: await certificateOf(args, keeper),
     roots,
     trust: readTrustFile(args.trust),
@@ -103,7 +104,8 @@ async function runAgent(args: AgentArgs): Promise<void> {
   const spareSockets = spareSocketsOf(roots, args.socket);
   keeper?.start(() => agent.reconnect(renewedLink()));
   try {
-    await serveAsSelf(agent, self, { roots, claims, socketPath, spareSockets, log });
+    const on = { roots, claims, socketPath, spareSockets, computers, log };
+    await serveAsSelf(agent, self, on);
   } finally {
     await keeper?.close();
   }

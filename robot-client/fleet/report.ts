@@ -20,6 +20,7 @@ import { doubtIn } from '../../shared/rules/running-version.ts';
 import { blockedForAll } from '../update/blocks.ts';
 import { FOR_OTHERS } from '../update/verdict.ts';
 import { rolloutOf } from '../update/lost-state.ts';
+import { memberViewOf, type MemberView } from '../update/set-verdict.ts';
 import { isLostJob, payloadOf, type LastUpdate, type MachineState } from '../update/state.ts';
 import type { Stint } from './usage.ts';
 
@@ -107,6 +108,12 @@ export interface Counted {
 
 /** A robot that cannot be asked whether it is busy counts as busy. */
 export const busyWhile = ({ problem }: Held) => ({ ready: false, reason: problem.message });
+
+/** The component as the others of its set see it. @param state as the machine has it */
+export const boardView = (state: MachineState, view: ComponentView): MemberView => ({
+  ...memberViewOf(state, { active: view.version, rollback: view.previousVersion }, doubtOf(view)),
+  ...(view.unkept && { isUnkept: true }),
+});
 
 export function reportComponent(view: ComponentView): ComponentStateFields {
   const { state, live } = view;

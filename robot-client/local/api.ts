@@ -1,6 +1,6 @@
 /**
  * The robot's local API: HTTP over a Unix socket, for the application beside the agent and for
- * `drover-robot status`. It uses plain node:http with a table of seven routes and no framework,
+ * `drover-robot status`. It uses plain node:http with a table of eight routes and no framework,
  * because the memory of the agent is bounded by a promise.
  * The permissions of the socket (0660: the agent's user and group) decide who may connect. Requests
  * are not trusted: they are bounded, strictly parsed, and answered with a code.
@@ -48,6 +48,11 @@ const readySchema = z
   .transform((said) => ({ ...said, ready: said.ready ?? true }));
 const confirmSchema = z.strictObject({ component: idSchema.optional() });
 const retrySchema = z.strictObject({ component: idSchema.optional() });
+const goneSchema = z.strictObject({
+  computers: z.array(idSchema).min(1).max(LIMITS.setMembersMax),
+  /** False to see what would go on without them; nothing is done then. */
+  for_good: z.boolean().default(false),
+});
 const unblockSchema = z.strictObject({ version: versionSchema, component: idSchema.optional() });
 
 /** Counts since the last call, not totals. */
@@ -56,6 +61,7 @@ export type ReadyRequest = z.output<typeof readySchema>;
 export type ConfirmRequest = z.output<typeof confirmSchema>;
 export type RetryRequest = z.output<typeof retrySchema>;
 export type UnblockRequest = z.output<typeof unblockSchema>;
+export type GoneCall = z.output<typeof goneSchema>;
 
 type Answer = object | Promise<object>;
 
@@ -68,6 +74,7 @@ export interface LocalHandlers {
   confirm(request: ConfirmRequest): Answer;
   retry(request: RetryRequest): Answer;
   unblock(request: UnblockRequest): Answer;
+  gone(request: GoneCall): Answer;
 }
 
 export interface LocalApiOptions {
@@ -141,6 +148,7 @@ function routesOf(handlers: LocalHandlers): ReadonlyMap<string, Route> {
     post('/confirm', confirmSchema, (request) => handlers.confirm(request)),
     post('/retry', retrySchema, (request) => handlers.retry(request)),
     post('/unblock', unblockSchema, (request) => handlers.unblock(request)),
+    post('/gone', goneSchema, (request) => handlers.gone(request)),
   ]);
 }
 

@@ -10,6 +10,7 @@ import { endsWithin } from '../../shared/io/within.ts';
 import type { Agent } from '../agent.ts';
 import type { Component } from '../component.ts';
 import type { ComponentView } from '../fleet/report.ts';
+import type { Computers } from '../members/computers.ts';
 import { slotProblem } from '../install/slots.ts';
 import { startLocalApi, type LocalHandlers } from './api.ts';
 
@@ -17,6 +18,7 @@ export async function serveLocalApi(
   agent: Agent,
   socketPath: string,
   log: Log,
+  computers: Pick<Computers, 'gone'> | undefined = ALONE,
 ): Promise<{ close(): Promise<void> }> {
   return await startLocalApi({
     socketPath,
@@ -68,9 +70,19 @@ export async function serveLocalApi(
         if (lifted > 0) return { unblocked: version };
         throw new DroverError('NOT_FOUND', `unblock ${version}: it is not blocked here`);
       },
+      gone: (said) => computers.gone({ computers: said.computers, isSaid: said.for_good }),
     }),
   });
 }
+
+/** A robot of one computer. */
+const ALONE: Pick<Computers, 'gone'> = {
+  gone: () => {
+    const hint = 'say it where the agent runs with --members; an empty folder will do';
+    const message = 'go on without another computer: this one leads none';
+    return Promise.reject(new DroverError('NOT_FOUND', message, { hint }));
+  },
+};
 
 /** @throws DroverError ROBOT_STARTING from each route while a disk does not answer */
 function onceRead(agent: Agent, handlers: LocalHandlers): LocalHandlers {

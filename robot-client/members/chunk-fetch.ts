@@ -3,20 +3,20 @@
 import type { Sha256Hex } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { chunkTopic } from '../../shared/formats/topics.ts';
-import type { LeaderLink } from './secure-link.ts';
+import type { Asking } from './secure-link.ts';
 
 /** Awaited before the next one is fetched: a slow disk slows the link. */
 type Deliver = (topic: string, bytes: Uint8Array) => Promise<void>;
 
 export class ChunkFetch {
-  readonly #link: LeaderLink;
+  readonly #link: Asking;
   readonly #deliver: Deliver;
   /** In the order of the questions; its controller ends one that is fetched. */
   readonly #wanted = new Map<Sha256Hex, AbortController>();
   readonly #fetching = new Set<Sha256Hex>();
   #isClosed = false;
 
-  constructor(link: LeaderLink, deliver: Deliver) {
+  constructor(link: Asking, deliver: Deliver) {
     this.#link = link;
     this.#deliver = deliver;
   }

@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { MonoMs } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { SerialQueue } from '../../shared/base/serial-queue.ts';
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import type { Disk } from '../install/disk-port.ts';
 import {
@@ -15,6 +16,7 @@ import {
   decideCommit,
   isKept,
   isSameSet,
+  isKeptForGone,
   type Commit,
   type CommitFacts,
   type ComponentFact,
@@ -28,6 +30,8 @@ const ID_BYTES = 8;
 /** The facts of the leader about a set. */
 export type SetFacts = Pick<CommitFacts, 'components' | 'isRecalled' | 'stopped'>;
 
+type FactsOf = (set: RolloutSet) => SetFacts;
+
 export class CommitBook {
   readonly #file: RecordFile;
   /** Null before it was read: what is unknown was not decided, and is not `back`. */
@@ -38,6 +42,8 @@ export class CommitBook {
   #lostSet: RolloutSet | null = null;
   /** By the id of its set: the component that was not ready in its last round. */
   readonly #laggards = new Map<string, string>();
+  /** A person may speak while the disk still stores a step. */
+  readonly #writes = new SerialQueue();
 
   constructor(disk: Disk, folder: string) {
     this.#file = new RecordFile(disk, folder);
@@ -63,10 +69,11 @@ export class CommitBook {
 
   /** Lines for `drover-robot explain`. */
   explain(): string[] {
-    return (this.#told ?? []).map(
-      ({ set, decision, asked }) =>
-        `set ${set.id}: the decision is to ${decision}${asked === null ? '' : `, waits for ${asked}`}`,
-    );
+    return (this.#told ?? []).map(({ set, decision, asked, gone }) => {
+      const whom = asked === null ? '' : `, waits for ${asked}`;
+      const without = gone ? `, without ${gone.join(' and ')}: gone for good` : '';
+      return `set ${set.id}: the decision is to ${decision}${whom}${without}`;
+    });
   }
 
   /** Why it decides nothing about a set whose decision was lost; null when it decides. */
@@ -84,20 +91,58 @@ export class CommitBook {
    */
   async step(
     sets: readonly RolloutSet[],
-    factsOf: (set: RolloutSet) => SetFacts,
+    factsOf: FactsOf,
     now: MonoMs,
   ): Promise<{ readonly isNew: boolean; readonly problem: Problem | null }> {
-    const before = this.#told;
-    if (before === null) return { isNew: false, problem: null };
-    this.#lostSet = null;
-    const next = this.#next(before, { sets, factsOf, now });
-    try {
-      await this.#file.keep(plain(next.filter(isKept)));
-    } catch (thrown) {
-      return { isNew: false, problem: toProblem(thrown) };
-    }
+    return await this.#writes.run(async () => {
+      const before = this.#told;
+      if (before === null) return { isNew: false, problem: null };
+      this.#lostSet = null;
+      try {
+        await this.#keep(this.#next(before, { sets, factsOf, now }));
+      } catch (thrown) {
+        return { isNew: false, problem: toProblem(thrown) };
+      }
+      return { isNew: JSON.stringify(before) !== JSON.stringify(this.#told), problem: null };
+    });
+  }
+
+  /** The disk has it before computers get it. @throws DroverError of the disk */
+  async #keep(next: readonly ToldCommit[]): Promise<void> {
+    await this.#file.keep(plain(next.filter(isKept)));
     this.#told = next;
-    return { isNew: JSON.stringify(before) !== JSON.stringify(next), problem: null };
+  }
+
+  /**
+   * The decisions that go on once these components are declared gone for good, as they are then.
+   * @param isSaid true when a person says so: it is stored; false to see it before
+   * @throws DroverError of the disk
+   */
+  async declareGone(
+    gone: readonly string[],
+    { sets, factsOf, isSaid }: { sets: readonly RolloutSet[]; factsOf: FactsOf; isSaid: boolean },
+  ): Promise<readonly Commit[]> {
+    return await this.#writes.run(async () => {
+      const before = this.#told;
+      if (before === null) return [];
+      const isMeant = ({ members }: RolloutSet): boolean =>
+        members.some(({ component }) => gone.includes(component));
+      const marked = before.map((one) =>
+        isKept(one) && isMeant(one.set)
+          ? { ...one, gone: [...new Set([...(one.gone ?? []), ...gone])] }
+          : one,
+      );
+      const lost = sets.flatMap((set) => {
+        const isFree = isMeant(set) && !before.some((one) => overlaps(one.set, set));
+        if (!isFree) return [];
+        const { components } = factsOf(set);
+        const found = this.#lost(set, components, gone);
+        return found ? [toldOf(found, components)] : [];
+      });
+      const next = [...marked, ...lost];
+      if (isSaid) await this.#keep(next);
+      return next.filter((one) => !before.includes(one));
+    });
   }
 
   #next(
@@ -108,23 +153,28 @@ export class CommitBook {
       now,
     }: {
       readonly sets: readonly RolloutSet[];
-      readonly factsOf: (set: RolloutSet) => SetFacts;
+      readonly factsOf: FactsOf;
       readonly now: MonoMs;
     },
   ): ToldCommit[] {
     const next: ToldCommit[] = [];
+    const settled = new Set<string>();
     for (const known of told) {
       const facts = factsOf(known.set);
       const openMs = now - (this.#openedMs.get(known.id) ?? now);
       const commit = decideCommit(known, { ...facts, ...this.#about(known.set), openMs }, '');
       if (commit) next.push(toldOf(commit, facts.components));
+      if (commit && isKeptForGone(commit, facts)) settled.add(commit.id);
       if (commit?.decision === 'prepare') continue;
       this.#openedMs.delete(known.id);
       this.#noteLaggard(known, commit === null && openMs > LIMITS.prepareMs);
     }
+    const isOpen = ({ id }: ToldCommit): boolean => !settled.has(id);
+    const late = next.filter((one) => !isOpen(one)).slice(0, -LIMITS.goneCommitsMax);
+    for (const one of late) next.splice(next.indexOf(one), 1);
     for (const set of sets) {
       if (next.length >= LIMITS.commitsMax) break;
-      if ([...next, ...told].some((one) => overlaps(one.set, set))) continue;
+      if ([...next, ...told].filter(isOpen).some((one) => overlaps(one.set, set))) continue;
       const facts = factsOf(set);
       const begun = this.#lost(set, facts.components) ?? this.#begun(set, facts);
       if (begun === null) continue;
@@ -140,9 +190,13 @@ export class CommitBook {
   }
 
   /** A decision of a record that was lost, when the components show what it was. */
-  #lost(set: RolloutSet, components: readonly ComponentFact[]): Commit | null {
+  #lost(
+    set: RolloutSet,
+    components: readonly ComponentFact[],
+    gone: readonly string[] = [],
+  ): Commit | null {
     const id = lostIdOf(components, (one) => isOfRecord(this.#file.record, one));
-    const found = id === null ? null : decideLost(id, set, components);
+    const found = id === null ? null : decideLost(id, set, components, gone);
     if (id !== null && found === null) this.#lostSet = set;
     return found;
   }
@@ -159,9 +213,10 @@ export class CommitBook {
 }
 
 const plain = (commits: readonly ToldCommit[]): Commit[] =>
-  commits.map(({ id, set, components, decision, cause }) => ({
+  commits.map(({ id, set, components, decision, cause, gone }) => ({
     ...{ id, set, components, decision },
     ...(cause !== undefined && { cause }),
+    ...(gone !== undefined && { gone }),
   }));
 
 const toldOf = (commit: Commit, facts: readonly ComponentFact[]): ToldCommit => ({

@@ -22,6 +22,8 @@ export const commitSchema = z.object({
   decision: z.enum(['prepare', 'switch', 'confirm', 'back', 'recall']),
   /** Why it is `back`, for people. */
   cause: z.string().max(LIMITS.commitCauseCharsMax).optional(),
+  /** Components of computers that a person has declared gone for good: no other waits for them. */
+  gone: z.array(idSchema).max(LIMITS.setMembersMax).optional(),
 });
 
 export type Commit = z.output<typeof commitSchema>;
@@ -68,16 +70,45 @@ export const UNSEEN: Steps = ['unknown', 'missing'];
 
 const RECALLED = 'called back by the fleet';
 
-function causeOf(fallen?: ComponentFact, lost?: ComponentFact): string | null {
+function causeOf({ gone }: Commit, fallen?: ComponentFact, lost?: ComponentFact): string | null {
   if (fallen) {
     const because = fallen.code === null ? '' : ` (${fallen.code})`;
     return `${fallen.component} ${STEP_WORDS[fallen.step]}${because}`;
   }
+  if (gone) return goneCause(gone);
   const minutes = LIMITS.memberAwayMs / 60_000;
   return lost ? `the computer of ${lost.component} was away for ${minutes} minutes` : null;
 }
 
+/** Why a set goes back without them. */
+export const goneCause = (gone: readonly string[]): string =>
+  `a person at the robot said that the computer of ${gone.join(' and ')} is gone for good`.slice(
+    0,
+    LIMITS.commitCauseCharsMax,
+  );
+
 const OPEN_TO_RECALL: Steps = ['done', 'undoing', ...UNSEEN];
+
+/** True while the decision still binds the component; one that is not seen may still be bound. */
+function isOpenFor({ id, components, decision }: Commit, one: ComponentFact): boolean {
+  if (!components.includes(one.component)) return false;
+  if (decision === 'recall') return OPEN_TO_RECALL.includes(one.step);
+  return UNSEEN.includes(one.step) || one.commitId === id;
+}
+
+/**
+ * True when only computers that are gone for good have not ended it. The decision stays in the
+ * record, because one of them that comes back all the same has to follow it, but it stops no other.
+ */
+export function isKeptForGone(
+  known: Commit,
+  { components }: { readonly components: readonly ComponentFact[] },
+): boolean {
+  const { gone, decision } = known;
+  if (gone === undefined || decision === 'prepare' || decision === 'switch') return false;
+  const others = components.filter(({ component }) => !gone.includes(component));
+  return others.every((one) => one.awayMs === 0 && !isOpenFor(known, one));
+}
 
 /**
  * One step.
@@ -97,7 +128,10 @@ export function decideCommit(
   const areBound = bound.every(({ commitId }) => commitId === known.id);
   switch (known.decision) {
     case 'prepare': {
-      const hasLeft = !isThere || bound.some(({ step }) => step !== 'staged');
+      // One that is bound to another decision, of a record that was lost, follows that one first.
+      const isAnswer = ({ step, commitId }: ComponentFact): boolean =>
+        step === 'staged' && (commitId === null || commitId === known.id);
+      const hasLeft = !isThere || !bound.every(isAnswer);
       // No component was switched, and no decision of this id follows: each decides alone again.
       const isOver = facts.isRecalled || facts.stopped !== null;
       if (hasLeft || isOver || facts.openMs > LIMITS.prepareMs) return null;
@@ -113,7 +147,7 @@ export function decideCommit(
           FALLEN.includes(step) || (!UNSEEN.includes(step) && commitId !== known.id),
       );
       const lost = bound.find(({ awayMs }) => awayMs > LIMITS.memberAwayMs);
-      const cause = facts.isRecalled ? (facts.stopped ?? RECALLED) : causeOf(fallen, lost);
+      const cause = facts.isRecalled ? (facts.stopped ?? RECALLED) : causeOf(known, fallen, lost);
       if (cause !== null) {
         return { ...known, decision: 'back', cause: cause.slice(0, LIMITS.commitCauseCharsMax) };
       }
@@ -121,17 +155,9 @@ export function decideCommit(
       return areSure ? { ...known, decision: 'confirm' } : known;
     }
     case 'confirm':
-    case 'back': {
-      // One whose root cannot be read now may still be bound.
-      const isOpen = bound.some(
-        ({ step, commitId }) => UNSEEN.includes(step) || commitId === known.id,
-      );
-      return isThere && !isOpen ? null : known;
-    }
-    case 'recall': {
-      const isOpen = bound.some(({ step }) => OPEN_TO_RECALL.includes(step));
-      return isThere && !isOpen ? null : known;
-    }
+    case 'back':
+    case 'recall':
+      return isThere && !components.some((one) => isOpenFor(known, one)) ? null : known;
   }
 }
 

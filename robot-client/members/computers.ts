@@ -9,6 +9,7 @@ import type { PullLink } from '../update/download.ts';
 import type { JointSide } from '../update/joint-set.ts';
 import type { SetBoard } from '../update/set-board.ts';
 import type { HeardFacts } from '../update/verdict.ts';
+import type { GoneAnswer, GoneRequest } from './gone.ts';
 
 /** The parts of the agent that it gives to the side of the other computers. */
 export interface AgentSide {
@@ -43,6 +44,8 @@ export interface Computers extends JointSide {
   readonly countedBy: string;
   /** Why it does not lead as it should: every component of this computer reports the first. */
   readonly problems: readonly Held[];
+  /** A person says that other computers are gone for good. @throws DroverError */
+  gone(request: GoneRequest): Promise<GoneAnswer>;
   /** Lines for `drover-robot explain`. */
   explain(): readonly string[];
 }

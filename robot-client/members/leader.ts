@@ -11,32 +11,27 @@ import type { EpochMs, MonoMs, RobotId, Sha256Hex } from '../../shared/base/ids.
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
-import {
-  parseRobotEvent,
-  parseWant,
-  type ComponentStateFields,
-  type RobotEventFields,
-} from '../../shared/formats/messages.ts';
+import { parseWant, type ComponentStateFields } from '../../shared/formats/messages.ts';
 import { endsWithin } from '../../shared/io/within.ts';
 import type { Disk } from '../install/disk-port.ts';
 import type { CommitDecision } from '../update/joint-set.ts';
 import { Changes } from '../update/swap-claims.ts';
-import { setOf, type MemberView, type MemberViews } from '../update/set-verdict.ts';
-import { isSameSet } from './commit.ts';
+import type { MemberView, MemberViews } from '../update/set-verdict.ts';
 import { CarriedOrders } from './carried-orders.ts';
 import { CommitBook, type SetFacts } from './commit-book.ts';
 import type { AgentSide, Computers } from './computers.ts';
 import type { Elsewhere } from '../update/blocks.ts';
+import { declareGone, goneEvent, goneProblem, type GoneAnswer, type GoneRequest } from './gone.ts';
 import { HandOn } from './hand-on.ts';
 import { LeaderTroubles } from './leader-troubles.ts';
 import { LeaderDoor, type DoorKeeper } from './leader-door.ts';
 import { MemberDesk } from './member-desk.ts';
 import type { Held } from '../fleet/report.ts';
-import { encodeNews, parseReport, viewFields, whatRuns } from './messages.ts';
+import { encodeNews, eventOf, parseReport, viewFields, whatRuns } from './messages.ts';
 import type { Pair } from './pair-file.ts';
-import { awaited, explainComputers, Roster } from './roster.ts';
+import { awaited, explainComputers, explainTold, Roster } from './roster.ts';
 import { ReportFile } from './report-file.ts';
-import { factsOfSet, unledOf } from './set-facts.ts';
+import { factsOfSet, setsOver, unledOf } from './set-facts.ts';
 import type { Address } from './secure-link.ts';
 import { causeIn, commitsForOlder, decisionIn, isRecalledIn, openIn } from './told-commits.ts';
 
@@ -199,6 +194,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   explain(): string[] {
     return [
       ...explainComputers(this.#roster.computers),
+      ...explainTold(this.told),
       ...this.#book.explain(),
       ...this.#troubles.explain(),
       ...this.#door.refused.explain(),
@@ -263,16 +259,8 @@ export class LeaderSide implements Computers, DoorKeeper {
     this.#side?.board.changed({ isElsewhere: true });
   }
 
-  /** The sets over several computers that a component works on, or has confirmed. */
   #sets(): RolloutSet[] {
-    const sets: RolloutSet[] = [];
-    const remote = this.views;
-    for (const view of this.#side?.board.views.values() ?? []) {
-      const set = view && setOf(view.state);
-      if (!set?.members.some(({ component }) => remote.has(component))) continue;
-      if (!sets.some((one) => isSameSet(one, set))) sets.push(set);
-    }
-    return sets;
+    return setsOver(this.#side?.board.views ?? new Map(), this.views);
   }
 
   #factsOf(set: RolloutSet): SetFacts {
@@ -284,6 +272,22 @@ export class LeaderSide implements Computers, DoorKeeper {
       progress: this.#side?.heard().progress ?? new Map(),
       ...{ now: performance.now(), clock: this.#now() },
     });
+  }
+
+  async gone(request: GoneRequest): Promise<GoneAnswer> {
+    const { robot, log } = this.#options;
+    const { components, decisions } = await declareGone(request, {
+      ...{ book: this.#book, desks: this.#desks, sets: this.#sets(), now: performance.now() },
+      local: new Set(this.#side?.board.localViews.keys()),
+      factsOf: (set) => this.#factsOf(set),
+    });
+    for (const one of request.isSaid ? decisions : []) {
+      log.warn({ problem: goneProblem(one, components) }, 'goes on without a computer');
+      await this.#side?.tell(goneEvent(one, components, { robot, at: this.#now() }));
+    }
+    if (request.isSaid) this.#news();
+    const told = decisions.map(({ set, decision }) => ({ set: set.id, decision }));
+    return { components, decisions: told };
   }
 
   // The door.
@@ -370,14 +374,7 @@ export class LeaderSide implements Computers, DoorKeeper {
   }
 
   async takeEvent(pair: Pair, body: Uint8Array): Promise<void> {
-    const { component, robot_id: robot } = parseRobotEvent(body);
-    if (!pair.components.includes(component) || robot !== this.#options.robot) {
-      const what = `${component} of robot ${robot}`;
-      throw new DroverError('MEMBER_REFUSED', `take event of ${pair.computer}: it is of ${what}`);
-    }
-    const fields = JSON.parse(new TextDecoder().decode(body)) as RobotEventFields;
-    const { event_seq: _seq, event_epoch: _epoch, ...event } = fields;
-    await this.#side?.tell(event);
+    await this.#side?.tell(eventOf(pair, body, this.#options.robot));
   }
 
   /** A wanted package goes to the fleet; chunks come through `chunk`. */

@@ -8,7 +8,7 @@
 
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import type { Steps } from '../update/member-steps.ts';
-import { UNSEEN, type Commit, type ComponentFact } from './commit.ts';
+import { goneCause, UNSEEN, type Commit, type ComponentFact } from './commit.ts';
 
 /** Steps in which a component follows the decision that it is bound to. */
 const FOLLOWS: Steps = ['staged', 'switching', 'trial', 'well', 'sure'];
@@ -35,24 +35,30 @@ export function lostIdOf(
  * - Else all have to be there, with news of this start of the leader, so that none still follows
  *   an earlier one. Then none has confirmed: all go back when one has left already or none was
  *   switched, and all go on when each is still bound.
+ * @param gone components of computers that a person has declared gone for good: they may have
+ *   confirmed, so the others go back, unless one of these shows that it was `confirm`
  * @returns null while that is not certain
  */
 export function decideLost(
   id: string,
   set: RolloutSet,
   components: readonly ComponentFact[],
+  gone: readonly string[] = [],
 ): Commit | null {
   const isBound = ({ step, commitId }: ComponentFact): boolean =>
     commitId === id && FOLLOWS.includes(step);
   const bound = components.filter(isBound).map(({ component }) => component);
   const taken = (decision: Commit['decision']): Commit => ({
     ...{ id, set, components: bound, decision },
+    ...(gone.length > 0 && { gone: [...gone] }),
   });
   if (components.some(({ confirmedBy }) => confirmedBy === id)) return taken('confirm');
   const isCertain = components.every(
-    ({ step, awayMs, isCurrent }) => awayMs === 0 && isCurrent && !UNSEEN.includes(step),
+    ({ component, step, awayMs, isCurrent }) =>
+      gone.includes(component) || (awayMs === 0 && isCurrent && !UNSEEN.includes(step)),
   );
   if (!isCertain) return null;
+  if (gone.length > 0) return { ...taken('back'), cause: goneCause(gone) };
   const hasLeft = components.some((one) => !isBound(one) && !BEFORE.includes(one.step));
   // While none was switched, each is free again: the fleet may have stopped the set meanwhile.
   const areStaged = components.every((one) => !isBound(one) || one.step === 'staged');

@@ -98,6 +98,11 @@ export class MemberDesk {
     return Math.max(1, now - this.#presentMs);
   }
 
+  /** Nothing came from it for a while, not even what could not be taken. */
+  isSilent(now: MonoMs): boolean {
+    return awayMsOf(this.#heardMs, now, this.#isLost) > 0;
+  }
+
   /** Its views are those of the start that asks for news. */
   #isPresent(now: MonoMs): boolean {
     const { last } = this.#instances;

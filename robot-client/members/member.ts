@@ -8,8 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../shared/base/backoff.ts';
-import { DroverError, toProblem } from '../../shared/base/errors.ts';
-import { inBackground } from '../../shared/base/in-background.ts';
+import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import type { Log, Wire, WireHandlers } from '../../shared/base/ports.ts';
@@ -25,7 +24,7 @@ import type { AgentSide, Computers } from './computers.ts';
 import { encodeReport, parseNews, viewFields, whatRuns, type News } from './messages.ts';
 import type { Pair } from './pair-file.ts';
 import { awaited, explainComputers } from './roster.ts';
-import { LeaderLink, type Address, type LinkAnswer } from './secure-link.ts';
+import { LeaderLink, type Address, type Asking, type LinkAnswer } from './secure-link.ts';
 import { causeIn, decisionIn, isRecalledIn, openIn, type ToldBook } from './told-commits.ts';
 
 const EPOCH_BYTES = 8;
@@ -33,6 +32,8 @@ const EPOCH_BYTES = 8;
 export interface MemberOptions {
   readonly pair: Pair;
   readonly leader: Address;
+  /** By default an encrypted one to that address. */
+  readonly link?: Asking;
   readonly arch: string;
   readonly compatible: readonly string[];
   readonly roots?: Elsewhere['roots'];
@@ -42,7 +43,7 @@ export interface MemberOptions {
 export class MemberSide implements Computers {
   readonly isMember = true;
   readonly #options: MemberOptions;
-  readonly #link: LeaderLink;
+  readonly #link: Asking;
   readonly #epoch = randomBytes(EPOCH_BYTES).toString('hex');
   readonly #reports = new SerialQueue();
   #nth = 0;
@@ -55,10 +56,15 @@ export class MemberSide implements Computers {
   #wire: LeaderWire | null = null;
   #isReportDue = false;
   #leaderEpoch = '';
+  /** Why the leader did not take the last report; null when it did. */
+  #refusal: Problem | null = null;
+  readonly #seldom: SeldomLog;
 
   constructor(options: MemberOptions) {
     this.#options = options;
-    this.#link = new LeaderLink(options.pair, options.leader);
+    const everyMs = LIMITS.memberTroubleLogMs;
+    this.#seldom = new SeldomLog(options.log, everyMs, () => performance.now());
+    this.#link = options.link ?? new LeaderLink(options.pair, options.leader);
   }
 
   attach(side: AgentSide): void {
@@ -90,6 +96,13 @@ export class MemberSide implements Computers {
     // A member has no members.
   }
 
+  gone(): Promise<never> {
+    const hint =
+      'say it on the leader of this robot; one that is gone for good itself has to be replaced first, with the same --id: any computer of the robot can lead (docs/members.md)';
+    const message = 'go on without another computer: this one leads none';
+    return Promise.reject(new DroverError('NOT_FOUND', message, { hint }));
+  }
+
   readonly told: readonly ComponentStateFields[] = [];
   readonly countedBy = '';
   readonly problems = [];
@@ -101,7 +114,9 @@ export class MemberSide implements Computers {
     const lines = [
       `computer ${this.#options.pair.computer}: its leader at ${host}:${port} ${says}`,
     ];
-    return this.#wire?.isUp === true ? [...lines, ...explainComputers(this.#computers)] : lines;
+    if (this.#wire?.isUp !== true) return lines;
+    const refusal = this.#refusal ? explainRefusal(this.#refusal) : [];
+    return [...lines, ...refusal, ...explainComputers(this.#computers)];
   }
 
   get #machine() {
@@ -151,7 +166,11 @@ export class MemberSide implements Computers {
     this.#isReportDue = true;
     // One that runs may have read older states; a second one behind it has all.
     if (this.#reports.size >= 2) return;
-    inBackground(this.#options.log, 'report to the leader', this.#report());
+    // It is sent again with each answer of the leader: one that refuses it does so for long.
+    this.#report().catch((thrown: unknown) => {
+      const problem = toProblem(thrown);
+      this.#seldom.warn(problem.code, { problem }, 'a report to the leader was not taken');
+    });
   }
 
   async #keepState(state: Uint8Array): Promise<void> {
@@ -174,8 +193,10 @@ export class MemberSide implements Computers {
       });
       try {
         assertTaken('report', await this.#link.ask('POST', '/report', { body }));
+        this.#refusal = null;
       } catch (thrown) {
         this.#isReportDue = true;
+        this.#refusal = toProblem(thrown);
         this.#wire?.noteProblem(thrown);
         throw thrown;
       }
@@ -190,18 +211,22 @@ const SAYS = {
   NO_LEADER_THERE: 'is not there: what answers is no leader',
 } as const;
 
-/** @throws DroverError MEMBER_REFUSED, with what the leader said */
+const explainRefusal = ({ code, message, hint }: Problem): string[] => [
+  `it takes no report of this computer: ${message} (${code})`,
+  `  hint: ${hint}`,
+];
+
+/** @throws DroverError with what the leader said: MEMBER_TWICE, else MEMBER_REFUSED */
 function assertTaken(what: string, { status, body }: LinkAnswer): void {
   if (status < 300) return;
-  const said = /"message":"([^"]{0,300})/.exec(new TextDecoder().decode(body))?.[1];
-  throw new DroverError(
-    'MEMBER_REFUSED',
-    `send ${what} to the leader: ${said ?? `status ${status}`}`,
-  );
+  const text = new TextDecoder().decode(body);
+  const said = /"message":"([^"]{0,300})/.exec(text)?.[1];
+  const code = text.includes('"code":"MEMBER_TWICE"') ? 'MEMBER_TWICE' : 'MEMBER_REFUSED';
+  throw new DroverError(code, `send ${what} to the leader: ${said ?? `status ${status}`}`);
 }
 
 interface LeaderWireOptions {
-  readonly link: LeaderLink;
+  readonly link: Asking;
   readonly handlers: WireHandlers;
   readonly log: Log;
   /** Name of this start of the agent. */

@@ -7,7 +7,14 @@
 import { z } from 'zod';
 import { base64ToBytes, bytesToBase64, utf8 } from '../../shared/crypto/bytes.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { parseRobotState, type RobotStateFields } from '../../shared/formats/messages.ts';
+import { DroverError } from '../../shared/base/errors.ts';
+import type { RobotId } from '../../shared/base/ids.ts';
+import {
+  parseRobotEvent,
+  parseRobotState,
+  type RobotEventFields,
+  type RobotStateFields,
+} from '../../shared/formats/messages.ts';
 import { idSchema, parseDocument, sizeSchema, versionSchema } from '../../shared/formats/schema.ts';
 import { parseTopic } from '../../shared/formats/topics.ts';
 import type { Elsewhere } from '../update/blocks.ts';
@@ -25,6 +32,8 @@ const viewSchema = z
     active: versionSchema.nullable(),
     rollback: versionSchema.nullable(),
     doubt: z.string().max(64).nullable(),
+    /** Its disk refused this state; an older agent does not say it. */
+    unkept: z.boolean().default(false),
     arch: z.string().max(64),
     compatible: z.array(z.string().max(64)).max(LIMITS.machineNamesMax),
     /** Null for the leader, and from an older agent. */
@@ -35,12 +44,15 @@ const viewSchema = z
       .max(LIMITS.setMembersMax)
       .default([]),
   })
-  .transform(({ name, state, active, rollback, doubt, arch, compatible, ...at }) => {
+  .transform(({ name, state, active, rollback, doubt, unkept, arch, compatible, ...at }) => {
     const elsewhere = { arch, compatible, computer: at.computer ?? null, roots: at.roots };
     const view: MemberView | null =
       state === null
         ? null
-        : { state: parseMachineState(utf8(state)), active, rollback, doubt, elsewhere };
+        : {
+            ...{ state: parseMachineState(utf8(state)), active, rollback, doubt, elsewhere },
+            ...(unkept && { isUnkept: true }),
+          };
     return { name, view };
   });
 
@@ -110,11 +122,15 @@ export const parseReport = (bytes: Uint8Array): Report =>
 export const parseNews = (bytes: Uint8Array): News =>
   parseDocument(kind('news of the leader', newsSchema), bytes);
 
-export const encodeReport = (
-  report: Omit<Report, 'views' | 'heard'> & { readonly heard?: string } & {
-    readonly views: readonly ViewFields[];
-  },
-): Uint8Array => utf8(JSON.stringify(report));
+export interface ReportFields {
+  readonly epoch: string;
+  readonly nth: number;
+  readonly heard?: string;
+  readonly state: RobotStateFields | null;
+  readonly views: readonly ViewFields[];
+}
+
+export const encodeReport = (report: ReportFields): Uint8Array => utf8(JSON.stringify(report));
 
 export const encodeNews = (
   news: Omit<News, 'views'> & { readonly views: readonly ViewFields[] },
@@ -126,16 +142,35 @@ export const encodeNews = (
     }),
   );
 
+/**
+ * An event of a member, without the number that its own agent gave it.
+ * @throws DroverError MEMBER_REFUSED for one of a component that the pair file does not name
+ */
+export function eventOf(
+  { computer, components }: { readonly computer: string; readonly components: readonly string[] },
+  body: Uint8Array,
+  robot: RobotId,
+): Omit<RobotEventFields, 'event_seq'> {
+  const { component, robot_id: from } = parseRobotEvent(body);
+  if (!components.includes(component) || from !== robot) {
+    const what = `${component} of robot ${from}`;
+    throw new DroverError('MEMBER_REFUSED', `take event of ${computer}: it is of ${what}`);
+  }
+  const fields = JSON.parse(new TextDecoder().decode(body)) as RobotEventFields;
+  const { event_seq: _seq, event_epoch: _epoch, ...event } = fields;
+  return event;
+}
+
 /** @param machine of the computer that it is on, unless the view says it */
 export function viewFields(name: string, view: MemberView | null, machine: Elsewhere): ViewFields {
   const { arch, compatible, computer = null, roots = [] } = view?.elsewhere ?? machine;
   const shown = roots.filter(({ root }) => root.length <= LIMITS.memberRootCharsMax);
   const at = { name, arch, compatible: [...compatible], computer, roots: [...shown] };
   if (view === null) return { ...at, state: null, active: null, rollback: null, doubt: null };
-  const { active, rollback, doubt, state: whole } = view;
+  const { active, rollback, doubt, isUnkept: unkept = false, state: whole } = view;
   const state = { ...whole, job: slim(whole.job), installed: slim(whole.installed) };
   const text = new TextDecoder().decode(encodeMachineState(state));
-  return { ...at, state: text, active, rollback, doubt };
+  return { ...at, state: text, active, rollback, doubt, unkept };
 }
 
 /** Changes when other components may be judged in another way. */

@@ -8,6 +8,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import type { Log } from '../../shared/base/ports.ts';
 import { printable } from '../../shared/base/printable.ts';
 import type { RolloutSet } from '../../shared/formats/announcement.ts';
+import type { ComponentStateFields } from '../../shared/formats/messages.ts';
 import type { MemberDesk, Trouble } from './member-desk.ts';
 import type { ComputerFields } from './messages.ts';
 
@@ -35,6 +36,18 @@ export function explainComputers(computers: readonly ComputerFields[]): string[]
     return [`${line} there twice: two computers have its pair file (MEMBER_TWICE)`, hint];
   });
 }
+
+/** Problems of components on other computers, as these report them: a full disk, for one. */
+export function explainTold(told: readonly ComponentStateFields[]): string[] {
+  return told.flatMap(({ name, computer, last_error: why }) => {
+    if (!why || why.code in ABSENT) return [];
+    const hint = why.hint === undefined ? [] : [`  hint: ${why.hint}`];
+    return [`${name} on computer ${computer}: ${why.message} (${why.code})`, ...hint];
+  });
+}
+
+/** Said of the computer itself already. */
+const ABSENT: Readonly<Record<Trouble, true>> = { MEMBER_AWAY: true, MEMBER_TWICE: true };
 
 export class Roster {
   readonly #desks: ReadonlyMap<string, MemberDesk>;

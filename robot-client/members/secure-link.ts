@@ -57,6 +57,9 @@ export interface Address {
   readonly port: number;
 }
 
+/** The way from a member to its leader. */
+export type Asking = Pick<LeaderLink, 'ask' | 'close'>;
+
 /** Requests of a member to its leader. */
 export class LeaderLink {
   readonly #agent: HttpsAgent;

@@ -5,11 +5,18 @@
  */
 
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
-import type { RolloutSet } from '../../shared/formats/announcement.ts';
+import type { RolloutSet, SetMember } from '../../shared/formats/announcement.ts';
 import { decideRecall, decideStopped } from '../update/decide.ts';
-import { canGoBack, failureCodeOf, stepOf, type MemberViews } from '../update/set-verdict.ts';
+import {
+  canGoBack,
+  failureCodeOf,
+  setOf,
+  stepOf,
+  type MemberView,
+  type MemberViews,
+} from '../update/set-verdict.ts';
 import type { HeardFacts } from '../update/verdict.ts';
-import type { ComponentFact } from './commit.ts';
+import { isSameSet, type ComponentFact } from './commit.ts';
 import type { SetFacts } from './commit-book.ts';
 import type { MemberDesk } from './member-desk.ts';
 
@@ -41,8 +48,7 @@ export function factsOfSet(set: RolloutSet, leader: LeaderFacts): SetFacts {
     const silentMs = isLocal ? 0 : Math.max(1, now - startedMs);
     return {
       component: member.component,
-      step: stepOf(member, view),
-      commitId: view?.state.job?.commitId ?? null,
+      ...boundBy(member, view),
       confirmedBy: view?.state.installed?.commitId ?? null,
       isCurrent: isLocal || desk?.heardEpoch === epoch,
       awayMs: desk?.awayMs(now) ?? silentMs,
@@ -51,6 +57,37 @@ export function factsOfSet(set: RolloutSet, leader: LeaderFacts): SetFacts {
     };
   });
   return { components, isRecalled, stopped };
+}
+
+/**
+ * How far a component is, and by which decision it is bound. One that has confirmed while its disk
+ * refused the state is healthy for good again after a power cut, and then asks for the decision:
+ * that must not have ended, because an id that is not in the record means to go back.
+ */
+function boundBy(
+  member: SetMember,
+  view: MemberView | null | undefined,
+): Pick<ComponentFact, 'step' | 'commitId'> {
+  const step = stepOf(member, view);
+  const confirmedBy = view?.state.installed?.commitId ?? null;
+  const isAtRisk = step === 'done' && view?.isUnkept === true && confirmedBy !== null;
+  if (isAtRisk) return { step: 'sure', commitId: confirmedBy };
+  return { step, commitId: view?.state.job?.commitId ?? null };
+}
+
+/**
+ * The sets over several computers that a component works on, or has confirmed. One that is bound is
+ * of such a set, also where no pair file names another computer of it.
+ */
+export function setsOver(views: MemberViews, remote: MemberViews): RolloutSet[] {
+  const sets: RolloutSet[] = [];
+  for (const view of views.values()) {
+    const set = view && setOf(view.state);
+    const isBound = (view?.state.job?.commitId ?? null) !== null;
+    if (!set || (!isBound && !set.members.some((one) => remote.has(one.component)))) continue;
+    if (!sets.some((one) => isSameSet(one, set))) sets.push(set);
+  }
+  return sets;
 }
 
 /** The component that no computer has that is led here; null when all are known. */

@@ -66,6 +66,8 @@ export interface MemberView {
   readonly rollback: string | null;
   /** Code of why it is not known that `active` runs; null when it is. */
   readonly doubt: string | null;
+  /** Its disk refused this state, so a power cut takes it back to an older one. */
+  readonly isUnkept?: boolean;
   /** Absent for a component of this computer. */
   readonly elsewhere?: Elsewhere;
 }

@@ -10,14 +10,24 @@ export const MEMBER_CODES = {
     `make the pair file with drover-robot pair, readable by its owner alone, and put the same file on both computers (${PAGE})`,
   ),
   MEMBER_AWAY: unreachable(
-    'see that the computer that the message names runs, and reaches --members-listen of the leader; nothing is switched in a set before it is back',
+    'see that the computer that the message names runs, and reaches --members-listen of the leader; nothing is switched in a set before it is back; when it is gone for good: drover-robot gone NAME on the leader',
   ),
   LEADER_AWAY: unreachable(
-    'see that the leader of this robot runs with --members and the file of this computer, and that --leader names its address; what runs goes on, and follows the leader when it is back',
+    'see that the leader of this robot runs with --members and the file of this computer, and that --leader names its address; what runs goes on, and follows the leader when it is back; one that is gone for good has to be replaced: any computer of the robot can lead (docs/members.md)',
   ),
   DECISION_LOST: refused(
     'operator',
-    'wait until all computers of the robot are there: then their leader sees what was decided; a computer that is gone for good has to be replaced',
+    'wait until all computers of the robot are there: then their leader sees what was decided; a computer that is gone for good has to be replaced, or declared gone on the leader: drover-robot gone NAME',
+    'later',
+  ),
+  MEMBER_GONE: refused(
+    'operator',
+    'remove its pair file from --members of the leader and restart the agent there; publish sets without its components from now on, or pair a computer in its place with an empty disk (drover-robot pair)',
+    'later',
+  ),
+  MEMBER_PRESENT: refused(
+    'operator',
+    'switch it off for good first: a computer that is there follows the decision by itself; after a start of the leader each computer counts as there for some seconds',
     'later',
   ),
   MEMBERS_NONE: refused(

@@ -464,6 +464,7 @@ export const LIMITS = {
   memberCacheRoomMin: 256 * MiB, // left free for updates of its own
   commitCauseCharsMax: 600, // why a set goes back: a reason of the fleet with some words
   commitsMax: 16, // open decisions about sets over several computers: as many as components
+  goneCommitsMax: 8, // of them kept for computers that a person declared gone for good
   rollbackAttemptsMax: 3, // tries before `stuck` calls for a person
   verifyAttemptsMax: 2, // a payload whose hash is wrong twice is blocked
   persistsPerJobMax: 400, // writes of the state file for one bundle: more is a loop, end it
@@ -684,4 +685,8 @@ assertRelation(
 assertRelation(
   LIMITS.deltaCopiesMax * LIMITS.deltaCopyBytesMin >= LIMITS.payloadBytesMax,
   'a patch must be able to copy all of the largest payload',
+);
+assertRelation(
+  LIMITS.goneCommitsMax < LIMITS.commitsMax,
+  'decisions kept for computers that are gone must leave room for open ones',
 );

@@ -23,4 +23,18 @@ describe('a set over several computers, in every history', () => {
     const found = checkHistories(2, { idsMax: 2, areLate: false, mayReplace: true });
     assert.ok(found.caughtUp > 0 && found.undone > 0, JSON.stringify(found));
   });
+
+  it('of two, when the leader is replaced with all that it had, or its member is', () => {
+    const found = checkHistories(2, {
+      ...{ idsMax: 2, areLate: false, mayReplace: true, mayFail: false },
+      ...{ leads: true, mayLose: true },
+    });
+    assert.ok(found.caughtUp > 0, JSON.stringify(found));
+  });
+
+  it('of three, one of which a person declares gone for good, and which comes back all the same', () => {
+    const rules = { idsMax: 1, areLate: false, mayReplace: false, leads: true, mayBeGone: true };
+    const found = checkHistories(3, rules);
+    assert.ok(found.confirmed > 0 && found.undone > 0, JSON.stringify(found));
+  });
 });

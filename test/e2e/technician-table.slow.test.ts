@@ -157,7 +157,7 @@ const ROWS: readonly (readonly [start: string, trial: Trial | Elsewhere])[] = [
   ['`DISK_READ_ONLY`', readOnly],
   ['`RELEASE_DAMAGED`, `RELEASE_LOST`', lostFile],
   ['`RELEASE_DAMAGED`, `RELEASE_LOST`', severalReleases],
-  ['`ROLLBACK_FAILED`', ['way-back', 'recalled, which runs well, until it is mended']],
+  ['`ROLLBACK_FAILED`', ['way-back', 'recalled, which runs well, until it is repaired']],
   ['a version is blocked', blocked],
   ['`ACTIVE_CHANGED`', ['way-back', 'when a person took it back by hand']],
   ['`STATE_LOST`', lostState],
@@ -171,6 +171,7 @@ const ROWS: readonly (readonly [start: string, trial: Trial | Elsewhere])[] = [
     '`AGENT_FELL_BACK`',
     ['../robot-client/self/launch-script.slow', 'again when a person removes the counts'],
   ],
+  ['`MEMBER_AWAY`', ['../robot-client/members/leader-start', 'is shown first, then stored']],
   [
     'no agent runs at all',
     ['../robot-client/self/launch-script.slow', 'where drover-agent is no component'],

@@ -207,6 +207,7 @@ export async function localDoor(scope: Scope): Promise<Door> {
     confirm: answer,
     retry: answer,
     unblock: answer,
+    gone: answer,
   };
   const handlers = { status: answer, explain: answer, ...asks };
   const api = await startLocalApi({ socketPath, handlers, log });
@@ -221,6 +222,7 @@ export async function localDoor(scope: Scope): Promise<Door> {
       ask('/telemetry', '{"component":"app","tasks_ok":3,"tasks_failed":1}'),
       ask('/ready', '{"component":"app","ready":false,"reason":"it holds a cup"}'),
       ...['/confirm', '/retry', '/unblock'].map((path) => ask(path, '{"component":"app"}')),
+      ask('/gone', '{"computers":["arm"],"for_good":true}'),
       utf8('GET /status HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'),
     ],
     words: ['"component":', '"ready":', 'content-length: 99999999\r\n', '{"', '\r\n\r\n'],

@@ -35,6 +35,7 @@ async function startApi(more: Partial<LocalHandlers> = {}, socketPath = newPath(
     confirm: note('confirm'),
     retry: () => ({ retried: 1 }),
     unblock: note('unblock'),
+    gone: note('gone'),
     ...more,
   };
   const api = await startLocalApi({ socketPath, handlers, log });
@@ -80,6 +81,7 @@ test('each route hands its request to its handler and the answer back', async ()
   await call('POST', '/confirm');
   await call('POST', '/confirm', {});
   await call('POST', '/unblock', { version: '1.4.2', component: 'nav' });
+  await call('POST', '/gone', { computers: ['perception'] });
   assert.deepEqual(api.calls, [
     ['telemetry', { tasks_completed: 3, tasks_failed: 0, crashes: 0 }],
     ['ready', { ready: false, reason: 'docking' }],
@@ -87,6 +89,7 @@ test('each route hands its request to its handler and the answer back', async ()
     ['confirm', {}],
     ['confirm', {}],
     ['unblock', { version: '1.4.2', component: 'nav' }],
+    ['gone', { computers: ['perception'], for_good: false }],
   ]);
   assert.equal(fs.statSync(api.socketPath).mode & 0o777, 0o660);
   await api.close();
@@ -115,6 +118,7 @@ test('an invalid request to this API is refused with a code and reaches no handl
   await refuses('/ready', { hold_s: 5, holder: 'a b' }, 'LOCAL_API_INVALID', /field holder/);
   await refuses('/ready', { ready: 'yes' }, 'LOCAL_API_INVALID', /field ready/);
   await refuses('/confirm', { version: '1.0.0' }, 'LOCAL_API_INVALID');
+  await refuses('/gone', { computers: [] }, 'LOCAL_API_INVALID', /field computers/);
   await refuses('/unblock', { version: 'latest' }, 'LOCAL_API_INVALID', /field version/);
   await refuses('/telemetry', { x: 'y'.repeat(20_000) }, 'DOCUMENT_TOO_LARGE', /16384/);
   assert.deepEqual(api.calls, []);

@@ -68,6 +68,8 @@ export interface World {
   readonly isRead: boolean;
   /** Ids up to this one were of a record that is lost. */
   readonly lostTo: number;
+  /** A person declared this computer gone for good, for the open decision; -1 for none. */
+  readonly gone: number;
 }
 
 export interface Rules {
@@ -83,6 +85,8 @@ export interface Rules {
   readonly mayHide?: boolean;
   /** The leader may start without the pair file of a computer. Default false. */
   readonly mayLeaveOut?: boolean;
+  /** A person may declare a computer gone for good, which comes back all the same. Default false. */
+  readonly mayBeGone?: boolean;
   /** Default true: components leave and fail by themselves, and agents start again. */
   readonly mayFail?: boolean;
 }
@@ -103,7 +107,7 @@ const FRESH: Computer = {
 
 export const startOf = (count: number): World => ({
   computers: Array.from({ length: count }, () => FRESH),
-  ...{ open: null, ids: 0, isRead: false, lostTo: 0 },
+  ...{ open: null, ids: 0, isRead: false, lostTo: 0, gone: -1 },
 });
 
 const partKey = (part: Part | null): string =>
@@ -113,12 +117,13 @@ const newsKey = (news: News): string =>
   news === null ? 'unheard' : `${news.open?.id}${news.open?.decision}${news.isAsked}${news.lostTo}`;
 
 /** One text for worlds that differ in the order of their members only. */
-export function keyOf({ computers, open, ids, isRead, lostTo }: World, leads: boolean): string {
-  const told = computers.map((one) =>
+export function keyOf(world: World, leads: boolean): string {
+  const { computers, open, ids, isRead, lostTo, gone } = world;
+  const told = computers.map((one, at) =>
     [
       ...[partKey(one.part), partKey(one.seen), partKey(one.lateReport), newsKey(one.news)],
       ...[newsKey(one.lateNews), one.isBound, one.isNew, one.isOldNews, one.isSeenOld],
-      ...[one.isHidden, one.isLeftOut],
+      ...[one.isHidden, one.isLeftOut, at === gone],
     ].join(),
   );
   const own = leads ? told.splice(0, 1) : [];
@@ -135,9 +140,12 @@ const SET: RolloutSet = { id: 's' as RolloutSet['id'], members: [] };
 /** The decisions of a leader that has not read its record: those of the product. */
 const UNREAD = new CommitBook(realDisk, '/nowhere').told;
 
-function commitOf({ open, computers, lostTo }: World): Commit | null {
+function commitOf({ open, computers, lostTo, gone }: World): Commit | null {
   const components = [...computers.keys()].filter((at) => computers[at]?.isBound).map(nameOf);
-  return open && { id: idOf(open.id, lostTo), set: SET, decision: open.decision, components };
+  const left = gone < 0 ? {} : { gone: [nameOf(gone)] };
+  const { decision, id } = open ?? {};
+  if (decision === undefined || id === undefined) return null;
+  return { id: idOf(id, lostTo), set: SET, decision, components, ...left };
 }
 
 function factsOf(world: World, lost: number, isLate: boolean, leads: boolean): CommitFacts {
@@ -190,7 +198,17 @@ function* decisions(world: World, { idsMax, leads = false }: Rules): Generator<M
     const open = next && { id: Number(next.id.slice(16)), decision: next.decision };
     const ids = known === null && again === null ? world.ids + 1 : world.ids;
     const what = `${again ? 'decide again' : 'decide'} ${next?.decision ?? 'nothing'}`;
-    yield { what, isFault: nth >= 0 || isLate, to: { ...world, computers, open, ids } };
+    const gone = next === null ? -1 : world.gone;
+    yield { what, isFault: nth >= 0 || isLate, to: { ...world, computers, open, ids, gone } };
+  }
+}
+
+/** The word of a person, true or not: the computer may be there again a moment later. */
+function* words(world: World, { mayBeGone = false, leads = false }: Rules): Generator<Move> {
+  if (!mayBeGone || !world.isRead || !world.open || !isKept(world.open) || world.gone >= 0) return;
+  for (const at of world.computers.keys()) {
+    if (leads && at === 0) continue;
+    yield { what: `c${at} is declared gone`, isFault: true, to: { ...world, gone: at } };
   }
 }
 
@@ -301,6 +319,7 @@ function* restarts(world: World, rules: Rules): Generator<Move> {
       isBound: one.isBound && !isForgotten && !isLost,
     })),
     ...{ open: isForgotten || isLost ? null : world.open, isRead: false },
+    gone: isLost ? -1 : world.gone,
     lostTo: isLost ? world.ids : world.lostTo,
   });
   yield { what: 'leader restarts', isFault: true, to: started(false) };
@@ -330,6 +349,7 @@ function* restarts(world: World, rules: Rules): Generator<Move> {
 
 export function* movesOf(world: World, rules: Rules): Generator<Move> {
   yield* decisions(world, rules);
+  yield* words(world, rules);
   for (const [at, one] of world.computers.entries()) {
     yield* acts(world, at, one, rules);
     yield* messages(world, at, one, rules);

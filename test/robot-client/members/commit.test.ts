@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   decideCommit,
+  isKeptForGone,
   type Commit,
   type CommitFacts,
 } from '../../../robot-client/members/commit.ts';
@@ -48,6 +49,14 @@ describe('a set over two computers, in every history', () => {
     assert.ok(lost.confirmed > 0 && lost.undone > 0, JSON.stringify(lost));
   });
 
+  it('holds when a person declares a computer gone for good that comes back all the same', () => {
+    const rules = { idsMax: 1, areLate: false, mayReplace: false, leads: true, mayBeGone: true };
+    const found = checkHistories(2, rules);
+    assert.ok(found.confirmed > 0 && found.undone > 0, JSON.stringify(found));
+    const hidden = checkHistories(2, { ...rules, mayLeaveOut: true });
+    assert.ok(hidden.confirmed > 0 && hidden.undone > 0, JSON.stringify(hidden));
+  });
+
   it('ends when a computer was replaced by an empty one, which then catches up', () => {
     const found = checkHistories(2, {
       idsMax: 2,
@@ -80,6 +89,12 @@ describe('one step of the leader', () => {
       const isAtRest = ['staged', 'done', 'had'].includes(step);
       assert.equal(decideCommit(null, facts({ step }), ID) !== null, isAtRest, step);
     }
+  });
+
+  it('ends its question at once when a component turns out to be bound to an older decision', () => {
+    const known: Commit = { id: ID, set: SET, components: ['one', 'two'], decision: 'prepare' };
+    assert.equal(decideCommit(known, facts({}), ID), known);
+    assert.equal(decideCommit(known, facts({ commitId: 'b'.repeat(32) }), ID), null);
   });
 
   it('asks the one that was busy in the last round first', () => {
@@ -156,6 +171,57 @@ describe('one step of the leader', () => {
     const isAway = bound.map((one) => ({ ...one, awayMs: LIMITS.memberAwayMs + 1 }));
     const late = { ...asked, components: isAway, isRecalled: true };
     assert.equal(decideCommit(known, late, ID)?.decision, 'confirm');
+  });
+
+  const BOTH: Commit = { id: ID, set: SET, components: ['one', 'two'], decision: 'switch' };
+  const gone = ['two'];
+  const away = { awayMs: 1, step: 'trial', commitId: ID } as const;
+  const bound = (step: MemberStep, more: Parameters<typeof facts>[0]): CommitFacts => {
+    const { components, ...rest } = facts(more);
+    const [one, two] = components;
+    return { ...rest, components: [{ ...one!, step, commitId: ID }, two!] };
+  };
+
+  it('goes back at once without a computer that a person declared gone, and says so', () => {
+    assert.equal(decideCommit(BOTH, bound('trial', away), ID), BOTH);
+    const back = decideCommit({ ...BOTH, gone }, bound('trial', away), ID);
+    assert.deepEqual([back?.decision, back?.gone], ['back', gone]);
+    assert.match(back?.cause ?? '', /a person .* said that the computer of two is gone for good/);
+    const sure = bound('sure', { ...away, step: 'done', commitId: null, confirmedBy: ID });
+    assert.equal(decideCommit({ ...BOTH, gone }, sure, ID)?.decision, 'confirm');
+  });
+
+  it('keeps a decision for a computer that is gone, which stops no other once the rest has ended it', () => {
+    for (const decision of ['confirm', 'back', 'recall'] as const) {
+      const known = { ...BOTH, decision, gone };
+      const rest = decision === 'confirm' ? 'done' : 'undone';
+      const { components, ...more } = facts(away);
+      const [one, two] = components;
+      const ended = {
+        ...more,
+        components: [{ ...one!, step: rest, commitId: null }, two!],
+      } as const;
+      assert.equal(decideCommit(known, ended, ID), known, decision);
+      assert.equal(isKeptForGone(known, ended), true, decision);
+      assert.equal(isKeptForGone({ ...BOTH, decision }, ended), false, decision);
+      const open = decision === 'recall' ? bound('undoing', away) : bound('sure', away);
+      assert.equal(isKeptForGone(known, open), false, `${decision}: one still follows it`);
+    }
+  });
+
+  it('takes a lost decision again without a computer that is gone: back, unless one has confirmed', () => {
+    const unseen = { step: 'unknown', awayMs: 1, commitId: null } as const;
+    for (const step of ['staged', 'trial', 'sure'] as const) {
+      const { components } = bound(step, unseen);
+      assert.equal(decideLost(ID, SET, components), null, 'without the word of a person');
+      const found = decideLost(ID, SET, components, gone);
+      assert.deepEqual([found?.decision, found?.components, found?.gone], ['back', ['one'], gone]);
+    }
+    const proof = bound('sure', unseen).components;
+    const third = { ...proof[0]!, component: 'three', step: 'done', confirmedBy: ID } as const;
+    assert.equal(decideLost(ID, SET, [...proof, third], gone)?.decision, 'confirm');
+    const other = { ...third, ...unseen, confirmedBy: null };
+    assert.equal(decideLost(ID, SET, [...proof, other], gone), null, 'another one is away as well');
   });
 
   it('frees all of a lost decision when none was switched, and is sure of none that it does not see', () => {

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
@@ -13,9 +13,15 @@ import { LeaderSide } from '../../../robot-client/members/leader.ts';
 import { encodeCommits } from '../../../robot-client/members/record-file.ts';
 import { SetBoard } from '../../../robot-client/update/set-board.ts';
 import { memberViewOf } from '../../../robot-client/update/set-verdict.ts';
+import { failureOf } from '../../../shared/base/errors.ts';
 import { parseRobotId } from '../../../shared/base/ids.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
+import {
+  encodeMessage,
+  parseRobotEvent,
+  type RobotEventFields,
+} from '../../../shared/formats/messages.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 import { ID, RECORD, sureState } from './link-stage.ts';
 
@@ -38,6 +44,7 @@ async function stage(t: TestContext, { leads = ['perception'] } = {}) {
     goBack: async () => void (backs += 1),
   });
   const nothing = () => Promise.resolve();
+  const events: Omit<RobotEventFields, 'event_seq'>[] = [];
   const side: AgentSide = {
     board,
     pulls: {
@@ -45,7 +52,8 @@ async function stage(t: TestContext, { leads = ['perception'] } = {}) {
       ...{ wantChunks: () => {}, attach: () => () => {} },
     },
     heard: () => ({ progress: new Map(), completeSince: new Map() }),
-    ...{ tell: nothing, want: nothing, askOrders: nothing, onViews: () => {}, onNews: () => {} },
+    ...{ want: nothing, askOrders: nothing, onViews: () => {}, onNews: () => {} },
+    tell: async (event) => void events.push(event),
   };
   leader.attach(side);
   const keep = async (decision: string): Promise<void> => {
@@ -55,7 +63,7 @@ async function stage(t: TestContext, { leads = ['perception'] } = {}) {
     await writeFile(join(folder, 'commits.json'), bytes);
     await writeFile(join(folder, 'commits.copy.json'), bytes);
   };
-  return { folder, leader, board, seat, keep, backs: () => backs };
+  return { folder, leader, board, seat, keep, events, backs: () => backs };
 }
 
 describe('a start of the leader while its own component is bound', () => {
@@ -120,5 +128,69 @@ describe('a start of the leader while its own component is bound', () => {
     });
     assert.equal(backs() + other.backs(), 0);
     assert.equal(seat.backEvent, null);
+  });
+});
+
+describe('a computer that a person declares gone for good', () => {
+  const said = (computers: string[], isSaid = true) => ({ computers, isSaid });
+  const recordIn = async (folder: string): Promise<string> =>
+    (await readFile(join(folder, 'commits.json'), 'utf8')) +
+    (await readFile(join(folder, 'commits.copy.json'), 'utf8'));
+
+  it('is shown first, then stored and told to the fleet, and the decision stays for it', async (t) => {
+    const { folder, leader, keep, events } = await stage(t, { leads: [] });
+    await keep('confirm');
+    await leader.open();
+    const before = await recordIn(folder);
+    const shown = await leader.gone(said(['vision'], false));
+    assert.deepEqual(shown, {
+      components: ['vision'],
+      decisions: [{ set: 's1', decision: 'confirm' }],
+    });
+    assert.equal(await recordIn(folder), before);
+    assert.equal(events.length, 0);
+    assert.deepEqual(await leader.gone(said(['vision'])), shown);
+    assert.equal((await recordIn(folder)).split('"gone":["vision"]').length, 3, 'in both copies');
+    assert.equal(leader.decisionOn(ID), 'confirm');
+    const [event] = events;
+    assert.deepEqual([event?.event, event?.rollout], ['computer_gone', 'r-vision']);
+    assert.equal(event?.problem?.code, 'MEMBER_GONE');
+    assert.match(event?.problem?.message ?? '', /confirm set s1 without vision: a person/);
+    if (event) parseRobotEvent(encodeMessage({ ...event, event_seq: 1 }));
+    assert.match(leader.explain().join(), /to confirm, without vision: gone for good/);
+  });
+
+  it('frees a leader whose record was lost from a wait without an end: its component goes back', async (t) => {
+    const { leader, board, seat } = await stage(t, { leads: [] });
+    await leader.open();
+    await waitUntil('it says so', () =>
+      leader.problems.some(({ problem }) => problem.code === 'DECISION_LOST'),
+    );
+    assert.equal(board.jointState('app')?.verdict, 'wait');
+    await leader.gone(said(['vision']));
+    assert.equal(board.jointState('app')?.verdict, 'back');
+    assert.notEqual(seat.backEvent, null);
+    assert.match(leader.causeOf(ID) ?? '', /the computer of vision is gone for good/);
+  });
+
+  it('is refused while it is there, not known, of this computer, or waited for by no decision', async (t) => {
+    const { leader, keep } = await stage(t);
+    await keep('confirm');
+    await assert.rejects(leader.gone(said(['perception'])), { code: 'ROBOT_STARTING' });
+    await leader.open();
+    const refused = async (name: string, code: string, why: RegExp): Promise<void> => {
+      const failure = await failureOf(leader.gone(said([name])));
+      assert.equal(failure?.code, code);
+      assert.match(failure?.message ?? '', why);
+    };
+    await refused('perception', 'MEMBER_PRESENT', /it was heard a moment ago/);
+    for (const name of ['app', 'vision', 'other'])
+      await refused(name, 'NOT_FOUND', /it is not known here/);
+    const none = await stage(t, { leads: [] });
+    await none.keep('prepare');
+    await none.leader.open();
+    const failure = await failureOf(none.leader.gone(said(['vision'])));
+    assert.equal(failure?.code, 'NOT_FOUND');
+    assert.match(failure?.message ?? '', /no open decision waits for it/);
   });
 });

@@ -22,7 +22,8 @@ import { MemberDesk } from '../../../robot-client/members/member-desk.ts';
 import { ReportFile } from '../../../robot-client/members/report-file.ts';
 import { LeaderLink } from '../../../robot-client/members/secure-link.ts';
 import { SetBoard } from '../../../robot-client/update/set-board.ts';
-import { failureOf, type DroverError } from '../../../shared/base/errors.ts';
+import { failureOf, type DroverError, type Problem } from '../../../shared/base/errors.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
 import type { RolloutSet } from '../../../shared/formats/announcement.ts';
 import type { RobotStateFields } from '../../../shared/formats/messages.ts';
@@ -212,6 +213,68 @@ describe('the link between two computers of a robot', () => {
       assert.match(said, new RegExp(`members/${name}[.]json`));
     assert.match(said, /component app is on the leader as well/);
     assert.match(said, /chmod 600/);
+  });
+
+  it('says of a pair file in each state that nobody may trust what it is, and leads the rest', async (t) => {
+    const { folder, path } = await stage(t);
+    const members = join(folder, 'members');
+    const whole = await readFile(path, 'utf8');
+    const bad = join(members, 'bad.json');
+    const states: readonly (readonly [string, string | Uint8Array, number])[] = [
+      ['empty', '', 0o600],
+      ['truncated', whole.slice(0, -20), 0o600],
+      ['garbage', Uint8Array.from([0x7b, 0xff, 0x00, 0x7d]), 0o600],
+      ['of a short secret', whole.replace(/"secret": ".{9}/, '"secret": "'), 0o600],
+      ['too long', `${whole}${' '.repeat(LIMITS.memberFileBytesMax)}`, 0o600],
+      ['of another robot', whole.replace('"amr"', '"amr-2"'), 0o600],
+      ['a copy for everybody', whole.replaceAll('vision', 'arm').replace('perception', 'a'), 0o604],
+    ];
+    for (const [what, bytes, mode] of states) {
+      await writeFile(bad, bytes, { mode });
+      await chmod(bad, mode);
+      const { pairs, problems } = readPairFolder(members, ROBOT, ['app']);
+      assert.deepEqual(
+        pairs.map(({ computer }) => computer),
+        ['perception'],
+        what,
+      );
+      const [problem] = problems;
+      assert.equal(problem?.code, 'PAIR_INVALID', what);
+      assert.match(`${problem?.message} ${problem?.hint}`, /members\/bad[.]json/, what);
+      if (what !== 'of another robot') assertRefused('PAIR_INVALID', () => readPairFile(bad));
+    }
+  });
+
+  it('has the one of two computers whose reports are not taken say so once, with the code', async (t) => {
+    const { leader, pair, link, side } = await stage(t);
+    const warned: string[] = [];
+    const warn = ({ problem }: { problem?: Problem }): void =>
+      void warned.push(problem?.code ?? '');
+    const error = (_facts: object, text = ''): void => void warned.push(text);
+    const log = { ...makeLog('test', 'silent'), debug() {}, info() {}, error, warn };
+    const member = new MemberSide({
+      ...{ pair, arch: 'x86_64', compatible: [], log },
+      leader: { host: '127.0.0.1', port: leader.port },
+    });
+    const board = new SetBoard(member);
+    board.join('vision', { view: () => null, goBack: () => Promise.resolve() });
+    member.attach({ ...side, board });
+    const wire = member.openWire({}, { onMessage: () => {} }, log);
+    t.after(() => wire.close());
+    await waitUntil('it was heard', () => leader.views.has('vision') && wire.isUp);
+    await waitUntil('its report was taken', () => leader.awayFor(NO_SET) === null);
+    const another = link(pair);
+    await another.ask('GET', '/news?after=0&me=fedcba9876543210');
+    const views = [viewOf('vision', null)];
+    const body = encodeReport({ epoch: 'fedcba9876543210', nth: 1, state: null, views });
+    assert.equal((await another.ask('POST', '/report', { body })).status, 200);
+    for (let nth = 0; nth < 5; nth += 1) {
+      member.reportSoon();
+      await waitUntil('it was refused', () =>
+        /no report .*MEMBER_TWICE/.test(member.explain().join()),
+      );
+    }
+    assert.deepEqual(warned, ['MEMBER_TWICE']);
   });
 
   it('stays without the address of its members, says why, and opens it when it is there', async (t) => {
