@@ -23,9 +23,9 @@ export async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): P
 }
 
 /**
- * Reads a small file at once, for what stands outside of the Disk port. Whatever stands at the path
- * must not hold up an agent or take its memory: a FIFO is not waited for, and a file that has grown
- * to a gigabyte is not read.
+ * Reads a small file at once, for what stands outside of the Disk port. The path may have become
+ * something else, which must not hold up an agent or take its memory: a FIFO is not waited for, and
+ * a file that has grown to a gigabyte is not read.
  * @throws DroverError NOT_A_FILE, DOCUMENT_TOO_LARGE; or an error of the system
  */
 export function readPlainNow(path: string, bytesMax: number = LIMITS.inputBytesMax): Buffer {

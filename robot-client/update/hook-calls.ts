@@ -55,7 +55,7 @@ export async function hookOf(
 /**
  * Stops what runs, before a swap.
  * @param leaves version that is left; null for the system
- * @throws DroverError SWAP_FAILED, PROGRAM_UNSAFE when the hook fails: the version that runs goes on
+ * @throws DroverError SWAP_FAILED, PROGRAM_UNSAFE when the hook fails: what runs goes on
  */
 export async function stopBefore(
   job: Job,
