@@ -3,12 +3,10 @@
 import type { CommandLine } from '../../shared/io/command-line.ts';
 import { aclCommand } from './acl.ts';
 import { APPROVAL_KEY_VERBS, approvalKeyCommand } from './approval-key.ts';
-import { backupCommand } from './backup.ts';
+import { backupCommand, repairCommand, restoreCommand } from './backup.ts';
 import { CA_VERBS, caCommand } from './ca.ts';
 import { enrolCommand, ENROL_VERBS } from './enrol.ts';
 import { passwdCommand } from './passwd.ts';
-import { repairCommand } from './repair.ts';
-import { restoreCommand } from './restore.ts';
 import { brokerCommand } from './serve.ts';
 
 export const BROKER_PROGRAM: CommandLine = {

@@ -11,7 +11,7 @@ import { notMounted } from '../install/mount-memory.ts';
 import { adoptRoots } from './adopt-roots.ts';
 import { withInstall, withRoots } from './declare-options.ts';
 import { parseAdoptVersion, parseRoots, rootAbsent, socketPathOf } from './options.ts';
-import { findOwnFolders, openOwnFolders } from './own-folders.ts';
+import { findOwnFolders, openOwnFolders } from '../install/path-lock.ts';
 import { assertNoAgentRuns } from './serve-agent.ts';
 
 export const adoptCommand = (argv: Argv): Argv =>

@@ -1,30 +1,44 @@
-/** Calls the agent of this robot, or reads its state files while none runs. */
+/**
+ * `drover-robot status` and `explain`: they ask the agent of this robot, or read its state files
+ * while none runs.
+ */
 
-import { DroverError } from '../../shared/base/errors.ts';
+import type { Argv } from 'yargs';
+import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
+import { parseComponentName } from '../../shared/base/ids.ts';
 import { shownJson } from '../../shared/base/printable.ts';
 import { paintExplained } from '../../shared/base/tints.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
+import type { Disk } from '../install/disk-port.ts';
 import { realDisk } from '../install/disk.ts';
 import { isLocked, mayListen } from '../install/kernel-locks.ts';
+import { layoutOf } from '../install/layout.ts';
 import type { OwnFolders } from '../install/outside-root.ts';
-import { lockFilesOf } from '../install/path-lock.ts';
+import { findOwnFolders, lockFilesOf } from '../install/path-lock.ts';
+import { readName } from '../install/root-name.ts';
 import { explainAtRest } from './at-rest.ts';
-import { DEFAULT_ROOT } from './declare-options.ts';
-import { namedRoots } from './named-roots.ts';
+import { DEFAULT_ROOT, withRoots } from './declare-options.ts';
 import { withGivenRoots, type ComponentRoot } from './given-roots.ts';
-import { socketPathOf, spareSocketsOf } from './options.ts';
-import { findOwnFolders } from './own-folders.ts';
+import { parseRoots, socketPathOf, spareSocketsOf } from './options.ts';
 import type { JsonValue } from '../../shared/formats/strict-json.ts';
 import { callLocalApi } from '../local/client.ts';
 
-export interface AskArgs {
+export const explainCommand = (argv: Argv): Argv =>
+  argv.command('explain', 'what it does, why it waits, when it wakes', withRoots, (args) =>
+    ask(args, '/explain'),
+  );
+
+export const statusCommand = (argv: Argv): Argv =>
+  argv.command('status', 'what runs, as JSON', withRoots, (args) => ask(args, '/status'));
+
+interface AskArgs {
   root: string[];
   socket: string | undefined;
   json: boolean;
 }
 
 /** Exit code 3 when a state was lost or cannot be read. @throws DroverError as `callAgent` */
-export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
+async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<void> {
   const out = makeOutput(args.json);
   const roots = await namedRoots(realDisk, args.root);
   const given = { roots, socket: args.socket, defaultRoot: DEFAULT_ROOT };
@@ -43,6 +57,23 @@ export async function ask(args: AskArgs, path: '/status' | '/explain'): Promise<
     if (path === '/status') return out.result({ ...told, lines }, inLines({ ...told, lines }));
     out.result({ ...told, lines }, lines, paintExplained);
   }
+}
+
+/**
+ * The roots of a command that only reads. Each root remembers its component, so a plain `--root DIR`
+ * has the name that DIR holds; only a root without a name is the component `app`.
+ * @throws DroverError USAGE
+ */
+export async function namedRoots(disk: Disk, texts: readonly string[]): Promise<ComponentRoot[]> {
+  const roots = parseRoots(texts);
+  return await Promise.all(
+    roots.map(async (one, at) => {
+      if (texts[at]?.includes('=') === true) return one;
+      const name = await readName(disk, layoutOf(one.root));
+      const component = name === null ? null : nullIfRefused(() => parseComponentName(name));
+      return component === null ? one : { ...one, component };
+    }),
+  );
 }
 
 /** Also when the socket cannot be used and the kernel lists no agent. */

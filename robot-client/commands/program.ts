@@ -6,15 +6,13 @@ import type { CommandLine } from '../../shared/io/command-line.ts';
 import { adoptCommand } from './adopt.ts';
 import { bootWords } from './boot-words.ts';
 import { enrolSelfCommand } from './enrol.ts';
-import { explainCommand } from './explain.ts';
+import { explainCommand, statusCommand } from './ask-agent.ts';
 import { goneCommand } from './gone.ts';
 import { pairCommand } from './pair.ts';
 import { recoverCommand } from './recover.ts';
-import { retryCommand } from './retry.ts';
+import { retryCommand, unblockCommand } from './retry.ts';
 import { agentCommand } from './serve.ts';
 import { slotsCommand, SLOTS_VERBS } from './slots.ts';
-import { statusCommand } from './status.ts';
-import { unblockCommand } from './unblock.ts';
 
 export const ROBOT_PROGRAM: CommandLine = {
   program: 'drover-robot',

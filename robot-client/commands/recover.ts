@@ -23,7 +23,7 @@ import {
 } from './options.ts';
 import { imageOfBoot } from './system-options.ts';
 import { parseModuleTimeout, readMachineNames, readModules } from './module-options.ts';
-import { openOwnFolders } from './own-folders.ts';
+import { openOwnFolders } from '../install/path-lock.ts';
 import { recoverRoots } from './recover-roots.ts';
 
 export const recoverCommand = (argv: Argv): Argv =>

@@ -1,7 +1,11 @@
-/** `drover-robot retry`: tries at once whatever waits for another attempt. */
+/**
+ * `drover-robot retry` tries at once what waits for another attempt; `unblock` lets a version that
+ * failed here be tried again.
+ */
 
 import type { Argv } from 'yargs';
 import { z } from 'zod';
+import { withFilledHint } from '../../shared/base/errors.ts';
 import { makeOutput } from '../../shared/io/cli.ts';
 import { callAgent } from './ask-agent.ts';
 import { componentOf, withComponent } from './declare-options.ts';
@@ -35,5 +39,28 @@ export const retryCommand = (argv: Argv): Argv =>
       const agent = { roots: parseRoots(args.root), socket: args.socket };
       const answer = await callAgent(agent, 'POST', '/retry', componentOf(args));
       makeOutput(args.json).result(answer as object, linesOf(answerSchema.parse(answer)));
+    },
+  );
+
+const withVersion = (argv: Argv) =>
+  withComponent(argv).positional('version', {
+    type: 'string',
+    demandOption: true,
+    describe: 'version that failed here',
+  });
+
+export const unblockCommand = (argv: Argv): Argv =>
+  argv.command(
+    'unblock <version>',
+    'let a version that failed here be tried again',
+    withVersion,
+    async (args) => {
+      const { version } = args;
+      const agent = { roots: parseRoots(args.root), socket: args.socket };
+      const body = { version, ...componentOf(args) };
+      const answer = await callAgent(agent, 'POST', '/unblock', body).catch((thrown: unknown) => {
+        throw withFilledHint(thrown, { VERSION: version });
+      });
+      makeOutput(args.json).result(answer as object, [`${version} may be tried again`]);
     },
   );

@@ -28,7 +28,7 @@ import { MachineSide, type SystemSettings } from '../boot/system-side.ts';
 import type { ComponentRoot } from './given-roots.ts';
 import { parseSystem, warnOfPrograms } from './system-options.ts';
 import { programsOf, warnOfFiles } from './guarded-files.ts';
-import { openOwnFolders } from './own-folders.ts';
+import { openOwnFolders } from '../install/path-lock.ts';
 import type { CertificateKeeper } from '../enrolment/certificate-keeper.ts';
 import {
   IDENTITY_VARIABLE,

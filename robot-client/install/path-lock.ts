@@ -9,9 +9,10 @@ import { closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs
 import { dirname } from 'node:path';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
+import type { Log } from '../../shared/base/ports.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { isLocked } from './kernel-locks.ts';
-import type { OwnFolders } from './outside-root.ts';
+import { ownFolders, type OwnFolders } from './outside-root.ts';
 
 /** Only the owner may enter: whoever can open a lock file can hold the lock. */
 const FOLDER_MODE = 0o700;
@@ -144,4 +145,18 @@ export function flock(fd: number, root: string): Promise<void> {
       fail('ROOT_LOCK_FAILED', words === '' ? `flock ended with ${exitCode ?? signal}` : words);
     });
   });
+}
+
+/** For commands that change nothing: no folder is created. */
+export const findOwnFolders = (): OwnFolders => ownFolders(process.env, process.getuid?.() === 0);
+
+/** Creates the folder for locks; where that fails only the roots are locked. */
+export function openOwnFolders(log: Log): OwnFolders {
+  const found = findOwnFolders();
+  const { own, problem } = openRuntime(found);
+  if (own.runtime === null) {
+    const reason = problem ?? { message: 'neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set' };
+    log.info({ reason: reason.message }, 'no folder for locks by path: the roots alone are locked');
+  }
+  return own;
 }

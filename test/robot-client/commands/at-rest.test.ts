@@ -6,7 +6,7 @@ import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { explainAtRest } from '../../../robot-client/commands/at-rest.ts';
-import { namedRoots } from '../../../robot-client/commands/named-roots.ts';
+import { namedRoots } from '../../../robot-client/commands/ask-agent.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { isLocked } from '../../../robot-client/install/kernel-locks.ts';
