@@ -9,7 +9,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setCleanMark } from '../robot-client/install/clean-mark.ts';
+import { setCleanMark } from '../robot-client/install/marks.ts';
 import { realDisk } from '../robot-client/install/disk.ts';
 import { layoutOf } from '../robot-client/install/layout.ts';
 import { DroverError } from '../shared/base/errors.ts';

@@ -34,7 +34,7 @@ import { TrustFile } from './fleet/trust-store.ts';
 import { TwinWatch } from './fleet/twin-watch.ts';
 import { Wants } from './fleet/wants.ts';
 import { makeHealthWatch } from './fleet/watch.ts';
-import { setCleanMark } from './install/clean-mark.ts';
+import { setCleanMark } from './install/marks.ts';
 import { layoutOf } from './install/layout.ts';
 import { explainRobot, showTrust } from './local/explain.ts';
 import type { ClosedDoor } from './local/ready-word.ts';

@@ -14,7 +14,7 @@ import type { Disk } from '../install/disk-port.ts';
 import { withStrayOrder } from '../update/lost-state.ts';
 import { freshState, type MachineState } from '../update/state.ts';
 import { adoptActiveFolder } from './adopt.ts';
-import { takeCleanMark } from '../install/clean-mark.ts';
+import { takeCleanMark } from '../install/marks.ts';
 import { refusedWrite } from '../update/assert-swappable.ts';
 import { foreignRoot, nameRoot } from '../install/root-name.ts';
 import { UNCLAIMED, type Claims } from '../install/root-claims.ts';

@@ -42,8 +42,7 @@ import { failedOf, freshState, isLostJob, type Job, type MachineState } from '..
 import { hookEnvironment } from '../update/hook-calls.ts';
 import { adoptActiveFolder } from './adopt.ts';
 import { checkSlots, DEEP, ONLY_LOST, type CheckDepth } from './boot-checks.ts';
-import { takeCleanMark } from '../install/clean-mark.ts';
-import { wasConfirmedHere } from '../install/confirmed-mark.ts';
+import { takeCleanMark, wasConfirmedHere } from '../install/marks.ts';
 import { runHookToEnd } from '../modules/hook-run.ts';
 import { clearStaging } from '../install/prune.ts';
 import { readSlots } from '../install/read-slots.ts';

@@ -2,7 +2,7 @@
 
 import type { Problem } from '../../shared/base/errors.ts';
 import { versionsInSlots } from '../boot/slot-records.ts';
-import { noteConfirmed } from '../install/confirmed-mark.ts';
+import { noteConfirmed } from '../install/marks.ts';
 import type { Disk } from '../install/disk-port.ts';
 import { stagingFolder, type Layout } from '../install/layout.ts';
 import { pruneReleases } from '../install/prune.ts';

@@ -12,7 +12,7 @@ import type { BootSlots, BootView, SystemSlot } from '../boot/boot-slots.ts';
 import { holdsImage } from '../boot/slot-check.ts';
 import { readSlotRecord, removeSlotRecord, type SlotRecord } from '../boot/slot-records.ts';
 import { withdrawStrayOrder } from '../boot/stray-order.ts';
-import { wasConfirmedHere } from '../install/confirmed-mark.ts';
+import { wasConfirmedHere } from '../install/marks.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { removeLink } from '../install/slot-links.ts';
 import { versionOf } from '../install/slots.ts';

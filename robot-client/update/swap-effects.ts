@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../shared/base/backoff.ts';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { noteConfirmed } from '../install/confirmed-mark.ts';
+import { noteConfirmed } from '../install/marks.ts';
 import type { HookResult } from '../install/hooks.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { damageProblem } from '../install/seal.ts';

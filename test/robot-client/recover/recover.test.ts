@@ -21,7 +21,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { layoutOf, releaseFolder } from '../../../robot-client/install/layout.ts';
 import { makeJob, encodeMachineState, freshState } from '../../../robot-client/update/state.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
-import { setCleanMark } from '../../../robot-client/install/clean-mark.ts';
+import { setCleanMark } from '../../../robot-client/install/marks.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { writeSeal } from '../../../robot-client/install/seal-file.ts';
 import { readMachineState } from '../../../robot-client/update/state-file.ts';

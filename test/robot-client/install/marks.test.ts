@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { noteConfirmed, wasConfirmedHere } from '../../../robot-client/install/confirmed-mark.ts';
+import { noteConfirmed, wasConfirmedHere } from '../../../robot-client/install/marks.ts';
 import { diskError } from '../../../robot-client/install/disk-error.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';

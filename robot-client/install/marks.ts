@@ -1,8 +1,12 @@
 /**
- * Stores the version that was confirmed last, with the hash of its seal, in `seals/.confirmed`. The
- * file is beside the releases, because robots lose the folder `state/`. `recover` uses it to
- * distinguish a confirmed version from one on trial. A mark that is unreadable, or belongs to a
- * release with other bytes, is ignored.
+ * Two marks in small files. `seals/.confirmed` names the version that was confirmed last, with the
+ * hash of its seal. It is beside the releases, because robots lose the folder `state/`; `recover`
+ * uses it to distinguish a confirmed version from one on trial. A mark that is unreadable, or
+ * belongs to a release with other bytes, is ignored.
+ *
+ * `state/clean` says that the agent ended in order. Without it a boot hashes what it starts: the
+ * power was cut, and only hashes find what a lying disk lost. It is removed, durably, before the
+ * agent works again.
  */
 
 import { z } from 'zod';
@@ -18,7 +22,7 @@ import { writeWhole } from './small-file.ts';
 const markSchema = z.object({ version: z.string(), seal: z.string() });
 type Mark = z.output<typeof markSchema>;
 
-const markOf = (layout: Layout): string => `${layout.seals}/.confirmed`;
+const confirmedFile = (layout: Layout): string => `${layout.seals}/.confirmed`;
 
 /**
  * Marks a version as confirmed; durable when this resolves. It writes nothing when the mark is
@@ -44,7 +48,7 @@ async function write(disk: Disk, layout: Layout, version: string): Promise<void>
   const known = await readMark(disk, layout);
   if (known?.version === version && known.seal === seal) return;
   const mark: Mark = { version, seal };
-  await writeWhole(disk, markOf(layout), new TextEncoder().encode(JSON.stringify(mark)));
+  await writeWhole(disk, confirmedFile(layout), new TextEncoder().encode(JSON.stringify(mark)));
 }
 
 /** True when the mark names that version with the seal that it has, and the seal holds. */
@@ -64,7 +68,9 @@ export async function wasConfirmedHere(
 }
 
 async function readMark(disk: Disk, layout: Layout): Promise<Mark | null> {
-  const bytes = await nullIfFailed(disk.readFile(markOf(layout), LIMITS.confirmedMarkBytesMax));
+  const bytes = await nullIfFailed(
+    disk.readFile(confirmedFile(layout), LIMITS.confirmedMarkBytesMax),
+  );
   if (bytes === null) return null;
   return nullIfRefused(() => {
     const json = parseStrictJson(bytes, '.confirmed', LIMITS.confirmedMarkBytesMax);
@@ -93,4 +99,19 @@ async function lastHash(disk: Disk, path: string): Promise<string | null> {
   } finally {
     await file.close();
   }
+}
+
+const cleanFile = (layout: Layout): string => `${layout.state}/clean`;
+
+/** True when the mark was there; it is removed. */
+export async function takeCleanMark(disk: Disk, layout: Layout): Promise<boolean> {
+  if ((await disk.kind(cleanFile(layout))) !== 'file') return false;
+  await disk.unlink(cleanFile(layout));
+  await disk.syncFolder(layout.state);
+  return true;
+}
+
+/** @throws DroverError DISK_FULL, DISK_WRITE_FAILED */
+export async function setCleanMark(disk: Disk, layout: Layout): Promise<void> {
+  await writeWhole(disk, cleanFile(layout), new TextEncoder().encode('the agent ended in order\n'));
 }
