@@ -361,11 +361,13 @@ interface Heard extends Judged {
 function withFloors(seen: Seen, heard: readonly Heard[], now: EpochMs): Seen {
   const [progress, completeSince] = [{ ...seen.progress }, { ...seen.completeSince }];
   for (const { progress: document, raise } of heard) {
-    const { rollout, status } = document;
+    const { rollout, status, issued_at: issuedMs } = document;
     progress[rollout] = raise(progress[rollout] ?? NO_FLOOR);
-    // By a clock that was ahead it may lie in the future, and would be waited for.
-    if (status === 'complete')
-      completeSince[rollout] = Math.min(completeSince[rollout] ?? now, now);
+    if (status !== 'complete') continue;
+    // By a clock that was ahead it may lie in the future, and would be waited for; one that begins
+    // in 1970 would end the wait of all robots at once.
+    const at = Math.max(now, issuedMs);
+    completeSince[rollout] = Math.min(completeSince[rollout] ?? at, at);
   }
   return { ...seen, progress, completeSince };
 }

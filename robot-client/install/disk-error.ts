@@ -67,7 +67,7 @@ function closedAt(path: string): string {
 const frozenHint = (path: string): string =>
   `${whoAmI()} may not change this: lsattr -d ${path} ${dirname(path)} shows a mark of immutable or append-only, which chattr -i -a takes off; else ls -ld shows whose it is: run the command as that user or as root`;
 
-const QUOTA_HINT =
+export const QUOTA_HINT =
   'the quota of the user of the agent, or of this folder, is used up, though the disk may have room: quota -v shows it; remove files or raise it; it goes on by itself';
 
 const inodesHint = (path: string): string =>

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { errnoOf } from '../../shared/base/errno.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import { diskError, moveAway } from './disk-error.ts';
+import { diskError, moveAway, QUOTA_HINT } from './disk-error.ts';
 import type { Disk, DiskFile, PathKind, PathStat } from './disk-port.ts';
 import { mountPointsIn, MOUNTS_FILE } from './mounted-place.ts';
 import { canSyncAll, syncAll } from './sync-all.ts';
@@ -145,7 +145,8 @@ async function setAside(paths: readonly string[], bytes: number): Promise<boolea
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
     if (!/No space left|quota exceeded/i.test(said)) return false;
-    throw new DroverError('DISK_FULL', `reserve ${bytes} bytes for ${paths[0]}: ${said.trim()}`);
+    const message = `reserve ${bytes} bytes for ${paths[0]}: ${said.trim()}`;
+    throw new DroverError('DISK_FULL', message, hintOf(said));
   }
 }
 
@@ -199,9 +200,13 @@ async function copyTree(from: string, to: string): Promise<void> {
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
     const code = /No space left|quota exceeded/i.test(said) ? 'DISK_FULL' : 'DISK_WRITE_FAILED';
-    throw new DroverError(code, `copy ${from}: ${said || String(error)}`);
+    throw new DroverError(code, `copy ${from}: ${said || String(error)}`, hintOf(said));
   }
 }
+
+/** A quota is used up though the disk has room. */
+const hintOf = (said: string): { hint?: string } =>
+  /quota exceeded/i.test(said) ? { hint: QUOTA_HINT } : {};
 
 export const realDisk: Disk = {
   kind: (path) =>

@@ -6,7 +6,7 @@
 
 import { constants, type Stats } from 'node:fs';
 import { access, lstat, open, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { errnoOf, wordsOfErrno } from '../../shared/base/errno.ts';
 import { printable } from '../../shared/base/printable.ts';
 
@@ -72,7 +72,9 @@ async function lostInterpreter(path: string): Promise<string | null> {
     const line = await firstLine(path);
     const program = /^#![ \t]*([^ \t]+)/.exec(line)?.[1];
     if (program === undefined) return null;
-    const why = await stat(resolve('/', program)).then(() => '', errnoOf);
+    // The name may have any bytes, which latin1 keeps one by one.
+    const name = Buffer.from(program.startsWith('/') ? program : `/${program}`, 'latin1');
+    const why = await stat(name).then(() => '', errnoOf);
     return why === 'ENOENT' ? line : null;
   } catch {
     return null;

@@ -58,17 +58,19 @@ async function readyOnes(disk: Disk, layout: Layout): Promise<string[]> {
 /**
  * Makes the spare files that are missing, and gives room to those that have none: the power may
  * have gone between the two, or the file system keeps no room. They are durable with the next
- * state.
+ * state; on btrfs, which logs each file by itself, their room is not.
+ * @returns the files that were made or given room
  * @throws DroverError DISK_FULL, DISK_READ_ONLY
  */
-export async function fillSpares(disk: Disk, layout: Layout): Promise<void> {
+export async function fillSpares(disk: Disk, layout: Layout): Promise<readonly string[]> {
   const { ready, free } = await placesOf(disk, layout);
   const made = free.slice(0, LIMITS.stateSpares - ready.length);
   const wanting = [...(await withoutRoom(disk, ready)), ...made];
-  if (wanting.length === 0) return;
+  if (wanting.length === 0) return [];
   try {
     // Where nothing can be set aside the inode alone is kept.
     await disk.reserve(wanting, LIMITS.stateSpareBytes);
+    return wanting;
   } catch (thrown) {
     // An empty file without room would pass for a spare file.
     for (const path of await withoutRoom(disk, made)) await nullIfFailed(disk.unlink(path));
@@ -76,17 +78,30 @@ export async function fillSpares(disk: Disk, layout: Layout): Promise<void> {
   }
 }
 
+/** As `fillSpares`, once before a swap: the files are durable by themselves then. */
+export async function prepareSpares(disk: Disk, layout: Layout): Promise<void> {
+  for (const path of await fillSpares(disk, layout)) {
+    const file = await disk.open(path, 'update', SPARE_MODE);
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+}
+
 /**
- * As `fillSpares`, for each state of a trial: it looks closer, and for the owner of each file, only
- * where one is missing.
+ * As `fillSpares`, for each state of a trial. Root may write the files of every user, so it looks
+ * closer only where one is missing.
  * @throws DroverError DISK_FULL, DISK_READ_ONLY
  */
 export async function refillSpares(disk: Disk, layout: Layout): Promise<void> {
+  if (process.geteuid?.() !== 0) return void (await fillSpares(disk, layout));
   for (let nth = 1; nth <= LIMITS.stateSpares; nth += 1) {
     const path = spareFile(layout, nth);
     const { kind, bytes } = await disk.stat(path);
     if (kind === 'file' && bytes === 0 && (await hasRoom(disk, path))) continue;
-    return await fillSpares(disk, layout);
+    return void (await fillSpares(disk, layout));
   }
 }
 

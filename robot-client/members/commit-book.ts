@@ -127,10 +127,12 @@ export class CommitBook {
       if (before === null) return [];
       const isMeant = ({ members }: RolloutSet): boolean =>
         members.some(({ component }) => gone.includes(component));
+      const goneOf = ({ set, gone: known = [] }: ToldCommit): string[] =>
+        set.members
+          .map(({ component }): string => component)
+          .filter((name) => known.includes(name) || gone.includes(name));
       const marked = before.map((one) =>
-        isKept(one) && isMeant(one.set)
-          ? { ...one, gone: [...new Set([...(one.gone ?? []), ...gone])] }
-          : one,
+        isKept(one) && isMeant(one.set) ? { ...one, gone: goneOf(one) } : one,
       );
       const lost = sets.flatMap((set) => {
         const isFree = isMeant(set) && !before.some((one) => overlaps(one.set, set));

@@ -40,6 +40,8 @@ export interface ComponentFact {
   readonly isCurrent: boolean;
   /** For how long nothing came from its computer; 0 while it is there. */
   readonly awayMs: number;
+  /** It has confirmed, and its disk refused the state: after a power cut it asks again. */
+  readonly isUnkept?: boolean;
   /** The release before the confirmed one is still there. */
   readonly canGoBack: boolean;
   /** Code of its last failure; null for none. */
@@ -93,6 +95,7 @@ const OPEN_TO_RECALL: Steps = ['done', 'undoing', ...UNSEEN];
 function isOpenFor({ id, components, decision }: Commit, one: ComponentFact): boolean {
   if (!components.includes(one.component)) return false;
   if (decision === 'recall') return OPEN_TO_RECALL.includes(one.step);
+  if (one.isUnkept === true && one.confirmedBy === id) return true;
   return UNSEEN.includes(one.step) || one.commitId === id;
 }
 
@@ -156,8 +159,12 @@ export function decideCommit(
     }
     case 'confirm':
     case 'back':
-    case 'recall':
-      return isThere && !components.some((one) => isOpenFor(known, one)) ? null : known;
+    case 'recall': {
+      // A sick disk must not keep a recall: an id that is not in the record means to go back.
+      const isOpen = (one: ComponentFact): boolean =>
+        isOpenFor(known, one) && !(facts.isRecalled && one.isUnkept === true);
+      return isThere && !components.some(isOpen) ? null : known;
+    }
   }
 }
 

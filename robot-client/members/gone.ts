@@ -36,6 +36,8 @@ export interface GoneFacts {
   /** Sets over several computers that a component works on, or has confirmed. */
   readonly sets: readonly RolloutSet[];
   factsOf(set: RolloutSet): SetFacts;
+  /** Why a computer was refused that tries now; null when none does. */
+  readonly knocking: string | null;
   readonly now: MonoMs;
 }
 
@@ -77,7 +79,14 @@ function componentsOf(name: string, on: GoneFacts): readonly string[] {
   const unled = ofSets
     .flatMap(({ members }) => members.map(({ component }): string => component))
     .filter((component) => !led.has(component) && !local.has(component));
-  if (unled.includes(name)) return [name];
+  if (unled.includes(name)) {
+    // Its pair file may only have been left out, and it runs.
+    if (on.knocking === null) return [name];
+    const message = `go on without component ${name}: it may be on the computer that tries now (refused ${on.knocking})`;
+    const hint =
+      'repair its pair file here (drover-robot explain names it), or switch that computer off';
+    throw new DroverError('MEMBER_PRESENT', message, { hint });
+  }
   const known = [...new Set([...desks.keys(), ...unled])].join(', ') || 'none';
   const hint = `name a computer of --members, or a component whose computer has no pair file here (here: ${known})`;
   throw new DroverError('NOT_FOUND', `go on without ${name}: it is not known here`, { hint });
@@ -98,7 +107,8 @@ export function goneEvent(
 ): Omit<RobotEventFields, 'event_seq'> {
   const member = commit.set.members.find(({ component }) => gone.includes(component));
   return {
-    ...{ robot_id: robot, at: new Date(at).toISOString(), component: gone[0] ?? '' },
+    ...{ robot_id: robot, at: new Date(at).toISOString() },
+    component: member?.component ?? gone[0] ?? '',
     ...{ from: 'idle', to: 'idle', event: 'computer_gone' },
     ...(member && { target_version: member.version, rollout: member.rollout }),
     problem: goneProblem(commit, gone),

@@ -280,6 +280,7 @@ export class LeaderSide implements Computers, DoorKeeper {
       ...{ book: this.#book, desks: this.#desks, sets: this.#sets(), now: performance.now() },
       local: new Set(this.#side?.board.localViews.keys()),
       factsOf: (set) => this.#factsOf(set),
+      knocking: this.#door.refused.current[0] ?? null,
     });
     for (const one of request.isSaid ? decisions : []) {
       log.warn({ problem: goneProblem(one, components) }, 'goes on without a computer');

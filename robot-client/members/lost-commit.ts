@@ -47,10 +47,13 @@ export function decideLost(
 ): Commit | null {
   const isBound = ({ step, commitId }: ComponentFact): boolean =>
     commitId === id && FOLLOWS.includes(step);
-  const bound = components.filter(isBound).map(({ component }) => component);
+  const isGone = ({ component }: ComponentFact): boolean => gone.includes(component);
+  // One that is gone may be bound as well: the decision is kept until it has followed it.
+  const bound = components.filter((one) => isBound(one) || isGone(one));
+  const of = (found: readonly ComponentFact[]): string[] => found.map((one) => one.component);
   const taken = (decision: Commit['decision']): Commit => ({
-    ...{ id, set, components: bound, decision },
-    ...(gone.length > 0 && { gone: [...gone] }),
+    ...{ id, set, components: of(bound), decision },
+    ...(gone.length > 0 && { gone: of(components.filter(isGone)) }),
   });
   if (components.some(({ confirmedBy }) => confirmedBy === id)) return taken('confirm');
   const isCertain = components.every(

@@ -98,9 +98,12 @@ export class MemberDesk {
     return Math.max(1, now - this.#presentMs);
   }
 
-  /** Nothing came from it for a while, not even what could not be taken. */
+  /**
+   * Nothing came from it for a while, not even what could not be taken. A connection that ended
+   * proves nothing: its agent may just be starting again.
+   */
   isSilent(now: MonoMs): boolean {
-    return awayMsOf(this.#heardMs, now, this.#isLost) > 0;
+    return awayMsOf(this.#heardMs, now, false) > 0;
   }
 
   /** Its views are those of the start that asks for news. */

@@ -56,13 +56,18 @@ export class RefusedComputers {
     this.#seldom.warn(kind, { code: CODE, why, hint }, 'a computer of this robot was refused');
   }
 
-  /** Lines for `drover-robot explain`: those that still try. */
-  explain(): string[] {
+  /** Why those were refused that still try. */
+  get current(): string[] {
     const now = this.#now();
-    const lines = [...this.#last.values()].flatMap(({ why, atMs }) => {
+    return [...this.#last.values()].flatMap(({ why, atMs }) => {
       const isOld = Math.abs(now - atMs) > LIMITS.memberRefusedShownMs;
-      return isOld ? [] : [`refused ${why}, last at ${instantText(atMs)} (${CODE})`];
+      return isOld ? [] : [`${why}, last at ${instantText(atMs)}`];
     });
+  }
+
+  /** Lines for `drover-robot explain`. */
+  explain(): string[] {
+    const lines = this.current.map((why) => `refused ${why} (${CODE})`);
     return lines.length === 0 ? [] : [...lines, `  hint: ${CATALOGUE[CODE].hint}`];
   }
 }

@@ -5,14 +5,13 @@
  */
 
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
-import type { RolloutSet, SetMember } from '../../shared/formats/announcement.ts';
+import type { RolloutSet } from '../../shared/formats/announcement.ts';
 import { decideRecall, decideStopped } from '../update/decide.ts';
 import {
   canGoBack,
   failureCodeOf,
   setOf,
   stepOf,
-  type MemberView,
   type MemberViews,
 } from '../update/set-verdict.ts';
 import type { HeardFacts } from '../update/verdict.ts';
@@ -48,8 +47,10 @@ export function factsOfSet(set: RolloutSet, leader: LeaderFacts): SetFacts {
     const silentMs = isLocal ? 0 : Math.max(1, now - startedMs);
     return {
       component: member.component,
-      ...boundBy(member, view),
+      step: stepOf(member, view),
+      commitId: view?.state.job?.commitId ?? null,
       confirmedBy: view?.state.installed?.commitId ?? null,
+      isUnkept: view?.isUnkept === true,
       isCurrent: isLocal || desk?.heardEpoch === epoch,
       awayMs: desk?.awayMs(now) ?? silentMs,
       canGoBack: view ? canGoBack(view) : false,
@@ -57,22 +58,6 @@ export function factsOfSet(set: RolloutSet, leader: LeaderFacts): SetFacts {
     };
   });
   return { components, isRecalled, stopped };
-}
-
-/**
- * How far a component is, and by which decision it is bound. One that has confirmed while its disk
- * refused the state is healthy for good again after a power cut, and then asks for the decision:
- * that must not have ended, because an id that is not in the record means to go back.
- */
-function boundBy(
-  member: SetMember,
-  view: MemberView | null | undefined,
-): Pick<ComponentFact, 'step' | 'commitId'> {
-  const step = stepOf(member, view);
-  const confirmedBy = view?.state.installed?.commitId ?? null;
-  const isAtRisk = step === 'done' && view?.isUnkept === true && confirmedBy !== null;
-  if (isAtRisk) return { step: 'sure', commitId: confirmedBy };
-  return { step, commitId: view?.state.job?.commitId ?? null };
 }
 
 /**

@@ -32,6 +32,8 @@ export interface OurRun extends NotedRun {
    * program yet, so its group and session count without the variable.
    */
   readonly isFresh: boolean;
+  /** True to leave out what has a session of its own: a daemon has one, and lives on. */
+  readonly isSessionOnly?: boolean;
 }
 
 interface Seen {
@@ -77,10 +79,12 @@ async function look(
   }
   const sessions = new Set(run.name === null ? [] : marked.map(({ session }) => session));
   // In a container a group or session from outside of it has number 0.
-  const isLeaderKnown = run.isFresh && run.leader > 0;
-  const isOurs = ({ group, session }: Seen): boolean =>
-    sessions.has(session) || (isLeaderKnown && [group, session].includes(run.leader));
-  const found = [...marked, ...others.filter(isOurs)].map(({ number }) => number);
+  const isLed = ({ group, session }: Seen): boolean =>
+    run.leader > 0 && [group, session].includes(run.leader);
+  const isOurs = (seen: Seen): boolean =>
+    (run.isSessionOnly !== true && sessions.has(seen.session)) || (run.isFresh && isLed(seen));
+  const named = run.isSessionOnly === true ? marked.filter(isLed) : marked;
+  const found = [...named, ...others.filter(isOurs)].map(({ number }) => number);
   return { found, isUnsure };
 }
 

@@ -8,7 +8,7 @@ import { DroverError, toProblem, type Problem } from '../../shared/base/errors.t
 import type { Disk } from '../install/disk-port.ts';
 import { releaseFolder, type Layout } from '../install/layout.ts';
 import { checkRelease } from '../install/seal-check.ts';
-import { fillSpares } from '../install/state-spare.ts';
+import { prepareSpares } from '../install/state-spare.ts';
 import { readSlots } from '../install/read-slots.ts';
 import { assertOwnSlots, versionOf, type SlotName, type Slots } from '../install/slots.ts';
 import { assertUnshared, besideProblems, tryBeside } from '../install/slot-links.ts';
@@ -39,7 +39,7 @@ export async function assertSwappable(disk: Disk, layout: Layout): Promise<Slots
 /** The states of the trial, and of the way back from it, are written on whatever disk. */
 async function keepSpares(disk: Disk, layout: Layout): Promise<void> {
   try {
-    await fillSpares(disk, layout);
+    await prepareSpares(disk, layout);
   } catch (thrown) {
     throw refusedWrite(layout.state, thrown);
   }

@@ -92,6 +92,12 @@ function unpackFailure(path: string, cause: unknown): DroverError {
       });
     case 'EACCES':
     case 'EIO':
+    case 'EUCLEAN':
+    case 'EBADMSG':
+    case 'ESTALE':
+    case 'EBADE':
+    case 'ENODATA':
+    case 'EHWPOISON':
       return new DroverError('FILE_UNREADABLE', `open bundle ${path}: ${why}`, { cause });
     default:
       return new DroverError(

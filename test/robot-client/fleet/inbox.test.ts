@@ -76,6 +76,17 @@ describe('the memory of a robot about rollouts', () => {
     assert.deepEqual([...inbox.completeSince], [['r-1', NOW]]);
   });
 
+  it('counts from its date where the clock still begins in 1970', async (t) => {
+    const inbox = new Inbox(realDisk, `${await tempFolder(t)}/seen.json`, fleet.trust);
+    await inbox.load();
+    const bundle = await fleet.makeBundle({ version: '1.1.0' });
+    await inbox.acceptAnnouncement(fleet.announce(1, [fleet.makeRollout('r-1', bundle)]), 0);
+    const complete = fleet.progress({ rollout: 'r-1', seq: 7, status: 'complete', threshold: 1 });
+    await inbox.acceptProgress(complete, 0);
+    const [[, at = 0] = []] = [...inbox.completeSince];
+    assert.ok(at > Date.parse('2025-01-01'), `${at}`);
+  });
+
   it('is acted on only once the disk has it, or has failed to take it', async (t) => {
     const gates: ((isFull: boolean) => void)[] = [];
     const disk = faultyDisk(async ({ name, path }) => {

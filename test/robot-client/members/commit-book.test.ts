@@ -200,9 +200,9 @@ describe('the facts of the leader', () => {
         ...{ views: new Map([['app', view]]), local: new Set(['app']), desks: [] },
         ...{ epoch: '', startedMs: 0, progress: new Map(), now: 0, clock: 0 },
       });
-      return [components[0]?.step, components[0]?.commitId, components[0]?.confirmedBy];
+      return [components[0]?.step, components[0]?.isUnkept, components[0]?.confirmedBy];
     };
-    assert.deepEqual(stepWith({}), ['done', null, ID]);
-    assert.deepEqual(stepWith({ isUnkept: true }), ['sure', ID, ID]);
+    assert.deepEqual(stepWith({}), ['done', false, ID]);
+    assert.deepEqual(stepWith({ isUnkept: true }), ['done', true, ID]);
   });
 });

@@ -91,6 +91,17 @@ describe('one step of the leader', () => {
     }
   });
 
+  it('keeps a confirmation for a disk that refused it, and a recall never', () => {
+    const unkept = { step: 'done', confirmedBy: ID, isUnkept: true } as const;
+    const known: Commit = { id: ID, set: SET, components: ['one', 'two'], decision: 'confirm' };
+    const [one, two] = facts(unkept).components;
+    const components = [{ ...one!, step: 'done', confirmedBy: ID } as const, two!];
+    const on = { ...facts({}), components };
+    assert.equal(decideCommit(known, on, ID), known);
+    assert.equal(decideCommit(known, { ...on, isRecalled: true }, ID), null);
+    assert.equal(decideCommit(null, { ...on, isRecalled: true }, ID)?.decision, 'recall');
+  });
+
   it('ends its question at once when a component turns out to be bound to an older decision', () => {
     const known: Commit = { id: ID, set: SET, components: ['one', 'two'], decision: 'prepare' };
     assert.equal(decideCommit(known, facts({}), ID), known);
@@ -215,7 +226,8 @@ describe('one step of the leader', () => {
       const { components } = bound(step, unseen);
       assert.equal(decideLost(ID, SET, components), null, 'without the word of a person');
       const found = decideLost(ID, SET, components, gone);
-      assert.deepEqual([found?.decision, found?.components, found?.gone], ['back', ['one'], gone]);
+      const want = ['back', ['one', 'two'], gone];
+      assert.deepEqual([found?.decision, found?.components, found?.gone], want);
     }
     const proof = bound('sure', unseen).components;
     const third = { ...proof[0]!, component: 'three', step: 'done', confirmedBy: ID } as const;

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import type { AgentSide } from '../../../robot-client/members/computers.ts';
+import { declareGone, type GoneFacts } from '../../../robot-client/members/gone.ts';
 import { LeaderSide } from '../../../robot-client/members/leader.ts';
 import { encodeCommits } from '../../../robot-client/members/record-file.ts';
 import { SetBoard } from '../../../robot-client/update/set-board.ts';
@@ -132,6 +133,18 @@ describe('a start of the leader while its own component is bound', () => {
 });
 
 describe('a computer that a person declares gone for good', () => {
+  it('is none whose component may be on a computer that is refused and tries now', async () => {
+    const { set } = sureState();
+    const on = {
+      ...{ book: { isRead: true, told: { commits: [{ set }] } }, desks: new Map(), sets: [] },
+      ...{ local: new Set(['app']), now: 0, knocking: 'computer perception at ::1' },
+    } as unknown as GoneFacts;
+    await assert.rejects(declareGone({ computers: ['vision'], isSaid: true }, on), {
+      code: 'MEMBER_PRESENT',
+      message: /may be on the computer that tries now/,
+    });
+  });
+
   const said = (computers: string[], isSaid = true) => ({ computers, isSaid });
   const recordIn = async (folder: string): Promise<string> =>
     (await readFile(join(folder, 'commits.json'), 'utf8')) +

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { startBrokerChild } from './broker-child.ts';
-import { Site, type ComponentStatus, type Robot } from './site.ts';
+import { startBrokerChild } from '../e2e/broker-child.ts';
+import { Site, type ComponentStatus, type Robot } from '../e2e/site.ts';
 
 interface Harm {
   readonly code: string;

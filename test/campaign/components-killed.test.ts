@@ -13,8 +13,8 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { startDrover } from '../helpers/child.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { startBrokerChild } from './broker-child.ts';
-import { Site, type Robot } from './site.ts';
+import { startBrokerChild } from '../e2e/broker-child.ts';
+import { Site, type Robot } from '../e2e/site.ts';
 
 const NAMES = ['app', 'nav'];
 const NOISE = randomBytes(2 * 1024 * 1024);

@@ -10,9 +10,9 @@ import { it, type TestContext } from 'node:test';
 import { callLocalApi } from '../../robot-client/local/client.ts';
 import { startDrover } from '../helpers/child.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { startBrokerChild, type BrokerChild } from './broker-child.ts';
-import { canMount, heard, MEND_MS, mounts, remount, untilHeard } from './mounted-roots.ts';
-import { Robot, Site } from './site.ts';
+import { startBrokerChild, type BrokerChild } from '../e2e/broker-child.ts';
+import { canMount, heard, MEND_MS, mounts, remount, untilHeard } from '../e2e/mounted-roots.ts';
+import { Robot, Site } from '../e2e/site.ts';
 
 async function publish(site: Site, broker: BrokerChild, version: string): Promise<void> {
   for (const name of ['app', 'nav']) {

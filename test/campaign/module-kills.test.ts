@@ -19,8 +19,8 @@ import {
 } from '../helpers/board-module.ts';
 import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { checkBoot, isIdle, readActive, readStateFile, type Update } from './boot-check.ts';
-import { KillSite } from './kill-site.ts';
+import { checkBoot, isIdle, readActive, readStateFile, type Update } from '../kill/boot-check.ts';
+import { KillSite } from '../kill/kill-site.ts';
 
 const ROBOT = 'r1';
 const APP = { fileCount: 4, fileBytes: 1_000, chunkBytes: 128 * 1024, strategy: BOARD_STRATEGY };

@@ -1,8 +1,8 @@
 /** The rest of the life of a bundle for the second of two components, and a recall of it. */
 
-import { startBrokerChild } from './broker-child.ts';
-import { describeRest } from './life.ts';
-import { describeRecall } from './recall.ts';
+import { startBrokerChild } from '../e2e/broker-child.ts';
+import { describeRest } from '../e2e/life.ts';
+import { describeRecall } from '../e2e/recall.ts';
 
 const TWO = ['app', 'nav'];
 

@@ -8,8 +8,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { it } from 'node:test';
 import type { ToldPlace } from '../../shared/rules/budget.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
-import { startBrokerChild } from './broker-child.ts';
-import { Site, type Robot } from './site.ts';
+import { startBrokerChild } from '../e2e/broker-child.ts';
+import { Site, type Robot } from '../e2e/site.ts';
 
 const HALLS = { a1: 'A', a2: 'A', a3: 'A', b1: 'B', b2: 'B' } as const;
 type Name = keyof typeof HALLS;

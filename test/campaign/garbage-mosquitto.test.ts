@@ -1,5 +1,5 @@
 import { startMosquitto } from '../helpers/mosquitto.ts';
-import { describeGarbage } from './garbage-attached.ts';
+import { describeGarbage } from '../e2e/garbage-attached.ts';
 
 const notUsed = (): Promise<void> => Promise.resolve();
 
