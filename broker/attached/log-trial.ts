@@ -2,7 +2,7 @@
  * Asks whether this broker may read and write the transparency log on an external engine. An engine
  * with an access list from before the guard grants the subscription (mosquitto) and then drops the
  * messages in silence. So a message of ours, which nobody retains, has to come back. Without the
- * log the rest works, therefore this is told and ends nothing.
+ * log the rest works, therefore this is reported and ends nothing.
  */
 
 import { randomBytes } from 'node:crypto';
