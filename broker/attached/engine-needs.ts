@@ -7,7 +7,6 @@
 
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
-import type { Log } from '../../shared/base/ports.ts';
 import { TRUST_FILTER } from '../../shared/formats/topics.ts';
 
 /**
@@ -32,13 +31,6 @@ export const isTrialTopic = (topic: string): boolean => topic.startsWith(trialTo
 
 export const UNTRIED =
   'what was published below fleet/trust/ did not come back, or may not be subscribed to: see the access list of the engine (docs/engines.md)';
-
-/** The access list of the engine is older than the guard over the log: the rest works. */
-export function tellUnread(log: Pick<Log, 'warn'>): void {
-  const message = 'guard the transparency log: the engine lets this broker not read fleet/log/+';
-  const problem = toProblem(new DroverError('ENGINE_TOPIC_DENIED', message));
-  log.warn({ problem }, 'nothing guards the log on the engine');
-}
 
 /** Result of one check: retained messages that the engine sent, and those that it did not send. */
 export interface Kept {

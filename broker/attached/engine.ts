@@ -19,7 +19,6 @@ import type { ChunkStore, Log } from '../../shared/base/ports.ts';
 import {
   chunkTopic,
   LEASE_TOPIC,
-  LOG_FILTER,
   PROGRESS_FILTER,
   RELAY_FILTER,
   mayRetain,
@@ -33,18 +32,15 @@ import { EchoCheck } from './echo-check.ts';
 import type { EnginePort, EngineStatus, HeardMessage } from '../mqtt/engine-port.ts';
 import type { EngineProfile } from '../mqtt/engine-profile.ts';
 import { delivers0Only, isHandedOut, notEchoed } from './silence.ts';
-import { tellUnread, UNTRIED } from './engine-needs.ts';
+import { UNTRIED } from './engine-needs.ts';
+import { LogTrial } from './log-trial.ts';
 import { judgeTrial, tryEngine } from './trial.ts';
 import { WantLedger } from './engine-chunks.ts';
 import { EngineLink, inWordsOfEngines, type EngineAddress, type LinkListener } from './link.ts';
 
 const CONTROL_FILTERS = [TRUST_FILTER, UPDATES_TOPIC, PROGRESS_FILTER, LEASE_TOPIC];
-const ROBOT_FILTERS: readonly string[] = [
-  robotFilter('state'),
-  robotFilter('online'),
-  robotFilter('want'),
-  RELAY_FILTER,
-];
+const LEAVES = ['state', 'online', 'want'] as const;
+const ROBOT_FILTERS = [...LEAVES.map((leaf) => robotFilter(leaf)), RELAY_FILTER];
 const ROUND_TRIPS_OF_QUIET = 4;
 
 export interface AttachedEngineOptions {
@@ -83,6 +79,7 @@ export class AttachedEngine implements EnginePort {
   readonly #echo = new EchoCheck();
   readonly #deaf = new DeafCheck();
   readonly #wants = new WantLedger();
+  readonly #logTrial: LogTrial;
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | null = null;
   /** Counts connections: a task that began on an earlier one must stop. */
@@ -103,6 +100,7 @@ export class AttachedEngine implements EnginePort {
 
   constructor(options: AttachedEngineOptions) {
     this.#options = options;
+    this.#logTrial = new LogTrial(options.log);
     this.#watch = setInterval(() => {
       this.#listenForEchoes();
       this.#noticeDeafness();
@@ -186,6 +184,7 @@ export class AttachedEngine implements EnginePort {
     if (this.#retry) clearTimeout(this.#retry);
     this.#epoch += 1;
     this.#eventsEpoch += 1;
+    this.#logTrial.end();
     for (const link of [this.#control, this.#events, this.#chunks]) await link?.close();
   }
 
@@ -247,19 +246,18 @@ export class AttachedEngine implements EnginePort {
   async #begin(): Promise<void> {
     const epoch = ++this.#epoch;
     const { wire } = attached(this.#control);
-    const { profile, readsLog, log } = this.#options;
-    const { controlQos } = profile;
+    const { readsLog, log, profile } = this.#options;
     const listener = attached(this.#listener);
     this.#echo.clear();
     listener.onUp();
     const askedAtMs = performance.now();
-    await wire.subscribe(CONTROL_FILTERS, controlQos);
-    if (readsLog && !(await subscribeIfGranted(wire, [LOG_FILTER], controlQos))) tellUnread(log);
+    await wire.subscribe(CONTROL_FILTERS, profile.controlQos);
+    if (readsLog) await this.#logTrial.begin(wire, profile.controlQos);
     await this.#untilQuiet(epoch, performance.now() - askedAtMs);
     if (epoch !== this.#epoch) return;
     listener.onSettled();
-    await wire.subscribe(ROBOT_FILTERS, controlQos);
-    await subscribeIfGranted(wire, [robotFilter('logs')], controlQos);
+    await wire.subscribe(ROBOT_FILTERS, profile.controlQos);
+    await subscribeIfGranted(wire, [robotFilter('logs')], profile.controlQos);
     if (epoch !== this.#epoch) return;
     this.#problem = null;
     this.#setUp(true);
@@ -285,6 +283,7 @@ export class AttachedEngine implements EnginePort {
 
   #onDown(reason: string): void {
     this.#epoch += 1;
+    this.#logTrial.lost();
     this.#setUp(false);
     this.#options.log.warn({ engine: this.#options.address.url, reason }, 'lost the engine');
     this.#listener?.onDown();
@@ -317,6 +316,7 @@ export class AttachedEngine implements EnginePort {
   }
 
   async #hear(topic: string, payload: Uint8Array, isReplay: boolean): Promise<void> {
+    if (this.#logTrial.heard(topic)) return;
     if (topic === LEASE_TOPIC && !isReplay) this.#deaf.heard(0, payload, performance.now());
     if (!topic.startsWith('fleet/robots/')) {
       this.#controlHeardMs = performance.now();

@@ -41,6 +41,7 @@ import type { HeardMessage } from '../mqtt/engine-port.ts';
 import { isTrialTopic } from './engine-needs.ts';
 import type { EventJournal } from './event-journal.ts';
 import type { LogMirror } from './log-mirror.ts';
+import { isTrialTopicOfLog } from './log-trial.ts';
 import { Presence } from './presence.ts';
 
 export interface AttachedIntakeOptions {
@@ -227,7 +228,8 @@ export class AttachedIntake {
 
   #ours(text: string, payload: Uint8Array): Topic | null {
     const { counters, log } = this.#options;
-    if (isTrialTopic(text)) return null; // of this broker, or of one that stands by
+    // Of this broker, or of one that stands by.
+    if (isTrialTopic(text) || isTrialTopicOfLog(text)) return null;
     try {
       const plan = planIngest(text, payload.byteLength);
       if (plan.kind === 'chunk') return null;

@@ -107,6 +107,21 @@ function assertProven(next: Checkpoint, policy: LogPolicy): void {
   throw no(`no key of the policy signed the line of ${printable(junk.name)}`);
 }
 
+/**
+ * True for a checkpoint of the same text that has all proven lines of the one before, lines of
+ * other keys that are not of its origin, and room for another witness. A broker whose policy names
+ * more witnesses takes it, so an attached broker lets it stand.
+ */
+export function addsOnlyLines(payload: Uint8Array, before: Uint8Array, policy: LogPolicy): boolean {
+  const found = nullIfRefused(() => {
+    const [next, head] = [readCheckpoint(payload), readCheckpoint(before)];
+    if (next.note.text !== head.note.text || seenBy(next, policy).fault !== null) return false;
+    assertOnlyCosigned(next, provenOf(head, policy));
+    return next.note.signatures.length < LIMITS.logSignaturesMax;
+  });
+  return found ?? false;
+}
+
 /** Returns the checkpoint with only the lines that are valid under keys of the policy. */
 function provenOf(head: Checkpoint, policy: LogPolicy): Checkpoint {
   const { note } = head;

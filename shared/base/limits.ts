@@ -123,6 +123,9 @@ export const LIMITS = {
 
   // Transparency log
   logEntriesMax: 10_000, // a release each workday for 40 years; a broker holds them in memory
+  logUnprovenBytesMax: 32 * MiB, // an attached broker: as many entries of 3 KiB, before their head
+  logTrialsMax: 2, // links that may end while an engine is asked whether it takes messages there
+  logUndosMax: 2, // put back so often at once; a topic that is changed again then waits
   logNoteBytesMax: 12 * KiB, // a checkpoint with 64 signatures of 180 bytes
   logSignaturesMax: 64, // of one checkpoint: the log, and more witnesses than a fleet has
   logProofHashesMax: 53, // of a tree with as many entries as a number can count exactly

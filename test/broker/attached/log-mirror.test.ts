@@ -6,6 +6,9 @@ import { describe, it, type TestContext } from 'node:test';
 import { LogMirror } from '../../../broker/attached/log-mirror.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
 import { EventCounters } from '../../../broker/control/event-metrics.ts';
+import { LogTrial } from '../../../broker/attached/log-trial.ts';
+import { DroverError } from '../../../shared/base/errors.ts';
+import type { Wire } from '../../../shared/base/ports.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { parseTopic, LOG_CHECKPOINT_TOPIC, logEntryTopic } from '../../../shared/formats/topics.ts';
@@ -15,7 +18,14 @@ import { makeLog } from '../../../shared/io/cli.ts';
 import { parseLogPolicy } from '../../../shared/tlog/policy.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
-import { makeCheckpoint, noteBytes, policyText } from '../../shared/tlog/log-maker.ts';
+import {
+  LOG_KEY,
+  makeCheckpoint,
+  noteBytes,
+  policyText,
+  witnessKey,
+  type WitnessName,
+} from '../../shared/tlog/log-maker.ts';
 
 const manifestOf = (version: string): Uint8Array =>
   utf8(
@@ -42,19 +52,22 @@ class Engine {
   mirror: LogMirror | null = null;
   nowMs = 0;
 
-  static async open(t: TestContext): Promise<Engine> {
+  control: ControlStore | null = null;
+
+  static async open(t: TestContext, { policy = policyText('quorum none'), bytesMax = 9e9 } = {}) {
     const engine = new Engine();
     const control = await ControlStore.open(join(await tempFolder(t), 'control'));
     t.after(() => control.close());
+    engine.control = control;
     const log = makeLog('test', 'silent');
     const warn = (facts: object): void => {
       const { problem } = facts as { problem?: { code: string } };
       if (problem) engine.refused.push(problem.code);
     };
     engine.mirror = new LogMirror({
-      ...{ policy: parseLogPolicy(utf8(policyText('quorum none'))), control },
+      ...{ policy: parseLogPolicy(utf8(policy)), control },
       ...{ counters: new EventCounters(), log: { ...log, warn, debug: () => {} } },
-      mono: () => engine.nowMs,
+      ...{ mono: () => engine.nowMs, unprovenBytesMax: bytesMax },
       restore: (topic, payload) => {
         engine.kept.set(topic, payload);
         engine.owed.push(topic);
@@ -68,6 +81,25 @@ class Engine {
   /** Topics that were put back, and not yet handed out again. */
   readonly owed: string[] = [];
   readonly answers: (() => void)[] = [];
+
+  /** A disk that takes no writes of these topics; returns an end of that. */
+  breakDisk(isBroken: (topic: string) => boolean): () => void {
+    const { control } = this;
+    assert.ok(control);
+    const put = control.put.bind(control);
+    control.put = async (message, sync) => {
+      if (isBroken(message.topic)) throw new DroverError('DISK_FULL', 'write: disk is full');
+      await put(message, sync);
+    };
+    return () => (control.put = put);
+  }
+
+  /** As `write` on a disk that may refuse it. */
+  async tryWrite(topic: string, payload: Uint8Array): Promise<void> {
+    await this.write(topic, payload).catch((error: unknown) => {
+      assert.ok(error instanceof DroverError && error.code === 'DISK_FULL');
+    });
+  }
 
   async write(topic: string, payload: Uint8Array): Promise<void> {
     this.kept.set(topic, payload);
@@ -83,10 +115,10 @@ class Engine {
   async settle(): Promise<void> {
     for (let count = -1; count !== 0;) {
       this.mirror?.tend();
-      await this.write('fleet/log/99', NOTHING); // behind that round in the queue
+      await this.tryWrite('fleet/log/99', NOTHING); // behind that round in the queue
       count = this.owed.length;
       for (const topic of this.owed.splice(0)) {
-        await this.write(topic, this.kept.get(topic) ?? NOTHING);
+        await this.tryWrite(topic, this.kept.get(topic) ?? NOTHING);
       }
       for (const answer of this.answers.splice(0)) answer();
     }
@@ -133,6 +165,7 @@ describe('the log on an external engine', () => {
     ];
     for (const [nth, harm] of harms.entries()) {
       engine.refused.length = 0;
+      engine.nowMs += 2 * LIMITS.retainedLookMs;
       for (const [topic, bytes] of harm) await engine.write(topic, bytes);
       assert.ok(engine.refused.length > 0, `harm ${nth} is told`);
       await engine.settle();
@@ -153,19 +186,122 @@ describe('the log on an external engine', () => {
     assert.deepEqual(engine.kept.get(LOG_CHECKPOINT_TOPIC), head);
   });
 
-  it('is not held up for ever by a head whose entries never come', async (t) => {
+  it('keeps a larger head of its log whose entries do not come, told once', async (t) => {
     const engine = await Engine.open(t);
     await engine.writeLog(FIRST);
-    const head = engine.kept.get(LOG_CHECKPOINT_TOPIC);
-    await engine.write(LOG_CHECKPOINT_TOPIC, await headOf(FIRST, SECOND));
+    const larger = await headOf(FIRST, SECOND);
+    await engine.write(LOG_CHECKPOINT_TOPIC, larger);
     await engine.settle();
     assert.deepEqual(engine.refused, [], 'its entry may be on the way');
     engine.nowMs += LIMITS.retainedLookMs;
     await engine.settle();
+    await engine.settle();
     assert.deepEqual(engine.refused, ['LOG_APPEND_ONLY']);
-    await waitUntil('the head to be back', () => {
-      const now = engine.kept.get(LOG_CHECKPOINT_TOPIC);
-      return now !== undefined && head !== undefined && Buffer.compare(now, head) === 0;
+    assert.deepEqual(engine.kept.get(LOG_CHECKPOINT_TOPIC), larger, 'an older one would fork it');
+    await engine.write(SECOND_TOPIC, SECOND);
+    assert.deepEqual(engine.mirror?.expected(), [LOG_CHECKPOINT_TOPIC], 'taken when it is whole');
+  });
+
+  for (const broken of [SECOND_TOPIC, LOG_CHECKPOINT_TOPIC]) {
+    it(`keeps its newest head while the disk refuses ${broken}`, async (t) => {
+      const engine = await Engine.open(t);
+      await engine.writeLog(FIRST);
+      const larger = await headOf(FIRST, SECOND);
+      const mend = engine.breakDisk((topic) => topic === broken);
+      await engine.tryWrite(SECOND_TOPIC, SECOND);
+      await engine.tryWrite(LOG_CHECKPOINT_TOPIC, larger);
+      await engine.settle();
+      engine.nowMs += LIMITS.retainedLookMs;
+      await engine.settle();
+      assert.deepEqual(engine.kept.get(LOG_CHECKPOINT_TOPIC), larger);
+      await engine.tryWrite(LOG_CHECKPOINT_TOPIC, await headOf(FIRST));
+      await engine.settle();
+      assert.deepEqual(engine.kept.get(LOG_CHECKPOINT_TOPIC), larger, 'an older one is undone');
+      mend();
+      await engine.settle();
+      assert.deepEqual(engine.control?.get(LOG_CHECKPOINT_TOPIC)?.payload, larger);
+      assert.deepEqual(engine.control?.get(SECOND_TOPIC)?.payload, SECOND);
     });
+  }
+
+  it('keeps entries that no head proves in memory alone, the lowest within a bound', async (t) => {
+    const engine = await Engine.open(t, { bytesMax: 3 * FIRST.byteLength });
+    await engine.writeLog(FIRST);
+    for (let index = 9; index > 0; index -= 1) await engine.write(logEntryTopic(index), SECOND);
+    assert.equal(engine.control?.size, 2, 'the first entry and its head');
+    await engine.write(LOG_CHECKPOINT_TOPIC, await headOf(FIRST, SECOND, SECOND, SECOND));
+    assert.equal(engine.control?.size, 5);
+    const far = Array.from({ length: 10 }, () => SECOND);
+    await engine.write(LOG_CHECKPOINT_TOPIC, await headOf(FIRST, ...far.slice(1)));
+    engine.nowMs += LIMITS.retainedLookMs;
+    await engine.settle();
+    assert.deepEqual(engine.refused, ['LOG_APPEND_ONLY'], 'the highest were dropped');
+  });
+
+  it('is not fought over by brokers whose policies name different witnesses', async (t) => {
+    const one = `log ${LOG_KEY}\nwitness w1 ${witnessKey('w1')}\nquorum none\n`;
+    const engine = await Engine.open(t, { policy: one });
+    const seen = async (...names: WitnessName[]): Promise<Uint8Array> =>
+      noteBytes(await makeCheckpoint([FIRST], names));
+    await engine.writeLog(FIRST);
+    await engine.write(LOG_CHECKPOINT_TOPIC, await seen('w1'));
+    const both = await seen('w1', 'w2');
+    await engine.write(LOG_CHECKPOINT_TOPIC, both);
+    await engine.settle();
+    assert.deepEqual(engine.kept.get(LOG_CHECKPOINT_TOPIC), both, 'it says the same');
+    const other = await seen('w2');
+    for (let undone = 1; undone <= LIMITS.logUndosMax; undone += 1) {
+      await engine.write(LOG_CHECKPOINT_TOPIC, other);
+      await engine.settle();
+      assert.deepEqual(engine.kept.get(LOG_CHECKPOINT_TOPIC), await seen('w1'), 'w1 is not lost');
+    }
+    await engine.write(LOG_CHECKPOINT_TOPIC, other);
+    await engine.settle();
+    assert.deepEqual(engine.kept.get(LOG_CHECKPOINT_TOPIC), other, 'the next undo waits');
+    engine.nowMs += LIMITS.retainedLookMs;
+    await engine.settle();
+    assert.deepEqual(engine.kept.get(LOG_CHECKPOINT_TOPIC), await seen('w1'));
+  });
+
+  it('says that the engine drops what is put back', async (t) => {
+    const engine = await Engine.open(t);
+    await engine.writeLog(FIRST);
+    engine.mirror?.linkUp(); // and nothing arrives any more
+    for (let round = 0; round < 2; round += 1) {
+      engine.mirror?.tend();
+      await engine.write('fleet/log/99', NOTHING);
+      engine.nowMs += LIMITS.retainedLookMs;
+    }
+    assert.deepEqual(engine.refused, ['ENGINE_TOPIC_DENIED']);
+  });
+});
+
+describe('the right to the log on an external engine', () => {
+  const openTrial = (): { trial: LogTrial; told: string[]; sent: string[]; wire: Wire } => {
+    const [told, sent]: [string[], string[]] = [[], []];
+    const warn = (facts: object): void =>
+      void told.push((facts as { problem: { code: string } }).problem.code);
+    const done = (): Promise<void> => Promise.resolve();
+    const send = async (topic: string): Promise<void> => void sent.push(topic);
+    const wire = { isUp: true, send, subscribe: done, unsubscribe: done, close: done };
+    return { trial: new LogTrial({ warn }, 0), told, sent, wire };
+  };
+
+  it('is told as missing when a message of ours does not come back', async () => {
+    const [granted, denied] = [openTrial(), openTrial()];
+    await granted.trial.begin(granted.wire, 1);
+    assert.ok(granted.trial.heard(granted.sent[0] ?? ''));
+    await denied.trial.begin(denied.wire, 1);
+    await waitUntil('the missing right to be told', () => denied.told.length > 0);
+    assert.deepEqual([granted.told, denied.told], [[], ['ENGINE_TOPIC_DENIED']]);
+  });
+
+  it('is not asked for again after it ended the link twice', async () => {
+    const { trial, told, sent, wire } = openTrial();
+    for (let links = 0; links < 3; links += 1) {
+      await trial.begin(wire, 1);
+      trial.lost();
+    }
+    assert.deepEqual([told, sent.length], [['ENGINE_TOPIC_DENIED'], LIMITS.logTrialsMax]);
   });
 });
