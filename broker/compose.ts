@@ -227,6 +227,8 @@ async function openLead(
   const lead = await openController(settings.lead, {
     ...{ dataFolder, log, control, trust, fleet, isAlone: engine.isAlone },
     mayApprove: credentials ? (user) => credentials.roleOf(user) === 'publisher' : undefined,
+    hasApprovalKeys: () =>
+      credentials?.inFile.names().some(({ key }) => key !== undefined) === true,
     onDecision: (entry) => {
       counters.countDecision(entry.kind);
       inBackground(log, 'record a decision', sources.decided(entry));

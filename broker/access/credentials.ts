@@ -26,10 +26,17 @@ import { parsePasswordHash, PasswordChecker, unmatchableHash } from './passwords
 
 export const ROLES = ['publisher', 'robot', 'technician', 'relay', 'metrics'] as const;
 
+/**
+ * Role of a publisher with an approval key, in the file alone. A program that does not know such
+ * keys knows no such role either: it refuses the file. It would else write the user back without
+ * the key, or lead and take unsigned approvals of that user.
+ */
+const SIGNING_ROLE = 'signing-publisher';
+
 const userSchema = z
   .object({
     username: idSchema,
-    role: z.enum(ROLES),
+    role: z.enum([...ROLES, SIGNING_ROLE]),
     robot_id: robotIdSchema.optional(),
     /** `<N>$<r>$<p>$<salt>$<key>`: passwords.ts */
     password_scrypt: z
@@ -45,7 +52,15 @@ const userSchema = z
   .refine(
     (user) => user.password_scrypt !== undefined || user.token_sha256 !== undefined,
     'needs token_sha256 or password_scrypt',
-  );
+  )
+  .refine(
+    (user) => user.role !== SIGNING_ROLE || user.approval_key !== undefined,
+    `a ${SIGNING_ROLE} needs approval_key`,
+  )
+  .transform(({ role, ...user }) => ({ ...user, role: asKnown(role) }));
+
+const asKnown = (role: (typeof ROLES)[number] | typeof SIGNING_ROLE): (typeof ROLES)[number] =>
+  role === SIGNING_ROLE ? 'publisher' : role;
 
 const fileSchema = z.object({
   users: z
@@ -67,7 +82,8 @@ function isUnique(texts: readonly string[]): boolean {
 }
 
 export type CredentialUser = z.output<typeof userSchema>;
-export type CredentialUserFields = z.input<typeof userSchema>;
+export type CredentialUserFields = Omit<z.input<typeof userSchema>, 'role'> &
+  Pick<CredentialUser, 'role'>;
 
 const KIND = {
   what: 'credentials file',
@@ -156,10 +172,15 @@ export async function putCredentialUsers(
 /** @returns true when the file is a new one */
 async function writeUsers(path: string, users: readonly CredentialUserFields[]): Promise<boolean> {
   const like = await stat(path).catch(() => null);
-  const text = `${JSON.stringify({ users }, null, 2)}\n`;
+  const text = `${JSON.stringify({ users: users.map(inFile) }, null, 2)}\n`;
   await writeFileAtomic(path, text, 0o600, like ?? undefined);
   return like === null;
 }
+
+const inFile = (user: CredentialUserFields): z.input<typeof userSchema> =>
+  user.role === 'publisher' && user.approval_key !== undefined
+    ? { ...user, role: SIGNING_ROLE }
+    : user;
 
 /** A key that is undefined is left out of the file. */
 const withKey = (

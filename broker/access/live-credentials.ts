@@ -171,6 +171,7 @@ export class LiveCredentials implements Credentials {
   }
 
   async #read(): Promise<void> {
+    const before = this.#set;
     try {
       this.#set = await this.#readSet();
     } catch (error) {
@@ -179,7 +180,21 @@ export class LiveCredentials implements Credentials {
       return;
     }
     this.#log.info({}, 'reloaded credentials');
+    this.#tellKeysLost(before);
     this.changed();
+  }
+
+  /** A program that does not know keys may have written the file, or a person without thinking. */
+  #tellKeysLost(before: CredentialSet): void {
+    const now = new Map(this.#set.names().map(({ username, key }) => [username, key]));
+    const lost = before
+      .names()
+      .filter((one) => one.key !== undefined && now.has(one.username))
+      .filter((one) => now.get(one.username) === undefined);
+    if (lost.length === 0) return;
+    const users = lost.map(({ username }) => username);
+    const text = 'users lost their approval key: each one now approves with the password alone';
+    this.#log.error({ users }, text);
   }
 
   async #readSet(): Promise<CredentialSet> {

@@ -72,7 +72,7 @@ export function userDecisions(
   before: readonly ListedUser[] | null,
   after: readonly ListedUser[],
 ): AuditedDecision[] {
-  if (before === null) return [firstUsers(after)];
+  if (before === null) return [firstUsers(after), ...after.flatMap(firstKey)];
   const [old, now] = [byName(before), byName(after)];
   const found = {
     added: after.filter(({ username }) => !old.has(username)),
@@ -104,6 +104,18 @@ function firstUsers(users: readonly ListedUser[]): AuditedDecision {
   const facts = { users: users.length, people: people.slice(0, LIMITS.auditNamesMax) };
   return { kind: 'user.listed', subject: '', by: FILE, text, facts };
 }
+
+/** Of a user who has a key when the chain begins: an entry each, since a record is small. */
+const firstKey = ({ username, role, key }: ListedUser): AuditedDecision[] =>
+  key === undefined
+    ? []
+    : [
+        {
+          ...{ kind: 'user.listed', subject: username, by: FILE },
+          text: `${role} ${username} has approval key ${keyIdOf(key)} when the chain begins`,
+          facts: { role, approval_key: key },
+        },
+      ];
 
 const named = ({ username, role }: ListedUser): string => `${username} (${role})`;
 

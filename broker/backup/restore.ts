@@ -215,11 +215,12 @@ async function becomeAnother(
     const now = Date.now();
     await store.becomeAnother(termAt(now));
     const paused: string[] = [];
-    for (const { run } of (await store.load()).values()) {
+    for (const { run: kept } of (await store.load()).values()) {
+      const run = { ...kept, signedSinceMs: now };
       const step = pauseRestored(run, { backupAt, at: new Date(now).toISOString() });
-      if (!step) continue;
-      await store.save({ run: step.run, audit: [step.audit], isDecision: true });
-      paused.push(run.rollout);
+      const audit = step ? [step.audit] : [];
+      await store.save({ run: step?.run ?? run, audit, isDecision: true });
+      if (step) paused.push(run.rollout);
     }
     return paused.sort();
   } finally {

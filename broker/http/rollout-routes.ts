@@ -214,10 +214,16 @@ function addCommandRoutes(app: FastifyInstance, options: Shared): void {
       const { id } = request.params;
       if (!controller) throw noController(`${command} rollout ${id.slice(0, 80)}`, elsewhere);
       const members = rolloutsOfSet(id, await options.rollouts());
-      await controller.command(id, command, by);
+      const refused = await controller.command(id, command, by);
       const runs = members.map((one) => ({ rollout: one, run: controller.view(one) }));
       const [first = { rollout: id, run: controller.view(id) }] = runs;
-      return { ...first, command, ...(runs.length > 0 && { set: id, rollouts: runs }) };
+      const unsigned = refused.length > 0 && { refused };
+      return {
+        ...first,
+        command,
+        ...unsigned,
+        ...(runs.length > 0 && { set: id, rollouts: runs }),
+      };
     });
   }
 }

@@ -111,7 +111,11 @@ const entry = z.looseObject({
   ...{ text: z.string(), wave: whole, threshold: z.number(), status: z.string() },
   ...{ evidence: z.array(z.unknown()), signed: z.string().optional() },
 });
-const commanded = z.looseObject({ rollout: z.string(), command: z.enum(ROLLOUT_COMMANDS), run });
+const commanded = z.looseObject({
+  ...{ rollout: z.string(), command: z.enum(ROLLOUT_COMMANDS), run },
+  // Of its set, without a signature that counts for them.
+  refused: z.array(z.looseObject({ rollout: z.string(), code: z.string() })).optional(),
+});
 const enrolment = z.looseObject({
   ...{ robot_id: z.string(), enrolled: z.boolean(), claim: z.string(), expires_at: instant },
   ...{ needs_yes: z.boolean(), asked_at: instant.nullable(), key: z.string().nullable() },

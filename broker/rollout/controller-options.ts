@@ -26,6 +26,8 @@ export interface ControllerOptions extends Announcing {
   readonly isAlone: boolean;
   /** True for a user who may approve now; left out where the broker knows no users. */
   readonly mayApprove?: (user: string) => boolean;
+  /** True while a user of this broker has an approval key. */
+  readonly hasApprovalKeys?: () => boolean;
   /** Abilities that its lease names, for publishers. */
   readonly caps?: readonly string[];
   readonly times: ControllerTimes;

@@ -35,7 +35,7 @@ import { type ControllerPort, ledFacts, type LedFacts } from './rollout-facts.ts
 import { showRun } from './run-view.ts';
 import { lookBack } from './recall.ts';
 import { unknownRollout } from './set-names.ts';
-import { announcedIn, obeyTogether, ordersOfSets } from './sets.ts';
+import { announcedIn, obeyTogether, ordersOfSets, type RefusedMember } from './sets.ts';
 import { saveCounts, saveSlices, type CountParts } from './save-counts.ts';
 import type { RolloutStep } from './steps.ts';
 import { openFirst, withdraw } from './transitions.ts';
@@ -355,7 +355,7 @@ export class Controller implements ControllerPort {
    * @param id of a rollout, or the name of a set
    * @throws DroverError NOT_FOUND, and as `obey`, `obeyEarly` and `notLeading`
    */
-  command(id: string, command: RolloutCommand, by: Speaker): Promise<void> {
+  command(id: string, command: RolloutCommand, by: Speaker): Promise<RefusedMember[]> {
     const obey = (one: string): Promise<void> => this.#obey(one, { command, ...by });
     return this.#queue.run(() => obeyTogether(id, this.#heard.plans, obey));
   }

@@ -7,7 +7,12 @@
 import type { Signer } from '../../shared/crypto/ed25519.ts';
 import { toProblem } from '../../shared/base/errors.ts';
 import type { EpochMs, MonoMs } from '../../shared/base/ids.ts';
-import { openLease, signLease } from '../../shared/formats/lease.ts';
+import {
+  APPROVAL_KEYS_CAPABILITY,
+  openLease,
+  signLease,
+  type Lease,
+} from '../../shared/formats/lease.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { LEASE_TOPIC } from '../../shared/formats/topics.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
@@ -28,6 +33,8 @@ export interface LeadershipOptions {
   readonly isAlone: boolean;
   /** Abilities that its lease names. */
   readonly caps?: readonly string[];
+  /** True while a user of this broker has an approval key. */
+  readonly hasApprovalKeys?: () => boolean;
   readonly times: LeaseTimes;
   readonly trust: TrustRoot;
   readonly signers: readonly Signer[];
@@ -51,6 +58,8 @@ export class Leadership {
   #aliveMs = -Infinity;
   /** Terms up to this may have been used: our next one is above. */
   #termFloor: number;
+  /** The leader of which the log has said that it asks for no signature. */
+  #keyless: string | null = null;
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
@@ -104,9 +113,20 @@ export class Leadership {
       const isFirst = before.kind === 'following' && before.heard === null;
       const isOther = this.#state.kind === 'following' && lease.controller !== self;
       if (isOther && !isFirst && this.#state !== before) this.#aliveMs = mono();
+      if (isOther && this.#state !== before) this.#tellKeyless(lease);
     } catch (error) {
       log.warn({ problem: toProblem(error) }, 'lease refused');
     }
+  }
+
+  /** A broker of an earlier version knows no keys, whatever its credentials file has. */
+  #tellKeyless({ controller, caps = [] }: Lease): void {
+    const { hasApprovalKeys, log } = this.#options;
+    if (controller === this.#keyless || hasApprovalKeys?.() !== true) return;
+    if (caps.includes(APPROVAL_KEYS_CAPABILITY)) return;
+    this.#keyless = controller;
+    const text = 'the controller that leads asks for no signature: a password alone approves there';
+    log.error({ controller }, text);
   }
 
   /** Call several times in each `leaseMs`. */

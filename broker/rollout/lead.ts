@@ -11,7 +11,11 @@ import type { Problem } from '../../shared/base/errors.ts';
 import { inBackground } from '../../shared/base/in-background.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { APPROVERS_CAPABILITY, USERS_CAPABILITY } from '../../shared/formats/lease.ts';
+import {
+  APPROVAL_KEYS_CAPABILITY,
+  APPROVERS_CAPABILITY,
+  USERS_CAPABILITY,
+} from '../../shared/formats/lease.ts';
 import {
   LEASE_TOPIC,
   parseTopic,
@@ -46,6 +50,8 @@ export interface LeadParts {
   readonly isAlone: boolean;
   /** True for a user who may approve now; undefined where the HTTP API knows no users. */
   readonly mayApprove: ((user: string) => boolean) | undefined;
+  /** True while a user of ours has an approval key. */
+  readonly hasApprovalKeys?: () => boolean;
   readonly log: Log;
   /** Called with each entry of the history after it was written. */
   onDecision(entry: AuditEntry): void;
@@ -86,10 +92,11 @@ export async function openController(
     termFloor: await store.termFloor(),
     isAlone: parts.isAlone,
     ...(parts.mayApprove && { mayApprove: parts.mayApprove }),
+    ...(parts.hasApprovalKeys && { hasApprovalKeys: parts.hasApprovalKeys }),
     caps: [
       APPROVERS_CAPABILITY,
       BUDGET_CAPABILITY,
-      ...(parts.mayApprove ? [USERS_CAPABILITY] : []),
+      ...(parts.mayApprove ? [USERS_CAPABILITY, APPROVAL_KEYS_CAPABILITY] : []),
     ],
     times: { ...DEFAULT_TIMES, ...times },
     notify: notify === null ? null : makeNotifier(notify),

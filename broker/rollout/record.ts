@@ -92,6 +92,8 @@ const runSchema = z.object({
   pausedAtMs: sizeSchema.nullable().default(null),
   /** Status before the pause; `resume` puts it back. */
   pausedFrom: z.enum(['rolling', 'complete']).default('rolling'),
+  /** A command that was signed before may have been obeyed where this record does not say so. */
+  signedSinceMs: sizeSchema.default(0),
   /** When a controller reconciled it last and saved that; 0 in a record of 0.1. */
   watchedAtMs: sizeSchema.default(0),
   /** `seq` of the newest announcement that contained it, or ended it: an older one is ignored. */
@@ -238,6 +240,7 @@ export function beginRun(plan: RolloutPlan, now: EpochMs): RolloutRun {
     noEffect: false,
     settled: false,
     forced: [],
+    signedSinceMs: 0,
     pausedAtMs: null,
     pausedFrom: 'rolling',
     watchedAtMs: now,

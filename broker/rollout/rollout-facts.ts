@@ -15,6 +15,7 @@ import type { PlacesView } from './place-view.ts';
 import { OBEYED, type Recall } from './recall.ts';
 import type { Reconciled } from './reconcile.ts';
 import type { RolloutPlan, RolloutRun } from './record.ts';
+import type { RefusedMember } from './sets.ts';
 import type { AuditEntry, RolloutCommand, RunView, Speaker } from './rollout-view.ts';
 import { withdraw } from './transitions.ts';
 
@@ -51,10 +52,11 @@ export interface LedFacts extends RolloutFacts {
 /** The part of the controller that the HTTP API uses. */
 export interface ControllerPort {
   /**
+   * @returns rollouts of the set that wanted another signature
    * @throws DroverError NOT_FOUND, NOT_LEADING, ROLLOUT_FINAL, ROLLOUT_COMMAND_INVALID,
    *   APPROVAL_TOO_EARLY
    */
-  command(id: string, command: RolloutCommand, by: Speaker): Promise<void>;
+  command(id: string, command: RolloutCommand, by: Speaker): Promise<RefusedMember[]>;
   /**
    * Oldest first.
    * @param after number of the last entry that the caller has; 0 for none

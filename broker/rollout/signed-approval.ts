@@ -4,6 +4,7 @@
  * that a stolen password or token opens no wave; a user without a key gives it as ever. Sans-I/O.
  */
 
+import { instantText } from '../../shared/base/durations.ts';
 import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import type { EpochMs } from '../../shared/base/ids.ts';
 import { keyIdOf, type PublicKeyHex } from '../../shared/crypto/ed25519.ts';
@@ -13,6 +14,7 @@ import {
   peekApproval,
   SIGNED_COMMANDS,
   type ApprovalSubject,
+  type SignedApproval,
 } from '../../shared/formats/approval.ts';
 import type { RolloutPlan, RolloutRun } from './record.ts';
 
@@ -73,8 +75,23 @@ export function checkSigned(
     throw new DroverError('APPROVAL_UNSIGNED', `${what}: ${why}`);
   }
   if (plan === null) throw new TypeError('checkSigned: it opens no wave of what is not announced');
-  assertApproves(openApproval(mine, key), { ...toSign(run, plan), command, user }, now);
+  const approval = openApproval(mine, key);
+  assertApproves(approval, { ...toSign(run, plan), command, user }, now);
+  assertUnused(run, approval);
   return { keyId: keyIdOf(key), text: mine };
+}
+
+/**
+ * The record of a controller before, or of a lost broker, may have been further than ours: what
+ * was signed then may have been obeyed and would open the wave a second time.
+ */
+function assertUnused(
+  { rollout, signedSinceMs: since }: RolloutRun,
+  { command, issued_at: at }: SignedApproval,
+): void {
+  if (at >= since) return;
+  const when = `signed at ${instantText(at)}, and this record was taken over at ${instantText(since)}`;
+  throw new DroverError('APPROVAL_CLOCK', `${command} rollout ${rollout}: ${when}; sign it anew`);
 }
 
 const isAbout = (text: string, rollout: string): boolean =>

@@ -35,6 +35,7 @@ export function takeOver(
     ...approvalsOf(own, plan, progress),
     // Progress does not contain it: an operator forces the wave here again, or its gate passes.
     forced: [],
+    signedSinceMs: now,
     noEffect: progress.no_effect,
     settled: progress.settled,
     pausedAtMs: null,
@@ -110,7 +111,8 @@ const mayWiden = ({ status, withdrawn }: RolloutRun): boolean => status === 'rol
  * Pauses a rollout of a controller that runs on an older copy of its data. The age of the copy is
  * unknown, so the wave soaks again.
  */
-export function pauseOlderCopy(run: RolloutRun, why: string, now: EpochMs): RolloutStep {
+export function pauseOlderCopy(copy: RolloutRun, why: string, now: EpochMs): RolloutStep {
+  const run = { ...copy, signedSinceMs: now };
   if (!mayWiden(run)) return { run, audit: [], isNews: false };
   const id = run.rollout;
   const reason = `${why}. Who knows that it was not says: drover rollout resume ${id}; else abort or rollback`;

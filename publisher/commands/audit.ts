@@ -15,12 +15,12 @@ import {
   type ChainExpectation,
   type ChainReport,
 } from '../../shared/formats/audit-record.ts';
-import { sha256Schema, seqSchema } from '../../shared/formats/schema.ts';
+import { idSchema, sha256Schema, seqSchema } from '../../shared/formats/schema.ts';
 import { LIST, TEXT, wholeNumber, withJson } from '../../shared/io/cli-options.ts';
 import { makeOutput, writeNote } from '../../shared/io/cli.ts';
 import { assertNewFile } from '../../shared/io/new-file.ts';
 import { LineSplitter } from '../audit/lines.ts';
-import { SignatureCheck } from '../audit/signatures.ts';
+import { SignatureCheck, type KnownKey } from '../audit/signatures.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
 import { readPublicKey } from './options.ts';
 import { openApi, rawObject, withApi } from './rollout-options.ts';
@@ -45,7 +45,8 @@ const withVerify = (argv: Argv) =>
     .option('after', { ...TEXT, describe: 'hash that the first entry must follow' })
     .option('public-key', {
       ...LIST,
-      describe: '.pub file of a person: checks the approvals that this key has signed',
+      describe:
+        '.pub file of a person, or USER=FILE: checks the approvals that this key has signed',
     })
     .example('$0 audit verify audit-june.jsonl --head 9f86d0…', '')
     .example('$0 audit verify audit-july.jsonl --after 9f86d0…', 'continues the one of June');
@@ -176,7 +177,7 @@ async function runVerify({ file, head, after, json, publicKey }: VerifyArgs): Pr
   if (file === '') throw new DroverError('USAGE', 'read export: no path', { hint: PATH_HINT });
   const want = { head: readHash(head, '--head'), after: readHash(after, '--after') };
   const check = new ChainCheck(want);
-  const signatures = new SignatureCheck((publicKey ?? []).map(readPublicKey));
+  const signatures = new SignatureCheck((publicKey ?? []).map(readKnownKey));
   const takeLine = (line: string): void => signatures.take(check.take(line).record);
   const splitter = new LineSplitter(LIMITS.auditRecordBytesMax);
   try {
@@ -200,6 +201,15 @@ async function runVerify({ file, head, after, json, publicKey }: VerifyArgs): Pr
     ...summary(file, report).slice(1),
     ...notShown(report, want),
   ]);
+}
+
+/** A user name has no `=`, and a path that has one may begin with `./`. */
+function readKnownKey(word: string): KnownKey {
+  const at = word.indexOf('=');
+  const user = at > 0 ? word.slice(0, at) : '';
+  const isNamed = idSchema.safeParse(user).success;
+  const path = isNamed ? word.slice(at + 1) : word;
+  return { user: isNamed ? user : null, key: readPublicKey(path) };
 }
 
 /** Names changes that a check without a kept hash cannot find. */

@@ -4,14 +4,19 @@
  * or those of its set, and one wave.
  */
 
-import { DroverError } from '../../shared/base/errors.ts';
+import { DroverError, toProblem } from '../../shared/base/errors.ts';
 import { oneLine } from '../../shared/base/printable.ts';
 import type { RolloutId } from '../../shared/base/ids.ts';
 import { keyIdOf, type Signer } from '../../shared/crypto/ed25519.ts';
 import { SIGNED_COMMANDS, signApproval } from '../../shared/formats/approval.ts';
 import { KEY_ENVIRONMENT } from '../../shared/io/key-file.ts';
 import type { ApiClient } from '../rollout/api-client.ts';
-import { parseUser, type RolloutAnswer } from '../rollout/rollout-answer.ts';
+import {
+  parseCommanded,
+  parseUser,
+  type CommandedAnswer,
+  type RolloutAnswer,
+} from '../rollout/rollout-answer.ts';
 import { namesKeys, openSigners, type KeyWords } from './options.ts';
 
 type SignedCommand = (typeof SIGNED_COMMANDS)[number];
@@ -33,7 +38,7 @@ export interface OwnKey {
 export async function openOwnKey(args: KeyWords, api: ApiClient): Promise<OwnKey | null> {
   const isNamed = namesKeys(args);
   if (!isNamed && (process.env[KEY_ENVIRONMENT] ?? '') === '') return null;
-  const { user, approval_key: key } = parseUser(await api.get('/user'));
+  const { user, approval_key: key } = await readUser(api);
   if (user === null || key === null) {
     if (!isNamed) return null;
     const whose = user === null ? 'the token names no user' : `${user} has no key`;
@@ -44,6 +49,16 @@ export async function openOwnKey(args: KeyWords, api: ApiClient): Promise<OwnKey
   if (signer) return { user, signer };
   const got = signers.map(({ publicKey }) => keyIdOf(publicKey)).join(', ');
   throw keyWrong(`${user} has another one there (got ${got}, want ${keyIdOf(key)})`);
+}
+
+/** A broker of 0.1 does not know the route, and no keys either. */
+async function readUser(api: ApiClient): Promise<ReturnType<typeof parseUser>> {
+  try {
+    return parseUser(await api.get('/user'));
+  } catch (error) {
+    if (toProblem(error).code !== 'NOT_FOUND') throw error;
+    return { user: null, approval_key: null };
+  }
 }
 
 const keyWrong = (why: string): DroverError =>
@@ -67,6 +82,39 @@ export async function signFor(
     signed.push(await signApproval(subject, signer, Date.now()));
   }
   return signed;
+}
+
+/** A wave may have passed its gate, or opened, after we had read what there is to sign. */
+const MENDED_ANEW: readonly string[] = ['APPROVAL_UNSIGNED', 'APPROVAL_OF_ANOTHER'];
+
+interface Said {
+  readonly answer: Uint8Array;
+  /** Rollouts of the set that still want another signature. */
+  readonly refused: CommandedAnswer['refused'];
+}
+
+/**
+ * Gives a command, and once more what asks for another signature by then: the rollout itself, or
+ * others of its set.
+ * @param say reads, signs and sends, for one rollout or set
+ * @throws DroverError as `say`
+ */
+export async function sayAgain(
+  say: (id: string) => Promise<Uint8Array>,
+  id: string,
+  hasKey: boolean,
+): Promise<Said> {
+  const answer = await say(id).catch((error: unknown) => {
+    if (!hasKey || !MENDED_ANEW.includes(toProblem(error).code)) throw error;
+    return say(id);
+  });
+  const refused: CommandedAnswer['refused'] = [];
+  for (const one of parseCommanded(answer).refused) {
+    const isAnew = hasKey && MENDED_ANEW.includes(one.code);
+    const problem = isAnew ? await say(one.rollout).then(() => null, toProblem) : one;
+    if (problem) refused.push({ ...one, code: problem.code, message: problem.message });
+  }
+  return { answer, refused };
 }
 
 /** Ends the line about a command that was signed. */

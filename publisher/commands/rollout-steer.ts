@@ -18,7 +18,7 @@ import { type ApiClient, sayUntilLed } from '../rollout/api-client.ts';
 import { readTogether } from './rollout-named.ts';
 import type { KeyWords } from './options.ts';
 import { openApi, rawObject, rolloutPath, type ApiArgs } from './rollout-options.ts';
-import { isSigned, openOwnKey, signedBy, signFor } from './rollout-sign.ts';
+import { isSigned, openOwnKey, sayAgain, signedBy, signFor } from './rollout-sign.ts';
 
 export const STEERING = {
   pause: 'let no more robots join',
@@ -51,7 +51,6 @@ const FINAL: Readonly<Record<SteerCommand, string | null>> = {
 
 export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<void> {
   const { id, dryRun, yes, reason, json } = args;
-  const path = rolloutPath(id);
   const api = openApi(args);
   const final = FINAL[verb];
   // A profile or a variable may say which fleet that is.
@@ -82,16 +81,22 @@ export async function runSteer(verb: SteerCommand, args: SteerArgs): Promise<voi
   }
   const by = args.by.slice(0, LIMITS.speakerCharsMax);
   const own = isSigned(verb) ? await openOwnKey(args, api) : null;
-  let signed: readonly string[] = [];
+  const signed: string[] = [];
   const said = { reason, by, ...(meant !== null && { wave: meant }) };
-  const answer = await sayUntilLed(api, `${path}/${verb}`, async () => {
-    if (own === null || !isSigned(verb)) return said;
-    const { rollouts } = await readTogether(api, id);
-    signed = await signFor(own, verb, { rollouts, wave: meant });
-    return { ...said, signed };
-  });
-  output.result({ dry_run: false, ...rawObject(answer) }, [
-    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after: parseCommanded(answer), meant })}${signedBy(own, signed)}${where}${aboutSet(together)}`,
+  const say = async (one: string): Promise<Uint8Array> =>
+    await sayUntilLed(api, `${rolloutPath(one)}/${verb}`, async () => {
+      if (own === null || !isSigned(verb)) return said;
+      const { rollouts } = await readTogether(api, one);
+      const now = await signFor(own, verb, { rollouts, wave: meant });
+      signed.push(...now);
+      return { ...said, signed: now };
+    });
+  const { answer, refused } = await sayAgain(say, id, own !== null);
+  const { run: after } = parseCommanded(answer);
+  const left = refused.length > 0 && { refused };
+  output.result({ dry_run: false, ...rawObject(answer), refused: undefined, ...left }, [
+    `${verb}: rollout ${id} ${outcomeOf(verb, { before, after, meant })}${signedBy(own, signed)}${where}${aboutSet(together)}`,
+    ...refused.map((one) => `not for rollout ${one.rollout}: ${oneLine(one.message, 300)}`),
     ...(yes ? broken : []),
   ]);
 }

@@ -13,6 +13,7 @@ import {
   idSchema,
   instantSchema,
   parseDocument,
+  rolloutIdSchema,
   sha256Schema,
 } from '../../shared/formats/schema.ts';
 
@@ -237,7 +238,17 @@ const USER = answerKind(
     approval_key: z.string().regex(PUBLIC_KEY_PATTERN).nullable().default(null),
   }),
 );
-const COMMANDED = answerKind('answer to a command', z.object({ run: runSchema.nullable() }));
+const COMMANDED = answerKind(
+  'answer to a command',
+  z.object({
+    run: runSchema.nullable(),
+    /** Rollouts of the set that wanted another signature. */
+    refused: z
+      .array(z.object({ rollout: rolloutIdSchema, code: textSchema, message: textSchema }))
+      .default([]),
+  }),
+);
+export type CommandedAnswer = z.output<(typeof COMMANDED)['schema']>;
 
 /** Each throws DroverError JSON_INVALID, DOCUMENT_TOO_LARGE. */
 export const parseRollout = (bytes: Uint8Array): RolloutAnswer => parseDocument(ONE, bytes);
@@ -265,5 +276,5 @@ export const parseHistory = (
   parseDocument(HISTORY, bytes);
 export const parseUser = (bytes: Uint8Array): z.output<(typeof USER)['schema']> =>
   parseDocument(USER, bytes);
-export const parseCommanded = (bytes: Uint8Array): RunAnswer | null =>
-  parseDocument(COMMANDED, bytes).run;
+export const parseCommanded = (bytes: Uint8Array): CommandedAnswer =>
+  parseDocument(COMMANDED, bytes);

@@ -288,6 +288,7 @@ export const LIMITS = {
   auditFactsBytesMax: 2 * KiB, // facts of one record as JSON
   auditNamesMax: 20, // users or robots that one record names; the others are counted
   auditWaitingMax: 1_000, // records that wait for a disk that takes no writes
+  auditWriteMsMax: MINUTE, // from the check of a signature to the hour that its entry has
   auditRetryMs: 5 * SECOND, // between two tries to write them
   auditCheckedMax: 2_000, // newest records that a start checks: some ms; verify checks all
   auditPageMax: 500, // records in one answer

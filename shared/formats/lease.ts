@@ -30,6 +30,9 @@ export const APPROVERS_CAPABILITY = 'approvers';
 /** Its HTTP API knows users. */
 export const USERS_CAPABILITY = 'users';
 
+/** Its broker knows approval keys: a user who has one there approves only with a signature. */
+export const APPROVAL_KEYS_CAPABILITY = 'approval-keys';
+
 export type Lease = z.output<typeof leaseSchema>;
 export type LeaseFields = z.input<typeof leaseSchema>;
 

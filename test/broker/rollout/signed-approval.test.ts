@@ -5,20 +5,26 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { makeToken } from '../../../broker/access/credentials.ts';
-import { recordOf, rolloutDecision } from '../../../broker/audit/decision.ts';
+import { recordOf, rolloutDecision, userDecisions } from '../../../broker/audit/decision.ts';
 import { previewCommands } from '../../../broker/rollout/command-preview.ts';
 import type { Controller } from '../../../broker/rollout/controller.ts';
-import { openOwnKey, signFor } from '../../../publisher/commands/rollout-sign.ts';
+import { obey } from '../../../broker/rollout/operator-commands.ts';
+import { obeyTogether } from '../../../broker/rollout/sets.ts';
+import { pauseOlderCopy } from '../../../broker/rollout/takeover.ts';
+import { openOwnKey, sayAgain, signFor } from '../../../publisher/commands/rollout-sign.ts';
 import { SignatureCheck } from '../../../publisher/audit/signatures.ts';
 import { ApiClient } from '../../../publisher/rollout/api-client.ts';
 import { parseRollout } from '../../../publisher/rollout/rollout-answer.ts';
 import type { RobotId, RolloutId, Sha256Hex } from '../../../shared/base/ids.ts';
+import type { ErrorCode } from '../../../shared/base/error-catalogue.ts';
 import { DroverError, toProblem } from '../../../shared/base/errors.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
+import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { keyIdOf, publicKeyOf, seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { signApproval, type ApprovalSubject } from '../../../shared/formats/approval.ts';
 import { NO_RECORD, type AuditRecord } from '../../../shared/formats/audit-record.ts';
 import type { RolloutFields } from '../../../shared/formats/announcement.ts';
+import { KEY_ENVIRONMENT } from '../../../shared/io/key-file.ts';
 import { cohortFraction } from '../../../shared/rules/rollout-rules.ts';
 import { fixedSeed } from '../../helpers/fleet.ts';
 import type { Scope } from '../../helpers/scope.ts';
@@ -28,6 +34,8 @@ import { ControllerWorld, openStore } from '../controller-world.ts';
 
 const SEED = fixedSeed(41);
 const KEY = publicKeyOf(SEED);
+const OTHER = publicKeyOf(fixedSeed(42));
+const MINE = { user: null, key: KEY };
 const fraction = (robot: string): number => cohortFraction('test', robot as RobotId);
 const ORDER = ['r1', 'r2', 'r3'].toSorted((a, b) => fraction(a) - fraction(b));
 const RULES = { gates: { batch_s: 2, evidence_wait_s: 5 }, approve_after: [1] };
@@ -50,6 +58,9 @@ async function lead(scope: Scope, more: Partial<RolloutFields> = {}) {
   assert.equal(controller.view('x')?.waits_for, 'approval');
   return { world, controller, rules, store };
 }
+
+const MEMBERS = ['a', 'b'].map((rollout) => ({ rollout }));
+const FORCED = { command: 'force-open' } as const;
 
 type World = Awaited<ReturnType<typeof lead>>;
 
@@ -163,7 +174,27 @@ describe('an approval of a user who has a key', () => {
     assert.equal(next.view('x')?.waits_for, 'approval');
     assert.deepEqual(next.view('x')?.approval?.to_sign, before);
     assert.equal(await say(next, {}), 'APPROVAL_UNSIGNED');
-    assert.equal(await say(next, { signed: [signed] }), 'taken');
+    const old = { signed: [signed] };
+    assert.equal(await say(next, old), 'APPROVAL_CLOCK', 'it may have been obeyed before');
+    const anew = await sign({ ...led, controller: next });
+    assert.equal(await say(next, { signed: [anew] }), 'taken');
+  });
+
+  it('that forced a wave open forces it no second time in a record of before', async (t) => {
+    const led = await lead(t);
+    const { controller, store } = led;
+    const before = (await store.load()).get('x')?.run;
+    assert.ok(before);
+    const forced = { command: 'force-open' as const, signed: [await sign(led, FORCED)] };
+    assert.equal(await say(controller, forced), 'taken');
+    const plan = controller.facts('x')?.plan ?? null;
+    const said = { ...forced, who: 'ana', user: 'ana', key: KEY, reason: 'again', wave: 1 };
+    const again = (run: typeof before) => () => obey(run, said, { plan, now: led.world.nowMs });
+    assert.doesNotThrow(again(before), 'the same record, as a crash may leave it');
+    const restored = { ...before, signedSinceMs: led.world.nowMs + 1 };
+    assert.throws(again(restored), { code: 'APPROVAL_CLOCK' });
+    const older = pauseOlderCopy(before, 'an older copy', led.world.nowMs + 1);
+    assert.ok(older.run.signedSinceMs > led.world.nowMs);
   });
 
   it('is offered on the page as a command to type, and to others as a button', async (t) => {
@@ -224,6 +255,62 @@ describe('over HTTP', () => {
     const problem = await openOwnKey({ key: [file] }, client).catch(toProblem);
     assert.match(JSON.stringify(problem), /APPROVAL_KEY_WRONG.*ana has no key at/);
   });
+
+  it('is given as ever to a broker of 0.1 by who has a key for other verbs', async (t) => {
+    const api = await startApi(t, {});
+    const of01 = new ApiClient({ url: `${api.url}/without-such-routes`, token: null });
+    t.after(() => delete process.env[KEY_ENVIRONMENT]);
+    process.env[KEY_ENVIRONMENT] = 'of the release role';
+    assert.equal(await openOwnKey({}, of01), null);
+    const named = openOwnKey({ key: ['ana.key'] }, of01);
+    await assert.rejects(named, { code: 'APPROVAL_KEY_WRONG' });
+  });
+});
+
+describe('an approval of a set', () => {
+  const plans = new Map(
+    ['a', 'b'].map((id) => [id, { rollout: { id, set: { id: 's', members: MEMBERS } } }]),
+  ) as unknown as Parameters<typeof obeyTogether>[1];
+
+  it('names the rollouts that wanted another signature, and no others', async () => {
+    const refuse = (code: ErrorCode) => async (id: string) => {
+      if (id === 'b') throw new DroverError(code, `approve rollout ${id}`);
+      await Promise.resolve();
+    };
+    for (const name of ['a', 's']) {
+      const refused = await obeyTogether(name, plans, refuse('APPROVAL_OF_ANOTHER'));
+      const { message } = refused[0] ?? {};
+      assert.deepEqual(refused, [{ rollout: 'b', code: 'APPROVAL_OF_ANOTHER', message }]);
+      assert.deepEqual(await obeyTogether(name, plans, refuse('ROLLOUT_FINAL')), []);
+    }
+  });
+
+  it('is signed once more for a rollout that came to ask for it meanwhile', async () => {
+    const said: string[] = [];
+    const other = { code: 'APPROVAL_OF_ANOTHER', message: 'approve rollout b: rollout differs' };
+    const refused = [{ rollout: 'b', ...other }];
+    const say = async (id: string, isRefused = id === 's'): Promise<Uint8Array> => {
+      said.push(id);
+      await Promise.resolve();
+      return utf8(JSON.stringify({ run: null, ...(isRefused && { refused }) }));
+    };
+    assert.deepEqual((await sayAgain(say, 's', true)).refused, []);
+    assert.deepEqual(said, ['s', 'b']);
+    assert.deepEqual((await sayAgain(say, 's', false)).refused, refused, 'there is no key');
+    const never = async (id: string): Promise<Uint8Array> => {
+      if (id === 'b') throw new DroverError('APPROVAL_CLOCK', 'b');
+      return await say(id, true);
+    };
+    const left = (await sayAgain(never, 's', true)).refused;
+    assert.deepEqual(left, [{ rollout: 'b', code: 'APPROVAL_CLOCK', message: 'b' }]);
+    const late = async (): Promise<Uint8Array> => {
+      said.push('late');
+      if (said.length < 7) throw new DroverError('APPROVAL_UNSIGNED', 'it asks by now');
+      return await say('a');
+    };
+    said.length = 5;
+    assert.deepEqual((await sayAgain(late, 's', true)).refused, []);
+  });
 });
 
 describe('the audit chain', () => {
@@ -239,11 +326,11 @@ describe('the audit chain', () => {
   it('has the signed document, which shows that its entry says what was signed', async (t) => {
     const led = await lead(t);
     const record = await recorded(led);
-    const check = new SignatureCheck([publicKeyOf(fixedSeed(42)), KEY]);
+    const check = new SignatureCheck([{ user: null, key: OTHER }, MINE]);
     check.take(record);
     check.take({ ...record, facts: {} });
     assert.deepEqual(check.lines(), [`signed: 1 entry by ana (key ${keyIdOf(KEY)})`]);
-    assert.deepEqual(check.counts(), { checked: 1, not_checked: 0 });
+    assert.deepEqual(check.counts(), { checked: 1, not_checked: 0, unsigned: 0 });
     const stranger = new SignatureCheck([]);
     stranger.take(record);
     assert.match(stranger.lines().join(), /1 entry is signed by keys that no --public-key names/);
@@ -256,8 +343,43 @@ describe('the audit chain', () => {
       { facts: { ...record.facts, signed: `${String(record.facts['signed'])} ]` } },
     ];
     for (const lie of lies) {
-      assert.throws(() => check.take({ ...record, ...lie }), { code: 'AUDIT_BROKEN' });
+      const fresh = new SignatureCheck([MINE]);
+      assert.throws(() => fresh.take({ ...record, ...lie }), { code: 'AUDIT_BROKEN' });
     }
-    check.take({ ...record, by: 'ana (kim)' });
+    new SignatureCheck([MINE]).take({ ...record, by: 'ana (kim)' });
+  });
+
+  it('counts a signature once, within its hour, for the user and the key that go together', async (t) => {
+    const record = await recorded(await lead(t));
+    const broken = (why: RegExp, check: SignatureCheck, lie: Partial<AuditRecord> = {}) =>
+      assert.throws(() => check.take({ ...record, ...lie }), {
+        code: 'AUDIT_BROKEN',
+        message: why,
+      });
+    const once = new SignatureCheck([MINE]);
+    once.take(record);
+    broken(/has the signature of entry 7 again/, once, { seq: 9 });
+    const late = { facts: { ...record.facts, at: '2026-06-01T02:00:00Z' } };
+    broken(/was not good then/, new SignatureCheck([MINE]), late);
+    broken(/its key is that of ben/, new SignatureCheck([{ user: 'ben', key: KEY }]));
+    const of = (facts: AuditRecord['facts'], kind = 'user.changed', subject = 'ana') =>
+      ({ ...record, kind, subject, by: 'credentials file', facts }) as const;
+    const other = new SignatureCheck([MINE]);
+    other.take(of({ approval_key: OTHER }));
+    broken(/another key than ana had by then/, other);
+    const elsewhere = new SignatureCheck([MINE]);
+    elsewhere.take(of({}, 'trust.changed', 'site-2'));
+    broken(/is signed for fleet .*, and this is site-2/, elsewhere);
+    const cut = new SignatureCheck([MINE]);
+    cut.take(of({ approval_key: KEY }));
+    cut.take({ ...record, facts: {} });
+    assert.match(cut.lines().join(), /1 entry of users with a key has no signature/);
+    cut.take(of({}));
+    cut.take({ ...record, facts: {} });
+    assert.equal(cut.counts().unsigned, 1);
+    const listed = userDecisions(null, [
+      { username: 'ana', role: 'publisher', mark: '', key: KEY },
+    ]);
+    assert.deepEqual(listed[1]?.facts, { role: 'publisher', approval_key: KEY });
   });
 });
