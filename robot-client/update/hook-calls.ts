@@ -68,6 +68,21 @@ export async function stopBefore(
   throw hookFailure(stopped, 'SWAP_FAILED', `stop ${which}`, hookHint('stop', which));
 }
 
+/**
+ * Stops a version before another one takes its place without a swap. A failed stop must not keep
+ * the robot on a bad version: the hook logs it. A stop that was not run at all leaves the version
+ * running: then nothing is switched, since nothing would stop it later.
+ * @throws DroverError PROGRAM_UNSAFE
+ */
+export async function stopOrHold(
+  job: Pick<Job, 'version' | 'previousVersion'>,
+  on: EffectContext,
+): Promise<void> {
+  const stopped = await hookOf(job, on, 'stop');
+  if (stopped.kind !== 'failed' || !stopped.code) return;
+  throw hookFailure(stopped, 'ROLLBACK_FAILED', `stop ${job.version}`);
+}
+
 const hookHint = (name: HookName, version: string): string =>
   `run the ${name} hook by hand, in the folder of --hooks: the message has its last output; ${version} goes on, and the update is tried again by itself`;
 
