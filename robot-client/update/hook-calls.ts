@@ -55,7 +55,7 @@ export async function hookOf(
 /**
  * Stops what runs, before a swap.
  * @param leaves version that is left; null for the system
- * @throws DroverError SWAP_FAILED, PROGRAM_UNSAFE when the hook fails: what runs goes on
+ * @throws DroverError SWAP_FAILED, PROGRAM_UNSAFE, PATH_UNSAFE: the hook failed, what runs goes on
  */
 export async function stopBefore(
   job: Job,
@@ -68,12 +68,27 @@ export async function stopBefore(
   throw hookFailure(stopped, 'SWAP_FAILED', `stop ${which}`, hookHint('stop', which));
 }
 
+/**
+ * Stops a version before another one takes its place without a swap. A failed stop must not keep
+ * the robot on a bad version: the hook logs it. A stop that was not run at all leaves the version
+ * running: then nothing is switched, since nothing would stop it later.
+ * @throws DroverError PROGRAM_UNSAFE
+ */
+export async function stopOrHold(
+  job: Pick<Job, 'version' | 'previousVersion'>,
+  on: EffectContext,
+): Promise<void> {
+  const stopped = await hookOf(job, on, 'stop');
+  if (stopped.kind !== 'failed' || stopped.code !== 'PROGRAM_UNSAFE') return;
+  throw hookFailure(stopped, 'ROLLBACK_FAILED', `stop ${job.version}`);
+}
+
 const hookHint = (name: HookName, version: string): string =>
   `run the ${name} hook by hand, in the folder of --hooks: the message has its last output; ${version} goes on, and the update is tried again by itself`;
 
 /**
  * Starts a version that was stopped, or that comes back.
- * @throws DroverError with that code when it does not start; PROGRAM_UNSAFE
+ * @throws DroverError with that code when it does not start; PROGRAM_UNSAFE, PATH_UNSAFE
  */
 export async function startAgain(
   job: Pick<Job, 'version' | 'previousVersion'>,

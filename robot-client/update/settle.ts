@@ -16,7 +16,7 @@ import type { SelfSide } from '../self/self-side.ts';
 import { decideAgreement, type ApplyStrategy, type ApplyTarget } from './apply-strategy.ts';
 import { strategyOf } from './slot-strategy.ts';
 import type { EffectContext } from './effect-context.ts';
-import { hookOf, noteStopped, startIfStopped } from './hook-calls.ts';
+import { noteStopped, startIfStopped, stopOrHold } from './hook-calls.ts';
 import type { MachineEvent } from './machine.ts';
 import { settleSlots } from './slot-effects.ts';
 import { stopWhileHeld } from './lease-guard.ts';
@@ -108,7 +108,7 @@ async function mend(
   try {
     const lost = await stopWhileHeld(on, relied, async () => {
       await noteStopped(on.disk, on.layout, target.version);
-      await hookOf(target, on, 'stop');
+      await stopOrHold(target, on);
     });
     const failed = lost?.problem ?? (await stepProblem(on, () => strategy.switchTo(target)));
     const unstarted = await stepProblem(on, () => startIfStopped(on, target));

@@ -20,7 +20,7 @@ import { BY_LINK_ALONE, type ApplyStrategy } from './apply-strategy.ts';
 import { strategyOf } from './slot-strategy.ts';
 import { startAndProbe, type Outcome } from './confirm.ts';
 import { momentOf, type EffectContext } from './effect-context.ts';
-import { hookOf, hookTimeoutOf, startAgain, stopBefore } from './hook-calls.ts';
+import { hookOf, hookTimeoutOf, startAgain, stopBefore, stopOrHold } from './hook-calls.ts';
 import { rollbackFailure, type MachineEvent } from './machine.ts';
 import { healthTimeOf, onTrial } from './probation.ts';
 import { endSwapByReboot, slotsOfReturn } from './slot-effects.ts';
@@ -43,7 +43,8 @@ import { returnFrom } from './way-back.ts';
 import { untilReady, type ReadyInput } from '../local/until-ready.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
-const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|PROGRAM_UNSAFE|MODULE_|BOOT_)/;
+const SAYS_ENOUGH =
+  /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|PROGRAM_UNSAFE|PATH_UNSAFE|MODULE_|BOOT_)/;
 
 /**
  * Asks whether the component may be stopped, and waits for it.
@@ -258,8 +259,7 @@ export async function rollBack(job: Job, inMs: number, on: EffectContext): Promi
       // The wait may have been long, so the way back is read again: nothing was stopped yet.
       const hasWaited = await on.claim?.take('rollback', on, job.set?.id);
       if (hasWaited || job.set) to = await wayBack();
-      // A failed stop must not keep the robot on a bad version. The hook logs it.
-      if (active === job.version) await hookOf(job, on, 'stop', job.version);
+      if (active === job.version) await stopOrHold(job, on);
     }
     if (strategy.byReboot && to !== job.version) {
       return { kind: 'reboot_due', slots: await slotsOfReturn(job, on) };
@@ -302,7 +302,7 @@ export async function endWayBack(
     const active = versionOf((await readSlots(on.disk, on.layout)).active);
     const failed = failedOf(on.state());
     const to = await returnFrom(on.disk, on.layout, { job, active, failed });
-    if (active === job.version) await hookOf(job, on, 'stop', job.version);
+    if (active === job.version) await stopOrHold(job, on);
     return await endRollback(job, to, on);
   } catch (thrown) {
     on.signal.throwIfAborted();
@@ -329,10 +329,7 @@ async function stopForRecall(
     const holders = on.leases?.holders ?? [];
     await on.claim?.take('rollback', on);
     const to = await wayBack();
-    const lost = await stopWhileHeld(on, { holders, what }, async () => {
-      // A failed stop must not keep the robot on a bad version. The hook logs it.
-      await hookOf(job, on, 'stop', job.version);
-    });
+    const lost = await stopWhileHeld(on, { holders, what }, () => stopOrHold(job, on));
     if (lost === null) return to;
     if (lost.wasStopped) await hookOf(job, on, 'start', job.version);
     on.claim?.release();

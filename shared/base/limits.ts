@@ -512,6 +512,7 @@ export const LIMITS = {
   fileLockWaitMs: 30 * SECOND, // a thousand of them in line, some at a time
   fileLockLeftOverMs: MINUTE, // a lock so old is of a command that was killed
   flockMs: 10_000, // one flock call; a disk that hangs is reported
+  pathAnswerMs: 5 * SECOND, // a start waits for the folders of PATH; a slow card takes 2
   reserveMs: 60 * SECOND, // setting room aside on a slow card that has no extents
   diskSpareBytes: 32 * MiB, // left free beside what an update needs
   localRequestBytesMax: 16 * KiB, // body of a local API call

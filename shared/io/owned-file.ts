@@ -3,8 +3,13 @@
  * who can replace it chooses the code or the keys of its owner. As in OpenSSH and sudo, the file,
  * each link to it and each folder above them have to belong to root or to the user of this process,
  * and no other user may write them. A folder with the sticky bit (`/tmp`) passes for what is there and
- * belongs to root or this user: others may add to it, and not replace its files. Any user may have
- * added what is there under another name, and may add what is absent.
+ * belongs to root or this user: others may add to it, and not replace its files. Any user may add
+ * what is absent there.
+ *
+ * A folder of PATH is judged more strictly (`judgeSearched`): others who may add a file to it may add
+ * a program. A path of another user is judged by its rights as well, and counts as everybody's in a
+ * sticky folder. For a hook or a root both are one user's, a warning: robots that have them so would
+ * refuse the update of their own agent.
  */
 
 import { lstatSync, readlinkSync } from 'node:fs';
@@ -66,8 +71,17 @@ export async function judgePath(path: string): Promise<Judged> {
   }
 }
 
+/** As `judgePath`, for a folder in which programs are found by their names. */
+export async function judgeSearched(folder: string): Promise<Judged> {
+  const walk = walkTo(folder, true);
+  for (let step = walk.next(); ;) {
+    if (step.done === true) return step.value;
+    step = walk.next(await placeAt(step.value));
+  }
+}
+
 /** Asks for each name on the way in turn; the answer is null for one that is absent. Sans-I/O. */
-function* walkTo(path: string): Generator<string, Judged, Place | null> {
+function* walkTo(path: string, isSearched = false): Generator<string, Judged, Place | null> {
   const own = process.geteuid?.();
   let judged = NOBODY;
   if (own === undefined) return judged;
@@ -81,11 +95,12 @@ function* walkTo(path: string): Generator<string, Judged, Place | null> {
     }
     const at = name === '' ? '' : `${folder}/${name}`;
     const place = yield at === '' ? '/' : at;
-    const added =
-      at === '' ? null : whyAdded(at, place, { folder, around: passed.get(folder), own });
-    judged = joined(judged, { ...NOBODY, others: added });
-    if (place === null) break;
-    judged = joined(judged, judgePlace(at === '' ? '/' : at, place, own));
+    if (at !== '' && (place === null || isSearched)) {
+      const added = whyAdded(at, place, { folder, around: passed.get(folder), own });
+      judged = joined(judged, { ...NOBODY, others: added });
+    }
+    if (place === null) return judged;
+    judged = joined(judged, judgePlace(at === '' ? '/' : at, place, { own, isSearched }));
     if (place.target === null) {
       folder = at;
       passed.set(at, place);
@@ -96,7 +111,10 @@ function* walkTo(path: string): Generator<string, Judged, Place | null> {
     if (place.target.startsWith('/')) folder = '';
     left = [...namesIn(place.target), ...left];
   }
-  return judged;
+  const end = passed.get(folder);
+  if (!isSearched || !isOpenAndSticky(end)) return judged;
+  const why = `others may add to ${folder} (mode ${modeOf(end, 0o7777)})`;
+  return joined(judged, { ...NOBODY, others: { why, mend: 'set PATH without it' } });
 }
 
 const namesIn = (path: string): string[] =>
@@ -117,25 +135,36 @@ interface Around {
 
 /** Null unless any user can have made it, or can make it, in a folder that all may add to. */
 function whyAdded(at: string, place: Place | null, { folder, around, own }: Around): Unsafe | null {
-  const mode = around?.mode ?? 0;
-  const isOpen = (mode & OTHERS_MAY_WRITE) !== 0 && (mode & STICKY) !== 0;
-  if (!isOpen || place?.uid === 0 || place?.uid === own) return null;
+  if (!isOpenAndSticky(around) || place?.uid === 0 || place?.uid === own) return null;
   const what = place === null ? 'is not there' : `belongs to another user (uid ${place.uid})`;
-  const why = `${at} ${what}, and others may add to ${folder} (mode ${(mode & 0o7777).toString(8)})`;
+  const why = `${at} ${what}, and others may add to ${folder} (mode ${modeOf(around, 0o7777)})`;
   return { why, mend: 'name another folder' };
 }
 
-function judgePlace(at: string, { uid, mode, isFolder, target }: Place, own: number): Judged {
-  const word = shellWord(at);
-  if (uid !== own && uid !== 0) {
-    const why = `${at} belongs to another user (uid ${uid})`;
-    const mend = `chown ${target === null ? '' : '-h '}${own} ${word}`;
-    return { ...NOBODY, owner: { why, mend } };
-  }
+const isOpenAndSticky = (place: Place | undefined): place is Place =>
+  place !== undefined && (place.mode & OTHERS_MAY_WRITE) !== 0 && (place.mode & STICKY) !== 0;
+
+const modeOf = ({ mode }: Place, bits: number): string => (mode & bits).toString(8);
+
+function judgePlace(
+  at: string,
+  place: Place,
+  { own, isSearched }: { readonly own: number; readonly isSearched: boolean },
+): Judged {
+  const { uid, target } = place;
+  if (uid === own || uid === 0) return judgeRights(at, place);
+  const why = `${at} belongs to another user (uid ${uid})`;
+  const mend = `chown ${target === null ? '' : '-h '}${own} ${shellWord(at)}`;
+  const owner = { why, mend };
+  return isSearched ? { ...judgeRights(at, place), owner } : { ...NOBODY, owner };
+}
+
+function judgeRights(at: string, place: Place): Judged {
+  const { mode, isFolder, target } = place;
   const isKept = target !== null || (isFolder && (mode & STICKY) !== 0);
   if (isKept) return NOBODY;
-  const mend = `chmod go-w ${word}`;
-  const bits = `(mode ${(mode & 0o777).toString(8)})`;
+  const mend = `chmod go-w ${shellWord(at)}`;
+  const bits = `(mode ${modeOf(place, 0o777)})`;
   if ((mode & OTHERS_MAY_WRITE) !== 0) {
     return { ...NOBODY, others: { why: `${at} may be written by others ${bits}`, mend } };
   }
@@ -153,7 +182,22 @@ function placeNow(at: string): Place | null {
   }
 }
 
+/** Names that are asked for right now. */
+const asked = new Map<string, Promise<Place | null>>();
+
+/**
+ * Asks once at a time for each name: a mount that is dead never answers, and each question that
+ * waits for it takes one of the few threads that serve all files of this process.
+ */
 async function placeAt(at: string): Promise<Place | null> {
+  const before = asked.get(at);
+  if (before !== undefined) return await before;
+  const found = lookAt(at).finally(() => asked.delete(at));
+  asked.set(at, found);
+  return await found;
+}
+
+async function lookAt(at: string): Promise<Place | null> {
   try {
     const found = await lstat(at);
     return placeOf(found, found.isSymbolicLink() ? await readlink(at) : null);

@@ -1,13 +1,24 @@
 import assert from 'node:assert/strict';
-import { readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { runEffect } from '../../../robot-client/update/effects.ts';
 import type { EffectContext } from '../../../robot-client/update/effect-context.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
+import { afterRollback } from '../../../robot-client/update/endings.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
+import { DroverError, toProblem } from '../../../shared/base/errors.ts';
 import { makeSealedRelease } from '../install/sealed-release.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { announce, factsOf, makeRollout, makeWorld } from '../world.ts';
@@ -124,4 +135,46 @@ describe('a version on trial that is healthy', () => {
       if (event?.kind === 'unhealthy') assert.equal(event.problem.code, 'RELEASE_DAMAGED');
     });
   }
+});
+
+describe('a version that goes back', () => {
+  it('stays as it is while its stop hook may not be run, and is stopped before another starts', async (t) => {
+    const job = { ...makeJob(), previousVersion: '1.0.0' };
+    const state: MachineState = { ...freshState(), phase: 'rolling_back', job };
+    const context = await contextOf(t, realDisk, state);
+    const { hooksFolder, layout } = context;
+    for (const version of ['1.0.0', '1.1.0']) await makeSealedRelease(layout, version);
+    await symlink('releases/1.1.0', layout.active);
+    await symlink('releases/1.0.0', layout.rollback);
+    await mkdir(hooksFolder);
+    const said = `${layout.root}/said`;
+    for (const name of ['stop', 'start']) {
+      const text = `#!/bin/sh\necho ${name} "$DROVER_VERSION" >>${said}\n`;
+      await writeFile(`${hooksFolder}/${name}`, text, { mode: 0o755 });
+    }
+    const rollBack = () => runEffect({ kind: 'rollBack', job, inMs: 0 }, context);
+
+    await chmod(hooksFolder, 0o777);
+    const held = await rollBack();
+    assert.equal(held?.kind, 'rollback_failed');
+    assert.ok(held && 'problem' in held);
+    assert.match(held.problem.message, /^stop 1\.1\.0: hook stop: .*: chmod go-w \S+$/);
+    assert.equal(await readlink(layout.active), 'releases/1.1.0');
+
+    await chmod(hooksFolder, 0o755);
+    assert.equal((await rollBack())?.kind, 'rolled_back');
+    assert.equal(await readFile(said, 'utf8'), 'stop 1.1.0\nstart 1.0.0\n');
+    assert.equal(await readlink(layout.active), 'releases/1.0.0');
+  });
+
+  it('is not blocked when a folder that is left out of PATH made its hook fail', () => {
+    for (const [code, blocked] of [
+      ['PATH_UNSAFE', 0],
+      ['HOOK_FAILED', 1],
+    ] as const) {
+      const job = { ...makeJob(), cause: toProblem(new DroverError(code, 'start 1.1.0')) };
+      const state: MachineState = { ...freshState(), phase: 'rolling_back', job };
+      assert.equal(afterRollback(state, '1.0.0', 1).blocked.length, blocked, code);
+    }
+  });
 });

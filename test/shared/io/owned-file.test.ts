@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, chown, lchown, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { judgePath, whyUnsafe, type Judged } from '../../../shared/io/owned-file.ts';
+import { judgePath, judgeSearched, whyUnsafe, type Judged } from '../../../shared/io/owned-file.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
 const NOBODY = 65_534;
@@ -90,5 +90,15 @@ describe('a user who may change a path', () => {
     await symlink(file, link);
     await lchown(link, NOBODY, NOBODY);
     assert.match(told(await judgePath(link)), /^owner .*\/link belongs .*; chown -h 0 /);
+  });
+
+  it('is one user for what that user has in a sticky folder, and everybody in a folder of PATH', async (t) => {
+    if (!isRoot) return t.skip('only root gives a file away');
+    const { top } = await makeTree(t);
+    const folder = join(top, 'in');
+    await chmod(top, 0o1777);
+    await chown(folder, NOBODY, NOBODY);
+    assert.match(told(await judgePath(join(folder, 'file'))), /^owner [^|]*$/);
+    assert.match(told(await judgeSearched(folder)), /^others .* others may add to .* \| owner /);
   });
 });
