@@ -13,9 +13,9 @@ import type { Readable } from 'node:stream';
 import { DroverError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
-import { killGroup, PATH_DEFAULT } from '../install/hooks.ts';
+import { killGroup } from '../install/hooks.ts';
 import { whyUnsafeProgram } from '../install/safe-paths.ts';
-import { judgeSearchPath } from '../install/search-path.ts';
+import { judgeSearchPath, PATH_DEFAULT } from '../install/search-path.ts';
 import { endAll } from '../modules/orphans.ts';
 import { nameRun, RUN_VARIABLE } from '../modules/processes.ts';
 

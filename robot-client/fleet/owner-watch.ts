@@ -44,6 +44,7 @@ type Exposed = Held & { readonly component: string | null };
 export class OwnerWatch {
   readonly #options: OwnerWatchOptions;
   #exposed: readonly Exposed[] = [];
+  #searched: Held | null = null;
   #warned: readonly string[] = [];
   #isLooking = false;
 
@@ -63,6 +64,7 @@ export class OwnerWatch {
     try {
       const { roots, programs = () => [], searchPath } = this.#options;
       await searchPath?.look();
+      this.#noteSearched(searchPath?.left[0] ?? null);
       const forAll = await judgeAll([...this.#common, ...programs()]);
       const exposed = this.#heldOf(forAll, null);
       const warned = [...warnedOf(forAll), ...this.#openSecrets()];
@@ -87,13 +89,14 @@ export class OwnerWatch {
     if (found) throw new DroverError(found.code, found.message);
   }
 
-  /** Adds to each component why none of its updates begins. */
+  /** Adds to each component why none of its updates begins, and what its hooks may not find. */
   over(views: readonly ComponentView[]): ComponentView[] {
     return views.map((view) => {
       const found = this.#exposed.find(
         ({ component }) => component === null || component === view.name,
       );
-      return found ? { ...view, exposed: found } : view;
+      const searched = this.#searched && { searched: this.#searched };
+      return { ...view, ...(found && { exposed: found }), ...searched };
     });
   }
 
@@ -123,6 +126,12 @@ export class OwnerWatch {
       const before = this.#exposed.find((one) => one.problem.message === problem.message);
       return { component, problem, atMs: before?.atMs ?? (this.#options.now ?? Date.now)() };
     });
+  }
+
+  #noteSearched(problem: Problem | null): void {
+    if (problem?.message === this.#searched?.problem.message) return;
+    this.#searched = problem && { problem, atMs: (this.#options.now ?? Date.now)() };
+    this.#options.onChange();
   }
 
   #note(exposed: readonly Exposed[], warned: readonly string[]): void {

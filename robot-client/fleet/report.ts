@@ -76,6 +76,8 @@ export interface ComponentView {
   readonly expired?: Held | null;
   /** Another user may change what its updates run or trust; absent when none can. */
   readonly exposed?: Held | null;
+  /** A folder of PATH that is left out; updates begin all the same. Absent when none is. */
+  readonly searched?: Held | null;
   /** Why its computer does not lead the others of the robot as it should; null when it does. */
   readonly computers?: Held | null;
   /** Why a rollout for it cannot be followed; null or absent when all can. */
@@ -206,7 +208,7 @@ function lastError(view: ComponentView) {
   if (inSlots) return reportFailure({ ...inSlots, version: null, atMs: slotsSinceMs });
   // With its version: a robot that lost files of what runs does not count as running it.
   if (damage) return reportFailure({ ...damage, atMs: slotsSinceMs });
-  const { held, unkept, exposed, expired, clock, computers } = view;
+  const { held, unkept, exposed, expired, clock, computers, searched } = view;
   const ofRelease = live.stays ?? live.module;
   const standing = held ?? unkept ?? ofRelease ?? exposed ?? expired ?? clock;
   if (standing) return reportFailure({ ...standing, version: null });
@@ -214,8 +216,9 @@ function lastError(view: ComponentView) {
   if (view.unheard && view.unheard.atMs >= (failure?.atMs ?? 0))
     return reportFailure({ ...view.unheard, version: null });
   if (failure) return reportFailure(failure);
-  // Last: it stands for long, and would hide why an update of this component failed.
-  return computers ? reportFailure({ ...computers, version: null }) : null;
+  // Last: they stand for long, and would hide why an update of this component failed.
+  const lasting = computers ?? searched;
+  return lasting ? reportFailure({ ...lasting, version: null }) : null;
 }
 
 function reportFailure(failure: Failure) {

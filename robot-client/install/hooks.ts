@@ -19,6 +19,7 @@ import { foldLines } from '../../shared/base/printable.ts';
 import { redact, redactTail } from '../../shared/base/redact.ts';
 import { fitnessOf } from './program-fitness.ts';
 import { whyUnsafeProgram, type HookName } from './safe-paths.ts';
+import { leftOut, PATH_DEFAULT } from './search-path.ts';
 
 export type { HookName };
 
@@ -33,8 +34,13 @@ export type HookResult =
       readonly exitCode: number | null;
       readonly signal: string | null;
       readonly output: string;
-      /** Why it was not even started, where that has a code of its own. */
-      readonly code?: 'PROGRAM_UNSAFE';
+      /**
+       * The first: why it was not even started. The second: it ran, and found no program of a
+       * name, while a folder is left out of PATH.
+       */
+      readonly code?: 'PROGRAM_UNSAFE' | 'PATH_UNSAFE';
+      /** The folder that is left out, with the command that repairs it. */
+      readonly left?: string;
     }
   | { readonly kind: 'timedOut'; readonly output: string };
 
@@ -78,8 +84,8 @@ const QUOTED_LINES_MAX = 6;
 /** EX_TEMPFAIL of sysexits.h: ask again later. */
 const BUSY_EXIT = 75;
 const MAY_BE_BUSY: readonly HookName[] = ['ready', 'health'];
-/** For a service manager that passes none on. */
-export const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** A shell ends so when it finds no program of a name. */
+const NOT_FOUND_EXIT = 127;
 
 const failed = (output: string) =>
   ({ kind: 'failed', exitCode: null, signal: null, output }) as const;
@@ -91,7 +97,12 @@ const flooded = (bytesMax: number): HookResult =>
 export async function runHook(run: HookRun): Promise<HookResult> {
   const { folder, name } = run;
   const mayBeBusy = MAY_BE_BUSY.includes(name);
-  return await runForeign({ ...run, path: `${folder}/${name}`, label: `hook ${name}`, mayBeBusy });
+  const program = { path: `${folder}/${name}`, label: `hook ${name}`, mayBeBusy };
+  const result = await runForeign({ ...run, ...program });
+  const left = leftOut();
+  if (left === null || result.kind !== 'failed' || result.exitCode !== NOT_FOUND_EXIT)
+    return result;
+  return { ...result, code: 'PATH_UNSAFE', left: left.message };
 }
 
 /** As `runHook`. */
@@ -330,8 +341,8 @@ function endOf(output: string): string {
 }
 
 /**
- * The failure of a program of the integrator. One that was not even run has a code of its own, with
- * the hint that repairs it: no version is to blame for it.
+ * The failure of a program of the integrator. One that was not even run, or that misses a folder of
+ * PATH, has a code of its own, with the hint that repairs it: no version is to blame for it.
  */
 export function hookFailure(
   result: HookResult,
@@ -342,7 +353,8 @@ export function hookFailure(
   if (result.kind !== 'failed' || !result.code) {
     return new DroverError(code, `${what}: ${describeHook(result)}`, hint ? { hint } : {});
   }
-  return new DroverError(result.code, `${what}: ${result.output}`);
+  const why = result.left === undefined ? result.output : `${describeEnd(result)}; ${result.left}`;
+  return new DroverError(result.code, `${what}: ${why}`);
 }
 
 /** One line for reports, with the end of the hook's output. */
@@ -360,9 +372,16 @@ export function describeHook(result: HookResult): string {
     case 'timedOut':
       return `no end within its time-out${words}`;
     case 'failed':
+      if (result.left !== undefined) return `${describeEnd(result)} (${result.code})`;
       if (result.code) return `${said} (${result.code})`;
       // It was not even started, and the text says why.
       if (result.exitCode === null && result.signal === null && said !== '') return said;
-      return `exit ${result.exitCode ?? result.signal ?? 'unknown'}${words}`;
+      return describeEnd(result);
   }
+}
+
+function describeEnd(result: HookResult & { readonly kind: 'failed' }): string {
+  const said = endOf(redact(result.output));
+  const words = said === '' ? '' : ` (${said})`;
+  return `exit ${result.exitCode ?? result.signal ?? 'unknown'}${words}`;
 }

@@ -13,6 +13,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { sha256Hex } from '../../shared/crypto/hash.ts';
 import { isLocked } from './kernel-locks.ts';
 import { ownFolders, type OwnFolders } from './outside-root.ts';
+import { leftOut, PATH_DEFAULT } from './search-path.ts';
 
 /** Only the owner may enter: whoever can open a lock file can hold the lock. */
 const FOLDER_MODE = 0o700;
@@ -110,7 +111,19 @@ async function lockOne(file: string, root: string): Promise<number | null> {
  * @param root for the message
  * @throws DroverError ROBOT_ALREADY_RUNNING, FLOCK_MISSING, ROOT_LOCK_FAILED
  */
-export function flock(fd: number, root: string): Promise<void> {
+export async function flock(fd: number, root: string): Promise<void> {
+  const given = process.env['PATH'] ?? '/usr/bin:/bin';
+  try {
+    await flockBy(given, fd, root);
+  } catch (thrown) {
+    const isMissing = thrown instanceof DroverError && thrown.code === 'FLOCK_MISSING';
+    if (!isMissing || leftOut() === null) throw thrown;
+    // A robot without its agent could not even tell which folder is to be shut.
+    await flockBy(PATH_DEFAULT, fd, root);
+  }
+}
+
+function flockBy(path: string, fd: number, root: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (
       code: 'ROBOT_ALREADY_RUNNING' | 'FLOCK_MISSING' | 'ROOT_LOCK_FAILED',
@@ -120,7 +133,7 @@ export function flock(fd: number, root: string): Promise<void> {
     let child: ChildProcess;
     try {
       child = spawn('flock', ['-n', '3'], {
-        env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+        env: { PATH: path, LC_ALL: 'C' },
         stdio: ['ignore', 'ignore', 'pipe', fd],
         timeout: LIMITS.flockMs,
       });

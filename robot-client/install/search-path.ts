@@ -7,6 +7,8 @@
  * folder on a disk that does not answer is left out as well: a program of it would never begin.
  */
 
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -14,14 +16,16 @@ import { printable } from '../../shared/base/printable.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { judgeSearched, type Judged } from '../../shared/io/owned-file.ts';
 import { endsWithin } from '../../shared/io/within.ts';
-import { PATH_DEFAULT } from './hooks.ts';
+
+/** For a service manager that passes none on. */
+export const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export interface JudgedPath {
   /** PATH without the folders that are left out. */
   readonly kept: string;
   readonly left: readonly Problem[];
   /** One line for people about each folder that is kept, and that a few others may change. */
-  readonly warned: readonly string[];
+  readonly warned: string[];
 }
 
 interface Judging {
@@ -103,6 +107,12 @@ const inTheEnd = (work: Promise<unknown>, then: () => void): void => {
   work.then(then, then);
 };
 
+/** As of the last look: PATH is one for the whole process. */
+let leftNow: readonly Problem[] = [];
+
+/** A folder that is left out of PATH now; null when none is. */
+export const leftOut = (): Problem | null => leftNow[0] ?? null;
+
 /** PATH of this process, and of all that it starts. */
 export class SearchPath {
   readonly #log: Log;
@@ -110,6 +120,7 @@ export class SearchPath {
   /** As the process got it: a folder that is repaired counts again. */
   readonly #given: string | undefined;
   #lines: readonly string[] = [];
+  #left: readonly Problem[] = [];
 
   constructor(log: Log, environment: Record<string, string | undefined> = process.env) {
     [this.#log, this.#environment] = [log, environment];
@@ -121,18 +132,38 @@ export class SearchPath {
     return this.#lines;
   }
 
+  /** The folders that are left out, as of the last look. */
+  get left(): readonly Problem[] {
+    return this.#left;
+  }
+
   /** Judges each folder, sets PATH, and logs what is new. */
   async look(): Promise<void> {
     const { kept, left, warned } = await judgeSearchPath(this.#given);
     this.#environment['PATH'] = kept;
+    [this.#left, leftNow] = [left, left];
     const lineOf = ({ message, code }: Problem): string => `${message} (${code})`;
     for (const problem of left) {
       if (this.#lines.includes(lineOf(problem))) continue;
       this.#log.warn({ problem }, 'a folder of PATH is left out');
+    }
+    if (left.length > 0 && !(await hasProgram(kept, 'flock'))) {
+      warned.push(`program flock is run from the usual folders: ${kept} has none (PATH_UNSAFE)`);
     }
     for (const reason of warned) {
       if (!this.#lines.includes(reason)) this.#log.warn({ reason }, 'others may change a path');
     }
     this.#lines = [...left.map(lineOf), ...warned];
   }
+}
+
+async function hasProgram(folders: string, name: string): Promise<boolean> {
+  for (const folder of folders.split(':')) {
+    const found = await access(`${folder}/${name}`, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return true;
+  }
+  return false;
 }

@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { printable } from '../../shared/base/printable.ts';
 import type { LogSection } from '../../shared/io/packed-log.ts';
 import { redact } from '../../shared/base/redact.ts';
-import { PATH_DEFAULT } from '../install/hooks.ts';
+import { PATH_DEFAULT } from '../install/search-path.ts';
 import { lastLines } from './log-lines.ts';
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';

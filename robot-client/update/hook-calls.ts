@@ -55,7 +55,7 @@ export async function hookOf(
 /**
  * Stops what runs, before a swap.
  * @param leaves version that is left; null for the system
- * @throws DroverError SWAP_FAILED, PROGRAM_UNSAFE when the hook fails: what runs goes on
+ * @throws DroverError SWAP_FAILED, PROGRAM_UNSAFE, PATH_UNSAFE: the hook failed, what runs goes on
  */
 export async function stopBefore(
   job: Job,
@@ -79,7 +79,7 @@ export async function stopOrHold(
   on: EffectContext,
 ): Promise<void> {
   const stopped = await hookOf(job, on, 'stop');
-  if (stopped.kind !== 'failed' || !stopped.code) return;
+  if (stopped.kind !== 'failed' || stopped.code !== 'PROGRAM_UNSAFE') return;
   throw hookFailure(stopped, 'ROLLBACK_FAILED', `stop ${job.version}`);
 }
 
@@ -88,7 +88,7 @@ const hookHint = (name: HookName, version: string): string =>
 
 /**
  * Starts a version that was stopped, or that comes back.
- * @throws DroverError with that code when it does not start; PROGRAM_UNSAFE
+ * @throws DroverError with that code when it does not start; PROGRAM_UNSAFE, PATH_UNSAFE
  */
 export async function startAgain(
   job: Pick<Job, 'version' | 'previousVersion'>,

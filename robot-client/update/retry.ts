@@ -56,7 +56,8 @@ export function stuckWaitMs({ stuckCount }: Pick<Job, 'stuckCount'>): number {
 }
 
 /** Prefixes of codes whose hint names what to repair; that of ROLLBACK_FAILED is about links. */
-const KNOWS_BETTER = /^(?:MODULE_|BOOT_|DISK_READ_ONLY$|PROGRAM_UNSAFE$|COMPATIBLE_WRONG$)/;
+const KNOWS_BETTER =
+  /^(?:MODULE_|BOOT_|DISK_READ_ONLY$|PROGRAM_UNSAFE$|PATH_UNSAFE$|COMPATIBLE_WRONG$)/;
 
 /** The problem of a way back that failed. */
 export function rollbackProblem({ code, message, hint }: Problem): Problem {

@@ -43,7 +43,8 @@ import { returnFrom } from './way-back.ts';
 import { untilReady, type ReadyInput } from '../local/until-ready.ts';
 
 /** Codes that are more exact than SWAP_FAILED. */
-const SAYS_ENOUGH = /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|PROGRAM_UNSAFE|MODULE_|BOOT_)/;
+const SAYS_ENOUGH =
+  /^(?:RELEASE_DAMAGED|COMPATIBLE_WRONG|PROGRAM_UNSAFE|PATH_UNSAFE|MODULE_|BOOT_)/;
 
 /**
  * Asks whether the component may be stopped, and waits for it.

@@ -7,12 +7,15 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { runBootProgram } from '../../../robot-client/boot/run-program.ts';
 import { OwnerWatch } from '../../../robot-client/fleet/owner-watch.ts';
-import type { ComponentView } from '../../../robot-client/fleet/report.ts';
+import { QUIET, reportComponent, type ComponentView } from '../../../robot-client/fleet/report.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { describeHook, runHook } from '../../../robot-client/install/hooks.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import { prepareLayout } from '../../../robot-client/install/make-root.ts';
+import { readSlots } from '../../../robot-client/install/read-slots.ts';
+import { SearchPath } from '../../../robot-client/install/search-path.ts';
 import { ModuleFolder } from '../../../robot-client/modules/module-folder.ts';
+import { freshState } from '../../../robot-client/update/state.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
@@ -138,6 +141,26 @@ describe('the watch over owners', () => {
     await chmod(secret, 0o644);
     await codes();
     assert.match(watch.warned.join(), /identity.pem is open to others \(mode 644\): chmod 600 /);
+  });
+
+  it('tells of a folder that is left out of PATH, and lets updates begin', async (t) => {
+    const home = await tempFolder(t);
+    const root = join(home, 'app');
+    await prepareLayout(realDisk, layoutOf(root));
+    const searchPath = new SearchPath(silentLog, { PATH: '/tmp:/usr/bin' });
+    t.after(() => new SearchPath(silentLog, { PATH: '/usr/bin' }).look());
+    let changes = 0;
+    const onChange = (): void => void (changes += 1);
+    const options = { roots: [{ component: 'app', root }], hooksFolder: join(home, 'hooks') };
+    const watch = new OwnerWatch({ ...options, searchPath, log: silentLog, onChange });
+    await watch.assertOwn('app');
+    await watch.look();
+    const slots = await readSlots(realDisk, layoutOf(root));
+    const view = { name: 'app', version: null, previousVersion: null, slots, slotsSinceMs: 0 };
+    const quiet = { ...view, left: [], state: freshState(), live: QUIET };
+    const [told] = watch.over([quiet]).map((one) => reportComponent(one).last_error);
+    assert.equal(told?.code, 'PATH_UNSAFE');
+    assert.equal(changes, 1);
   });
 
   it('warns of a root and of a hook of another user, and goes on with them', async (t) => {

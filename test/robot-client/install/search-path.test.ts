@@ -1,12 +1,13 @@
 /** The folders of PATH: those that another user may change are left out, and told. */
 
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, open as openFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { runBootProgram } from '../../../robot-client/boot/run-program.ts';
-import { runHook } from '../../../robot-client/install/hooks.ts';
+import { describeHook, hookFailure, runHook } from '../../../robot-client/install/hooks.ts';
+import { flock } from '../../../robot-client/install/path-lock.ts';
 import { judgeSearchPath, SearchPath } from '../../../robot-client/install/search-path.ts';
 import { judgeSearched, type Judged } from '../../../shared/io/owned-file.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
@@ -114,6 +115,25 @@ describe('a folder of PATH', () => {
 });
 
 describe('the search path of the agent', () => {
+  it('keeps no agent from its lock when the folder of flock is left out', async (t) => {
+    const [open, empty] = [await makeFolder(t, 0o777), await makeFolder(t, 0o755)];
+    const given = process.env['PATH'];
+    t.after(() => void (process.env['PATH'] = given));
+    process.env['PATH'] = empty;
+    const root = await openFile(open, 'r');
+    t.after(() => root.close());
+    const log = makeLog('test', 'silent');
+    await new SearchPath(log).look();
+    await assert.rejects(flock(root.fd, open), { code: 'FLOCK_MISSING' });
+    process.env['PATH'] = `${open}:${empty}`;
+    const search = new SearchPath(log);
+    await search.look();
+    await flock(root.fd, open);
+    assert.match(search.lines.join(), /program flock is run from the usual folders/);
+    process.env['PATH'] = given;
+    await new SearchPath(log).look(); // the next test begins with nothing left out
+  });
+
   it('keeps hooks and programs of the boot side out of such a folder, until it is shut', async (t) => {
     const folder = await makeFolder(t, 0o777);
     const hooks = join(await tempFolder(t), 'hooks');
@@ -132,7 +152,14 @@ describe('the search path of the agent', () => {
 
     await assert.rejects(runBootProgram('zz-tool', []), { code: 'BOOT_TOOL_FAILED' });
     await search.look();
-    assert.equal((await health()).kind, 'failed');
+    const failed = await health();
+    const failure = hookFailure(failed, 'HOOK_FAILED', 'run hook health');
+    assert.equal(failure.code, 'PATH_UNSAFE', 'no version is to blame');
+    assert.match(
+      failure.message,
+      /: exit 127 \(.*zz-tool.*\); use PATH without .*: chmod go-w \S+$/,
+    );
+    assert.match(describeHook(failed), /^exit 127 .* \(PATH_UNSAFE\)$/);
     await assert.rejects(runBootProgram('zz-tool', []), { code: 'BOOT_TOOL_FAILED' });
     await search.look();
     assert.deepEqual(told, ['PATH_UNSAFE'], 'once');

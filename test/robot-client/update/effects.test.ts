@@ -14,9 +14,11 @@ import { runEffect } from '../../../robot-client/update/effects.ts';
 import type { EffectContext } from '../../../robot-client/update/effect-context.ts';
 import { layoutOf } from '../../../robot-client/install/layout.ts';
 import type { Disk } from '../../../robot-client/install/disk-port.ts';
+import { afterRollback } from '../../../robot-client/update/endings.ts';
 import { freshState, type Job, type MachineState } from '../../../robot-client/update/state.ts';
 import { realDisk } from '../../../robot-client/install/disk.ts';
 import { decideOffer } from '../../../robot-client/update/decide.ts';
+import { DroverError, toProblem } from '../../../shared/base/errors.ts';
 import { makeSealedRelease } from '../install/sealed-release.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { announce, factsOf, makeRollout, makeWorld } from '../world.ts';
@@ -163,5 +165,16 @@ describe('a version that goes back', () => {
     assert.equal((await rollBack())?.kind, 'rolled_back');
     assert.equal(await readFile(said, 'utf8'), 'stop 1.1.0\nstart 1.0.0\n');
     assert.equal(await readlink(layout.active), 'releases/1.0.0');
+  });
+
+  it('is not blocked when a folder that is left out of PATH made its hook fail', () => {
+    for (const [code, blocked] of [
+      ['PATH_UNSAFE', 0],
+      ['HOOK_FAILED', 1],
+    ] as const) {
+      const job = { ...makeJob(), cause: toProblem(new DroverError(code, 'start 1.1.0')) };
+      const state: MachineState = { ...freshState(), phase: 'rolling_back', job };
+      assert.equal(afterRollback(state, '1.0.0', 1).blocked.length, blocked, code);
+    }
   });
 });
