@@ -6,10 +6,10 @@
  * belongs to root or this user: others may add to it, and not replace its files. Any user may add
  * what is absent there.
  *
- * A folder of PATH is judged more strictly (`judgeSearched`): others who may add a file to it may add
- * a program. A path of another user is judged by its rights as well, and counts as everybody's in a
- * sticky folder. For a hook or a root both are one user's, a warning: robots that have them so would
- * refuse the update of their own agent.
+ * A folder of PATH is judged more strictly (`judgeSearched`): others who may add a file may add a
+ * program. A path of another user is judged by its rights as well, and counts as everybody's in a
+ * sticky folder. For a hook or a root both are one user's, a warning: robots that have them so
+ * would refuse the update of their own agent.
  */
 
 import { lstatSync, readlinkSync } from 'node:fs';

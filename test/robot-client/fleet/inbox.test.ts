@@ -83,7 +83,7 @@ describe('the memory of a robot about rollouts', () => {
     await inbox.acceptAnnouncement(fleet.announce(1, [fleet.makeRollout('r-1', bundle)]), 0);
     const complete = fleet.progress({ rollout: 'r-1', seq: 7, status: 'complete', threshold: 1 });
     await inbox.acceptProgress(complete, 0);
-    const [[, at = 0] = []] = [...inbox.completeSince];
+    const at = inbox.completeSince.get('r-1') ?? 0;
     assert.ok(at > Date.parse('2025-01-01'), `${at}`);
   });
 

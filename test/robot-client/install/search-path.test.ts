@@ -141,7 +141,8 @@ describe('the search path of the agent', () => {
     await writeFile(join(hooks, 'health'), '#!/bin/sh\nzz-tool\n', { mode: 0o755 });
     const given = process.env['PATH'];
     t.after(() => void (process.env['PATH'] = given));
-    process.env['PATH'] = `${folder}:${given}`;
+    // That of npm has a folder of /tmp when the tree lies there.
+    process.env['PATH'] = `${folder}:/usr/sbin:/usr/bin:/sbin:/bin`;
     const told: string[] = [];
     const warn = ({ problem }: { problem?: { code: string } }): void => {
       if (problem) told.push(problem.code);
