@@ -1,9 +1,9 @@
 /**
  * Runs a hook so that nothing of it piles up. At its time-out, and when it is aborted, the
  * processes of its session are killed: `timeout` makes a group of its own, and a hook that is asked
- * each second would leave one more with every run. A process with a session of its own is a daemon, such
- * as the server of `adb`, and lives on. `start` loses its group alone, since the application that
- * it starts must live on.
+ * each second would leave one more with every run. A process with a session of its own is a
+ * daemon, such as the server of `adb`, and lives on. `start` loses its group alone, since the
+ * application that it starts must live on.
  */
 
 import { LIMITS } from '../../shared/base/limits.ts';

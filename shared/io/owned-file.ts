@@ -2,9 +2,9 @@
  * Finds out which other users may change a program, or a file that names keys or a broker: a user
  * who can replace it chooses the code or the keys of its owner. As in OpenSSH and sudo, the file,
  * each link to it and each folder above them have to belong to root or to the user of this process,
- * and no other user may write them. A folder with the sticky bit (`/tmp`) passes for what is there and
- * belongs to root or this user: others may add to it, and not replace its files. Any user may add
- * what is absent there.
+ * and no other user may write them. A folder with the sticky bit (`/tmp`) passes for what is there
+ * and belongs to root or this user: others may add to it, and not replace its files. Any user may
+ * add what is absent there.
  *
  * A folder of PATH is judged more strictly (`judgeSearched`): others who may add a file may add a
  * program. A path of another user is judged by its rights as well, and counts as everybody's in a
