@@ -285,7 +285,7 @@ export const HTTP_ROUTES: readonly HttpRoute[] = [
   ...ROLLOUT_COMMANDS.map((command): HttpRoute => ({
     ...{ method: 'POST', path: `/rollouts/:id/${command}`, who: 'publisher' },
     purpose: COMMAND_PURPOSE[command],
-    answer: ['rollout', 'command', 'run'],
+    answer: ['rollout', 'command', 'run', 'refused?'],
     given: SAID,
     refusals: COMMAND_REFUSALS,
   })),
