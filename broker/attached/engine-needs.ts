@@ -26,7 +26,8 @@ export const NEEDS = {
  * Topic of the messages of a trial. It is below `fleet/trust/`, where robots read only topics that
  * end with a number.
  */
-export const trialTopic = (id: string): string => TRUST_FILTER.replace('+', `trial-${id}`);
+export const trialTopic = (id: string, filter: string = TRUST_FILTER): string =>
+  filter.replace('+', `trial-${id}`);
 export const isTrialTopic = (topic: string): boolean => topic.startsWith(trialTopic(''));
 
 export const UNTRIED =

@@ -11,9 +11,10 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log, Wire } from '../../shared/base/ports.ts';
 import { LOG_CHECKPOINT_TOPIC, LOG_FILTER } from '../../shared/formats/topics.ts';
 import { subscribeIfGranted } from '../../shared/io/wait-up.ts';
+import { trialTopic } from './engine-needs.ts';
 
 /** Readers of the log take only its checkpoint and topics that end with a number. */
-const trialTopicOfLog = (id: string): string => LOG_FILTER.replace('+', `trial-${id}`);
+const trialTopicOfLog = (id: string): string => trialTopic(id, LOG_FILTER);
 export const isTrialTopicOfLog = (topic: string): boolean => topic.startsWith(trialTopicOfLog(''));
 
 export class LogTrial {

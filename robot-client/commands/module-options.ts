@@ -1,6 +1,6 @@
 /** Options about the machine and its modules: what is read from argv and files. */
 
-import { access, constants, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { formatDurationMs, parseDurationMs } from '../../shared/base/durations.ts';
 import { DroverError } from '../../shared/base/errors.ts';
@@ -9,7 +9,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { printable } from '../../shared/base/printable.ts';
 import { isMachineName, isModuleName } from '../../shared/formats/apply-strategy.ts';
 import { readInput } from '../../shared/io/cli.ts';
-import { fitnessOf } from '../install/program-fitness.ts';
+import { fitnessOf, isRunnable } from '../install/program-fitness.ts';
 import { HOOK_NAMES } from '../install/safe-paths.ts';
 import { ModuleFolder, NO_MODULES, type Modules } from '../modules/module-folder.ts';
 import { DEFAULT_HOOKS } from './declare-options.ts';
@@ -58,11 +58,7 @@ async function warnOfNames(found: readonly string[], named: Named, log: Log): Pr
       .replaceAll('_', '-')
       .replace(/\.[a-z0-9]+$/, '');
     if (isOne(name) || !isOne(want) || found.includes(want)) continue;
-    const isProgram = await access(resolve(folder, name), constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (!isProgram) continue;
+    if (!(await isRunnable(resolve(folder, name)))) continue;
     const facts = { file: `${folder}/${printable(name)}`, want };
     log.warn(facts, `a file of ${option} is not run: its name is spelled in another way`);
   }

@@ -17,7 +17,7 @@ import {
   type GuardedPath,
   type PathVerdict,
 } from '../install/safe-paths.ts';
-import type { SearchPath } from '../install/search-path.ts';
+import { leftOut, type SearchPath } from '../install/search-path.ts';
 import type { ComponentView, Held } from './report.ts';
 
 export interface OwnerWatchOptions {
@@ -64,7 +64,7 @@ export class OwnerWatch {
     try {
       const { roots, programs = () => [], searchPath } = this.#options;
       await searchPath?.look();
-      this.#noteSearched(searchPath?.left[0] ?? null);
+      this.#noteSearched(searchPath ? leftOut() : null);
       const forAll = await judgeAll([...this.#common, ...programs()]);
       const exposed = this.#heldOf(forAll, null);
       const warned = [...warnedOf(forAll), ...this.#openSecrets()];

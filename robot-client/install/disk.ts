@@ -144,7 +144,7 @@ async function setAside(paths: readonly string[], bytes: number): Promise<boolea
     return true;
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
-    if (!/No space left|quota exceeded/i.test(said)) return false;
+    if (!NO_ROOM.test(said)) return false;
     const message = `reserve ${bytes} bytes for ${paths[0]}: ${said.trim()}`;
     throw new DroverError('DISK_FULL', message, hintOf(said));
   }
@@ -199,10 +199,13 @@ async function copyTree(from: string, to: string): Promise<void> {
     await run('cp', ['-a', '--', from, to], { env, windowsHide: true });
   } catch (error) {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-    const code = /No space left|quota exceeded/i.test(said) ? 'DISK_FULL' : 'DISK_WRITE_FAILED';
+    const code = NO_ROOM.test(said) ? 'DISK_FULL' : 'DISK_WRITE_FAILED';
     throw new DroverError(code, `copy ${from}: ${said || String(error)}`, hintOf(said));
   }
 }
+
+/** Programs say it so with LC_ALL=C. */
+const NO_ROOM = /No space left|quota exceeded/i;
 
 /** A quota is used up though the disk has room. */
 const hintOf = (said: string): { hint?: string } =>

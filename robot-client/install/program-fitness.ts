@@ -40,9 +40,16 @@ export async function fitnessOf(path: string): Promise<Fitness> {
   return unfit(`could not be started: its first line names no program here: ${printable(line)}`);
 }
 
+/** True where this user may run, or enter, what stands there. */
+export const isRunnable = (path: string): Promise<boolean> =>
+  access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+
 /** A link to nothing was meant to be a hook: a lost interlock must not count as a success. */
 async function whyNotThere(path: string): Promise<Fitness> {
-  if (await lstat(path).catch(() => null)) return unfit(`is a link to nothing: ${path}`);
+  if (await isName(path)) return unfit(`is a link to nothing: ${path}`);
   const folder = dirname(path);
   const found = await stat(folder).catch((error: unknown) => errnoOf(error));
   const isFolder = typeof found !== 'string' && found.isDirectory();

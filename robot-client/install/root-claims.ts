@@ -4,7 +4,7 @@
  * it. Any other failure ends the agent before anything is touched.
  */
 
-import { errnoOf } from '../../shared/base/errno.ts';
+import { errnoOf, SICK_MEDIUM } from '../../shared/base/errno.ts';
 import { DroverError } from '../../shared/base/errors.ts';
 import { isDiskFailure } from './disk-error.ts';
 import { lockFolders, type RootLock } from './lock.ts';
@@ -28,8 +28,8 @@ export const UNCLAIMED: Claims = { take: () => Promise.resolve(), has: () => tru
 
 /** Failures of file systems and of block devices; fsync(2) passes on those of the device. */
 const SICK = [
-  ...['EIO', 'ENXIO', 'ENODEV', 'EUCLEAN', 'EBADMSG', 'ESTALE', 'ETIMEDOUT', 'ESHUTDOWN'],
-  ...['ENODATA', 'EREMOTEIO', 'ENOLINK', 'EILSEQ', 'EBADE', 'ENOMEDIUM', 'EHWPOISON'],
+  ...SICK_MEDIUM,
+  ...['ENXIO', 'ENODEV', 'ETIMEDOUT', 'ESHUTDOWN', 'EREMOTEIO', 'ENOLINK', 'EILSEQ', 'ENOMEDIUM'],
 ];
 const FORBIDDEN = ['EACCES', 'EPERM'];
 

@@ -7,8 +7,6 @@
  * folder on a disk that does not answer is left out as well: a program of it would never begin.
  */
 
-import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DroverError, toProblem, type Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/ports.ts';
@@ -16,6 +14,7 @@ import { printable } from '../../shared/base/printable.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { judgeSearched, type Judged } from '../../shared/io/owned-file.ts';
 import { endsWithin } from '../../shared/io/within.ts';
+import { isRunnable } from './program-fitness.ts';
 
 /** For a service manager that passes none on. */
 export const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -108,10 +107,10 @@ const inTheEnd = (work: Promise<unknown>, then: () => void): void => {
 };
 
 /** As of the last look: PATH is one for the whole process. */
-let leftNow: readonly Problem[] = [];
+let leftNow: Problem | null = null;
 
 /** A folder that is left out of PATH now; null when none is. */
-export const leftOut = (): Problem | null => leftNow[0] ?? null;
+export const leftOut = (): Problem | null => leftNow;
 
 /** PATH of this process, and of all that it starts. */
 export class SearchPath {
@@ -120,7 +119,6 @@ export class SearchPath {
   /** As the process got it: a folder that is repaired counts again. */
   readonly #given: string | undefined;
   #lines: readonly string[] = [];
-  #left: readonly Problem[] = [];
 
   constructor(log: Log, environment: Record<string, string | undefined> = process.env) {
     [this.#log, this.#environment] = [log, environment];
@@ -132,16 +130,11 @@ export class SearchPath {
     return this.#lines;
   }
 
-  /** The folders that are left out, as of the last look. */
-  get left(): readonly Problem[] {
-    return this.#left;
-  }
-
   /** Judges each folder, sets PATH, and logs what is new. */
   async look(): Promise<void> {
     const { kept, left, warned } = await judgeSearchPath(this.#given);
     this.#environment['PATH'] = kept;
-    [this.#left, leftNow] = [left, left];
+    [leftNow = null] = left;
     const lineOf = ({ message, code }: Problem): string => `${message} (${code})`;
     for (const problem of left) {
       if (this.#lines.includes(lineOf(problem))) continue;
@@ -159,11 +152,7 @@ export class SearchPath {
 
 async function hasProgram(folders: string, name: string): Promise<boolean> {
   for (const folder of folders.split(':')) {
-    const found = await access(`${folder}/${name}`, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return true;
+    if (await isRunnable(`${folder}/${name}`)) return true;
   }
   return false;
 }

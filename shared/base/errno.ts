@@ -23,6 +23,11 @@ const UNNAMED: ReadonlyMap<number, Named> = new Map([
   [133, { name: 'EHWPOISON', words: 'memory page has hardware error' }],
 ]);
 
+/** A file system or its device cannot read or write: the machine needs repair, not its data. */
+export const SICK_MEDIUM: readonly string[] = [
+  ...['EIO', 'EUCLEAN', 'EBADMSG', 'ESTALE', 'EBADE', 'ENODATA', 'EHWPOISON'],
+];
+
 const UNKNOWN = /Unknown system error -(\d+)/;
 /** The message has it twice: once as the code, once as its words. */
 const UNKNOWN_TWICE = /Unknown system error -(\d+)(?:: Unknown system error -\1)?/g;

@@ -1,6 +1,6 @@
 /** Errors for refusals and failures; `error-catalogue.ts` has every code. Sans-I/O. */
 
-import { errnoOf, wordsOfErrno } from './errno.ts';
+import { errnoOf, SICK_MEDIUM, wordsOfErrno } from './errno.ts';
 import { CATALOGUE, type ErrorCode, type Exit, type Fault, type Retry } from './error-catalogue.ts';
 
 /**
@@ -59,13 +59,7 @@ const OF_A_PATH: ReadonlyMap<string, ErrorCode> = new Map([
   ['ENOSPC', 'DISK_FULL'],
   ['EDQUOT', 'DISK_FULL'],
   ['EROFS', 'DISK_READ_ONLY'],
-  ['EIO', 'DISK_WRITE_FAILED'],
-  ['EUCLEAN', 'DISK_WRITE_FAILED'],
-  ['EBADMSG', 'DISK_WRITE_FAILED'],
-  ['ESTALE', 'DISK_WRITE_FAILED'],
-  ['EBADE', 'DISK_WRITE_FAILED'],
-  ['ENODATA', 'DISK_WRITE_FAILED'],
-  ['EHWPOISON', 'DISK_WRITE_FAILED'],
+  ...SICK_MEDIUM.map((errno) => [errno, 'DISK_WRITE_FAILED'] as const),
   ['ENOENT', 'FILE_REFUSED'],
   ['ENOTDIR', 'FILE_REFUSED'],
   ['EISDIR', 'FILE_REFUSED'],

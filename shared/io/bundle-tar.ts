@@ -21,7 +21,7 @@ import {
   SIGNATURE_FILE,
 } from '../formats/bundle-parts.ts';
 import { attachmentPartName, isAttachmentKind } from '../formats/attachments.ts';
-import { errnoOf, wordsOfErrno } from '../base/errno.ts';
+import { errnoOf, SICK_MEDIUM, wordsOfErrno } from '../base/errno.ts';
 import { DroverError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { openEntry } from './tar-entry.ts';
@@ -82,23 +82,16 @@ function assertPart(
 
 function unpackFailure(path: string, cause: unknown): DroverError {
   if (cause instanceof DroverError) return cause;
-  const why = wordsOfErrno(cause);
-  switch (errnoOf(cause)) {
+  const [errno, why] = [errnoOf(cause), wordsOfErrno(cause)];
+  if (errno === 'EACCES' || SICK_MEDIUM.includes(errno))
+    return new DroverError('FILE_UNREADABLE', `open bundle ${path}: ${why}`, { cause });
+  switch (errno) {
     case 'ENOSPC':
     case 'EDQUOT':
       return new DroverError('DISK_FULL', `open bundle ${path}: ${why}`, {
         cause,
         hint: `free space in ${tmpdir()}, or set TMPDIR to a larger disk`,
       });
-    case 'EACCES':
-    case 'EIO':
-    case 'EUCLEAN':
-    case 'EBADMSG':
-    case 'ESTALE':
-    case 'EBADE':
-    case 'ENODATA':
-    case 'EHWPOISON':
-      return new DroverError('FILE_UNREADABLE', `open bundle ${path}: ${why}`, { cause });
     default:
       return new DroverError(
         'ARCHIVE_CORRUPT',

@@ -63,17 +63,12 @@ function judgePathNow(path: string): Judged {
  * @param path may be absent: then it counts who may make it
  * @returns who may change it; nobody on a system without owners
  */
-export async function judgePath(path: string): Promise<Judged> {
-  const walk = walkTo(path);
-  for (let step = walk.next(); ;) {
-    if (step.done === true) return step.value;
-    step = walk.next(await placeAt(step.value));
-  }
-}
+export const judgePath = (path: string): Promise<Judged> => follow(walkTo(path));
 
 /** As `judgePath`, for a folder in which programs are found by their names. */
-export async function judgeSearched(folder: string): Promise<Judged> {
-  const walk = walkTo(folder, true);
+export const judgeSearched = (folder: string): Promise<Judged> => follow(walkTo(folder, true));
+
+async function follow(walk: ReturnType<typeof walkTo>): Promise<Judged> {
   for (let step = walk.next(); ;) {
     if (step.done === true) return step.value;
     step = walk.next(await placeAt(step.value));
