@@ -148,7 +148,7 @@ describe('webhooks', () => {
   });
 
   it('never show the user, the path or the query of a URL', async (t) => {
-    const url = parseWebhookUrl('http://user:word@127.0.0.1:9/T00/secret?key=hidden');
+    const url = parseWebhookUrl('http://user:word@127.0.0.1:9/room/secret?key=hidden');
     assert.equal(shownUrl(url), 'http://127.0.0.1:9/…');
     const lines: string[] = [];
     const note = (facts: object, text: string): void =>
@@ -160,7 +160,7 @@ describe('webhooks', () => {
     await webhooks.close();
     const shown = [...lines, JSON.stringify(webhooks.view())].join('\n');
     assert.match(shown, /127\.0\.0\.1:9/);
-    assert.doesNotMatch(shown, /user|word@|T00|secret|hidden/);
+    assert.doesNotMatch(shown, /user|word@|room|secret|hidden/);
   });
 });
 

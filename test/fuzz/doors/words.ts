@@ -16,7 +16,7 @@ import { versionMeets, isVersion } from '../../../shared/base/version.ts';
 import { utf8 } from '../../../shared/crypto/bytes.ts';
 import { BrokenPromise, isTaken, type Door } from '../door.ts';
 
-const REFUSALS = /^(?:USAGE|[A-Z_]+_INVALID)$/;
+const REFUSALS = /^(?:USAGE|ROOT_NOT_UTF8|[A-Z_]+_INVALID)$/;
 const SEEDS = [
   ...['fleet/robots/r1/state', 'fleet/rollouts/r-1', `fleet-chunks/${'0a'.repeat(32)}`, '#', '+/+'],
   ...[
