@@ -1,4 +1,4 @@
 import { startMosquitto } from '../helpers/mosquitto.ts';
-import { describeLife } from './life.ts';
+import { describeUpdates } from './life.ts';
 
-describeLife('mosquitto with our mosquitto.conf', (t) => startMosquitto(t));
+describeUpdates('mosquitto with our mosquitto.conf', (t) => startMosquitto(t));

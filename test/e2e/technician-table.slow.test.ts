@@ -162,7 +162,7 @@ const ROWS: readonly (readonly [start: string, trial: Trial | Elsewhere])[] = [
   ['`ACTIVE_CHANGED`', ['way-back', 'when a person took it back by hand']],
   ['`STATE_LOST`', lostState],
   ['`NOT_A_FILE`', ['../robot-client/recover/in-the-way', 'to be moved away, and leaves it']],
-  ['`PERMISSION_DENIED`', ['../robot-client/install/forbidden', 'names user and path']],
+  ['`PERMISSION_DENIED`', ['../robot-client/install/forbidden.slow', 'names user and path']],
   ['`ROBOT_ALREADY_RUNNING`', ['one-agent', 'is refused by whatever way it comes']],
   ['`ROOT_NOT_MOUNTED`', ['mount-order', 'an agent that starts before the mount waits for it']],
   ['`ROOT_REPLACED`', ['unmounted-root', 'goes on when it is mounted again']],

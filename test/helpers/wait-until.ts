@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The first pause between two looks; each is longer than the one before it, up to the last. */
 const POLL_MS = 20;
-const POLL_MS_MAX = 100;
+const POLL_MS_MAX = 200;
 const POLL_GROWTH = 1.25;
 /** A look that starts a program costs a second: no more than a part of the time goes into looking. */
 const PAUSE_PER_LOOK = 3;
