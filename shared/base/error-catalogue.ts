@@ -34,7 +34,7 @@ export const CATALOGUE = {
   ),
   FILE_LOCKED: refused(
     'operator',
-    'run the command again when the other one has ended; a lock that a killed command left behind counts for nothing after a minute',
+    'run the command again when the other one has ended; a lock that a killed command left behind counts for nothing, after a minute at the latest',
     'later',
   ),
   FILE_EXISTS: usage(
