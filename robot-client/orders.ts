@@ -16,7 +16,7 @@ import type { ComponentSet } from './component-set.ts';
 import type { Inbox } from './fleet/inbox.ts';
 import type { Memory } from './fleet/memory.ts';
 import type { ProgressTopics } from './fleet/progress-topics.ts';
-import { OrdersWatch } from './fleet/resubscribe.ts';
+import { OrdersWatch } from './fleet/orders-watch.ts';
 import { problemOf, RefusedRetry } from './fleet/retry-refused.ts';
 import type { Unheard } from './fleet/unheard.ts';
 import type { HeardFacts } from './update/verdict.ts';

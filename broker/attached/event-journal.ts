@@ -9,7 +9,7 @@ import { parseRobotId, type RobotId } from '../../shared/base/ids.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { parseRobotEvent, type RobotEvent } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
-import { SteadyDatabase, type Operation, type DatabaseSnapshot } from '../control/durable-level.ts';
+import { DurableLevel, type Operation, type DatabaseSnapshot } from '../control/durable-level.ts';
 
 const PREFIX = 'event/';
 const RANGE = { gte: PREFIX, lt: 'event0' };
@@ -17,16 +17,16 @@ const CLIENT_KEY = 'client';
 const keyOf = (at: number): string => `${PREFIX}${String(at).padStart(16, '0')}`;
 
 export class EventJournal {
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   #next = 0;
 
-  private constructor(database: SteadyDatabase) {
+  private constructor(database: DurableLevel) {
     this.#database = database;
   }
 
   /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
   static async open(folder: string): Promise<EventJournal> {
-    const database = await SteadyDatabase.open(folder, 'utf8');
+    const database = await DurableLevel.open(folder, 'utf8');
     const journal = new EventJournal(database);
     for await (const [key] of database.entries({ ...RANGE, reverse: true, limit: 1 })) {
       journal.#next = Number(key.slice(PREFIX.length)) + 1;

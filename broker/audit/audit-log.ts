@@ -21,7 +21,7 @@ import {
   NO_RECORD,
   type ChainHead,
 } from '../../shared/formats/audit-record.ts';
-import { SteadyDatabase, type DatabaseSnapshot, type Operation } from '../control/durable-level.ts';
+import { DurableLevel, type DatabaseSnapshot, type Operation } from '../control/durable-level.ts';
 import { readChain, RECORDS, recordKey, type FoundChain } from './chain-start.ts';
 import {
   gap,
@@ -66,7 +66,7 @@ export interface AuditView {
 
 export class AuditLog implements AuditSink {
   readonly #options: AuditLogOptions;
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   readonly #queue = new SerialQueue();
   #waiting: Waiting[] = [];
   /** Records that found no place among those that wait, and are only in the log of the broker. */
@@ -75,7 +75,7 @@ export class AuditLog implements AuditSink {
   #problem: Problem | null = null;
   #retry: NodeJS.Timeout | null = null;
 
-  private constructor(database: SteadyDatabase, head: ChainHead | null, options: AuditLogOptions) {
+  private constructor(database: DurableLevel, head: ChainHead | null, options: AuditLogOptions) {
     this.#database = database;
     this.#head = head;
     this.#options = options;
@@ -230,7 +230,7 @@ export class AuditLog implements AuditSink {
 }
 
 interface OpenedChain {
-  readonly database: SteadyDatabase;
+  readonly database: DurableLevel;
   readonly found: FoundChain;
   /** Folder of a chain that was damaged; null when none was. */
   readonly kept: string | null;
@@ -252,7 +252,7 @@ async function openChain({ dataFolder, now }: AuditLogOptions): Promise<OpenedCh
 
 /** @throws DroverError DATABASE_DAMAGED also when its newest records cannot be read */
 async function openWhole(folder: string): Promise<Pick<OpenedChain, 'database' | 'found'>> {
-  const database = await SteadyDatabase.open(folder, 'utf8');
+  const database = await DurableLevel.open(folder, 'utf8');
   try {
     const [stored, named] = [await database.get(HEAD_KEY), await database.get(MEMORY + BREAKS)];
     return { database, found: await readChain(database, stored, named) };

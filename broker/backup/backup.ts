@@ -16,7 +16,7 @@ import { callBackupDoor } from './backup-socket.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, databasesIn, openDataFolder } from '../control/data-folder.ts';
 import { readBackup } from './read.ts';
-import { diskCodeIn, SteadyDatabase, type Snapshotted } from '../control/durable-level.ts';
+import { diskCodeIn, DurableLevel, type Snapshotted } from '../control/durable-level.ts';
 import { writeBackup } from './write.ts';
 
 export interface BackupArgs {
@@ -117,7 +117,7 @@ async function takeBackup(file: OutFile, dataFolder: string, hasChunks: boolean)
   await openDataFolder(dataFolder);
   try {
     for (const name of names) {
-      databases.set(name, await SteadyDatabase.open(join(dataFolder, name), 'utf8'));
+      databases.set(name, await DurableLevel.open(join(dataFolder, name), 'utf8'));
     }
     const chunks = await FolderChunkStore.open({
       folder: join(dataFolder, 'chunks'),

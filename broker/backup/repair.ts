@@ -27,7 +27,7 @@ import {
   RESTORING,
 } from '../control/data-folder.ts';
 import { LevelRolloutStore } from '../rollout/store.ts';
-import { diskCodeIn, repairLevel, SteadyDatabase } from '../control/durable-level.ts';
+import { diskCodeIn, repairLevel, DurableLevel } from '../control/durable-level.ts';
 import { brokenTables } from '../control/level-files.ts';
 import { dropTally } from '../control/log-tally.ts';
 
@@ -103,7 +103,7 @@ async function examine(data: string, database: string) {
 
 /** Reads every record of it once. */
 async function readAll(folder: string, database: string): Promise<Omit<Examined, 'status'>> {
-  const level = await SteadyDatabase.open(folder, 'view');
+  const level = await DurableLevel.open(folder, 'view');
   const counts = { records: 0, robots: 0, rollouts: 0, decisions: 0, announcement: false };
   try {
     for await (const [key] of level.entries()) {

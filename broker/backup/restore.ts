@@ -28,7 +28,7 @@ import { AUDIT_DATABASE, AuditLog } from '../audit/audit-log.ts';
 import { gap } from '../audit/decision.ts';
 import { FolderChunkStore } from '../chunks/chunk-store.ts';
 import { asOwnerOf, namesIn, openDataFolder, RESTORING } from '../control/data-folder.ts';
-import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+import { DurableLevel, type Operation } from '../control/durable-level.ts';
 import { Enrolment, ENROLMENT_DATABASE } from '../enrolment/enrolment.ts';
 import { afterRestore } from '../enrolment/records.ts';
 import { termAt } from '../../shared/rules/freshness.ts';
@@ -115,14 +115,14 @@ async function restoreInto(data: string, input: Readable, file: string): Promise
 
 interface Unpacking {
   readonly below: string;
-  readonly databases: Map<string, SteadyDatabase>;
+  readonly databases: Map<string, DurableLevel>;
   readonly chunks: FolderChunkStore;
 }
 
 async function unpack(below: string, input: Readable, file: string): Promise<Restored> {
   const folder = join(below, 'chunks');
   const chunks = await FolderChunkStore.open({ folder, bytesMax: Number.POSITIVE_INFINITY });
-  const databases = new Map<string, SteadyDatabase>();
+  const databases = new Map<string, DurableLevel>();
   const unpacking = { below, databases, chunks };
   const counts = { created_at: '', has_chunks: false, records: 0, chunks: 0 };
   try {
@@ -150,12 +150,12 @@ async function unpack(below: string, input: Readable, file: string): Promise<Res
 
 async function openDatabases({ below, databases }: Unpacking, names: string[]): Promise<void> {
   for (const name of names) {
-    databases.set(name, await SteadyDatabase.open(join(below, name), 'utf8'));
+    databases.set(name, await DurableLevel.open(join(below, name), 'utf8'));
   }
 }
 
 async function putRecords(
-  database: SteadyDatabase | undefined,
+  database: DurableLevel | undefined,
   records: readonly (readonly [string, Uint8Array])[],
 ): Promise<void> {
   const operations = records.map(([key, value]): Operation => {

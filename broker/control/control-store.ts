@@ -8,7 +8,7 @@ import { DroverError, nullIfRefused } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { peekAnnouncement, type Announcement } from '../../shared/formats/announcement.ts';
 import { filterMatches, UPDATES_TOPIC } from '../../shared/formats/topics.ts';
-import { SteadyDatabase, type DatabaseSnapshot } from './durable-level.ts';
+import { DurableLevel, type DatabaseSnapshot } from './durable-level.ts';
 
 export interface RetainedMessage {
   readonly topic: string;
@@ -17,16 +17,16 @@ export interface RetainedMessage {
 }
 
 export class ControlStore {
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   readonly #messages = new Map<string, RetainedMessage>();
 
-  private constructor(database: SteadyDatabase) {
+  private constructor(database: DurableLevel) {
     this.#database = database;
   }
 
   /** @throws DroverError DATA_LOCKED when another broker holds the folder, FILE_UNREADABLE */
   static async open(folder: string): Promise<ControlStore> {
-    const database = await SteadyDatabase.open(folder, 'view');
+    const database = await DurableLevel.open(folder, 'view');
     const store = new ControlStore(database);
     for await (const [topic, stored] of database.entries()) {
       const value = stored as Uint8Array;

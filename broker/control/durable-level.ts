@@ -67,7 +67,7 @@ const PROBE = 'room'; // no name of LevelDB's, which leaves such files alone
 /** Messages that mean no damage, besides those of `diskCodeIn`. */
 const PASSING = /Permission denied|Too many open|Input\/output/;
 
-export class SteadyDatabase {
+export class DurableLevel {
   readonly #level: Level<string, unknown>;
   readonly #folder: string;
   /** Bounded by its callers: each message waits for its own write before the next. */
@@ -95,12 +95,12 @@ export class SteadyDatabase {
    * @throws DroverError DATA_LOCKED when another broker holds the folder, DATABASE_DAMAGED,
    *   DISK_FULL, DISK_READ_ONLY, FILE_UNREADABLE
    */
-  static async open(folder: string, valueEncoding: Encoding): Promise<SteadyDatabase> {
+  static async open(folder: string, valueEncoding: Encoding): Promise<DurableLevel> {
     await assertNotHeadless(folder); // first: a Level starts to open as soon as it is created
     // LevelDB makes a table of what it can read, and removes the logs
     await assertLogsWhole(folder);
     const suspects = await brokenTables(folder);
-    const database = new SteadyDatabase(folder, valueEncoding);
+    const database = new DurableLevel(folder, valueEncoding);
     try {
       await rm(join(folder, PROBE), { force: true });
       await database.#level.open();

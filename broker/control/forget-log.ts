@@ -11,7 +11,7 @@ import { LOG_CHECKPOINT_TOPIC, parseTopic } from '../../shared/formats/topics.ts
 import { makeOutput } from '../../shared/io/cli.ts';
 import { readCheckpoint } from '../../shared/tlog/checkpoint.ts';
 import { asOwnerOf, databasesIn } from './data-folder.ts';
-import { SteadyDatabase, type Operation } from './durable-level.ts';
+import { DurableLevel, type Operation } from './durable-level.ts';
 import { isLogTopic } from './log-keeper.ts';
 
 export interface ForgetLogArgs {
@@ -35,7 +35,7 @@ export async function forgetLog(data: string, origin: string): Promise<number> {
   if (!(await databasesIn(data)).includes('control')) {
     throw new DroverError('FILE_UNREADABLE', `forget log of ${data}: no broker kept anything here`);
   }
-  const database = await SteadyDatabase.open(join(data, 'control'), 'view');
+  const database = await DurableLevel.open(join(data, 'control'), 'view');
   try {
     const { removals, stands } = await findLog(database);
     if (removals.length === 0) {
@@ -55,7 +55,7 @@ export async function forgetLog(data: string, origin: string): Promise<number> {
 }
 
 async function findLog(
-  database: SteadyDatabase,
+  database: DurableLevel,
 ): Promise<{ removals: Operation[]; stands: string | null }> {
   const removals: Operation[] = [];
   let stands: string | null = null;

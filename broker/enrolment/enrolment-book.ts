@@ -9,7 +9,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import type { EnrolledCertificates } from '../access/enrolled-certificates.ts';
 import type { EnrolledUsers } from '../access/live-credentials.ts';
-import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.ts';
+import { DurableLevel, type DatabaseSnapshot } from '../control/durable-level.ts';
 import { goodOf, newestOf } from './certificate-record.ts';
 import {
   certifiedOf,
@@ -32,19 +32,19 @@ export interface BookOptions {
 }
 
 export class EnrolmentBook {
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   readonly #options: BookOptions;
   readonly #records = new Map<RobotId, EnrolmentRecord>();
   readonly #byClaim = new Map<Sha256Hex, RobotId>();
 
-  private constructor(database: SteadyDatabase, options: BookOptions) {
+  private constructor(database: DurableLevel, options: BookOptions) {
     this.#database = database;
     this.#options = options;
   }
 
   /** @throws DroverError DATA_LOCKED, DATABASE_DAMAGED, FILE_UNREADABLE */
   static async open(options: BookOptions): Promise<EnrolmentBook> {
-    const database = await SteadyDatabase.open(options.folder, 'utf8');
+    const database = await DurableLevel.open(options.folder, 'utf8');
     const book = new EnrolmentBook(database, options);
     for await (const [key, text] of database.entries()) {
       try {

@@ -8,7 +8,7 @@
  */
 
 import { isSha256Hex, type Sha256Hex } from '../../shared/base/ids.ts';
-import { SteadyDatabase, type Operation } from '../control/durable-level.ts';
+import { DurableLevel, type Operation } from '../control/durable-level.ts';
 import type { GarbageView, GarbageMark, UptimeMs } from './ledger.ts';
 
 type Place = GarbageView['place'];
@@ -27,13 +27,13 @@ export interface GarbageMarks {
 }
 
 export class GarbageBook {
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   readonly #startedAtMs = performance.now();
   readonly #before: UptimeMs;
   /** True when the database was just created. */
   readonly isNew: boolean;
 
-  private constructor(database: SteadyDatabase, before: UptimeMs | null) {
+  private constructor(database: DurableLevel, before: UptimeMs | null) {
     this.#database = database;
     this.#before = before ?? 0;
     this.isNew = before === null;
@@ -45,7 +45,7 @@ export class GarbageBook {
    * @throws DroverError DATA_LOCKED, FILE_UNREADABLE
    */
   static async open(folder: string, places: readonly Place[]): Promise<GarbageBook> {
-    const database = await SteadyDatabase.open(folder, 'utf8');
+    const database = await DurableLevel.open(folder, 'utf8');
     const kept = new Set<Place>(places);
     for (const place of PLACES) {
       if (!kept.has(place)) await database.clear(rangeOf(`${MARK}${place}/`));

@@ -16,7 +16,7 @@ import { SerialQueue, TopicMutex } from '../../shared/base/serial-queue.ts';
 import { chunkOfFilter, parseTopic } from '../../shared/formats/topics.ts';
 import { ANYONE } from '../access/access.ts';
 import type { ControlStore } from '../control/control-store.ts';
-import { SteadyDatabase } from '../control/durable-level.ts';
+import { DurableLevel } from '../control/durable-level.ts';
 import { queuedBytes, SessionBook, type SessionRecord } from './session-book.ts';
 import { drainQueue, packetKey, SessionDrain, type QueuedPacket } from './session-drain.ts';
 import { SessionFilters } from './session-filters.ts';
@@ -386,9 +386,9 @@ const ownerKey = (session: string): string => `owners:${encodeURIComponent(sessi
 const sessionOf = (key: string): string => decodeURIComponent(key.split(':', 2)[1] ?? '');
 
 /** The database of sessions: subscriptions, queues, wills and the ingest journal. */
-export type SessionsDatabase = SteadyDatabase;
+export type SessionsDatabase = DurableLevel;
 
 /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
 export async function openSessions(folder: string): Promise<SessionsDatabase> {
-  return await SteadyDatabase.open(folder, 'utf8');
+  return await DurableLevel.open(folder, 'utf8');
 }

@@ -12,7 +12,7 @@ import type { RobotEvent } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
 import { encodeMarks, isCopy, mark, parseMarks, type EventMarks } from '../control/event-marks.ts';
 import { Backlog } from './backlog.ts';
-import type { Operation, SteadyDatabase } from '../control/durable-level.ts';
+import type { Operation, DurableLevel } from '../control/durable-level.ts';
 
 const PREFIX = 'said/';
 const RANGE = { gte: PREFIX, lt: 'said0' };
@@ -29,7 +29,7 @@ export interface Said {
 
 /** [P-8.10] */
 export class UpstreamQueue {
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   readonly #log: Log;
   readonly #backlog = new Backlog({
     countMax: LIMITS.upstreamEventsMax,
@@ -38,13 +38,13 @@ export class UpstreamQueue {
   readonly #last = new Map<RobotId, EventMarks>();
   #dropped = 0;
 
-  private constructor(database: SteadyDatabase, log: Log) {
+  private constructor(database: DurableLevel, log: Log) {
     this.#database = database;
     this.#log = log;
   }
 
   /** @param database the relay's; whoever opened it closes it */
-  static async open(database: SteadyDatabase, log: Log): Promise<UpstreamQueue> {
+  static async open(database: DurableLevel, log: Log): Promise<UpstreamQueue> {
     const queue = new UpstreamQueue(database, log);
     for await (const [key, value] of database.entries(RANGE)) {
       queue.#backlog.written(Number(key.slice(PREFIX.length)), String(value).length);

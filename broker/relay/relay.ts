@@ -28,7 +28,7 @@ import { JitteredTimer } from '../../shared/io/wait-up.ts';
 import { RefusedProgress, seqOfRefused } from '../../shared/rules/refused-progress.ts';
 import type { TrustRoot } from '../../shared/formats/trust.ts';
 import { type ControlStore, readAnnouncement } from '../control/control-store.ts';
-import { SteadyDatabase, type DatabaseSnapshot } from '../control/durable-level.ts';
+import { DurableLevel, type DatabaseSnapshot } from '../control/durable-level.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { LaterTrusts } from '../control/trust.ts';
 import type { ReportSink } from '../control/intake.ts';
@@ -71,7 +71,7 @@ export interface SiteEngine {
 
 export class Relay implements ReportSink {
   readonly #options: RelayOptions;
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   readonly #book: RelayBook;
   readonly #upward: Upward;
   readonly #chunks: SiteChunks;
@@ -86,7 +86,7 @@ export class Relay implements ReportSink {
 
   private constructor(
     options: RelayOptions,
-    kept: { database: SteadyDatabase; book: RelayBook; queue: UpstreamQueue },
+    kept: { database: DurableLevel; book: RelayBook; queue: UpstreamQueue },
   ) {
     this.#options = options;
     this.#database = kept.database;
@@ -117,7 +117,7 @@ export class Relay implements ReportSink {
    */
   static async open(options: RelayOptions): Promise<Relay> {
     const { dataFolder, log } = options;
-    const database = await SteadyDatabase.open(join(dataFolder, 'upstream'), 'utf8');
+    const database = await DurableLevel.open(join(dataFolder, 'upstream'), 'utf8');
     const makeName = (): string => `${RELAY_CLIENT_PREFIX}${randomBytes(6).toString('hex')}`;
     const book = await RelayBook.open(database, options.name, makeName, rolloutKeys(options));
     const queue = await UpstreamQueue.open(database, log);

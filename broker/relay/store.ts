@@ -14,7 +14,7 @@ import {
   seqOf,
   type Floor,
 } from '../../shared/rules/freshness.ts';
-import type { SteadyDatabase } from '../control/durable-level.ts';
+import type { DurableLevel } from '../control/durable-level.ts';
 
 const NAME_KEY = 'name';
 const FLOOR = 'floor/';
@@ -24,12 +24,12 @@ const MARKS = 'marks/';
 const ALL_MARKS = { gte: MARKS, lt: 'marks0' };
 
 export class RelayBook {
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   /** Least recently used first. */
   readonly #floors = new Map<RolloutId, Floor>();
   readonly name: string;
 
-  private constructor(database: SteadyDatabase, name: string) {
+  private constructor(database: DurableLevel, name: string) {
     this.#database = database;
     this.name = name;
   }
@@ -39,7 +39,7 @@ export class RelayBook {
    * @param keys of the rollout role: a floor of 0.1 does not say which of them signed
    */
   static async open(
-    database: SteadyDatabase,
+    database: DurableLevel,
     wished: string | null,
     makeName: () => string,
     keys: readonly PublicKeyHex[],

@@ -42,7 +42,7 @@ import { openFirst, withdraw } from './transitions.ts';
 import { HeardOrders } from './heard-orders.ts';
 import { entriesOf, KeyWatch, underNewKeys } from './new-keys.ts';
 import { announceEntry } from './notify.ts';
-import { Leadership } from './election.ts';
+import { Leadership } from './leadership.ts';
 import { OutrunWatch } from './outrun.ts';
 import { PlaceKeeper, type PlaceWorld } from './place-keeper.ts';
 import { ProgressPublisher } from './progress-publisher.ts';

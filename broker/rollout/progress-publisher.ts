@@ -8,7 +8,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { signProgress } from '../../shared/formats/progress.ts';
 import { progressTopic } from '../../shared/formats/topics.ts';
 import type { ControllerOptions } from './controller-options.ts';
-import type { Leadership } from './election.ts';
+import type { Leadership } from './leadership.ts';
 import type { HeardOrders } from './heard-orders.ts';
 import type { Tracked } from './reconcile.ts';
 import { progressOf, type RolloutPlan, type RolloutRun } from './record.ts';

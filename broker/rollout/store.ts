@@ -11,7 +11,7 @@ import type { Log } from '../../shared/base/ports.ts';
 import { markSchema, type CounterMark } from './counters.ts';
 import { encodeRun, parseRun, type RolloutRun } from './record.ts';
 import type { AuditEntry } from './rollout-view.ts';
-import { SteadyDatabase, type Operation, type DatabaseSnapshot } from '../control/durable-level.ts';
+import { DurableLevel, type Operation, type DatabaseSnapshot } from '../control/durable-level.ts';
 
 export interface Saved {
   readonly run: RolloutRun;
@@ -47,17 +47,17 @@ const auditKey = (rollout: string, seq: number): string =>
   `audit/${rollout}/${String(seq).padStart(10, '0')}`;
 
 export class LevelRolloutStore implements RolloutStore {
-  readonly #database: SteadyDatabase;
+  readonly #database: DurableLevel;
   readonly #log: Log;
 
-  private constructor(database: SteadyDatabase, log: Log) {
+  private constructor(database: DurableLevel, log: Log) {
     this.#database = database;
     this.#log = log;
   }
 
   /** @throws DroverError DATA_LOCKED, FILE_UNREADABLE */
   static async open(folder: string, log: Log): Promise<LevelRolloutStore> {
-    return new LevelRolloutStore(await SteadyDatabase.open(folder, 'utf8'), log);
+    return new LevelRolloutStore(await DurableLevel.open(folder, 'utf8'), log);
   }
 
   async enter(self: string): Promise<string | null> {

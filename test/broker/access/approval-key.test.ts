@@ -15,7 +15,7 @@ import { LiveCredentials } from '../../../broker/access/live-credentials.ts';
 import { PasswordChecker } from '../../../broker/access/passwords.ts';
 import { listed } from '../../../broker/audit/audited-settings.ts';
 import { userDecisions } from '../../../broker/audit/decision.ts';
-import { Leadership } from '../../../broker/rollout/election.ts';
+import { Leadership } from '../../../broker/rollout/leadership.ts';
 import { keyIdOf, publicKeyOf, seedSigner } from '../../../shared/crypto/ed25519.ts';
 import { signLease } from '../../../shared/formats/lease.ts';
 import { makeLog } from '../../../shared/io/cli.ts';

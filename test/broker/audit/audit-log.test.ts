@@ -13,7 +13,7 @@ import {
   type RolloutEntry,
   type ListedUser,
 } from '../../../broker/audit/decision.ts';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { DurableLevel } from '../../../broker/control/durable-level.ts';
 import { LIMITS } from '../../../shared/base/limits.ts';
 import {
   ChainCheck,
@@ -29,8 +29,8 @@ async function opened(t: TestContext) {
   const dataFolder = await tempFolder(t);
   const start = async (): Promise<AuditLog> =>
     await AuditLog.open({ dataFolder, log, now: Date.now });
-  const database = async (change: (one: SteadyDatabase) => Promise<void>): Promise<void> => {
-    const one = await SteadyDatabase.open(join(dataFolder, AUDIT_DATABASE), 'utf8');
+  const database = async (change: (one: DurableLevel) => Promise<void>): Promise<void> => {
+    const one = await DurableLevel.open(join(dataFolder, AUDIT_DATABASE), 'utf8');
     await change(one);
     await one.close();
   };
@@ -158,7 +158,7 @@ describe('the audit chain of a broker', () => {
   it('records of a disk that takes no writes wait, and the chain has them all later', async (t) => {
     const { start } = await opened(t);
     const audit = await start();
-    const limit = t.mock.method(SteadyDatabase.prototype, 'batch', () =>
+    const limit = t.mock.method(DurableLevel.prototype, 'batch', () =>
       Promise.reject(new Error('no space')),
     );
     for (let at = 0; at < LIMITS.auditWaitingMax + 3; at += 1) {

@@ -14,7 +14,7 @@ import { FolderChunkStore } from '../../../broker/chunks/chunk-store.ts';
 import { openDataFolder, RESTORING } from '../../../broker/control/data-folder.ts';
 import { callBackupDoor, openBackupDoor } from '../../../broker/backup/backup-socket.ts';
 import { readBackup, type BackupPart } from '../../../broker/backup/read.ts';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { DurableLevel } from '../../../broker/control/durable-level.ts';
 import { writeBackup } from '../../../broker/backup/write.ts';
 import { runRestore } from '../../../broker/backup/restore.ts';
 import { sha256Hex } from '../../../shared/crypto/hash.ts';
@@ -27,7 +27,7 @@ const NOW = Date.UTC(2026, 5, 1);
 
 async function openStores(t: TestContext) {
   const folder = await tempFolder(t);
-  const control = await SteadyDatabase.open(join(folder, 'control'), 'view');
+  const control = await DurableLevel.open(join(folder, 'control'), 'view');
   t.after(() => control.close());
   const chunks = await FolderChunkStore.open({
     ...{ folder: join(folder, 'chunks'), bytesMax: 2 ** 30, reserveBytes: 0 },

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { describe, it, test, type TestContext } from 'node:test';
 import { leveldbsIn, openDataFolder } from '../../../broker/control/data-folder.ts';
 import { ControlStore } from '../../../broker/control/control-store.ts';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { DurableLevel } from '../../../broker/control/durable-level.ts';
 import { hasHole, recordsEnd } from '../../../broker/control/log-check.ts';
 import { repairFolder } from '../../../broker/backup/repair.ts';
 import { runTool } from '../../helpers/block-device.ts';
@@ -174,7 +174,7 @@ test('every database of a broker whose CURRENT was overwritten is repaired, and 
   await first.child.stop();
   // As a broker with a trust root and a rollout key would make them.
   for (const name of ['garbage', 'rollouts']) {
-    await (await SteadyDatabase.open(join(first.data, name), 'utf8')).close();
+    await (await DurableLevel.open(join(first.data, name), 'utf8')).close();
   }
   const names = await leveldbsIn(first.data);
   assert.deepEqual(names, ['audit', 'control', 'garbage', 'rollouts', 'sessions']);

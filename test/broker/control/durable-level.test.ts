@@ -5,7 +5,7 @@ import { cp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { diskCodeIn, SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { diskCodeIn, DurableLevel } from '../../../broker/control/durable-level.ts';
 import { requirePeer } from '../../helpers/peer.ts';
 import { systemError } from '../../helpers/system-error.ts';
 import { tempFolder, withTempFolder } from '../../helpers/temp-folder.ts';
@@ -27,7 +27,7 @@ function limitFiles(t: TestContext, prlimit: string, bytes: number): () => void 
   return lift;
 }
 
-async function keysOf(database: SteadyDatabase): Promise<string[]> {
+async function keysOf(database: DurableLevel): Promise<string[]> {
   const keys: string[] = [];
   for await (const [key] of database.entries()) keys.push(key);
   return keys;
@@ -37,14 +37,14 @@ async function keysOf(database: SteadyDatabase): Promise<string[]> {
 async function keysAfterKill(t: TestContext, folder: string): Promise<string[]> {
   const copy = join(await tempFolder(t), 'copy');
   await cp(folder, copy, { recursive: true });
-  const database = await SteadyDatabase.open(copy, 'view');
+  const database = await DurableLevel.open(copy, 'view');
   const keys = await keysOf(database);
   await database.close();
   return keys;
 }
 
 /** Writes until one fails. @returns the keys that were acknowledged */
-async function writeUntilFull(database: SteadyDatabase, bytes: number): Promise<string[]> {
+async function writeUntilFull(database: DurableLevel, bytes: number): Promise<string[]> {
   const kept: string[] = [];
   try {
     for (let at = 0; ; at += 1) {
@@ -63,7 +63,7 @@ describe('a database whose disk refused a write', () => {
     const prlimit = requirePeer(t, 'prlimit');
     if (prlimit === null) return;
     const folder = join(await tempFolder(t), 'db');
-    const database = await SteadyDatabase.open(folder, 'view');
+    const database = await DurableLevel.open(folder, 'view');
     t.after(() => database.close());
     const lift = limitFiles(t, prlimit, 100_000);
     const kept = await writeUntilFull(database, 3_000);
@@ -87,7 +87,7 @@ describe('a database whose disk refused a write', () => {
     const prlimit = requirePeer(t, 'prlimit');
     if (prlimit === null) return;
     const folder = join(await tempFolder(t), 'db');
-    const database = await SteadyDatabase.open(folder, 'view');
+    const database = await DurableLevel.open(folder, 'view');
     t.after(() => database.close());
     limitFiles(t, prlimit, 50_000);
     const kept = await writeUntilFull(database, 3_000);
@@ -117,7 +117,7 @@ describe('a database', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyStep, { maxLength: 40 }), async (steps) => {
         await withTempFolder(async (folder) => {
-          const database = await SteadyDatabase.open(join(folder, 'db'), 'utf8');
+          const database = await DurableLevel.open(join(folder, 'db'), 'utf8');
           const model = new Map<string, string>();
           const done = steps.map((step) => {
             if (step.kind === 'put') {
@@ -146,7 +146,7 @@ describe('a database', () => {
 
   it('finishes what was begun before it closes, and takes nothing after', async (t) => {
     const folder = join(await tempFolder(t), 'db');
-    const database = await SteadyDatabase.open(folder, 'utf8');
+    const database = await DurableLevel.open(folder, 'utf8');
     const writes = Array.from({ length: 50 }, (_, at) => database.put(`k${at}`, 'v', SYNCED));
     await database.close();
     await Promise.all(writes);

@@ -21,7 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { DurableLevel } from '../../../broker/control/durable-level.ts';
 import { repairFolder } from '../../../broker/backup/repair.ts';
 import { startChild, startDrover, type Child } from '../../helpers/child.ts';
 import { tempFolder, withTempFolder } from '../../helpers/temp-folder.ts';
@@ -43,7 +43,7 @@ async function logsOf(folder: string): Promise<string[]> {
 }
 
 async function keysIn(folder: string): Promise<string[]> {
-  const database = await SteadyDatabase.open(folder, 'view');
+  const database = await DurableLevel.open(folder, 'view');
   const keys: string[] = [];
   for await (const [key] of database.entries()) keys.push(key);
   await database.close();
@@ -59,7 +59,7 @@ describe('the live log of a database', () => {
     };
     for (const [kind, put] of Object.entries(kinds)) {
       const folder = join(await tempFolder(t), kind);
-      const before = await SteadyDatabase.open(folder, 'view');
+      const before = await DurableLevel.open(folder, 'view');
       await before.put('a', randomBytes(10), { sync: true });
       await before.close();
       const path = join(folder, 'tally');
@@ -67,7 +67,7 @@ describe('the live log of a database', () => {
       await put(path);
       const made = (await lstat(path)).mode;
       assert.deepEqual(await keysIn(folder), ['a'], kind);
-      const again = await SteadyDatabase.open(folder, 'view');
+      const again = await DurableLevel.open(folder, 'view');
       await again.put('b', randomBytes(10), { sync: true });
       await again.close();
       assert.equal((await lstat(path)).mode, made, `${kind}: what is not ours stays`);
@@ -85,7 +85,7 @@ describe('the live log of a database', () => {
       (all, part) =>
         withTempFolder(async (home) => {
           const [folder, copy] = [join(home, 'db'), join(home, 'copy')];
-          const database = await SteadyDatabase.open(folder, 'view');
+          const database = await DurableLevel.open(folder, 'view');
           for (const [at, { bytes, sync }] of all.entries()) {
             await database.put(String(at), randomBytes(bytes), { sync });
           }
@@ -107,7 +107,7 @@ describe('the live log of a database', () => {
 
   it('is counted whole at an orderly end, also what was not waited for', async (t) => {
     const folder = join(await tempFolder(t), 'db');
-    const database = await SteadyDatabase.open(folder, 'view');
+    const database = await DurableLevel.open(folder, 'view');
     for (let at = 0; at < 20; at += 1) await database.put(String(at), Buffer.alloc(50));
     await database.close();
     const [log = ''] = await logsOf(folder);
@@ -119,7 +119,7 @@ describe('the live log of a database', () => {
 
   it('may be another than the one that was counted, or of a broker that counts nothing', async (t) => {
     const folder = join(await tempFolder(t), 'db');
-    const first = await SteadyDatabase.open(folder, 'view');
+    const first = await DurableLevel.open(folder, 'view');
     await first.put('a', Buffer.alloc(9), { sync: true });
     await first.close();
     const kept = await readFile(join(folder, 'tally'));

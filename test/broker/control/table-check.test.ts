@@ -8,17 +8,17 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { DurableLevel } from '../../../broker/control/durable-level.ts';
 import { isWholeTable } from '../../../broker/control/table-check.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 
 /** LevelDB writes its log to a table when it opens the database again. */
 async function makeTable(t: TestContext, valueOf: (at: number) => Uint8Array): Promise<Uint8Array> {
   const folder = await tempFolder(t);
-  const first = await SteadyDatabase.open(folder, 'view');
+  const first = await DurableLevel.open(folder, 'view');
   for (let at = 0; at < 50; at += 1) await first.put(`key-${at}`, valueOf(at));
   await first.close();
-  await (await SteadyDatabase.open(folder, 'view')).close();
+  await (await DurableLevel.open(folder, 'view')).close();
   const name = (await readdir(folder)).find((one) => one.endsWith('.ldb'));
   assert.ok(name);
   return await readFile(join(folder, name));

@@ -5,10 +5,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { DurableLevel } from '../../../broker/control/durable-level.ts';
 
 const [folder = '', bytes = '0'] = process.argv.slice(2);
-const database = await SteadyDatabase.open(folder, 'view');
+const database = await DurableLevel.open(folder, 'view');
 for (let at = 0; ; at += 1) {
   const key = `${process.pid}-${at}`;
   const sync = at % 3 !== 0;

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { DurableLevel } from '../../../broker/control/durable-level.ts';
 import type { Controller } from '../../../broker/rollout/controller.ts';
 import { ROLLOUT_COMMANDS, type AuditEntry } from '../../../broker/rollout/rollout-view.ts';
 import { DroverError } from '../../../shared/base/errors.ts';
@@ -112,7 +112,7 @@ describe('steering rollouts over HTTP', () => {
       ['DISK_READ_ONLY', 503],
       ['DISK_WRITE_FAILED', 503],
     ] as const) {
-      const disk = t.mock.method(SteadyDatabase.prototype, 'batch', () =>
+      const disk = t.mock.method(DurableLevel.prototype, 'batch', () =>
         Promise.reject(new DroverError(code, 'write rollouts/000003.log: refused')),
       );
       assert.equal(await say(api, 'pause', { token }), `${status} ${code}`);

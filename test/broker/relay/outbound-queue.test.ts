@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { RelayBook } from '../../../broker/relay/store.ts';
-import { SteadyDatabase } from '../../../broker/control/durable-level.ts';
+import { DurableLevel } from '../../../broker/control/durable-level.ts';
 import { UpstreamQueue } from '../../../broker/relay/outbound-queue.ts';
 import { parseRolloutId } from '../../../shared/base/ids.ts';
 import { makeLog } from '../../../shared/io/cli.ts';
@@ -17,7 +17,7 @@ const log = makeLog('test', 'silent');
 
 class Disk {
   readonly #folder: string;
-  #database: SteadyDatabase | null = null;
+  #database: DurableLevel | null = null;
 
   private constructor(folder: string) {
     this.#folder = folder;
@@ -29,9 +29,9 @@ class Disk {
     return disk;
   }
 
-  async database(): Promise<SteadyDatabase> {
+  async database(): Promise<DurableLevel> {
     await this.#database?.close();
-    this.#database = await SteadyDatabase.open(this.#folder, 'utf8');
+    this.#database = await DurableLevel.open(this.#folder, 'utf8');
     return this.#database;
   }
 
