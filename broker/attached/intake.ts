@@ -33,7 +33,13 @@ import type { ControlStore } from '../control/control-store.ts';
 import type { Fleet } from '../control/fleet.ts';
 import { planIngest, vouchForSigned } from '../control/ingest.ts';
 import { isLogTopic } from '../control/log-keeper.ts';
-import { noteRelay, noteReport, type RobotTopic } from '../control/reports.ts';
+import {
+  noteRelay,
+  noteReport,
+  reportSinks,
+  type ReportSinks,
+  type RobotTopic,
+} from '../control/reports.ts';
 import { LaterTrusts, walkTrust } from '../control/trust.ts';
 import type { BrokerEvents } from '../events.ts';
 import type { EventCounters } from '../control/event-metrics.ts';
@@ -63,6 +69,7 @@ export interface AttachedIntakeOptions {
 
 export class AttachedIntake {
   readonly #options: AttachedIntakeOptions;
+  readonly #sinks: ReportSinks;
   readonly #presence = new Presence();
   /** Topics on which this connection has brought what our mirror holds. */
   readonly #confirmed = new Set<string>();
@@ -79,6 +86,7 @@ export class AttachedIntake {
 
   constructor(options: AttachedIntakeOptions) {
     this.#options = options;
+    this.#sinks = reportSinks(options);
   }
 
   /**
@@ -109,7 +117,7 @@ export class AttachedIntake {
     }
     for (const { topic, payload } of control.match(robotFilter('state'))) {
       const parsed = parseTopic(topic);
-      if (parsed?.kind === 'robot') noteReport(this.#options, parsed, { payload, now: null });
+      if (parsed?.kind === 'robot') noteReport(this.#sinks, parsed, { payload, now: null });
     }
     for await (const event of journal.events(log)) {
       // An event of a robot that was retired does not bring it back.
@@ -185,7 +193,7 @@ export class AttachedIntake {
     if (!topic) return;
     if (topic.kind === 'robot') return await this.#takeReport(topic, payload, isReplay);
     if (topic.kind === 'trust') return await this.#takeTrust(topic.version, payload);
-    if (topic.kind === 'relay') return noteRelay(this.#options, topic.relay, payload);
+    if (topic.kind === 'relay') return noteRelay(this.#sinks, topic.relay, payload);
     if (isLogTopic(topic)) return await this.#options.logMirror?.take(topic, payload);
     if (topic.kind === 'updates' || topic.kind === 'progress') {
       await this.#takeSigned(text, topic, payload);
@@ -280,7 +288,7 @@ export class AttachedIntake {
   async #takeReport(topic: RobotTopic, payload: Uint8Array, isReplay: boolean): Promise<void> {
     if (topic.leaf === 'events') return await this.#takeEvent(topic, payload);
     const now = isReplay ? null : Date.now();
-    noteReport(this.#options, topic, { payload, now });
+    noteReport(this.#sinks, topic, { payload, now });
     if (payload.byteLength === 0) this.#presence.forget(topic.robot);
     else if (topic.leaf === 'online') this.#noteOnline(topic.robot, payload);
     else if (!isReplay) this.#noteVoice(topic.robot);
@@ -307,7 +315,7 @@ export class AttachedIntake {
     const event = nullIfRefused(() => ({ ...parseRobotEvent(payload), robot_id: topic.robot }));
     if (event && fleet.hasSeen(event)) return;
     if (event) await journal.add(topic.robot, payload);
-    noteReport(this.#options, topic, { payload, now: Date.now() });
+    noteReport(this.#sinks, topic, { payload, now: Date.now() });
   }
 
   #noteOnline(robot: RobotId, payload: Uint8Array): void {

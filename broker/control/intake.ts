@@ -23,7 +23,7 @@ import { planIngest, vouchForSigned } from './ingest.ts';
 import { isLogTopic, judgeLogMessage, type KeptLog, type LogTopic } from './log-keeper.ts';
 import type { ControlStore } from './control-store.ts';
 import type { EventCounters } from './event-metrics.ts';
-import { noteRelay, noteReport } from './reports.ts';
+import { noteRelay, noteReport, reportSinks, type ReportSinks } from './reports.ts';
 import { Speakers, type SpokenBy } from './speakers.ts';
 import { walkTrust } from './trust.ts';
 
@@ -62,12 +62,14 @@ export interface ReportSink {
 
 export class Intake {
   readonly #options: IntakeOptions;
+  readonly #sinks: ReportSinks;
   readonly #speakers = new Speakers();
   /** A head is judged by the stored entries: none of them changes before it is stored. */
   readonly #logTurns = new SerialQueue();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
+    this.#sinks = reportSinks(options);
   }
 
   /** @throws DroverError when the message is refused */
@@ -152,8 +154,8 @@ export class Intake {
   }
 
   #note(topic: Topic, payload: Uint8Array, now: EpochMs | null, isOwn = false): void {
-    if (topic.kind === 'robot') noteReport(this.#options, topic, { payload, now, isOwn });
-    if (topic.kind === 'relay') noteRelay(this.#options, topic.relay, payload);
+    if (topic.kind === 'robot') noteReport(this.#sinks, topic, { payload, now, isOwn });
+    if (topic.kind === 'relay') noteRelay(this.#sinks, topic.relay, payload);
   }
 }
 

@@ -14,6 +14,7 @@ import {
   parseWant,
 } from '../../shared/formats/messages.ts';
 import type { Log } from '../../shared/base/ports.ts';
+import { SeldomLog } from '../../shared/base/seldom-log.ts';
 import type { Topic } from '../../shared/formats/topics.ts';
 import type { BrokerEvents } from '../events.ts';
 import type { Fleet } from './fleet.ts';
@@ -25,6 +26,13 @@ export interface ReportSinks {
   readonly fleet: Fleet;
   readonly log: Log;
   readonly events: BrokerEvents;
+  /** For what a robot may send many times a second. */
+  readonly seldom: SeldomLog;
+}
+
+export function reportSinks({ fleet, log, events }: Omit<ReportSinks, 'seldom'>): ReportSinks {
+  const seldom = new SeldomLog(log, LIMITS.readErrorLogMs, () => performance.now());
+  return { fleet, log, events, seldom };
 }
 
 /**
@@ -32,7 +40,7 @@ export interface ReportSinks {
  * went.
  */
 export function noteRelay(
-  { fleet, log }: Pick<ReportSinks, 'fleet' | 'log'>,
+  { fleet, seldom }: Pick<ReportSinks, 'fleet' | 'seldom'>,
   relay: string,
   payload: Uint8Array,
 ): void {
@@ -41,7 +49,8 @@ export function noteRelay(
     const { online, progress_refused: refused, problem } = said ?? { online: false };
     fleet.applyRelay(relay, online, refused, problem);
   } catch (error) {
-    log.warn({ relay, problem: toProblem(error) }, 'presence of a relay not understood');
+    const facts = { relay, problem: toProblem(error) };
+    seldom.warn(`relay ${relay}`, facts, 'presence of a relay not understood');
   }
 }
 
@@ -69,7 +78,7 @@ function noteTwins(
  * @param said.isOwn it came over the robot's own connection
  */
 export function noteReport(
-  { fleet, log, events }: ReportSinks,
+  { fleet, log, events, seldom }: ReportSinks,
   topic: RobotTopic,
   said: { payload: Uint8Array; now: EpochMs | null; isOwn?: boolean },
 ): void {
@@ -100,9 +109,8 @@ export function noteReport(
       events.emit('wanted', want.chunks);
     }
   } catch (error) {
-    log.warn(
-      { topic: topic.leaf, robot: topic.robot, problem: toProblem(error) },
-      'report not understood',
-    );
+    const { leaf, robot } = topic;
+    const facts = { topic: leaf, robot, problem: toProblem(error) };
+    seldom.warn(`${leaf} ${robot}`, facts, 'report not understood');
   }
 }

@@ -100,14 +100,14 @@ export class Callers {
     if (identity?.kind !== 'user') {
       throw new DroverError(
         'HTTP_UNAUTHORIZED',
-        `read ${path.slice(0, 80)}: no valid bearer token`,
+        `${request.method} ${path.slice(0, 80)}: no valid bearer token`,
       );
     }
     const mayScrape = identity.role === 'metrics' && path === METRICS_ROUTE;
     if (!READERS.includes(identity.role) && !mayScrape) {
       throw new DroverError(
         'ACCESS_DENIED',
-        `read ${path.slice(0, 80)}: a ${identity.role} may not`,
+        `${request.method} ${path.slice(0, 80)}: the role ${identity.role} may not`,
       );
     }
     if (!READS.includes(request.method)) this.assertOwnPage(request);

@@ -250,7 +250,10 @@ function speakerOf(identity: Identity, request: FastifyRequest, command: Rollout
 function denialOf(identity: Identity, command: RolloutCommand): DroverError | null {
   if (identity.kind === 'anyone' || identity.role === 'publisher') return null;
   if (identity.role === 'technician' && command === 'pause') return null;
-  return new DroverError('ACCESS_DENIED', `${command} a rollout: a ${identity.role} may not`);
+  return new DroverError(
+    'ACCESS_DENIED',
+    `${command} a rollout: the role ${identity.role} may not`,
+  );
 }
 
 function forUser(preview: CommandPreview, identity: Identity): CommandPreview {
@@ -273,7 +276,7 @@ const EMPTY_OBJECT = new TextEncoder().encode('{}');
 /** @throws DroverError ACCESS_DENIED for a user with another role */
 export function assertPublisher(identity: Identity, what: string): void {
   if (identity.kind !== 'user' || identity.role === 'publisher') return;
-  throw new DroverError('ACCESS_DENIED', `${what}: a ${identity.role} may not`);
+  throw new DroverError('ACCESS_DENIED', `${what}: the role ${identity.role} may not`);
 }
 
 /** A page of another origin cannot send this content type without a preflight, which is refused. */

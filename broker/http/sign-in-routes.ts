@@ -116,7 +116,7 @@ async function authenticate(
   }
   limiter.giveBack(address, username);
   if (MAY_SIGN_IN.includes(identity.role)) return identity;
-  throw new DroverError('ACCESS_DENIED', `sign in: a ${identity.role} may not`);
+  throw new DroverError('ACCESS_DENIED', `sign in: the role ${identity.role} may not`);
 }
 
 /** Its message must not quote the body, which has a secret in it. */

@@ -38,6 +38,7 @@ import { type Incoming } from '../control/intake.ts';
 import type { FairQueue } from './fair-queue.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import { Logins } from './logins.ts';
+import { MessagePace } from './message-pace.ts';
 import type { DroverPersistence } from './persistence.ts';
 import { Sessions } from './sessions.ts';
 import { TopicMutex } from '../../shared/base/serial-queue.ts';
@@ -78,6 +79,7 @@ export class Engine implements EnginePort {
   readonly #journaled = new WeakMap<object, string>();
   readonly #copies = new CopyFilter();
   readonly #topics = new TopicMutex();
+  readonly #pace: MessagePace;
   readonly #seldom: SeldomLog;
   readonly sessions: Sessions;
   readonly status: EngineStatus = { ...EMBEDDED, sinceMs: Date.now() };
@@ -87,6 +89,7 @@ export class Engine implements EnginePort {
     this.#options = options;
     const { queue, log } = options;
     this.#seldom = new SeldomLog(log, LIMITS.readErrorLogMs, () => performance.now());
+    this.#pace = new MessagePace(this.#seldom);
     this.sessions = new Sessions({
       persistence: options.persistence,
       credentials: options.credentials,
@@ -293,7 +296,8 @@ export class Engine implements EnginePort {
     const granted = this.#granted.get(client) ?? new Set<string>();
     this.#granted.set(client, granted);
     if (!granted.has(filter) && granted.size >= LIMITS.subscriptionsPerClientMax) return false;
-    const decision = this.#hasRoom(client)
+    const hasRoom = !keepsSession(client) || this.sessions.hasRoomFor(client);
+    const decision = hasRoom
       ? decideSubscribe(identity, client.id, filter)
       : ({ kind: 'deny', reason: 'too many sessions are kept already' } as const);
     if (decision.kind === 'allow') {
@@ -306,15 +310,11 @@ export class Engine implements EnginePort {
     return false;
   }
 
-  #hasRoom(client: Client): boolean {
-    if (!keepsSession(client)) return true;
-    return this.sessions.hasRoomFor(client);
-  }
-
   /** Does everything that must be true before PUBACK. Rejects to close the connection. */
   async #admit(client: Client | null, packet: PublishPacket): Promise<void> {
     try {
       this.#assertAccess(client, packet.topic);
+      if (client) await this.#pace.takeTurn(this.#identities.get(client), client.id);
       await this.#topics.run(packet.topic, () => this.#keep(client, packet));
     } catch (error) {
       await this.#refuse(client, packet, error);

@@ -104,12 +104,14 @@ export class SignatureCheck {
     if (kind === 'trust.changed') this.#fleet = subject;
     if (!kind.startsWith('user.') || subject === '') return;
     const key = facts['approval_key'];
+    const keys = this.#keysOf.get(subject) ?? new Set();
+    this.#keysOf.set(subject, keys);
     if (typeof key !== 'string' || kind === 'user.removed') {
       this.#holders.delete(subject);
       return;
     }
     this.#holders.add(subject);
-    this.#keysOf.set(subject, (this.#keysOf.get(subject) ?? new Set()).add(key));
+    keys.add(key);
   }
 
   #assertOwn({ user, fleet }: SignedApproval, key: PublicKeyHex, { seq }: AuditRecord): void {
@@ -148,7 +150,7 @@ function assertSame(approval: SignedApproval, record: AuditRecord): void {
   const { seq, subject, kind, facts } = record;
   const isUsers = userIn(record) === approval.user;
   const isSame = approval.rollout === subject && approval.wave === facts['wave'] && isUsers;
-  if (!isSame || KINDS[approval.command] !== kind) {
+  if (!isSame || !saysSo(approval, record.text) || KINDS[approval.command] !== kind) {
     throw broken(seq, 'holds the signature of another command than it says');
   }
   const at = typeof facts['at'] === 'string' ? Date.parse(facts['at']) : Number.NaN;
@@ -157,6 +159,12 @@ function assertSame(approval: SignedApproval, record: AuditRecord): void {
   if (isTimely && expires - issued <= LIMITS.approvalLifeMs) return;
   const hour = `from ${instantText(issued)} until ${instantText(expires)}`;
   throw broken(seq, `holds a signature that was not good then (${hour})`);
+}
+
+/** A person reads the text: its first words are those that a broker writes for this command. */
+function saysSo({ command, wave, user }: SignedApproval, text: string): boolean {
+  const words = `${command} of wave ${wave} by ${user}`;
+  return text.startsWith(words) && !/^[\w.-]/.test(text.slice(words.length));
 }
 
 /** A name that the request gave stands behind that of the user, in parentheses. */

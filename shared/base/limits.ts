@@ -561,6 +561,8 @@ export const LIMITS = {
   recipePendingBytesMax: 4 * MiB, // of a tar between two entries; an odder one is no base
 
   // Log lines
+  robotMessagesPerSecondMax: 50, // a robot sends one or two; each costs the broker up to 0.2 ms
+  robotMessagesBurst: 1_000, // events that were kept while it was away come at once
   seldomKeysMax: 1_000, // kinds of a line that are held back one by one
   readErrorLogMs: MINUTE, // every robot asks a disk that fails: one line a minute
 

@@ -1,15 +1,18 @@
-/** Floods of half connections, and web pages, at the doors of a real broker. */
+/** Floods of half connections and of messages, and web pages, at the doors of a real broker. */
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { connectAsync } from 'mqtt';
 import WebSocket from 'ws';
 import { LIMITS } from '../../shared/base/limits.ts';
+import { tempFolder } from '../helpers/temp-folder.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import { startBrokerChild, type BrokerChild } from './broker-child.ts';
+import { addUser, type Login } from './credentials.ts';
 
 const HALF_REQUEST = 'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ';
 
@@ -74,6 +77,29 @@ describe('half a request on each of thousands of sockets', () => {
       assert.equal(lines.length, 1, 'one line about all of them');
     });
   }
+});
+
+describe('a robot that sends without end', () => {
+  it('waits, is logged once, and keeps the broker from nobody', async (t) => {
+    const users = join(await tempFolder(t), 'users.json');
+    const thief = await addUser(users, 'r1', 'robot');
+    const other = await addUser(users, 'r2', 'robot');
+    const broker = await startBrokerChild(t, { args: ['--credentials', users] });
+    const as = async ({ username, password }: Login) =>
+      await connectAsync(broker.url, { username, password, clientId: username, ...SOON });
+    const flooding = await as(thief);
+    t.after(() => flooding.end(true));
+    const junk = JSON.stringify({ junk: 'x'.repeat(2_000) });
+    for (let n = 0; n < 10_000; n += 1) flooding.publish('fleet/robots/r1/want', junk);
+    await waitUntil('it to be slowed down', () => /they wait/.test(broker.child.stderr));
+    assert.ok(flooding.stream.writableLength > 0, 'the broker does not read all of it');
+    const served = await as(other);
+    await served.publishAsync('fleet/robots/r2/online', '{"online":true}', { qos: 1 });
+    await served.endAsync();
+    assert.equal((await fetch(`${broker.httpUrl}/healthz`)).status, 200);
+    const lines = broker.child.stderr.split('\n');
+    assert.equal(lines.filter((line) => /report not understood/.test(line)).length, 1);
+  });
 });
 
 describe('a web page', () => {

@@ -65,7 +65,8 @@ describe('garbage of the embedded broker', () => {
   });
 
   it('makes room in a full store as the hint of STORE_FULL says', async (t) => {
-    const keep = ['--keep-unannounced', '4s', '--max-store', '2M'];
+    // Longer than two uploads take where several tests share a core.
+    const keep = ['--keep-unannounced', '25s', '--max-store', '2M'];
     const { site, broker, storeChunks } = await openStage(t, ...keep);
     await site.publish(broker.url, await site.bundle('0.9.0'));
     const needed = await storeChunks();
@@ -78,7 +79,8 @@ describe('garbage of the embedded broker', () => {
     assert.equal((await upload('1.0.0')).ended?.code, 0);
     const refused = await upload('1.1.0');
     assert.match(refused.stderr, /STORE_FULL[^]*hint: .*--max-store.* lower --keep-unannounced/);
-    await waitUntil('what nothing announces to go', async () => (await storeChunks()) === needed);
+    const isGone = async () => (await storeChunks()) === needed;
+    await waitUntil('what nothing announces to go', isGone, { timeoutMs: 60_000 });
     const taken = await upload('1.1.0');
     assert.equal(taken.ended?.code, 0, taken.describe());
   });

@@ -340,6 +340,8 @@ describe('the audit chain', () => {
       { by: 'anabel' },
       { kind: 'rollout.forced' },
       { facts: { ...record.facts, wave: 2 } },
+      { text: record.text.replace(/of wave \d/, 'of wave 7') },
+      { text: record.text.replace('by ana', 'by anabel') },
       { facts: { ...record.facts, signed: `${String(record.facts['signed'])} ]` } },
     ];
     for (const lie of lies) {
@@ -367,6 +369,9 @@ describe('the audit chain', () => {
     const other = new SignatureCheck([MINE]);
     other.take(of({ approval_key: OTHER }));
     broken(/another key than ana had by then/, other);
+    const keyless = new SignatureCheck([MINE]);
+    keyless.take(of({}, 'user.listed'));
+    broken(/another key than ana had by then/, keyless);
     const elsewhere = new SignatureCheck([MINE]);
     elsewhere.take(of({}, 'trust.changed', 'site-2'));
     broken(/is signed for fleet .*, and this is site-2/, elsewhere);
