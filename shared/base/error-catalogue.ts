@@ -512,7 +512,9 @@ export const CATALOGUE = {
     'later',
   ),
   LOCAL_API_INVALID: refused('operator', 'see docs/robot-integration.md for the local API'),
-  SOCKET_UNUSABLE: usage('give another --socket: a short path in a folder the agent may write to'),
+  SOCKET_UNUSABLE: usage(
+    'move away what stands at the path of the message, or give another --socket: a short path in a folder the agent may write to',
+  ),
   ROBOT_ALREADY_RUNNING: refused(
     'operator',
     'stop the other first (fuser -v DIR names it); each agent needs a --root of its own',

@@ -28,10 +28,10 @@ describe('bytes of a stranger', () => {
 
 describe('a hunt', () => {
   // A busy machine holds a thread up for seconds: only the planted hang may count as one so soon.
-  const hunt = (door: string) =>
+  const hunt = (door: string, patience = 1) =>
     watchHunt({
       ...{ door, corpus: [], seconds: PLANTED_S, seed: 7 },
-      ...(door === 'planted-hang' && { hangMs: PLANTED_HANG_MS }),
+      ...(door === 'planted-hang' && { hangMs: PLANTED_HANG_MS * patience }),
     });
 
   it('follows the code to a word that chance alone would not find', async () => {
@@ -46,9 +46,13 @@ describe('a hunt', () => {
     ['planted-silence', /planted/],
   ] as const) {
     it(`names the input of a fault that its thread cannot tell: ${door}`, async () => {
-      const { finding } = await hunt(door);
-      assert.match(finding?.why ?? '', words);
-      assert.ok(finding?.inputs.some(({ byteLength }) => byteLength > 300));
+      const isPlanted = ({ finding }: Awaited<ReturnType<typeof hunt>>): boolean =>
+        words.test(finding?.why ?? '') &&
+        (finding?.inputs.some(({ byteLength }) => byteLength > 300) ?? false);
+      const first = await hunt(door);
+      // A machine that stood still looks like a hang: twice for longer is no chance.
+      const second = isPlanted(first) ? first : await hunt(door, 4);
+      assert.ok(isPlanted(second), second.finding?.why);
     });
   }
 });
