@@ -17,6 +17,8 @@ import type { PublicKeyHex } from '../../shared/crypto/ed25519.ts';
 import { parseTrust, type RoleName, type TrustRoot } from '../../shared/formats/trust.ts';
 import {
   assertRootKeys,
+  keptKeyLine,
+  keptKeys,
   missingSignatures,
   planNextTrust,
   trustLifeMs,
@@ -99,13 +101,13 @@ export async function runRotate(
     await writeNewFile(files.update, update);
   }
   const missing = missingSignatures(update, { current, next });
-  makeOutput(argv.json).result(
-    { dry_run: argv.dryRun, out: argv.out, update: updatePath(argv.out), trust: document, missing },
-    [
-      `${argv.dryRun ? 'would write' : 'wrote'} ${argv.out}, version ${document.version} for fleet ${document.fleet}, good until ${document.expires}`,
-      ...whatIsMissing(updatePath(argv.out), missing),
-    ],
-  );
+  const kept = keptKeys(current, next);
+  for (const one of kept) warn(keptKeyLine(one));
+  const written = { dry_run: argv.dryRun, out: argv.out, update: updatePath(argv.out) };
+  makeOutput(argv.json).result({ ...written, trust: document, missing, kept }, [
+    `${argv.dryRun ? 'would write' : 'wrote'} ${argv.out}, version ${document.version} for fleet ${document.fleet}, good until ${document.expires}`,
+    ...whatIsMissing(updatePath(argv.out), missing),
+  ]);
 }
 
 export function withSignOptions(argv: Argv) {

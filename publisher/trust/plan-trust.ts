@@ -120,6 +120,31 @@ export function missingSignatures(
   return { current: lacks(roots.current), next: lacks(roots.next) };
 }
 
+/** A key that a rotation takes out of some roles and leaves in others. */
+export interface KeptKey {
+  readonly key: PublicKeyHex;
+  readonly left: readonly RoleName[];
+  readonly has: readonly RoleName[];
+}
+
+/**
+ * Release keys are the root keys where `trust init` was given no others. Somebody who takes a
+ * stolen one out of the release role alone leaves the thief a key that replaces every key.
+ */
+export function keptKeys(current: TrustRoot, next: TrustRoot): KeptKey[] {
+  const keys = new Set(Object.values(current.roles).flatMap((role) => role.keys));
+  return [...keys].flatMap((key) => {
+    const has = rolesOfKey(next, key);
+    const left = rolesOfKey(current, key).filter((role) => !has.includes(role));
+    return left.length > 0 && has.length > 0 ? [{ key, left, has }] : [];
+  });
+}
+
+export function keptKeyLine({ key, left, has }: KeptKey): string {
+  const still = has.includes('root') ? 'root and can replace every key' : has.join(' and ');
+  return `key ${keyIdOf(key)} is no longer ${left.join(' and ')}, and is still ${still}: if it is stolen, replace it there too (${has.map((role) => `--${role}`).join(', ')})`;
+}
+
 export function sharedKeys(a: readonly string[], b: readonly string[]): string[] {
   return a.filter((key) => b.includes(key));
 }

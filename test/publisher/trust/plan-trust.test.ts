@@ -4,8 +4,14 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { trustEndLines, trustLifeMs } from '../../../publisher/trust/plan-trust.ts';
-import { makeFleet } from '../../helpers/fleet.ts';
+import {
+  keptKeyLine,
+  keptKeys,
+  trustEndLines,
+  trustLifeMs,
+} from '../../../publisher/trust/plan-trust.ts';
+import { publicKeyOf } from '../../../shared/crypto/ed25519.ts';
+import { fixedSeed, makeFleet } from '../../helpers/fleet.ts';
 import { startDrover } from '../../helpers/child.ts';
 import { tempFolder } from '../../helpers/temp-folder.ts';
 import { assertRefused } from '../../helpers/refusal.ts';
@@ -18,6 +24,26 @@ test('a trust.json lives a day at least, so that there is time to rotate it', ()
   for (const short of ['0', '0d', '1s', '23h']) {
     assertRefused('USAGE', () => trustLifeMs(short), /too short, robots would take nothing before/);
   }
+});
+
+test('a rotation names a key that leaves one role and keeps another', () => {
+  const { trust } = makeFleet();
+  const of = (...seeds: number[]) => ({
+    keys: seeds.map((seed) => publicKeyOf(fixedSeed(seed))),
+    threshold: 1,
+  });
+  const current = { ...trust, roles: { root: of(1), release: of(1, 2), rollout: of(3) } };
+  const releaseOnly = { ...trust, roles: { root: of(1), release: of(2, 4), rollout: of(3) } };
+  const kept = keptKeys(current, releaseOnly);
+  const key = publicKeyOf(fixedSeed(1));
+  assert.deepEqual(kept, [{ key, left: ['release'], has: ['root'] }]);
+  assert.match(
+    kept.map(keptKeyLine).join(),
+    /no longer release, and is still root and can replace every key.*\(--root\)$/,
+  );
+  const everywhere = { ...trust, roles: { root: of(4), release: of(2, 4), rollout: of(3) } };
+  assert.deepEqual(keptKeys(current, everywhere), []);
+  assert.deepEqual(keptKeys(current, current), []);
 });
 
 const cli = async (t: TestContext, cwd: string, line: string) => {
