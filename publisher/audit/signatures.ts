@@ -38,6 +38,8 @@ export class SignatureCheck {
   #fleet: string | null = null;
   #unknown = 0;
   #unsigned = 0;
+  /** Entries whose own time is far from that of the approval: numbers and both times. */
+  readonly #apart: string[] = [];
 
   constructor(keys: readonly KnownKey[]) {
     this.#keys = keys;
@@ -61,6 +63,7 @@ export class SignatureCheck {
       assertSame(approval, record);
       this.#assertOwn(approval, key, record);
       this.#assertFirst(approval, record);
+      if (isApart(record)) this.#apart.push(timesOf(record));
       const who = `${approval.user} (key ${keyIdOf(key)})`;
       this.#counts.set(who, (this.#counts.get(who) ?? 0) + 1);
       return;
@@ -73,9 +76,15 @@ export class SignatureCheck {
     readonly checked: number;
     readonly not_checked: number;
     readonly unsigned: number;
+    readonly time_apart: number;
   } {
     const checked = [...this.#counts.values()].reduce((all, one) => all + one, 0);
-    return { checked, not_checked: this.#unknown, unsigned: this.#unsigned };
+    return {
+      checked,
+      not_checked: this.#unknown,
+      unsigned: this.#unsigned,
+      time_apart: this.#apart.length,
+    };
   }
 
   /** For people; empty where nothing in the chain is signed. */
@@ -96,6 +105,9 @@ export class SignatureCheck {
         : [
             `${unsigned} of users with a key ${has} no signature: given before the key, or cut out`,
           ]),
+      ...this.#apart
+        .slice(0, LIMITS.auditNamesMax)
+        .map((times) => `${times}: a broker writes late after a full disk or a restart, else not`),
     ];
   }
 
@@ -166,6 +178,18 @@ function saysSo({ command, wave, user }: SignedApproval, text: string): boolean 
   const words = `${command} of wave ${wave} by ${user}`;
   return text.startsWith(words) && !/^[\w.-]/.test(text.slice(words.length));
 }
+
+/**
+ * A broker stamps an entry when it writes it. `facts.at` is the moment of the approval, which the
+ * signature holds to its hour; the time of the entry is held by the chain alone.
+ */
+function isApart({ at, facts }: AuditRecord): boolean {
+  const given = typeof facts['at'] === 'string' ? Date.parse(facts['at']) : Number.NaN;
+  return !(Math.abs(Date.parse(at) - given) <= LIMITS.auditWriteMsMax);
+}
+
+const timesOf = ({ seq, at, facts }: AuditRecord): string =>
+  `entry ${seq} was written at ${at}, and its approval was given at ${String(facts['at'])}`;
 
 /** A name that the request gave stands behind that of the user, in parentheses. */
 const userIn = ({ by }: AuditRecord): string => by.split(' (', 1)[0] ?? by;

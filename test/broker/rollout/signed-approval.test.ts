@@ -330,7 +330,7 @@ describe('the audit chain', () => {
     check.take(record);
     check.take({ ...record, facts: {} });
     assert.deepEqual(check.lines(), [`signed: 1 entry by ana (key ${keyIdOf(KEY)})`]);
-    assert.deepEqual(check.counts(), { checked: 1, not_checked: 0, unsigned: 0 });
+    assert.deepEqual(check.counts(), { checked: 1, not_checked: 0, unsigned: 0, time_apart: 0 });
     const stranger = new SignatureCheck([]);
     stranger.take(record);
     assert.match(stranger.lines().join(), /1 entry is signed by keys that no --public-key names/);
@@ -349,6 +349,13 @@ describe('the audit chain', () => {
       assert.throws(() => fresh.take({ ...record, ...lie }), { code: 'AUDIT_BROKEN' });
     }
     new SignatureCheck([MINE]).take({ ...record, by: 'ana (kim)' });
+    const moved = new SignatureCheck([MINE]);
+    moved.take({ ...record, at: '2031-01-02T03:04:05.000Z' });
+    assert.match(
+      moved.lines().join(),
+      /entry 7 was written at 2031-01-02T03:04:05.000Z, and its approval was given at 20[\d-]+T/,
+    );
+    assert.equal(moved.counts().time_apart, 1);
   });
 
   it('counts a signature once, within its hour, for the user and the key that go together', async (t) => {
