@@ -303,8 +303,10 @@ export function planNext(
 export function assertWanted(found: Forecast | null, job: PublishJob, manifest: Manifest): void {
   if (found === null || job.anyway === true) return;
   const what = `announce ${manifest.name} ${manifest.version}`;
-  if (found.robots.VERSION_REUSED.length > 0) {
-    throw new DroverError('VERSION_REUSED', `${what}: ${forecastText(found)}`);
+  const other = found.robots.VERSION_REUSED;
+  if (other.length > 0) {
+    const why = `${robotsOf(other)} have other bytes under this version`;
+    throw new DroverError('VERSION_REUSED', `${what}: ${why}`);
   }
   assertAsked(found, what);
   if (!isUseless(found)) return;
@@ -316,10 +318,14 @@ export function assertWanted(found: Forecast | null, job: PublishJob, manifest: 
   });
 }
 
+/** Their number and the first names. */
+const robotsOf = (robots: readonly string[]): string =>
+  `${countOf(robots.length, 'robot')} (${robots.slice(0, 3).join(', ')}${robots.length > 3 ? ', …' : ''})`;
+
 /** @throws DroverError BUDGET_UNKNOWN, START_UNKNOWN */
 function assertAsked({ budgetUnasked, startUnasked }: Forecast, what: string): void {
   const unknown = (robots: readonly string[], why: string): string =>
-    `${what}: ${countOf(robots.length, 'robot')} ${why} (${robots.slice(0, 3).join(', ')})`;
+    `${what}: ${robotsOf(robots)} ${why}`;
   if (budgetUnasked.length > 0) {
     const why = 'would go out of service whoever else is, the agent there knows no budget';
     throw new DroverError('BUDGET_UNKNOWN', unknown(budgetUnasked, why));

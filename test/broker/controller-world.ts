@@ -83,7 +83,7 @@ export class ControllerWorld {
     });
   }
 
-  /** Sends the report of a robot; its component `app` is given in part. */
+  /** Sends the report of a robot; its component `app` is given in part, others in `more`. */
   say(
     robot: string,
     component: Partial<RobotStateFields['components'][number]>,
@@ -95,7 +95,10 @@ export class ControllerWorld {
       arch: 'x86_64',
       counter_epoch: 'e1',
       ...more,
-      components: [{ name: 'app', version: '1.0.0', phase: 'idle', ...component }],
+      components: [
+        { name: 'app', version: '1.0.0', phase: 'idle', ...component },
+        ...(more.components ?? []),
+      ],
     };
     this.robots.applyState(parseRobotState(Buffer.from(JSON.stringify(state))), this.nowMs);
   }

@@ -44,20 +44,20 @@ describe('a robot with several components', () => {
     assert.equal(await readlink(site.path('nav/active')), 'releases/2.0.0');
   });
 
-  it('keeps a halt to the component that it is about, and both go on', async (t) => {
+  it('keeps a halt to the one of three that it is about, and all go on', async (t) => {
     const site = await Site.open(t);
     const lead = ['--rollout-key', site.path('rollout.key'), '--controller-start', '1s'];
     const broker = await startBrokerChild(t, {
       args: ['--trust', site.path('trust.json'), ...lead],
     });
-    const robots = ['r1', 'r2'].map((id) =>
-      site.robot(id, broker.url, ['--root', `nav=${site.path(`${id}-nav`)}`]),
-    );
+    const rootsOf = (id: string): string[] =>
+      ['nav', 'arm'].flatMap((name) => ['--root', `${name}=${site.path(`${id}-${name}`)}`]);
+    const robots = ['r1', 'r2'].map((id) => site.robot(id, broker.url, rootsOf(id)));
     const publish = async (name: string, version: string, ...more: string[]): Promise<void> =>
       site.publish(broker.url, await site.bundle(version, {}, '--name', name), ...more);
     const rollout = (...words: string[]): Promise<string> =>
       site.drover('rollout', ...words, '--api', broker.httpUrl);
-    for (const name of ['app', 'nav']) {
+    for (const name of ['app', 'nav', 'arm']) {
       await publish(name, '1.0.0', '--id', `${name}-first`, '--soak', '0');
       for (const robot of robots) await robot.component(name).runs('1.0.0');
     }
@@ -85,6 +85,7 @@ describe('a robot with several components', () => {
     for (const robot of robots) {
       await robot.component('nav').runs('2.1.0');
       await robot.component('app').runs('1.1.0');
+      await robot.component('arm').runs('1.0.0');
     }
   });
 

@@ -176,7 +176,8 @@ const ROWS: readonly (readonly [start: string, trial: Trial | Elsewhere])[] = [
     'no agent runs at all',
     ['../robot-client/self/launch-script.slow', 'where drover-agent is no component'],
   ],
-  ['`TRUST_EXPIRED`', ['trust-rotation', 'when trust.json of a robot is lost']],
+  ['`TRUST_EXPIRED`', ['robot-trust-end', 'whose trust.json ends is reported before']],
+  ['`TRUST_EXPIRED`, `TRUST_LOST`', ['trust-rotation', 'when trust.json of a robot is lost']],
 ];
 
 interface Row {

@@ -93,6 +93,27 @@ describe('the page', () => {
     assert.equal(await page.locator('#fleet').isVisible(), false);
   });
 
+  it('finds a robot by the version, the phase and the problem of its second component', async (t) => {
+    const { world, api } = await lead(t, { isProtected: false });
+    const stuck = { code: 'DISK_FULL', message: 'write: no space', hint: 'make room', at: AT };
+    const nav = { name: 'nav', version: '7.7.0', phase: 'stuck', last_error: stuck } as const;
+    world.say('r7', {}, { components: [nav] });
+    const opened = await openPage(t);
+    if (!opened) return;
+    const { page } = opened;
+    await page.goto(api.url);
+    await waitForText(page, 'robots', 'r9');
+    assert.equal((await textsOf(page, '#robots tr')).length, 10);
+    for (const words of ['7.7.0', 'stuck', 'DISK_FULL', 'nav r7']) {
+      await page.locator('#find').fill(words);
+      const rows = await textsOf(page, '#robots tr');
+      assert.equal(rows.length, 1, words);
+      assert.match(rows.join(), /r7.*nav/);
+    }
+    await page.locator('#find').fill('nav r8');
+    await waitForText(page, 'note', 'No robot is like that.');
+  });
+
   it('shows waves, what a rollout waits for, the verdict and each line of evidence', async (t) => {
     const led = await lead(t, { isProtected: false });
     await soak(led);
