@@ -41,7 +41,9 @@ export async function benchHard(args: readonly string[]): Promise<void> {
         const campaign = await HardCampaign.open(site);
         for (let at = 0; at < count; at += 1) {
           const round = withCleanUp((scope) => campaign.round(scope, name, seed + from + at));
-          violations.push(...(await round));
+          const found = await round;
+          for (const one of found) console.log(one);
+          violations.push(...found);
         }
         return campaign.told.get(name) ?? 0;
       });
